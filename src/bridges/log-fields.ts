@@ -1,0 +1,96 @@
+import type { Cell } from '../context/cell.ts'
+import { type AnyContextVar, ContextVar } from '../context/context-var.ts'
+import { decode, isPresent } from '../context/values.ts'
+import { anyOf, type Checks, checkOptions, isFunction, show } from '../options.ts'
+import { Task } from '../tasks/task.ts'
+import { requestId } from '../variables/request-id.ts'
+import { traceContext } from '../variables/trace-context.ts'
+
+/** A variable whose value is logged as it is, or one with the form in which it is logged. */
+export type LogField =
+  | AnyContextVar
+  | {
+      readonly variable: AnyContextVar
+      /** Called once for a value, not once a line; undefined leaves the field out. */
+      readonly format: (value: never) => unknown
+    }
+
+export interface LogFieldsOptions {
+  /** Variables by the key under which they are logged, beside the ids of request, trace, span and task. */
+  fields?: Readonly<Record<string, LogField>>
+}
+
+/** Reads one field of a line in a unit; undefined where there is none. */
+type Reader = (cell: Cell) => unknown
+
+const knownFields: readonly (readonly [string, Reader])[] = [
+  ['request_id', (cell) => valueIn(cell, requestId)],
+  ['trace_id', (cell) => traceIn(cell)?.traceId],
+  ['span_id', (cell) => traceIn(cell)?.spanId],
+  ['trace_flags', (cell) => traceIn(cell)?.flags.toString(16).padStart(2, '0')],
+  ['task_name', ({ unit }) => (unit instanceof Task ? unit.name : undefined)],
+  ['task_id', ({ unit }) => (unit instanceof Task ? unit.id : undefined)],
+]
+
+/** Keys that the logger writes itself. */
+const reserved = ['level', 'time', 'msg']
+
+export const logFieldsChecks: Checks = {
+  fields: anyOf('an object of variables', (value) => typeof value === 'object' && value !== null),
+}
+
+/** What the lines of a unit carry: the known fields, and the declared ones after them. */
+export class LogFields {
+  readonly keys: ReadonlySet<string>
+  readonly #readers: readonly (readonly [string, Reader])[]
+
+  /** @throws {TypeError} for a field that is no variable, is sensitive, or has a key that is taken. */
+  constructor(owner: string, options: LogFieldsOptions) {
+    checkOptions(owner, options, logFieldsChecks)
+    const declared = Object.entries(options.fields ?? {}).map(
+      ([key, field]) => [key, readerOf(`${owner}: field '${key}'`, key, field)] as const,
+    )
+    this.#readers = [...knownFields, ...declared]
+    this.keys = new Set(this.#readers.map(([key]) => key))
+  }
+
+  /** The fields that have a value in a cell. Never throws: a field whose format fails is left out. */
+  *of(cell: Cell): Generator<[key: string, value: unknown], void, undefined> {
+    for (const [key, read] of this.#readers) {
+      let value: unknown
+      try {
+        value = read(cell)
+      } catch {
+        continue
+      }
+      if (value !== undefined) yield [key, value]
+    }
+  }
+}
+
+function readerOf(owner: string, key: string, field: LogField): Reader {
+  if (reserved.includes(key) || knownFields.some(([known]) => known === key)) {
+    throw new TypeError(`${owner}: expected a key that is not taken already, got '${key}'.`)
+  }
+  const { variable, format } = 'variable' in field ? field : { variable: field, format: undefined }
+  if (!(variable instanceof ContextVar) || (format !== undefined && !isFunction(format))) {
+    throw new TypeError(`${owner}: expected a ContextVar or { variable, format }, got ${show(field)}.`)
+  }
+  if (variable.sensitive) {
+    throw new TypeError(`${owner}: expected a variable that may be shown, got the sensitive '${variable.name}'.`)
+  }
+  if (format === undefined) return (cell) => valueIn(cell, variable)
+  return (cell) => {
+    const value = valueIn(cell, variable)
+    return value === undefined ? undefined : format(value as never)
+  }
+}
+
+function valueIn<T, D>(cell: Cell, variable: ContextVar<T, D>): T | D {
+  const raw = cell.read(variable.index)
+  return isPresent(raw) ? (decode(raw) as T) : variable.default
+}
+
+function traceIn(cell: Cell) {
+  return valueIn(cell, traceContext)
+}

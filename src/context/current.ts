@@ -1,0 +1,34 @@
+import { aFunction, show } from '../options.ts'
+import { openBlock } from './cell.ts'
+import { LogicalContext } from './logical-context.ts'
+import { captureEntry, storage } from './storage.ts'
+
+/** A snapshot of the current values; the empty context outside any unit. Nothing is copied. */
+export function current(): LogicalContext {
+  const cell = storage.getStore()
+  return cell === undefined ? LogicalContext.empty : new LogicalContext(cell.share())
+}
+
+/**
+ * Runs `fn` in a block that starts from `context`: what the block writes does not leave it, and two runs of one context
+ * start alike. The unit stays that of the caller; outside any unit there is none, so the block cannot spawn.
+ */
+export function run<Args extends unknown[], R>(context: LogicalContext, fn: (...args: Args) => R, ...args: Args): R {
+  return storage.run(openBlock(context.values, storage.getStore()?.unit), fn, ...args)
+}
+
+/**
+ * `fn`, made part of the unit that calls `bind`: whoever calls it, it reads and writes what that unit has then. What
+ * other libraries keep in an AsyncLocalStorage is bound with it. For a snapshot: `run(context, fn)`.
+ *
+ * @throws {TypeError} if `fn` is no function.
+ */
+export function bind<This, Args extends unknown[], R>(
+  fn: (this: This, ...args: Args) => R,
+): (this: This, ...args: Args) => R {
+  if (aFunction(fn) !== undefined) throw new TypeError(`bind: expected a function, got ${show(fn)}.`)
+  const entry = captureEntry()
+  return function bound(this: This, ...args: Args): R {
+    return entry.runInAsyncScope(fn, this, ...args)
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * The values of a context, by the index of their variable. A plain array, because a read must cost what an array read
+ * costs; shared by whoever forks it, and copied by whoever writes first.
+ *
+ * Place 0 holds the values of variables beyond `near`, place 1 the list of variables with rules. Variables begin at 2.
+ */
+export type Values = unknown[]
+
+/** What `values` needs to know of a variable. */
+export interface Slot {
+  readonly index: number
+  /** True for a variable that a spawn or the seal treats in its own way. */
+  readonly ruled: boolean
+  readonly survivesSeal: boolean
+}
+
+interface Ruled {
+  readonly slot: Slot
+  readonly rest: Ruled | undefined
+}
+
+const farPlace = 0
+const ruledPlace = 1
+export const firstIndex = 2
+
+/** Variables below this index are in the array itself; a program rarely has more. */
+const near = 32
+/** The others are in a tree of nodes of 32, four deep, so that ten thousand of them make no write dearer. */
+const bits = 5
+const topShift = 3 * bits
+const mask = (1 << bits) - 1
+
+/** In the place of `undefined`, which means "never set". */
+export const undefinedValue: unique symbol = Symbol.for('logical-context.undefined') as never
+/** Set and deleted again. A layer shows with it that the driver's value is hidden. */
+export const deletedValue: unique symbol = Symbol.for('logical-context.deleted') as never
+
+/** The empty start of every unit. Never written: a cell that holds it is in the state `shared`. */
+export const emptyValues: Values = [undefined, undefined]
+
+/** The raw value: `undefined` if never set, else the value or one of the two symbols above. */
+export function read(values: Values, index: number): unknown {
+  if (index < near) return index < values.length ? values[index] : undefined
+  let node = values[farPlace] as Values | undefined
+  for (let shift = topShift; shift > 0 && node !== undefined; shift -= bits) {
+    node = node[at(index, shift)] as Values | undefined
+  }
+  return node?.[at(index, 0)]
+}
+
+/** Writes a raw value in place. The caller owns `values`. */
+export function write(values: Values, slot: Slot, raw: unknown): void {
+  const { index } = slot
+  if (slot.ruled && read(values, index) === undefined) addRuled(values, slot)
+  if (index >= near) {
+    values[farPlace] = writeFar(values[farPlace] as Values | undefined, topShift, index, raw)
+    return
+  }
+  // Padding keeps the array free of holes, which V8 reads more slowly.
+  while (values.length < index) values.push(undefined)
+  values[index] = raw
+}
+
+/** The variables with rules that were ever set in `values`, latest first. */
+export function* ruledOf(values: Values): Generator<Slot, void, undefined> {
+  for (let link = values[ruledPlace] as Ruled | undefined; link !== undefined; link = link.rest) yield link.slot
+}
+
+export function hasRuled(values: Values): boolean {
+  return values[ruledPlace] !== undefined
+}
+
+/** `base` with the values of `layer` above it; neither is changed. */
+export function overlay(base: Values, layer: Values): Values {
+  const merged = base.slice()
+  for (const slot of ruledOf(layer)) {
+    if (read(base, slot.index) === undefined) addRuled(merged, slot)
+  }
+  for (const [index, raw] of entriesOf(layer)) write(merged, { index, ruled: false, survivesSeal: false }, raw)
+  return merged
+}
+
+/** What is left of `values` after the seal. */
+export function survivorsOf(values: Values): Values {
+  let survivors = emptyValues
+  for (const slot of ruledOf(values)) {
+    const raw = read(values, slot.index)
+    if (!slot.survivesSeal || !isPresent(raw)) continue
+    if (survivors === emptyValues) survivors = emptyValues.slice()
+    write(survivors, slot, raw)
+  }
+  return survivors
+}
+
+/** Every index with a raw value, with it. */
+export function* entriesOf(values: Values): Generator<[index: number, raw: unknown], void, undefined> {
+  for (let index = firstIndex; index < values.length; index++) {
+    if (values[index] !== undefined) yield [index, values[index]]
+  }
+  yield* farEntries(values[farPlace] as Values | undefined, topShift, 0)
+}
+
+export function encode(value: unknown): unknown {
+  return value === undefined ? undefinedValue : value
+}
+
+export function decode(raw: unknown): unknown {
+  return raw === undefinedValue ? undefined : raw
+}
+
+export function isPresent(raw: unknown): boolean {
+  return raw !== undefined && raw !== deletedValue
+}
+
+function addRuled(values: Values, slot: Slot): void {
+  // A value that was overridden and given back is unset, but in the list already.
+  for (const known of ruledOf(values)) if (known.index === slot.index) return
+  values[ruledPlace] = { slot, rest: values[ruledPlace] }
+}
+
+/** The top node is as wide as it must be; the nodes below it have 32 places. */
+function at(index: number, shift: number): number {
+  return shift === topShift ? index >>> shift : (index >>> shift) & mask
+}
+
+function writeFar(node: Values | undefined, shift: number, index: number, raw: unknown): Values {
+  const copy = node === undefined ? [] : node.slice()
+  const place = at(index, shift)
+  copy[place] = shift === 0 ? raw : writeFar(copy[place] as Values | undefined, shift - bits, index, raw)
+  return copy
+}
+
+function* farEntries(
+  node: Values | undefined,
+  shift: number,
+  base: number,
+): Generator<[index: number, raw: unknown], void, undefined> {
+  if (node === undefined) return
+  for (const [place, below] of node.entries()) {
+    const index = base + (place << shift)
+    if (below === undefined) continue
+    if (shift === 0) yield [index, below]
+    else yield* farEntries(below as Values, shift - bits, index)
+  }
+}

@@ -1,0 +1,109 @@
+/** The stable identity of every error this package throws; `docs/errors.md` lists them all. */
+export type ErrorCode =
+  | 'LCTX_OUTSIDE_UNIT'
+  | 'LCTX_LATE_WRITE'
+  | 'LCTX_GROUP_CLOSED'
+  | 'LCTX_SCOPE_CLOSED'
+  | 'LCTX_ABANDONED'
+  | 'LCTX_CLIENT_GONE'
+  | 'LCTX_TIMEOUT'
+  | 'LCTX_VERSION_MISMATCH'
+
+/**
+ * The base of every error of this package that is not a `TypeError`.
+ * Tell errors apart by `code`: two copies of the package in one process break `instanceof`.
+ */
+export class LogicalContextError extends Error {
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+
+  override get name(): string {
+    return this.constructor.name
+  }
+}
+
+/** Something that needs a unit of work was called outside of any. */
+export class OutsideUnitError extends LogicalContextError {
+  constructor(operation: string) {
+    super(
+      'LCTX_OUTSIDE_UNIT',
+      `${operation} was called outside any unit of work. ` +
+        'Call it in a request the middleware has opened, or open a unit with runInScope(fn).',
+    )
+  }
+}
+
+/** A variable was written after its unit had ended. */
+export class LateWriteError extends LogicalContextError {
+  constructor(variable: string, unit: string) {
+    super(
+      'LCTX_LATE_WRITE',
+      `The variable '${variable}' was written after its unit '${unit}' had ended. ` +
+        'Await the work that writes it, or hand that work to spawn().',
+    )
+  }
+}
+
+/** A task was spawned into a group that takes none any more. */
+export class GroupClosedError extends LogicalContextError {
+  constructor(task: string, group: string) {
+    super(
+      'LCTX_GROUP_CLOSED',
+      `The task '${task}' was spawned into the group '${group}', which is closed. ` +
+        'Spawn it before the group is drained for good, or into a group that outlives this one.',
+    )
+  }
+}
+
+/** A scope was entered after it had been closed. */
+export class ScopeClosedError extends LogicalContextError {
+  constructor(scope: string) {
+    super('LCTX_SCOPE_CLOSED', `The scope '${scope}' was entered after it had ended. Open a new scope for new work.`)
+  }
+}
+
+/** The reason on a task's signal when its group's drain has reached its limit. */
+export class AbandonedError extends LogicalContextError {
+  constructor(group: string, timeoutMs: number) {
+    super(
+      'LCTX_ABANDONED',
+      `The group '${group}' was drained and its limit of ${timeoutMs} ms is over. ` +
+        'Stop at once; raise drainTimeoutMs if the work needs longer, or put it in a queue if it must not be lost.',
+    )
+  }
+}
+
+/** The reason on a request's signal when its client has hung up before the reply was sent. */
+export class ClientGoneError extends LogicalContextError {
+  constructor(scope: string) {
+    super(
+      'LCTX_CLIENT_GONE',
+      `The client of '${scope}' closed the connection before the reply was sent. Stop: nobody reads the result.`,
+    )
+  }
+}
+
+/** A call has taken longer than its limit. */
+export class TimeoutError extends LogicalContextError {
+  constructor(name: string, timeoutMs: number) {
+    super(
+      'LCTX_TIMEOUT',
+      `'${name}' has not ended within ${timeoutMs} ms. Raise the limit, or find out what it waits for.`,
+    )
+  }
+}
+
+/** Two copies of the package with incompatible storage are loaded in one process. */
+export class VersionMismatchError extends LogicalContextError {
+  constructor(ours: number, theirs: unknown) {
+    super(
+      'LCTX_VERSION_MISMATCH',
+      `This copy of logical-context uses storage layout ${ours}, another copy loaded before it uses ${String(theirs)}. ` +
+        "Make both the same version: 'npm ls logical-context' shows who brings them.",
+    )
+  }
+}

@@ -1,0 +1,95 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Socket } from 'node:net'
+import { LogicalContext } from '../context/logical-context.ts'
+import { aFunction, anything, type Checks, oneOf } from '../options.ts'
+import { incomingCarrier } from '../propagators/carrier.ts'
+import { composite } from '../propagators/composite.ts'
+import type { Propagator } from '../propagators/propagator.ts'
+import { requestId as requestIdPropagator } from '../propagators/request-id.ts'
+import { w3cBaggage } from '../propagators/w3c-baggage.ts'
+import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
+import { type LateUseOptions, LateUseWatch } from '../tasks/late-use.ts'
+import { aPolicy, type Policy } from '../tasks/policy.ts'
+import { RequestScope } from '../tasks/request-scope.ts'
+import type { OnTaskError } from '../tasks/task.ts'
+import { TaskGroup } from '../tasks/task-group.ts'
+import type { UnitSettings } from '../tasks/unit-settings.ts'
+import { newRequestId, requestId } from '../variables/request-id.ts'
+import { PeerWatch, type Refusal } from './peer-watch.ts'
+import { aTrust, type Trust, trustRule } from './trust.ts'
+
+/** What the trunk must know of a message that opens a unit; Node's `IncomingMessage` is one. */
+export interface InboundMessage {
+  readonly headers: IncomingHttpHeaders
+  readonly socket: Socket
+}
+
+export interface InboundOptions extends LateUseOptions {
+  /** For the tasks that name no policy themselves, nor their route. Default: `inherit`. */
+  policy?: Policy
+  /** What is read from a request's headers. Default: `[w3cTraceContext(), w3cBaggage(), requestId()]`. */
+  propagators?: readonly Propagator[]
+  /** Who may tell us values. Default: nobody; traces are continued for loopback and private addresses. */
+  trust?: Trust
+  /** Told of each failure of a task that has no `onError` of its own. Default: logs it. */
+  onError?: OnTaskError
+  /** Told of the first thing of a kind that was not taken from each network of peers. Default: logs it. */
+  onRefusal?: (refusal: Refusal) => void
+}
+
+export const inboundChecks: Checks = {
+  policy: aPolicy,
+  // `composite` checks its list.
+  propagators: anything,
+  trust: aTrust,
+  onError: aFunction,
+  onRefusal: aFunction,
+  lateWrites: oneOf('throw', 'report'),
+  onLateUse: aFunction,
+}
+
+/**
+ * The way in, the same for every server: what the peer may tell is extracted, a scope opens with it, the work runs in
+ * the scope, and the scope closes. Adapters call `open` once a request, `scope.run` and, at its end, `scope.close`.
+ */
+export class Inbound {
+  /** Owns all tasks that are spawned in requests. */
+  readonly group: TaskGroup
+  /** What was not taken from peers, counted. */
+  readonly peers: PeerWatch
+  /** Reads and writes after the end of a request, counted. */
+  readonly lateUse: LateUseWatch
+  readonly #propagator: Propagator
+  readonly #settings: UnitSettings
+
+  /** Takes options that its adapter has checked with `inboundChecks`. */
+  constructor(options: InboundOptions & Required<Pick<InboundOptions, 'onError' | 'onRefusal'>>) {
+    const {
+      policy,
+      propagators = [w3cTraceContext(), w3cBaggage(), requestIdPropagator()],
+      trust,
+      onError,
+      onRefusal,
+      lateWrites,
+      onLateUse,
+    } = options
+    this.#propagator = composite(propagators)
+    this.peers = new PeerWatch(trustRule(trust), onRefusal)
+    this.group = new TaskGroup({ name: 'background', onError })
+    this.lateUse = new LateUseWatch({ lateWrites, onLateUse })
+    this.#settings = { group: this.group, policy, lateUse: this.lateUse }
+  }
+
+  /** A scope that starts with what the message's peer may tell; it always has a request id. */
+  open(name: string, message: InboundMessage): RequestScope {
+    const peer = this.peers.judge(message)
+    const told = this.#propagator.extract(LogicalContext.empty, incomingCarrier(message.headers), peer)
+    const context = told.has(requestId) ? told : told.with(requestId, newRequestId())
+    return new RequestScope(name, context, this.#settings)
+  }
+
+  /** The settings for a route with a policy of its own. */
+  settingsFor(policy: Policy | undefined): UnitSettings {
+    return policy === undefined ? this.#settings : { ...this.#settings, policy }
+  }
+}

@@ -1,0 +1,66 @@
+import type { Socket } from 'node:net'
+import type { Complaint, Peer } from '../propagators/propagator.ts'
+import type { InboundMessage } from './inbound.ts'
+import type { TrustRule } from './trust.ts'
+
+/** How many of each complaint there were. */
+export type ComplaintCounters = Record<Complaint, number>
+
+/** A value or an identity that a peer sent and that was not taken. */
+export interface Refusal {
+  complaint: Complaint
+  /** The header, or the header and its member. */
+  field: string
+  /** The peer's address, or empty. */
+  address: string
+  /** What to change if the peer is one of yours. */
+  hint: string
+}
+
+/** How many networks are remembered as reported; past that, refusals are only counted. */
+const maxNetworks = 1000
+
+/** Judges peers, once a socket, and counts what they are not believed. */
+export class PeerWatch {
+  readonly counters: ComplaintCounters = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
+  readonly #rule: TrustRule
+  readonly #onRefusal: (refusal: Refusal) => void
+  readonly #peers = new WeakMap<Socket, Peer>()
+  readonly #reported = new Set<string>()
+
+  constructor(rule: TrustRule, onRefusal: (refusal: Refusal) => void) {
+    this.#rule = rule
+    this.#onRefusal = onRefusal
+  }
+
+  judge(message: InboundMessage): Peer {
+    const known = this.#rule.perRequest ? undefined : this.#peers.get(message.socket)
+    if (known !== undefined) return known
+    const { trace, values } = this.#rule.judge(message)
+    const address = message.socket.remoteAddress ?? ''
+    const peer: Peer = { trace, values, complain: (complaint, field) => this.#count(complaint, field, address) }
+    this.#peers.set(message.socket, peer)
+    return peer
+  }
+
+  #count(complaint: Complaint, field: string, address: string): void {
+    this.counters[complaint]++
+    const network = `${complaint} ${networkOf(address)}`
+    if (this.#reported.has(network) || this.#reported.size >= maxNetworks) return
+    this.#reported.add(network)
+    this.#onRefusal({ complaint, field, address, hint: hints[complaint] })
+  }
+}
+
+const hints: Readonly<Record<Complaint, string>> = {
+  refused: "list the peer's address in the option 'trust' if it may set values",
+  malformed: 'the peer does not keep to the format of the header',
+  duplicate: 'the peer, or a proxy before it, sends the header twice',
+  truncated: 'the peer sends more than the header may hold',
+}
+
+/** The /24 of an IPv4 address, the first four groups of an IPv6 address. */
+function networkOf(address: string): string {
+  if (address.includes('.')) return address.slice(0, address.lastIndexOf('.'))
+  return address.split(':', 4).join(':')
+}

@@ -1,0 +1,96 @@
+import type { AnyContextVar, ContextVar } from '../context/context-var.ts'
+import type { LogicalContext } from '../context/logical-context.ts'
+import { isFunction, show } from '../options.ts'
+import { encodeBaggageText } from '../variables/baggage.ts'
+import { isToken, parseMember } from '../variables/baggage-grammar.ts'
+import { percentDecode } from '../variables/percent.ts'
+import type { Complain } from './propagator.ts'
+
+/** How a member's text becomes a variable's value, and back. */
+export interface BaggageCodec<T> {
+  variable: ContextVar<T, unknown>
+  /** Gives `undefined`, or throws, for a text that is not to be taken. */
+  decode: (text: string) => T | undefined
+  /** Gives `undefined` for a value that is not to be sent. */
+  encode: (value: T) => string | undefined
+}
+
+/** A member of the `baggage` header that is a variable. */
+export interface DeclaredMember {
+  readonly key: string
+  readonly variable: AnyContextVar
+  /** `context` with the value of the member between two places of a header. */
+  take(context: LogicalContext, header: string, start: number, end: number, complain: Complain): LogicalContext
+  /** The member as it goes out, or undefined if there is none. */
+  write(context: LogicalContext, complain: Complain): string | undefined
+  /** What the member is called in a complaint. */
+  readonly field: string
+}
+
+/** @throws {TypeError} if the key is no token, there is no variable or a codec is incomplete, or it is sensitive. */
+export function declareMember(key: string, declaration: unknown): DeclaredMember {
+  if (!isToken(key)) throw new TypeError(`w3cBaggage: expected a member's key, a token, got ${show(key)}.`)
+  const { variable, decode, encode } = codecOf(key, declaration)
+  if (variable.sensitive) {
+    throw new TypeError(
+      `w3cBaggage: expected member '${key}' to be a variable that may go out, got the sensitive '${variable.name}'.`,
+    )
+  }
+  const field = `baggage.${key}`
+
+  return {
+    key,
+    variable,
+    field,
+    take(context, header, start, end, complain) {
+      if (context.has(variable)) return context
+      const member = parseMember(header, start, end)
+      const value = member ? tryTo(() => decode(percentDecode(member.value))) : undefined
+      if (value !== undefined) return context.with(variable, value)
+      complain(member ? 'refused' : 'malformed', field)
+      return context
+    },
+    write(context, complain) {
+      const value = context.has(variable) ? context.get(variable) : undefined
+      if (value === undefined) return undefined
+      const text = tryTo(() => encode(value) ?? null)
+      if (typeof text === 'string') return `${key}=${encodeBaggageText(text)}`
+      if (text !== null) complain('malformed', field)
+      return undefined
+    },
+  }
+}
+
+function codecOf(key: string, declaration: unknown): BaggageCodec<unknown> {
+  if (isVariable(declaration)) return { variable: declaration, decode: asItIs, encode: textOnly }
+  const codec = declaration as Partial<BaggageCodec<unknown>> | null | undefined
+  if (isVariable(codec?.variable) && isFunction(codec.decode) && isFunction(codec.encode)) {
+    return codec as BaggageCodec<unknown>
+  }
+  throw new TypeError(
+    `w3cBaggage: expected member '${key}' to be a ContextVar or { variable, decode, encode }, got ${show(declaration)}.`,
+  )
+}
+
+/** By its form: a variable may come from another copy of the package. */
+function isVariable(value: unknown): value is AnyContextVar {
+  const { name, get, set } = (value ?? {}) as Partial<AnyContextVar>
+  return typeof name === 'string' && isFunction(get) && isFunction(set)
+}
+
+function asItIs(text: string): string {
+  return text
+}
+
+function textOnly(value: unknown): string {
+  if (typeof value === 'string') return value
+  throw new TypeError('Only a string goes out without an encode().')
+}
+
+function tryTo<T>(fn: () => T): T | undefined {
+  try {
+    return fn()
+  } catch {
+    return undefined
+  }
+}

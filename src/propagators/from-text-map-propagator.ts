@@ -1,0 +1,88 @@
+import { show } from '../options.ts'
+import { traceContext } from '../variables/trace-context.ts'
+import { adoptTrace, beginTrace, hasTrace } from './caller-trace.ts'
+import type { Carrier } from './carrier.ts'
+import { isFieldValue } from './header-field.ts'
+import type { Complain, Propagator } from './propagator.ts'
+import {
+  emptyOtelContext,
+  ownSpan,
+  spanOf,
+  type TextMapGetterLike,
+  type TextMapPropagatorLike,
+  type TextMapSetterLike,
+  withSpan,
+} from './text-map-propagator.ts'
+
+/**
+ * A propagator of OpenTelemetry's as one of ours, for formats that are not here, such as AWS X-Ray. Only the trace
+ * crosses: values go by `w3cBaggage`, which knows what a peer may set.
+ *
+ * What it throws is contained: a header it cannot read counts as malformed.
+ *
+ * @throws {TypeError} if it has no `fields()`, `extract()` and `inject()`.
+ */
+export function fromTextMapPropagator(propagator: TextMapPropagatorLike): Propagator {
+  checkTextMapPropagator(propagator)
+  const fields = propagator.fields().map((name) => name.toLowerCase())
+  const getter = getterOf(fields)
+
+  return {
+    fields,
+    extract(context, carrier, peer) {
+      if (hasTrace(context)) return context
+      const present = fields.find((name) => carrier.has(name))
+      if (present === undefined) return beginTrace(context)
+      const caller = attempt(() => spanOf(propagator.extract(emptyOtelContext, carrier, getter)))
+      if (caller !== undefined) return adoptTrace(context, caller, peer, present)
+      peer.complain('malformed', present)
+      return beginTrace(context)
+    },
+    inject(context, carrier, destination) {
+      const trace = context.get(traceContext)
+      if (trace === undefined || !destination.trace) return
+      attempt(() =>
+        propagator.inject(
+          withSpan(emptyOtelContext, ownSpan(trace), false),
+          carrier,
+          setterOf(carrier, destination.complain),
+        ),
+      )
+    },
+  }
+}
+
+function checkTextMapPropagator(value: unknown): void {
+  const { fields, extract, inject } = (value ?? {}) as Partial<TextMapPropagatorLike>
+  if ([fields, extract, inject].every((method) => typeof method === 'function')) return
+  throw new TypeError(
+    `fromTextMapPropagator: expected a propagator with fields(), extract() and inject(), got ${show(value)}.`,
+  )
+}
+
+function getterOf(fields: readonly string[]): TextMapGetterLike {
+  return {
+    keys: (carrier) => fields.filter((name) => (carrier as Carrier).has(name)),
+    get: (carrier, key) => (carrier as Carrier).get(key.toLowerCase()),
+  }
+}
+
+/** It may know nothing of what a caller has set, nor of what a header may hold. */
+function setterOf(carrier: Carrier, complain: Complain): TextMapSetterLike {
+  return {
+    set(_carrier, key, value) {
+      const field = key.toLowerCase()
+      if (carrier.has(field)) return
+      if (isFieldValue(value)) carrier.set(field, value)
+      else complain('malformed', field)
+    },
+  }
+}
+
+function attempt<T>(fn: () => T): T | undefined {
+  try {
+    return fn()
+  } catch {
+    return undefined
+  }
+}

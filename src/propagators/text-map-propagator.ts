@@ -1,0 +1,105 @@
+import { TraceContext } from '../variables/trace-context.ts'
+import { Tracestate } from '../variables/tracestate.ts'
+import type { CallerTrace } from './caller-trace.ts'
+import { isId } from './hex.ts'
+
+/** OpenTelemetry's `TextMapPropagator`, as far as it is used here. */
+export interface TextMapPropagatorLike {
+  fields(): string[]
+  extract(context: OtelContextLike, carrier: unknown, getter: TextMapGetterLike): OtelContextLike
+  inject(context: OtelContextLike, carrier: unknown, setter: TextMapSetterLike): void
+}
+
+export interface TextMapGetterLike {
+  keys(carrier: unknown): string[]
+  get(carrier: unknown, key: string): string | string[] | undefined
+}
+
+export interface TextMapSetterLike {
+  set(carrier: unknown, key: string, value: string): void
+}
+
+/** OpenTelemetry's `Context`. */
+export interface OtelContextLike {
+  getValue(key: symbol): unknown
+  setValue(key: symbol, value: unknown): OtelContextLike
+  deleteValue(key: symbol): OtelContextLike
+}
+
+/** Where OpenTelemetry's API has the active span in its context. It makes its keys by `Symbol.for`. */
+const spanKey: unique symbol = Symbol.for('OpenTelemetry Context Key SPAN') as never
+
+/** An OpenTelemetry context in which nothing is set. */
+export const emptyOtelContext: OtelContextLike = otelContext(new Map())
+
+/** The span that is active in an OpenTelemetry context, if its ids are valid. Never throws. */
+export function spanOf(context: OtelContextLike): CallerTrace | undefined {
+  const span = context.getValue(spanKey) as { spanContext?: () => Partial<OtelSpanContext> } | undefined
+  const { traceId, spanId, traceFlags, traceState } = span?.spanContext?.() ?? {}
+  if (typeof traceId !== 'string' || traceId.length !== 32 || !isId(traceId, 0, 32)) return undefined
+  if (typeof spanId !== 'string' || spanId.length !== 16 || !isId(spanId, 0, 16)) return undefined
+  return { traceId, spanId, flags: Number(traceFlags) & 0xff, state: Tracestate.parse(traceState?.serialize() ?? '') }
+}
+
+/** An OpenTelemetry context in which a span that nobody records is active. */
+export function withSpan(context: OtelContextLike, trace: CallerTrace, isRemote: boolean): OtelContextLike {
+  const { traceId, spanId, flags, state = Tracestate.empty } = trace
+  const traceState = state.size === 0 ? undefined : traceStateOf(state)
+  return context.setValue(spanKey, unrecordedSpan({ traceId, spanId, traceFlags: flags & 0xff, traceState, isRemote }))
+}
+
+/** The unit's own span, in the form of a caller's. */
+export function ownSpan(trace: TraceContext): CallerTrace {
+  const { traceId, spanId, flags, state } = trace
+  return { traceId, spanId, flags, state }
+}
+
+interface OtelTraceState {
+  get(key: string): string | undefined
+  set(key: string, value: string): OtelTraceState
+  unset(key: string): OtelTraceState
+  serialize(): string
+}
+
+interface OtelSpanContext {
+  traceId: string
+  spanId: string
+  traceFlags: number
+  traceState: OtelTraceState | undefined
+  isRemote: boolean
+}
+
+function otelContext(values: ReadonlyMap<symbol, unknown>): OtelContextLike {
+  return {
+    getValue: (key) => values.get(key),
+    setValue: (key, value) => otelContext(new Map(values).set(key, value)),
+    deleteValue: (key) => otelContext(new Map([...values].filter(([known]) => known !== key))),
+  }
+}
+
+function traceStateOf(state: Tracestate): OtelTraceState {
+  return {
+    get: (key) => state.get(key),
+    set: (key, value) => traceStateOf(state.set(key, value)),
+    unset: (key) => traceStateOf(state.delete(key)),
+    serialize: () => state.toString(),
+  }
+}
+
+/** All of OpenTelemetry's `Span`: whoever finds it active may call any of it. */
+function unrecordedSpan(context: OtelSpanContext): object {
+  const span = {
+    spanContext: () => context,
+    isRecording: () => false,
+    setAttribute: () => span,
+    setAttributes: () => span,
+    addEvent: () => span,
+    addLink: () => span,
+    addLinks: () => span,
+    setStatus: () => span,
+    updateName: () => span,
+    end() {},
+    recordException() {},
+  }
+  return span
+}

@@ -1,0 +1,99 @@
+import { current } from '../context/current.ts'
+import { LogicalContext } from '../context/logical-context.ts'
+import { anyOf, type Checks, checkOptions, show } from '../options.ts'
+import { TraceContext, traceContext } from '../variables/trace-context.ts'
+import type { Carrier } from './carrier.ts'
+import { type Destination, isPropagator, type Peer, type Propagator } from './propagator.ts'
+import {
+  type OtelContextLike,
+  spanOf,
+  type TextMapGetterLike,
+  type TextMapPropagatorLike,
+  type TextMapSetterLike,
+  withSpan,
+} from './text-map-propagator.ts'
+
+export interface ToTextMapPropagatorOptions {
+  /** What is believed of those whose carriers are read. Default: the trace is continued, no values. */
+  peer?: Partial<Peer>
+  /** What is told to those whose carriers are written. Default: the trace, no values. */
+  destination?: Partial<Destination>
+}
+
+/** Where an OpenTelemetry context has ours: `createContextKey('logical-context')` of its API gives the same. */
+export const otelContextKey: unique symbol = Symbol.for('logical-context') as never
+
+const anObject = anyOf('an object', (value) => typeof value === 'object' && value !== null)
+const checks: Checks = { peer: anObject, destination: anObject }
+
+/**
+ * One of our propagators as OpenTelemetry's API wants them. What is extracted is in the OpenTelemetry context: the
+ * caller's span as its remote span, and all variables under `otelContextKey`. What is injected is the active span of the
+ * OpenTelemetry context, and the variables that are there or, where there are none, those of the current unit.
+ *
+ * @throws {TypeError} if it is no propagator, or an option is unknown or of the wrong type.
+ */
+export function toTextMapPropagator(
+  propagator: Propagator,
+  options?: ToTextMapPropagatorOptions,
+): TextMapPropagatorLike {
+  if (!isPropagator(propagator)) {
+    throw new TypeError(`toTextMapPropagator: expected a propagator, got ${show(propagator)}.`)
+  }
+  checkOptions('toTextMapPropagator', options, checks)
+  const peer: Peer = { trace: 'continue', values: false, complain: ignore, ...options?.peer }
+  const destination: Destination = { trace: true, values: false, complain: ignore, ...options?.destination }
+
+  return {
+    fields: () => [...propagator.fields],
+    extract(context, carrier, getter) {
+      const found = propagator.extract(LogicalContext.empty, readerOf(carrier, getter), peer)
+      const trace = found.get(traceContext)
+      const withVariables = context.setValue(otelContextKey, found)
+      if (trace?.parentSpanId === undefined) return withVariables
+      const { traceId, parentSpanId: spanId, flags, state } = trace
+      return withSpan(withVariables, { traceId, spanId, flags, state }, true)
+    },
+    inject(context, carrier, setter) {
+      propagator.inject(withActiveSpan(variablesOf(context), context), writerOf(carrier, setter), destination)
+    },
+  }
+}
+
+function variablesOf(context: OtelContextLike): LogicalContext {
+  const held = context.getValue(otelContextKey)
+  return held instanceof LogicalContext ? held : current()
+}
+
+function withActiveSpan(variables: LogicalContext, context: OtelContextLike): LogicalContext {
+  const span = spanOf(context)
+  if (span === undefined) return variables
+  const known = variables.get(traceContext)
+  // OpenTelemetry has no word for debug: it stays with the trace that has it.
+  const isDebug = known?.sampling === 'debug' && known.traceId === span.traceId
+  const sampling = isDebug ? known.sampling : undefined
+  return variables.with(traceContext, new TraceContext({ ...span, parentSpanId: known?.parentSpanId, sampling }))
+}
+
+function readerOf(carrier: unknown, getter: TextMapGetterLike): Carrier {
+  const get = (name: string) => {
+    const value = getter.get(carrier, name)
+    return typeof value === 'object' ? value.join(', ') : value
+  }
+  return { get, has: (name) => get(name) !== undefined, set() {} }
+}
+
+/** OpenTelemetry's setters do not tell what is there, so only what is written here counts. */
+function writerOf(carrier: unknown, setter: TextMapSetterLike): Carrier {
+  const written = new Map<string, string>()
+  return {
+    get: (name) => written.get(name),
+    has: (name) => written.has(name),
+    set(name, value) {
+      written.set(name, value)
+      setter.set(carrier, name, value)
+    },
+  }
+}
+
+function ignore(): void {}

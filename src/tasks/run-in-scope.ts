@@ -1,0 +1,54 @@
+import { LogicalContext } from '../context/logical-context.ts'
+import { once } from '../context/storage.ts'
+import { anyOf, aString, type Checks, checkOptions, oneOf, aFunction, show } from '../options.ts'
+import { LateUseWatch, type LateUseOptions } from './late-use.ts'
+import { aPolicy, type Policy } from './policy.ts'
+import { RequestScope } from './request-scope.ts'
+import { TaskGroup } from './task-group.ts'
+
+/** Owns what is spawned in units that name no group; a program that uses it drains it before it exits. */
+export const backgroundGroup: TaskGroup = once('backgroundGroup', () => new TaskGroup({ name: 'background' }))
+
+export interface ScopeOptions extends LateUseOptions {
+  /** For logs and reports. Default: the function's name, or `'scope'`. */
+  name?: string
+  /** What the unit starts with. Default: the empty context. */
+  context?: LogicalContext
+  /** Owns what the unit spawns. Default: `backgroundGroup`. */
+  group?: TaskGroup
+  /** For the tasks that name no policy themselves. Default: `inherit`. */
+  policy?: Policy
+}
+
+const checks: Checks = {
+  name: aString,
+  context: anyOf('a LogicalContext', (value) => value instanceof LogicalContext),
+  group: anyOf('a TaskGroup', (value) => value instanceof TaskGroup),
+  policy: aPolicy,
+  lateWrites: oneOf('throw', 'report'),
+  onLateUse: aFunction,
+}
+
+/**
+ * Runs `fn` as a unit of its own: for a job, a command, a program's start, a test. The unit starts fresh, also inside
+ * another one, and ends when what `fn` returns has settled; its tasks may run on.
+ *
+ * @throws {TypeError} if `fn` is no function, or for an option that is unknown or of the wrong type.
+ */
+export function runInScope<R>(fn: (scope: RequestScope) => R, options: ScopeOptions = {}): R {
+  if (typeof fn !== 'function') throw new TypeError(`runInScope: expected a function, got ${show(fn)}.`)
+  checkOptions('runInScope', options, checks)
+  const {
+    name = fn.name || 'scope',
+    context = LogicalContext.empty,
+    group = backgroundGroup,
+    policy,
+    ...lateUse
+  } = options
+  const scope = new RequestScope(name, context, { group, policy, lateUse: new LateUseWatch(lateUse) })
+  try {
+    return scope.run(fn, scope)
+  } finally {
+    scope.close()
+  }
+}

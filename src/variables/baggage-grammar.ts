@@ -1,0 +1,118 @@
+import { trimOws } from './ows.ts'
+
+/** What passes at least, by W3C Baggage, 3.3.2, and is let through at most. */
+const maxMembers = 64
+export const maxBaggageBytes = 8192
+const maxMemberBytes = 4096
+
+const tokenKind = 1
+const octetKind = 2
+const kinds = characterKinds()
+
+/** A member as it is on the wire, in its parts, without optional whitespace. */
+export interface WireMember {
+  readonly key: string
+  /** Percent-encoded. */
+  readonly value: string
+  /** Empty, or `;` and the properties. */
+  readonly properties: string
+}
+
+/**
+ * Shows each member's place in the text, as far as the limits go; says whether all were within them. Members that are
+ * empty or malformed spend the same budget, so that nothing a peer sends is dear.
+ */
+export function visitMembers(text: string, visit: (start: number, end: number) => void): boolean {
+  let count = 0
+  let all = true
+  for (let start = 0; start <= text.length; count++) {
+    if (count === maxMembers || start > maxBaggageBytes) return false
+    const comma = text.indexOf(',', start)
+    const end = comma === -1 ? text.length : comma
+    if (end > maxBaggageBytes) return false
+    if (end - start > maxMemberBytes) all = false
+    else visit(start, end)
+    start = end + 1
+  }
+  return all
+}
+
+/** As many of the members, in their order, as fit the limits. */
+export function fitMembers(texts: readonly string[]): { text: string; truncated: boolean } {
+  const kept: string[] = []
+  let bytes = -1
+  for (const text of texts) {
+    if (kept.length === maxMembers || text.length > maxMemberBytes || bytes + 1 + text.length > maxBaggageBytes)
+      continue
+    bytes += 1 + text.length
+    kept.push(text)
+  }
+  return { text: kept.join(','), truncated: kept.length < texts.length }
+}
+
+/** A member's parts, `null` if it is empty, `undefined` if it breaks the grammar. W3C Baggage, 3.3.1 */
+export function parseMember(text: string, start: number, end: number): WireMember | null | undefined {
+  const member = trimOws(text, start, end)
+  if (member === '') return null
+  const semicolon = member.indexOf(';')
+  const assignment = semicolon === -1 ? member : member.slice(0, semicolon)
+  const equals = assignment.indexOf('=')
+  if (equals === -1) return undefined
+  const key = trimOws(assignment, 0, equals)
+  const value = trimOws(assignment, equals + 1)
+  if (!isToken(key) || !isBaggageText(value)) return undefined
+  if (semicolon === -1) return { key, value, properties: '' }
+  const properties = parseProperties(member.slice(semicolon + 1))
+  if (properties === undefined) return undefined
+  return { key, value, properties: properties.map(formatProperty).join('') }
+}
+
+/** Keys and percent-encoded values of `a=1;b`, or undefined if one breaks the grammar. */
+export function parseProperties(text: string): [key: string, value?: string][] | undefined {
+  const properties: [key: string, value?: string][] = []
+  for (const part of text.split(';')) {
+    const equals = part.indexOf('=')
+    const key = trimOws(part, 0, equals === -1 ? part.length : equals)
+    const value = equals === -1 ? undefined : trimOws(part, equals + 1)
+    if (!isToken(key) || (value !== undefined && !isBaggageText(value))) return undefined
+    properties.push(value === undefined ? [key] : [key, value])
+  }
+  return properties
+}
+
+export function formatMember({ key, value, properties }: WireMember): string {
+  return `${key}=${value}${properties}`
+}
+
+export function formatProperty([key, value]: readonly [key: string, value?: string]): string {
+  return value === undefined ? `;${key}` : `;${key}=${value}`
+}
+
+/** A name as HTTP has it. RFC 9110, 5.6.2 */
+export function isToken(text: string): boolean {
+  return text !== '' && isOfKind(text, tokenKind)
+}
+
+/** Whether a character may stand in a value: printable ASCII but blank, `"`, `,`, `;` and `\`. */
+export function isBaggageOctet(code: number): boolean {
+  return ((kinds[code] ?? 0) & octetKind) !== 0
+}
+
+function isBaggageText(text: string): boolean {
+  return isOfKind(text, octetKind)
+}
+
+function isOfKind(text: string, kind: number): boolean {
+  for (let i = 0; i < text.length; i++) if (((kinds[text.charCodeAt(i)] ?? 0) & kind) === 0) return false
+  return true
+}
+
+function characterKinds(): Uint8Array {
+  const table = new Uint8Array(128)
+  for (let code = 0x21; code <= 0x7e; code++) {
+    const character = String.fromCharCode(code)
+    if (!'",;\\'.includes(character)) table[code] = octetKind
+    if (!'"(),/:;<=>?@[\\]{}'.includes(character)) table[code] = (table[code] as number) | tokenKind
+  }
+  return table
+}

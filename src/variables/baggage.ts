@@ -1,0 +1,171 @@
+import { ContextVar } from '../context/context-var.ts'
+import { once } from '../context/storage.ts'
+import { show } from '../options.ts'
+import {
+  fitMembers,
+  formatMember,
+  formatProperty,
+  isBaggageOctet,
+  isToken,
+  parseMember,
+  parseProperties,
+  visitMembers,
+  type WireMember,
+} from './baggage-grammar.ts'
+import { percentDecode, percentEncode } from './percent.ts'
+
+/** A key, or a key and its value. */
+export type BaggageProperty = readonly [key: string, value?: string]
+
+/** What baggage says under one key. */
+export interface BaggageEntry {
+  readonly value: string
+  readonly properties: readonly BaggageProperty[]
+}
+
+type BaggageProblem = 'malformed' | 'truncated'
+const noProblems: readonly BaggageProblem[] = []
+
+/**
+ * Key-value pairs that go with a request through all services, in their order; keys may repeat. Immutable. A text from
+ * outside is read when it is first asked for; members that break the grammar are dropped one by one.
+ *
+ * @see {@link https://www.w3.org/TR/baggage/ W3C Baggage}
+ */
+export class Baggage {
+  static readonly empty: Baggage = new Baggage('', [])
+
+  /** As it came, or undefined for a list that was made here. */
+  readonly #text: string | undefined
+  /** Undefined as long as nobody has read the text. */
+  #members: readonly WireMember[] | undefined
+  #problems: readonly BaggageProblem[] = noProblems
+
+  private constructor(text: string | undefined, members?: readonly WireMember[]) {
+    this.#text = text
+    this.#members = members
+  }
+
+  /** The baggage of a header's text, several lines joined by commas. Never throws. */
+  static parse(text: string): Baggage {
+    return text === '' ? Baggage.empty : new Baggage(text)
+  }
+
+  /** How many members there are, of repeated keys all. */
+  get size(): number {
+    return this.members.length
+  }
+
+  /** The value of a key; of a key that repeats, the last one, as OpenTelemetry reads it. */
+  get(key: string): string | undefined {
+    const member = this.members.findLast((known) => known.key === key)
+    return member && percentDecode(member.value)
+  }
+
+  /** The value of a key with its properties. */
+  getEntry(key: string): BaggageEntry | undefined {
+    const member = this.members.findLast((known) => known.key === key)
+    return member && entryOf(member)
+  }
+
+  /**
+   * The baggage with one member of that key: in the place of the first one of it, or at the end.
+   *
+   * @throws {TypeError} if the key or that of a property is no token, or a value no string.
+   */
+  set(key: string, value: string, properties: readonly BaggageProperty[] = []): Baggage {
+    checkKey(key)
+    checkValue(value)
+    const member = { key, value: encodeBaggageText(value), properties: properties.map(encodeProperty).join('') }
+    const place = this.members.findIndex((known) => known.key === key)
+    const others = this.members.filter((known) => known.key !== key)
+    return new Baggage(undefined, others.toSpliced(place === -1 ? others.length : place, 0, member))
+  }
+
+  /** The baggage without all members of that key. */
+  delete(key: string): Baggage {
+    const members = this.members.filter((known) => known.key !== key)
+    return members.length === this.members.length ? this : new Baggage(undefined, members)
+  }
+
+  *[Symbol.iterator](): Generator<[key: string, entry: BaggageEntry], void, undefined> {
+    for (const member of this.members) yield [member.key, entryOf(member)]
+  }
+
+  /** What goes out: the text as it came if there is nothing wrong with it, else as many members as fit the limits. */
+  toString(): string {
+    return this.asItCame ?? fitMembers(this.members.map(formatMember)).text
+  }
+
+  /** @internal The text that may go out unchanged. */
+  get asItCame(): string | undefined {
+    if (this.members.length === 0 || this.#problems.length > 0) return undefined
+    return this.#text
+  }
+
+  /**
+   * What was wrong with the text: `malformed` for members that break the grammar, `truncated` for what was beyond 8192
+   * bytes or 64 members, or had more than 4096 bytes.
+   */
+  get problems(): readonly BaggageProblem[] {
+    this.#read()
+    return this.#problems
+  }
+
+  /** @internal */
+  get members(): readonly WireMember[] {
+    return this.#read()
+  }
+
+  #read(): readonly WireMember[] {
+    return (this.#members ??= this.#parse(this.#text ?? ''))
+  }
+
+  #parse(text: string): readonly WireMember[] {
+    const members: WireMember[] = []
+    let malformed = false
+    const whole = visitMembers(text, (start, end) => {
+      const member = parseMember(text, start, end)
+      if (member === undefined) malformed = true
+      else if (member !== null) members.push(member)
+    })
+    const problems: BaggageProblem[] = []
+    if (malformed) problems.push('malformed')
+    if (!whole) problems.push('truncated')
+    this.#problems = problems
+    return members
+  }
+}
+
+/** The baggage of the current unit, but for the members that are variables of their own. */
+export const baggage: ContextVar<Baggage> = once('baggage', () => new ContextVar<Baggage>('baggage'))
+
+/** A value, percent-encoded where it must be. */
+export function encodeBaggageText(text: string): string {
+  return percentEncode(text, isBaggageOctet)
+}
+
+function entryOf({ value, properties }: WireMember): BaggageEntry {
+  const pairs = properties === '' ? [] : (parseProperties(properties.slice(1)) ?? [])
+  return { value: percentDecode(value), properties: pairs.map(decodeProperty) }
+}
+
+function decodeProperty([key, value]: BaggageProperty): BaggageProperty {
+  return value === undefined ? [key] : [key, percentDecode(value)]
+}
+
+function encodeProperty([key, value]: BaggageProperty): string {
+  checkKey(key)
+  if (value === undefined) return formatProperty([key])
+  checkValue(value)
+  return formatProperty([key, encodeBaggageText(value)])
+}
+
+function checkKey(key: unknown): void {
+  if (typeof key === 'string' && isToken(key)) return
+  throw new TypeError(`Baggage: expected a key, a token as header names are, got ${show(key)}.`)
+}
+
+function checkValue(value: unknown): void {
+  if (typeof value !== 'string') throw new TypeError(`Baggage: expected a value, a string, got ${show(value)}.`)
+}

@@ -1,0 +1,13 @@
+export { Baggage, baggage, type BaggageEntry, type BaggageProperty } from './baggage.ts'
+export { deadline } from './deadline.ts'
+export { isRequestId, newRequestId, requestId } from './request-id.ts'
+export {
+  randomFlag,
+  sampledFlag,
+  type Sampling,
+  type SpanLink,
+  TraceContext,
+  traceContext,
+  type TraceContextInit,
+} from './trace-context.ts'
+export { Tracestate } from './tracestate.ts'

@@ -1,0 +1,209 @@
+import { describe, expect, it } from 'vitest'
+import lockfile from '../package-lock.json' with { type: 'json' }
+import manifest from '../package.json' with { type: 'json' }
+import { wrongExports } from './architecture/exports.ts'
+import { notESModules, tooLong, vagueNames } from './architecture/files.ts'
+import { wrongArrows, wrongPackages, wrongStorages } from './architecture/imports.ts'
+import { type Lockfile, wrongLockfile } from './architecture/lockfile.ts'
+import { importsOf, pathsOf, readSource, type SourceFile } from './architecture/source-file.ts'
+
+const paths = pathsOf('src/**/*.*')
+const sources = paths.map(readSource)
+const declared = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies)]
+
+describe('the sources', () => {
+  it('are found', () => {
+    expect(paths).toContain('src/context/storage.ts')
+  })
+
+  it('import along the arrows', () => {
+    expect(wrongArrows(sources)).toEqual([])
+  })
+
+  it('know packages in the leaves only, and load them when they are needed', () => {
+    expect(wrongPackages(sources, declared)).toEqual([])
+  })
+
+  it('make their storage in one place', () => {
+    expect(wrongStorages(sources)).toEqual([])
+  })
+
+  it('are short', () => {
+    expect(tooLong(sources)).toEqual([])
+  })
+
+  it('are ES modules', () => {
+    expect(notESModules(sources)).toEqual([])
+  })
+
+  it('are exported at the path where they are', () => {
+    expect(wrongExports(manifest, paths)).toEqual([])
+  })
+})
+
+describe('the files of the repository', () => {
+  it('have names that say what is inside', () => {
+    expect(vagueNames(pathsOf('{src,test,examples,bench,docs,scripts}/**/*'))).toEqual([])
+  })
+
+  it('lock the dependencies for every registry and platform', () => {
+    expect(wrongLockfile(lockfile as Lockfile)).toEqual([])
+  })
+})
+
+describe('wrongArrows', () => {
+  it.each<[name: string, path: string, text: string, problem: string]>([
+    [
+      'an arrow upwards',
+      'src/context/a.ts',
+      "import { b } from '../tasks/b.ts'",
+      'imports src/tasks/b.ts: context may',
+    ],
+    ['a leaf in a leaf', 'src/clients/a.ts', "import '../bridges/b.ts'", 'clients may import context, variables'],
+    ['a type', 'src/tasks/a.ts', "import type { B } from '../propagators/b.ts'", 'imports src/propagators/b.ts'],
+    ['a type by import()', 'src/tasks/a.ts', "type B = import('../clients/b.ts').B", 'imports src/clients/b.ts'],
+    ['a re-export', 'src/variables/a.ts', "export * from '../tasks/b.ts'", 'imports src/tasks/b.ts'],
+    ['a lazy import', 'src/tasks/a.ts', "await import('../clients/b.ts')", 'imports src/clients/b.ts'],
+    ['the root index', 'src/tasks/a.ts', "import '../index.ts'", 'imports src/index.ts'],
+    ['a file outside src', 'src/tasks/a.ts', "import '../../test/b.ts'", 'imports test/b.ts'],
+    ['the package itself', 'src/tasks/a.ts', "import 'logical-context/propagators'", 'imports the package itself'],
+    ['an unknown room', 'src/extras/a.ts', '', 'src/extras/a.ts is in no room'],
+  ])('finds %s', (_, path, text, problem) => {
+    expect(wrongArrows([{ path, text }])).toEqual([expect.stringContaining(problem)])
+  })
+
+  it('lets a room import itself, what is below it, and the two files for everybody', () => {
+    const text =
+      "import './b.ts'\nimport '../tasks/c.ts'\nimport '../errors.ts'\nimport type { D } from '../options.ts'"
+
+    expect(wrongArrows([{ path: 'src/middleware/a.ts', text }])).toEqual([])
+  })
+})
+
+describe('wrongPackages', () => {
+  it.each<[name: string, path: string, text: string, problem: string]>([
+    ['a package below the leaves', 'src/tasks/a.ts', "import type { Logger } from 'pino'", 'only the leaves may know'],
+    [
+      'an undeclared package',
+      'src/clients/a.ts',
+      "import type { A } from '@scope/a/b'",
+      "'@scope/a': it is no dependency",
+    ],
+    ['a loaded integration', 'src/bridges/a.ts', "import { pino } from 'pino'", "loads 'pino' with us"],
+    ['an inline type import', 'src/bridges/a.ts', "import { type Logger } from 'pino'", "loads 'pino' with us"],
+    ['a dependency in another leaf', 'src/clients/a.ts', "import fp from 'fastify-plugin'", "loads 'fastify-plugin'"],
+    ['a builtin without its prefix', 'src/tasks/a.ts', "import 'util'", "write 'node:util'"],
+  ])('finds %s', (_, path, text, problem) => {
+    expect(wrongPackages([{ path, text }], ['pino', 'fastify-plugin'])).toEqual([expect.stringContaining(problem)])
+  })
+
+  it('lets a leaf use types, lazy imports and what is declared for it', () => {
+    const text = "import fp from 'fastify-plugin'\nimport type { Logger } from 'pino'\nawait import('pino')"
+
+    expect(wrongPackages([{ path: 'src/middleware/a.ts', text }], ['pino', 'fastify-plugin'])).toEqual([])
+  })
+})
+
+describe('wrongStorages', () => {
+  const storage = { path: 'src/context/storage.ts', text: "import { AsyncLocalStorage } from 'node:async_hooks'" }
+
+  it('finds a second file that imports node:async_hooks', () => {
+    const second = { path: 'src/tasks/a.ts', text: "import { AsyncResource } from 'async_hooks'" }
+
+    expect(wrongStorages([storage, second])).toEqual([expect.stringContaining('src/tasks/a.ts:1 imports')])
+  })
+
+  it('finds that nobody imports it', () => {
+    expect(wrongStorages([])).toEqual([expect.stringContaining('has 0 imports')])
+  })
+})
+
+describe('the checks of files', () => {
+  it('find a file of 201 lines, and none of 200', () => {
+    const fileOf = (lines: number): SourceFile => ({ path: `src/${lines}.ts`, text: 'a\n'.repeat(lines) })
+
+    expect(tooLong([fileOf(200), fileOf(201)])).toEqual([expect.stringContaining('src/201.ts has 201 lines')])
+  })
+
+  it('find vague folders and files', () => {
+    const found = vagueNames(['src/utils/a.ts', 'test/helpers.ts', 'src/context/core.ts', 'src/tasks/spawn.ts'])
+
+    expect(found).toHaveLength(3)
+  })
+
+  it.each([
+    ['require()', 'src/a.ts', "const a = require('a')"],
+    ['module.exports', 'src/a.ts', 'module.exports = 1'],
+    ['__dirname', 'src/a.ts', 'join(__dirname)'],
+    ['a .cts file', 'src/a.cts', ''],
+  ])('find CommonJS by %s', (_, path, text) => {
+    expect(notESModules([{ path, text }])).toHaveLength(1)
+  })
+
+  it('do not take a comment for CommonJS', () => {
+    expect(notESModules([{ path: 'src/a.ts', text: '// require() fails here\n/** __dirname */' }])).toEqual([])
+  })
+})
+
+describe('wrongExports', () => {
+  const good = { source: './src/a/b.ts', types: './dist/a/b.d.ts', default: './dist/a/b.js' }
+  const files = ['src/a/b.ts', 'src/c/index.ts']
+  const index = { source: './src/c/index.ts', types: './dist/c/index.d.ts', default: './dist/c/index.js' }
+
+  it('accepts mirrored files and indexes', () => {
+    expect(wrongExports({ type: 'module', exports: { './a/b': good, './c': index } }, files)).toEqual([])
+  })
+
+  it.each<[name: string, exports: Record<string, unknown>, problem: string]>([
+    ['a file that does not exist', { './a/z': good }, 'neither src/a/z.ts nor src/a/z/index.ts'],
+    ['a file at another path', { './a/b': { ...good, source: './src/c/index.ts' } }, "expected './src/a/b.ts'"],
+    ['a build at another path', { './a/b': { ...good, default: './dist/b.js' } }, "expected './dist/a/b.js'"],
+    [
+      'a missing condition',
+      { './a/b': { types: good.types, default: good.default } },
+      'expected exactly the conditions',
+    ],
+    ['conditions in another order', { './a/b': { default: '', source: '', types: '' } }, 'in this order'],
+    ['a plain path', { './a/b': './dist/a/b.js' }, 'expected exactly the conditions'],
+  ])('finds %s', (_, exports, problem) => {
+    expect(wrongExports({ type: 'module', exports: { './c': index, ...exports } }, files)).toEqual([
+      expect.stringContaining(problem),
+    ])
+  })
+
+  it('finds an index that is no subpath, and a package that is not ESM', () => {
+    expect(wrongExports({ exports: {} }, files)).toEqual([
+      "package.json: expected 'type' to be 'module'.",
+      expect.stringContaining('src/c/index.ts is an index'),
+    ])
+  })
+})
+
+describe('wrongLockfile', () => {
+  it('finds the address of a registry, and a platform that is missing', () => {
+    const found = wrongLockfile({
+      packages: {
+        'node_modules/a': { resolved: 'https://registry.example/a.tgz' },
+        'node_modules/b': { optionalDependencies: { a: '1.0.0', 'b-linux': '1.0.0' } },
+      },
+    })
+
+    expect(found).toEqual([
+      expect.stringContaining('node_modules/a is resolved to https://registry.example'),
+      'node_modules/b needs b-linux on another platform, which is not locked.',
+    ])
+  })
+})
+
+describe('importsOf', () => {
+  it('tells static, type and lazy imports apart', () => {
+    const text = "import a from 'a'\nimport type { B } from 'b'\nexport type { C } from 'c'\nawait import('d')"
+
+    expect(importsOf({ path: 'src/a.ts', text }).map(({ specifier, kind }) => [specifier, kind])).toEqual([
+      ['a', 'static'],
+      ['b', 'type'],
+      ['c', 'type'],
+      ['d', 'lazy'],
+    ])
+  })
+})

@@ -1,0 +1,86 @@
+import { isBuiltin } from 'node:module'
+import { type Import, importsOf, type SourceFile } from './source-file.ts'
+
+/** Which rooms each room may import, besides itself and the files everybody may import. */
+const arrows: Readonly<Record<string, readonly string[]>> = {
+  context: [],
+  variables: ['context'],
+  tasks: ['context'],
+  propagators: ['context', 'variables'],
+  middleware: ['context', 'variables', 'tasks', 'propagators'],
+  clients: ['context', 'variables', 'propagators'],
+  queues: ['context', 'variables', 'tasks', 'propagators'],
+  bridges: ['context', 'variables', 'tasks'],
+  testing: ['context', 'variables', 'tasks', 'propagators', 'middleware', 'clients', 'queues', 'bridges'],
+  'index.ts': ['context', 'variables', 'tasks'],
+  'errors.ts': [],
+  'options.ts': [],
+}
+const forEverybody = ['errors.ts', 'options.ts']
+const leaves = ['middleware', 'clients', 'queues', 'bridges', 'testing']
+
+/** The packages that are loaded with us; all others come as types, or when they are needed. */
+const loadedWithUs: Readonly<Record<string, readonly string[]>> = {
+  middleware: ['fastify-plugin', '@fastify/proxy-addr'],
+}
+const storageFile = 'src/context/storage.ts'
+
+/** The rooms import each other along the arrows only. */
+export function wrongArrows(files: readonly SourceFile[]): string[] {
+  return files.flatMap((file) => {
+    const room = roomOf(file.path)
+    const allowed = arrows[room]
+    if (allowed === undefined) return [`${file.path} is in no room: expected one of ${Object.keys(arrows).join(', ')}.`]
+    return importsOf(file).flatMap(({ place, specifier, target }) => {
+      if (/^logical-context(\/|$)/.test(specifier)) return [`${place} imports the package itself: import the file.`]
+      if (target === undefined) return []
+      const targetRoom = target.startsWith('src/') ? roomOf(target) : target
+      if ([room, ...allowed, ...forEverybody].includes(targetRoom)) return []
+      return [`${place} imports ${target}: ${room} may import ${allowed.join(', ') || 'no other room'}.`]
+    })
+  })
+}
+
+/** Below the leaves nothing but Node itself; in the leaves each package is declared, and loaded only where it must be. */
+export function wrongPackages(files: readonly SourceFile[], declared: readonly string[]): string[] {
+  return files.flatMap((file) => {
+    const room = roomOf(file.path)
+    return packagesOf(file).flatMap(({ place, specifier, kind }) => {
+      const name = packageName(specifier)
+      if (isBuiltin(specifier)) {
+        return specifier.startsWith('node:') ? [] : [`${place} imports '${specifier}': write 'node:${specifier}'.`]
+      }
+      if (!leaves.includes(room)) return [`${place} imports '${name}': only the leaves may know a package.`]
+      if (!declared.includes(name)) return [`${place} imports '${name}': it is no dependency and no peer.`]
+      if (kind !== 'static' || loadedWithUs[room]?.includes(name) === true) return []
+      return [`${place} loads '${name}' with us: use 'import type', or 'await import()' where it is needed.`]
+    })
+  })
+}
+
+/** One AsyncLocalStorage in one place: on Node 22 each further one makes every await dearer. */
+export function wrongStorages(files: readonly SourceFile[]): string[] {
+  const imports = files.flatMap((file) =>
+    packagesOf(file)
+      .filter(({ specifier }) => /^(node:)?async_hooks$/.test(specifier))
+      .map(({ place }) => ({ place, path: file.path })),
+  )
+  const strangers = imports.filter(({ path }) => path !== storageFile)
+  if (strangers.length > 0) {
+    return strangers.map(({ place }) => `${place} imports node:async_hooks: only ${storageFile} may.`)
+  }
+  return imports.length === 1 ? [] : [`${storageFile} has ${imports.length} imports of node:async_hooks, expected one.`]
+}
+
+function packagesOf(file: SourceFile): Import[] {
+  return importsOf(file).filter(({ target }) => target === undefined)
+}
+
+function packageName(specifier: string): string {
+  const parts = specifier.split('/')
+  return parts.slice(0, specifier.startsWith('@') ? 2 : 1).join('/')
+}
+
+function roomOf(path: string): string {
+  return path.split('/')[1] ?? path
+}

@@ -1,0 +1,14 @@
+// First of all: a Node that is too old gets told so, and not a stack trace of the test runner.
+import './scripts/check-node.js'
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  // The package imports itself by name, from source: tests and examples read as a user's code does.
+  resolve: { conditions: ['source'] },
+  ssr: { resolve: { conditions: ['source'] } },
+  test: {
+    include: ['test/**/*.test.ts'],
+    execArgv: ['--conditions=source', '--expose-gc'],
+    maxWorkers: 2,
+  },
+})
