@@ -1,37 +1,34 @@
 import { spawn, type Task } from 'logical-context'
-import { createService, listen, type Order, work } from './service.ts'
-import { shopFetch, tenant, user } from './variables.ts'
+import { createService, type Order, post, work } from './service.ts'
+import { shopFetch, tenant } from './variables.ts'
 
 const [, , warehouse = ''] = process.argv
-// Only the gateway reaches this service, over loopback: what it says of tenant and user is true.
-const service = await createService('orders', { trust: 'loopback' })
-const { app, log } = service
+// Over loopback comes only the gateway, which knows who calls: its tenant and user are taken.
+const { app, log, listen } = await createService('orders', { trust: 'loopback' })
 
 app.post<{ Body: Order }>('/orders', async ({ body: order }, reply) => {
-  const reservation = await shopFetch(`${warehouse}/reservations`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(order),
-  })
-  if (!reservation.ok) return reply.code(502).send({ error: `The warehouse has no ${order.item}.` })
-  const { price } = (await reservation.json()) as { price: number }
+  const reservation = await shopFetch(`${warehouse}/reservations`, post(order))
+  if (!reservation.ok) return reply.code(502).send({ error: `no ${order.item}` })
+  log.info({ order: order.id }, 'order accepted')
 
-  // From here on the order stands, and so does its work, though the client may have hung up.
-  // The receipt is the request's work: it sees what the request sees.
-  spawn((task) => run(task, order), { name: 'send-receipt' })
-  // The index is the tenant's. It has no business with the user.
-  spawn((task) => run(task, order), { name: 'reindex', policy: { only: [tenant] } })
-  // Nobody asked for this: a trace of its own, linked to the request's, and only what tasks always keep.
-  spawn((task) => run(task, order), { name: 'refresh-price-cache', policy: 'isolate' })
+  // The order stands, and so does its work, even if the client has hung up meanwhile.
+  // The receipt belongs to the request: the task sees what the request sees.
+  spawn((task) => logged(task, order), { name: 'send-receipt' })
+  // The index is the tenant's, and the user no business of it.
+  spawn((task) => logged(task, order), { name: 'reindex', policy: { only: [tenant] } })
+  // Nobody asked for this: it gets a trace of its own, linked to the request's, and what every task keeps.
+  const refresh = () => shopFetch(`${warehouse}/prices`)
+  spawn((task) => logged(task, order, refresh), { name: 'refresh-price-cache', policy: 'isolate' })
 
-  return reply.code(201).send({ order: order.id, for: user.get(), price })
+  return reply.code(201).send(await reservation.json())
 })
 
-async function run({ name, policy }: Task, order: Order): Promise<void> {
-  log.info({ order: order.id, policy }, 'task started')
+async function logged({ name, policy }: Task, order: Order, andThen?: () => Promise<unknown>): Promise<void> {
+  const words = typeof policy === 'string' ? policy : `only ${policy.only.map((variable) => variable.name).join(', ')}`
+  log.info({ order: order.id, policy: words }, 'task begins')
   await work(order.id, name)
-  if (name === 'refresh-price-cache') await shopFetch(`${warehouse}/prices`)
-  log.info({ order: order.id }, 'task done')
+  await andThen?.()
+  log.info({ order: order.id }, 'task ends')
 }
 
-await listen(service)
+await listen()

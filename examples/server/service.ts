@@ -1,53 +1,40 @@
 import { hash } from 'node:crypto'
-import { setTimeout as pause } from 'node:timers/promises'
+import { setTimeout } from 'node:timers/promises'
 import Fastify from 'fastify'
-import type { Policy } from 'logical-context'
 import { contextLogger } from 'logical-context/bridges/pino'
 import logicalContext, { type LogicalContextOptions } from 'logical-context/middleware/fastify'
 import { type TraceContext, traceContext } from 'logical-context/variables'
 import { pino } from 'pino'
 import { propagators, tenant, user } from './variables.ts'
 
-export interface Order {
-  id: string
-  item: string
-  quantity: number
-}
+export type Order = { id: string; item: string; quantity: number }
 
-export type Service = Awaited<ReturnType<typeof createService>>
-
-/** A server and a logger whose lines say for which request they were written, in which span and task. */
+/** A server, and a logger that says on every line for which request, tenant and user it was written, in which span. */
 export async function createService(name: string, options: LogicalContextOptions = {}) {
-  const log = contextLogger(pino({ base: { service: name, pid: process.pid }, serializers: { policy: policyText } }), {
-    fields: {
-      tenant,
-      user,
-      parent_span_id: { variable: traceContext, format: (trace: TraceContext) => trace.parentSpanId },
-      link_span_id: { variable: traceContext, format: (trace: TraceContext) => trace.link?.spanId },
-    },
-  })
+  const causedBy = ({ parentSpanId, link }: TraceContext) => parentSpanId ?? link?.spanId
+  const fields = { tenant, user, caused_by: { variable: traceContext, format: causedBy } }
+  const log = contextLogger(pino({ name }), { fields })
   const app = Fastify({ loggerInstance: log })
   await app.register(logicalContext, { propagators, ...options })
-  app.addHook('onRequestAbort', async (request) => request.log.warn('client hung up'))
-  return { app, log }
+
+  /** Serves on a free port until the shop closes; then what is under way is finished, requests and tasks. */
+  async function listen(): Promise<void> {
+    process.send?.(await app.listen({ host: '127.0.0.1', port: 0 }))
+    const close = () => void app.close().then(() => process.exit())
+    process.once('SIGTERM', close)
+    // The shop is gone; on Windows, which knows no SIGTERM, this is also how it closes a service.
+    process.once('disconnect', close)
+    // Ctrl-C reaches all processes at once, but the shop closes its services one after the other.
+    process.on('SIGINT', () => {})
+  }
+  return { app, log, listen }
 }
 
-/** Serves on a free port until the shop closes: then `close` answers what is under way and drains the tasks. */
-export async function listen({ app }: Service): Promise<void> {
-  process.send?.(await app.listen({ host: '127.0.0.1', port: 0 }))
-  const close = () => void app.close().then(() => process.exit())
-  process.once('SIGTERM', close)
-  // The shop is gone: without it there is no service, and on Windows this is how it closes one.
-  process.once('disconnect', close)
-  // Ctrl-C reaches every process of a terminal. The shop closes its services in order.
-  process.on('SIGINT', () => {})
+/** Takes as long as real work may: by order and step, the same in every run. */
+export function work(order: string, step: string): Promise<void> {
+  return setTimeout(80 + (Number.parseInt(hash('sha1', order + step).slice(0, 4), 16) % 160))
 }
 
-/** Takes as long as real work would: by order and step, and in every run the same. */
-export async function work(order: string, step: string): Promise<void> {
-  await pause(80 + (Number.parseInt(hash('sha1', `${order} ${step}`).slice(0, 4), 16) % 160))
-}
-
-function policyText(policy: Policy): string {
-  return typeof policy === 'string' ? policy : `only ${policy.only.map(({ name }) => name).join(', ')}`
+export function post(order: Order) {
+  return { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(order) }
 }

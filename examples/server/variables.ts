@@ -8,8 +8,8 @@ export const tenant = new ContextVar<string>('tenant', { onSpawn: 'keep' })
 /** Who buys. A task sees it if its policy says so. */
 export const user = new ContextVar<string>('user')
 
-/** What the services tell each other: the trace, the request id, and two values as W3C baggage. */
+/** What the services tell each other: trace, request id, and these two values as W3C baggage. */
 export const propagators = [w3cTraceContext(), requestId(), w3cBaggage({ members: { tenant, user }, others: 'drop' })]
 
-/** `fetch` with the caller's context in its headers. Values go to these hosts and to no other. */
+/** `fetch` with the caller's context in its headers; the values go to this host and to no other. */
 export const shopFetch = contextFetch.with({ propagators, values: ['127.0.0.1'] })

@@ -54,16 +54,15 @@ export class LogFields {
     this.keys = new Set(this.#readers.map(([key]) => key))
   }
 
-  /** The fields that have a value in a cell. Never throws: a field whose format fails is left out. */
-  *of(cell: Cell): Generator<[key: string, value: unknown], void, undefined> {
-    for (const [key, read] of this.#readers) {
-      let value: unknown
+  /** Gives the fields that have a value in a cell. Never throws: a field whose format or writing fails is left out. */
+  read(cell: Cell, take: (key: string, value: unknown) => void): void {
+    for (const [key, reader] of this.#readers) {
       try {
-        value = read(cell)
+        const value = reader(cell)
+        if (value !== undefined) take(key, value)
       } catch {
-        continue
+        // A log call does not fail for the sake of its context.
       }
-      if (value !== undefined) yield [key, value]
     }
   }
 }
@@ -72,7 +71,7 @@ function readerOf(owner: string, key: string, field: LogField): Reader {
   if (reserved.includes(key) || knownFields.some(([known]) => known === key)) {
     throw new TypeError(`${owner}: expected a key that is not taken already, got '${key}'.`)
   }
-  const { variable, format } = 'variable' in field ? field : { variable: field, format: undefined }
+  const { variable, format } = isFormatted(field) ? field : { variable: field, format: undefined }
   if (!(variable instanceof ContextVar) || (format !== undefined && !isFunction(format))) {
     throw new TypeError(`${owner}: expected a ContextVar or { variable, format }, got ${show(field)}.`)
   }
@@ -84,6 +83,10 @@ function readerOf(owner: string, key: string, field: LogField): Reader {
     const value = valueIn(cell, variable)
     return value === undefined ? undefined : format(value as never)
   }
+}
+
+function isFormatted(field: LogField): field is Exclude<LogField, AnyContextVar> {
+  return typeof field === 'object' && field !== null && 'variable' in field
 }
 
 function valueIn<T, D>(cell: Cell, variable: ContextVar<T, D>): T | D {

@@ -1,4 +1,4 @@
-import { type Cell, type cellKey } from '../context/cell.ts'
+import type { Cell, cellKey } from '../context/cell.ts'
 import { show } from '../options.ts'
 import type { LogFields } from './log-fields.ts'
 
@@ -24,23 +24,24 @@ export const descriptions = {
 
 export type Inside = Record<keyof typeof descriptions, symbol>
 
-export function findInside(logger: unknown): Inside {
-  const found = new Map<string | undefined, symbol>()
-  for (
-    let object: unknown = logger;
-    object !== null && typeof object === 'object';
-    object = Object.getPrototypeOf(object)
-  ) {
-    for (const symbol of Object.getOwnPropertySymbols(object)) found.set(symbol.description, symbol)
-  }
+export function findInside(logger: object): Inside {
   const entries = Object.entries(descriptions).map(([name, description]) => {
-    const symbol = found.get(description)
+    const symbol = findSymbol(logger, description)
     if (symbol !== undefined) return [name, symbol] as const
     throw new TypeError(
       `contextLogger: expected a logger of pino 10, got one without '${description}': ${show(logger)}. Use pinoMixin.`,
     )
   })
   return Object.fromEntries(entries) as Inside
+}
+
+/** A symbol of the logger or of what it inherits from. */
+export function findSymbol(logger: object, description: string): symbol | undefined {
+  for (let object: object | null = logger; object !== null; object = Object.getPrototypeOf(object) as object | null) {
+    const symbol = Object.getOwnPropertySymbols(object).find((candidate) => candidate.description === description)
+    if (symbol !== undefined) return symbol
+  }
+  return undefined
 }
 
 /** The fields of one cell as text, ready to stand behind a logger's own bindings. */
@@ -91,16 +92,13 @@ function writeFragment(logger: Internals, inside: Inside, cell: Cell, fields: Lo
     (symbol) => symbol.description === 'pino.wildcardFirst',
   )
   const parts: Part[] = []
-  for (const [key, value] of fields.of(cell)) {
+  fields.read(cell, (key, value) => {
+    const serialize = serializers[key]
     const stringify =
       stringifiers[key] ?? (wildcard && stringifiers[wildcard]) ?? (logger[inside.stringify] as Stringify)
-    try {
-      const text = stringify(serializers[key]?.(value) ?? value, logger[inside.stringifySafe])
-      if (text !== undefined) parts.push([key, `,${JSON.stringify(key)}:${text}`])
-    } catch {
-      // A field that cannot be written is left out: a log call never throws for the sake of its context.
-    }
-  }
+    const text = stringify(serialize === undefined ? value : serialize(value), logger[inside.stringifySafe])
+    if (text !== undefined) parts.push([key, `,${JSON.stringify(key)}:${text}`])
+  })
   const text = parts.map(([, part]) => part).join('')
   return { fields, stringifiers, serializers, parts, text, bindings: '', joined: text, clash: false }
 }

@@ -2,7 +2,15 @@ import { cellKey } from '../context/cell.ts'
 import { storage } from '../context/storage.ts'
 import { isFunction, show } from '../options.ts'
 import { LogFields, type LogFieldsOptions } from './log-fields.ts'
-import { descriptions, findInside, fragmentFor, type Inside, type Internals, type Part } from './pino-fragment.ts'
+import {
+  descriptions,
+  findInside,
+  findSymbol,
+  fragmentFor,
+  type Inside,
+  type Internals,
+  type Part,
+} from './pino-fragment.ts'
 
 export type { LogField, LogFieldsOptions } from './log-fields.ts'
 
@@ -33,6 +41,9 @@ export type PinoMixin = (mergeObject: object, level: number, logger: never) => o
  */
 export function contextLogger<L extends PinoLike>(logger: L, options: LogFieldsOptions = {}): L {
   const fields = new LogFields('contextLogger', options)
+  if (typeof logger !== 'object' || logger === null) {
+    throw new TypeError(`contextLogger: expected a pino logger, got ${show(logger)}.`)
+  }
   const inside = findInside(logger)
   const internals = logger as unknown as Internals
   for (const key of [internals[inside.messageKey], internals[inside.nestedKey]] as string[]) {
@@ -74,13 +85,16 @@ export function pinoMixin({ mixin, ...options }: PinoMixinOptions = {}): PinoMix
   if (mixin !== undefined && !isFunction(mixin)) {
     throw new TypeError(`pinoMixin: option 'mixin' expected a function, got ${show(mixin)}.`)
   }
+  const bindingsOf = bindingsReader()
   return (mergeObject, level, logger) => {
     // Made anew for each line: pino writes into it.
     const line: Record<string, unknown> = {}
     const cell = storage.getStore() ?? (logger as Internals | undefined)?.[cellKey]
-    const bound = cell === undefined ? '' : boundText(logger)
-    for (const [key, value] of cell === undefined ? [] : fields.of(cell)) {
-      if (!bound.includes(`"${key}":`)) line[key] = value
+    if (cell !== undefined) {
+      const bound = bindingsOf(logger)
+      fields.read(cell, (key, value) => {
+        if (!bound.includes(`"${key}":`)) line[key] = value
+      })
     }
     return mixin === undefined ? line : Object.assign(line, mixin(mergeObject, level, logger))
   }
@@ -108,15 +122,13 @@ function withMissing(line: string, parts: readonly Part[], end: string): string 
   return line.slice(0, line.length - end.length) + missing.join('') + end
 }
 
-/** A logger's bindings as text; of a logger that has none, nothing. */
-function boundText(logger: unknown): string {
-  for (
-    let object: unknown = logger;
-    object !== null && typeof object === 'object';
-    object = Object.getPrototypeOf(object)
-  ) {
-    const symbol = Object.getOwnPropertySymbols(object).find(({ description }) => description === descriptions.bindings)
-    if (symbol !== undefined) return String((object as Internals)[symbol])
+/** Reads a logger's bindings as text: of a logger that has none, nothing. Its symbol is looked for once. */
+function bindingsReader(): (logger: unknown) => string {
+  let symbol: symbol | undefined
+  return (logger) => {
+    if (typeof logger !== 'object' || logger === null) return ''
+    symbol ??= findSymbol(logger, descriptions.bindings)
+    const bindings = symbol === undefined ? '' : (logger as Internals)[symbol]
+    return typeof bindings === 'string' ? bindings : ''
   }
-  return ''
 }

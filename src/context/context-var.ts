@@ -2,17 +2,7 @@ import { OutsideUnitError } from '../errors.ts'
 import { aBoolean, anyOf, anything, type Checks, checkOptions, isFunction, show } from '../options.ts'
 import { type Cell, openBlock } from './cell.ts'
 import { sensitiveVariables, storage, variableNames } from './storage.ts'
-import {
-  decode,
-  deletedValue,
-  emptyValues,
-  encode,
-  firstIndex,
-  isPresent,
-  read,
-  type Slot,
-  undefinedValue,
-} from './values.ts'
+import { decode, deletedValue, emptyValues, encode, firstIndex, isPresent, read, undefinedValue } from './values.ts'
 
 /** A variable of any type, for lists of variables. */
 export type AnyContextVar = ContextVar<unknown, unknown>
@@ -56,7 +46,7 @@ const checks: Checks = {
  * @typeParam D What `get()` gives where nothing is set; name it when there is a default.
  * @see {@link https://peps.python.org/pep-0567/#contextvars-contextvar PEP 567}
  */
-export class ContextVar<T, D = undefined> implements Slot {
+export class ContextVar<T, D = undefined> {
   readonly name: string
   readonly default: D
   /** @internal */

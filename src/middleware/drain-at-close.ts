@@ -3,7 +3,7 @@ import type { DrainReport } from '../tasks/drain.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
 import type { InFlight } from './in-flight.ts'
 
-/** How often connections that have become idle are closed while the server closes. */
+/** How often connections that have become idle are closed once no request is under way. */
 const sweepMs = 50
 /** How long tasks have for their end after their signal has aborted at the limit. */
 const graceMs = 500
@@ -15,13 +15,14 @@ interface ConnectionKeeper {
 }
 
 /**
- * Makes the server's close wait for handlers and tasks, up to a limit. The wait is in `preClose`, so that what others
- * tear down in `onClose`, a connection pool for one, is there for the tasks whatever the order of registration.
+ * Makes the server's close wait for requests and tasks, up to a limit. The wait is in `preClose`, so that what others
+ * tear down in `onClose`, a connection pool for one, is there for the tasks whatever the order of registration; and
+ * because Node's own close ends connections that have not yet sent all of their reply.
  */
 export function drainAtClose(
   fastify: FastifyInstance,
   group: TaskGroup,
-  handlers: InFlight,
+  requests: InFlight,
   drainTimeoutMs: number,
   onDrained: (report: DrainReport) => void,
 ): void {
@@ -34,14 +35,14 @@ export function drainAtClose(
   fastify.addHook('preClose', async () => {
     startedAt = performance.now()
     endedBefore = group.endedCount
-    // A connection whose request was under way when the close began stays open after it, idle, and holds up the close.
-    sweep = setInterval(() => server.closeIdleConnections?.(), sweepMs)
     const over = Promise.withResolvers<void>()
     limit = setTimeout(() => {
       over.resolve()
       server.closeAllConnections?.()
     }, drainTimeoutMs)
-    await Promise.race([quiet(handlers, group), over.promise])
+    await Promise.race([quiet(requests, group), over.promise])
+    // A connection that was taken over stays open behind its request, idle, and would hold up the close.
+    sweep = setInterval(() => server.closeIdleConnections?.(), sweepMs)
   })
 
   fastify.addHook('onClose', async () => {
@@ -55,10 +56,10 @@ export function drainAtClose(
   })
 }
 
-/** Resolves when no handler runs and no task is left: a handler may spawn, and a task call a handler. */
-async function quiet(handlers: InFlight, group: TaskGroup): Promise<void> {
-  while (handlers.count > 0 || group.tasks.size > 0) {
-    await handlers.idle()
+/** Resolves when no request is under way and no task is left: a request may spawn, and a task make a request. */
+async function quiet(requests: InFlight, group: TaskGroup): Promise<void> {
+  while (requests.count > 0 || group.tasks.size > 0) {
+    await requests.idle()
     if (group.tasks.size > 0) await group.idle()
   }
 }

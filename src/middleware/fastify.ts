@@ -67,7 +67,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     onLateUse: (use) => fastify.log.warn(use, `late ${use.operation} of '${use.variable}'`),
     ...inboundOptions,
   })
-  const handlers = new InFlight()
+  const requests = new InFlight()
 
   fastify.decorate('logicalContext', inbound)
   fastify.decorateRequest('scope', { getter: scopeOf })
@@ -87,13 +87,15 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   })
 
   fastify.addHook('onRoute', (route) => {
-    prepareRoute(route, inbound, handlers)
+    prepareRoute(route, inbound)
   })
   fastify.addHook('onRequest', (request, reply, done) => {
     const { scope } = request
     const { url, config } = request.routeOptions
     scope.name = `${request.method} ${url ?? '(no route)'}`
     scope.settings = (config as { [settingsKey]?: UnitSettings })[settingsKey] ?? scope.settings
+    requests.begin()
+    scope.onSealed = () => requests.end()
     closeWithEvents(scope, request.raw, reply.raw)
     scope.run(done)
   })
@@ -102,7 +104,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   fastify.addHook('onTimeout', (request, _reply, done) => request.scope.reenter(done, undefined))
   fastify.addHook('onRequestAbort', (request, done) => request.scope.reenter(done, undefined))
 
-  drainAtClose(fastify, inbound.group, handlers, drainTimeoutMs, onDrained)
+  drainAtClose(fastify, inbound.group, requests, drainTimeoutMs, onDrained)
 }
 
 export default fp(plugin, { name: 'logical-context', fastify: '>=5.12.2 <6' })
@@ -113,8 +115,8 @@ function scopeOf(this: FastifyRequest): RequestScope {
   return scope
 }
 
-/** Gives a route its settings, and lets its handler hold off the seal and the server's close. */
-function prepareRoute(route: RouteOptions, inbound: Inbound, handlers: InFlight): void {
+/** Gives a route its settings, and lets its handler hold off the seal. */
+function prepareRoute(route: RouteOptions, inbound: Inbound): void {
   const options = route.config?.logicalContext
   checkOptions(`config.logicalContext of ${String(route.method)} ${route.url}`, options, routeChecks)
   route.config = { ...route.config, [settingsKey]: inbound.settingsFor(options?.policy) } as typeof route.config
@@ -122,26 +124,25 @@ function prepareRoute(route: RouteOptions, inbound: Inbound, handlers: InFlight)
   // A route for GET is seen a second time as one for HEAD.
   if (tracked.has(handler)) return
   const trackedHandler: typeof handler = function trackedHandler(request, reply) {
-    handlers.begin()
-    let ended = false
-    const end = () => {
-      if (!ended) handlers.end()
-      ended = true
+    // A plugin may call a handler with other arguments, as @fastify/websocket does.
+    const scope = (request?.raw as ScopedMessage | undefined)?.[scopeKey]
+    if (scope === undefined) return handler.call(this, request, reply)
+    const result: unknown = scope.hold(scope.reenter(handler, this, request, reply))
+    const letGoIfTakenOver = () => {
+      if (reply.sent && !reply.raw.writableEnded) letGo(scope)
     }
-    try {
-      const result: unknown = request.scope.hold(request.scope.reenter(handler, this, request, reply))
-      if (isThenable(result)) result.then(end, end)
-      // A handler that returns nothing replies later; one that has replied, or taken the socket over, is done.
-      else if (result !== undefined || reply.sent) end()
-      else reply.raw.once('close', end)
-      return result
-    } catch (error) {
-      end()
-      throw error
-    }
+    if (isThenable(result)) result.then(letGoIfTakenOver, letGoIfTakenOver)
+    else letGoIfTakenOver()
+    return result
   }
   tracked.add(trackedHandler)
   route.handler = trackedHandler
+}
+
+/** Whoever takes the socket over may keep it for ever: from here on the server's close does not wait for the request. */
+function letGo(scope: RequestScope): void {
+  scope.onSealed?.()
+  scope.onSealed = undefined
 }
 
 const tracked = new WeakSet<RouteOptions['handler']>()

@@ -63,7 +63,7 @@ function printLateUse({ operation, variable, unit, callSite }: LateUse): void {
 }
 
 /** This package's own frames stand between the line in question and the top of the stack. */
-const ownFrames = 5
+const ownFrames = 6
 
 function findCallSite(): string {
   const frames = new Error('late use').stack?.split('\n') ?? []

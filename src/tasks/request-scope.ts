@@ -1,7 +1,6 @@
-import type { AsyncResource } from 'node:async_hooks'
 import { Cell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
-import { captureEntry, storage } from '../context/storage.ts'
+import { captureEntry, type Entry, storage } from '../context/storage.ts'
 import { Unit } from '../context/unit.ts'
 import { ScopeClosedError } from '../errors.ts'
 import { type Abortable, abortAll, LazySignal } from './cancellation.ts'
@@ -19,8 +18,10 @@ export class RequestScope extends Unit {
   settings: UnitSettings
   /** @internal */
   readonly cell: Cell
+  /** @internal Called once, at the seal. */
+  onSealed: (() => void) | undefined = undefined
   readonly #tied = new Set<Abortable>()
-  #entry: AsyncResource | undefined
+  #entry: Entry | undefined
   #signal: LazySignal | undefined
   #pending = 0
   #closed = false
@@ -105,6 +106,9 @@ export class RequestScope extends Unit {
   }
 
   #sealIfOver(): void {
-    if (this.#closed && this.#pending === 0 && !this.sealed) this.sealCells(this.cell)
+    if (!this.#closed || this.#pending > 0 || this.sealed) return
+    this.sealCells(this.cell)
+    this.onSealed?.()
+    this.onSealed = undefined
   }
 }

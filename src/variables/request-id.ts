@@ -17,8 +17,8 @@ export function newRequestId(): string {
 }
 
 /** Whether a peer's request id may be used as it is: 1 to 128 characters of `A-Z a-z 0-9 . _ -`. */
-export function isRequestId(text: string): boolean {
-  if (text.length === 0 || text.length > maxLength) return false
+export function isRequestId(text: unknown): boolean {
+  if (typeof text !== 'string' || text.length === 0 || text.length > maxLength) return false
   for (let i = 0; i < text.length; i++) if (!isIdCharacter(text.charCodeAt(i))) return false
   return true
 }

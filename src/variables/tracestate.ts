@@ -58,9 +58,8 @@ export class Tracestate {
    * @throws {TypeError} if the key or the value breaks the grammar.
    */
   set(key: string, value: string): Tracestate {
-    if (!isTracestateKey(key)) throw new TypeError(`Tracestate: expected a key of its grammar, got ${show(key)}.`)
-    if (!isTracestateValue(value))
-      throw new TypeError(`Tracestate: expected a value of its grammar, got ${show(value)}.`)
+    checkPart('key', key, isTracestateKey)
+    checkPart('value', value, isTracestateValue)
     return Tracestate.ofMembers([`${key}=${value}`, ...this.#without(key)])
   }
 
@@ -112,4 +111,9 @@ export class Tracestate {
 
 function isOf(member: string, key: string): boolean {
   return member.startsWith(key) && member.charCodeAt(key.length) === 0x3d
+}
+
+function checkPart(part: string, text: unknown, accepts: (text: string) => boolean): void {
+  if (typeof text === 'string' && accepts(text)) return
+  throw new TypeError(`Tracestate: expected a ${part} of its grammar, got ${show(text)}.`)
 }

@@ -1,0 +1,117 @@
+import type { AnyContextVar } from '../context/context-var.ts'
+import { anyOf, type Check, type Checks, checkOptions, show } from '../options.ts'
+
+/**
+ * Hosts as a list of texts: `api.example.com` is that host on any port, `.example.com` every name below that one but not
+ * the name itself, `localhost:3000` and `[::1]:3000` one port, `https://api.example.com` one scheme and its port.
+ */
+export type Hosts = readonly string[]
+
+/** Hosts that may be told some values only. */
+export interface DestinationRule {
+  /** As in `Hosts`. */
+  readonly host: string
+  /** The variables that may go there, and no others. */
+  readonly only: readonly AnyContextVar[]
+}
+
+/** Who may be told values: all of them, or those of the listed variables. */
+export type Destinations = readonly (string | DestinationRule)[]
+
+/** Where a call goes; a `URL` is one. The port is empty for the scheme's own. */
+export type Target = Pick<URL, 'protocol' | 'hostname' | 'port'>
+
+/** Says which values a target may be told. */
+export type Judge = (target: Target) => boolean | readonly AnyContextVar[]
+
+interface Rule {
+  /** The host, or a dot and the name that all hosts are below of. */
+  readonly key: string
+  readonly protocol: string | undefined
+  readonly port: string | undefined
+  /** Undefined for all variables. */
+  readonly only: readonly AnyContextVar[] | undefined
+}
+
+const defaultPorts: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' }
+/** No name is longer. RFC 1035, 2.3.4 */
+const maxNameLength = 255
+/** What a URL parser would drop, decode, or take for the end of the host. */
+const strange = /[\s/?#@\\%*]/
+
+export const anArray: Check = anyOf('an array', Array.isArray)
+const ruleChecks: Checks = { host: () => undefined, only: anArray }
+
+/**
+ * Compiles a list to a function of a parsed URL: by the whole host or by whole labels of it, never by a part of a label.
+ *
+ * @throws {TypeError} for what is no host, and for a variable that is sensitive; `owner` is who it names.
+ */
+export function compileDestinations(owner: string, list: Destinations): Judge {
+  const rules = Map.groupBy(
+    list.map((entry) => ruleOf(owner, entry)),
+    ({ key }) => key,
+  )
+  return (target) => {
+    const told: AnyContextVar[] = []
+    const port = target.port === '' ? defaultPorts[target.protocol] : target.port
+    for (const key of keysOf(target.hostname)) {
+      for (const rule of rules.get(key) ?? []) {
+        if (rule.protocol !== undefined && rule.protocol !== target.protocol) continue
+        if (rule.port !== undefined && rule.port !== port) continue
+        if (rule.only === undefined) return true
+        told.push(...rule.only)
+      }
+    }
+    return told.length > 0 && told
+  }
+}
+
+/** Under what a host may be listed: as it is, and below each of its parents. */
+function* keysOf(hostname: string): Generator<string, void, undefined> {
+  const host = withoutFinalDot(hostname)
+  // A redirect chooses its host: the number of lookups has a limit.
+  if (host.length > maxNameLength) return
+  yield host
+  for (let dot = host.indexOf('.', 1); dot !== -1; dot = host.indexOf('.', dot + 1)) yield host.slice(dot)
+}
+
+function ruleOf(owner: string, entry: unknown): Rule {
+  if (typeof entry === 'string') return { ...parseHost(owner, entry), only: undefined }
+  checkOptions(`${owner}: a destination`, entry ?? [], ruleChecks)
+  const { host, only } = entry as Partial<DestinationRule>
+  if (only === undefined) throw new TypeError(`${owner}: expected 'only' of a destination, got ${show(entry)}.`)
+  for (const variable of only) {
+    if (typeof variable === 'object' && !variable.sensitive) continue
+    throw new TypeError(`${owner}: expected variables that may go out in 'only', got ${show(variable)}.`)
+  }
+  return { ...parseHost(owner, host), only }
+}
+
+function parseHost(owner: string, entry: unknown): Omit<Rule, 'only'> {
+  const [, scheme, dot, host = '', port] =
+    /^(?:(https?):\/\/)?(\.?)(\[[^\]]*\]|[^:]*|[0-9a-fA-F:]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)(?::(\d{1,5}))?$/.exec(
+      typeof entry === 'string' ? entry : '\0',
+    ) ?? []
+  const bracketed = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
+  const url = host === '' || strange.test(host) ? null : URL.parse(`http://${bracketed}/`)
+  const name = withoutFinalDot(url?.hostname ?? '')
+  const isAddress = name.startsWith('[') || /\.\d+$/.test(name)
+  if (name === '' || (dot === '.' && (isAddress || name.startsWith('.'))) || Number(port) > 65_535) {
+    throw new TypeError(
+      `${owner}: expected a host such as 'api.example.com', '.example.com' or 'https://api.example.com:8443', ` +
+        `got ${show(entry)}.`,
+    )
+  }
+  const protocol = scheme === undefined ? undefined : `${scheme}:`
+  return {
+    key: `${dot}${name}`,
+    protocol,
+    port: port === undefined ? protocol && defaultPorts[protocol] : String(Number(port)),
+  }
+}
+
+/** `example.com.` is `example.com`, said in full. */
+function withoutFinalDot(hostname: string): string {
+  return hostname.endsWith('.') ? hostname.slice(0, -1) : hostname
+}

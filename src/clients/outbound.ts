@@ -1,0 +1,160 @@
+import type { LogicalContext } from '../context/logical-context.ts'
+import { aFunction, anyOf, anything, type Checks } from '../options.ts'
+import type { Carrier } from '../propagators/carrier.ts'
+import { composite } from '../propagators/composite.ts'
+import type { Complain, Complaint, Destination, Propagator } from '../propagators/propagator.ts'
+import { requestId } from '../propagators/request-id.ts'
+import { w3cBaggage } from '../propagators/w3c-baggage.ts'
+import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
+import { isToken } from '../variables/baggage-grammar.ts'
+import { anArray, compileDestinations, type Destinations, type Hosts, type Judge, type Target } from './destinations.ts'
+
+/** Something that was to go out and could not. */
+export interface Dropped {
+  complaint: Complaint
+  /** The header, or the header and its member. */
+  field: string
+  /** Where it was to go, or empty where that is not known. */
+  host: string
+}
+
+export interface OutboundOptions {
+  /** What is written into a call's headers. Default: `[w3cTraceContext(), w3cBaggage(), requestId()]`. */
+  propagators?: readonly Propagator[]
+  /** Who is told trace and request id: everybody, nobody or these hosts. Default: true. */
+  trace?: boolean | Hosts
+  /** Who is told values, and which. Default: nobody. */
+  values?: Destinations
+  /** Told of everything that could not go out. Default: it is counted only. */
+  onDropped?: (dropped: Dropped) => void
+}
+
+/** A carrier that is written to; `Headers` are one. */
+export interface OutgoingCarrier {
+  get(name: string): string | null | undefined
+  has(name: string): boolean
+  set(name: string, value: string): void
+}
+
+export const outboundChecks: Checks = {
+  // `composite` checks its list, and `compileDestinations` its own.
+  propagators: anything,
+  trace: anyOf('a boolean or an array of hosts', (value) => typeof value === 'boolean' || Array.isArray(value)),
+  values: anArray,
+  onDropped: aFunction,
+}
+
+/**
+ * The way out, the same for every client: where a call goes decides what it may tell, and that is written into its
+ * headers. Clients call `inject` at the time of the call, in the caller's context, and again for every redirect.
+ */
+export class Outbound {
+  /** How much could not go out. */
+  readonly counters: Record<Complaint, number> = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
+  /** Whether one destination is told more than another, so that a redirect must not take headers along. */
+  readonly tellsApart: boolean
+  /** The headers that may be written, in lower case. */
+  readonly fields: readonly string[]
+  readonly #propagators: readonly Propagator[]
+  readonly #trace: Judge
+  readonly #values: Judge
+  readonly #onDropped: ((dropped: Dropped) => void) | undefined
+
+  /**
+   * Takes options that its client has checked with `outboundChecks`.
+   *
+   * @throws {TypeError} for what is no propagator or no host; `owner` is who it names.
+   */
+  constructor(owner: string, options: OutboundOptions = {}) {
+    const {
+      propagators = [w3cTraceContext(), w3cBaggage(), requestId()],
+      trace = true,
+      values = [],
+      onDropped,
+    } = options
+    this.fields = composite(propagators).fields
+    this.#propagators = [...propagators]
+    this.#trace = judgeOf(owner, trace)
+    this.#values = compileDestinations(owner, values)
+    this.tellsApart = typeof trace !== 'boolean' || values.length > 0
+    this.#onDropped = onDropped
+  }
+
+  /**
+   * Writes what `target` may know and what is not there yet; never throws. A target that is not known is told what
+   * everybody is.
+   */
+  inject(context: LogicalContext, carrier: OutgoingCarrier, target: Target | undefined): void {
+    const complain: Complain = (complaint, field) => this.#drop({ complaint, field, host: target?.hostname ?? '' })
+    const destination: Destination = {
+      trace: target === undefined ? this.#trace === everybody : this.#trace(target) === true,
+      values: target === undefined ? false : this.#values(target),
+      complain,
+    }
+    const guarded = new GuardedCarrier(carrier, complain)
+    for (const propagator of this.#propagators) {
+      try {
+        propagator.inject(context, guarded, destination)
+      } catch {
+        complain('malformed', propagator.fields[0] ?? '')
+      }
+    }
+  }
+
+  /** A copy of the headers of a call, with what its target may know. */
+  addTo(headers: Headers, context: LogicalContext, target: Target | undefined): Headers {
+    const all = new Headers(headers)
+    this.inject(context, all, target)
+    return all
+  }
+
+  #drop(dropped: Dropped): void {
+    this.counters[dropped.complaint]++
+    try {
+      this.#onDropped?.(dropped)
+    } catch (error) {
+      console.error('logical-context: onDropped has failed', error)
+    }
+  }
+}
+
+/** Lets through what a header can be, and nothing over a header that is there, whatever a propagator does. */
+class GuardedCarrier implements Carrier {
+  readonly #carrier: OutgoingCarrier
+  readonly #complain: Complain
+
+  constructor(carrier: OutgoingCarrier, complain: Complain) {
+    this.#carrier = carrier
+    this.#complain = complain
+  }
+
+  get(name: string): string | undefined {
+    return this.#carrier.get(name) ?? undefined
+  }
+
+  has(name: string): boolean {
+    return this.#carrier.has(name)
+  }
+
+  set(name: string, value: string): void {
+    if (!isToken(name) || !isFieldValue(value)) this.#complain('malformed', name)
+    else if (!this.#carrier.has(name)) this.#carrier.set(name, value)
+  }
+}
+
+/** Printable ASCII, space and tab: what a new field should keep to. RFC 9110, 5.5 */
+function isFieldValue(value: string): boolean {
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i)
+    if (code !== 0x09 && (code < 0x20 || code > 0x7e)) return false
+  }
+  return true
+}
+
+const everybody: Judge = () => true
+const nobody: Judge = () => false
+
+function judgeOf(owner: string, trace: boolean | Hosts): Judge {
+  if (typeof trace !== 'boolean') return compileDestinations(owner, trace)
+  return trace ? everybody : nobody
+}

@@ -1,0 +1,82 @@
+/** One request of a call: the first, or one that a redirect asks for. */
+export interface Hop {
+  readonly url: URL
+  /** In upper case. */
+  readonly method: string
+  /** What the caller has set, as far as it goes to this host: nothing of the context. */
+  readonly headers: Headers
+  readonly body: ReplayableBody | undefined
+  /** Everything else that `fetch` was given. */
+  readonly settings: RequestInit
+}
+
+export interface ReplayableBody {
+  /** Gives the body once more; undefined for a stream, which is gone. */
+  readonly again: (() => RequestInit['body'] | Promise<RequestInit['body']>) | undefined
+  /** Lets go of what is kept for that. */
+  release(): void
+}
+
+/** Fetch, 4.4 "HTTP-redirect fetch": "if request's redirect count is 20, then return a network error". */
+const maxRedirects = 20
+const redirectStatuses: readonly number[] = [301, 302, 303, 307, 308]
+/** Fetch, 2.2.2 "request-body-header name", and the length, which Node's fetch drops with them. */
+const bodyHeaders = ['content-encoding', 'content-language', 'content-location', 'content-type', 'content-length']
+/** Fetch drops `authorization`; Node's fetch these too. */
+const credentialHeaders = ['authorization', 'proxy-authorization', 'cookie', 'host']
+
+/**
+ * Follows redirects as `fetch` does, but sends each hop anew, so that each host can be told something else: `fetch`
+ * takes all headers but credentials along to any host.
+ *
+ * @throws {TypeError} where `fetch` does, with the reason as its cause.
+ * @see {@link https://fetch.spec.whatwg.org/#http-redirect-fetch Fetch, 4.4}
+ */
+export async function followRedirects(
+  first: Response,
+  firstHop: Hop,
+  send: (hop: Hop) => Promise<Response>,
+): Promise<Response> {
+  let response = first
+  let hop = firstHop
+  for (let count = 1; ; count++) {
+    const location = redirectStatuses.includes(response.status) ? response.headers.get('location') : null
+    if (location === null) return response
+    // Unread it would hold its connection.
+    response.body?.cancel().catch(() => {})
+    if (count > maxRedirects) throw networkError('redirect count exceeded')
+    hop = nextHop(hop, response.status, location)
+    response = await send(hop)
+    Object.defineProperty(response, 'redirected', { value: true, configurable: true })
+  }
+}
+
+function nextHop(hop: Hop, status: number, location: string): Hop {
+  const url = URL.parse(asUtf8(location), hop.url)
+  if (url === null || !/^https?:$/.test(url.protocol)) throw networkError('URL scheme must be a HTTP(S) scheme')
+  if (url.username !== '' || url.password !== '') throw networkError('a redirect must not bring credentials')
+  if (status !== 303 && hop.body !== undefined && hop.body.again === undefined) {
+    throw networkError('a body that is a stream cannot be sent again')
+  }
+  const headers = new Headers(hop.headers)
+  if (url.origin !== hop.url.origin) for (const name of credentialHeaders) headers.delete(name)
+  if (!becomesGet(status, hop.method)) return { ...hop, url, headers }
+  for (const name of bodyHeaders) headers.delete(name)
+  hop.body?.release()
+  return { ...hop, url, method: 'GET', headers, body: undefined }
+}
+
+function becomesGet(status: number, method: string): boolean {
+  if (status === 303) return method !== 'GET' && method !== 'HEAD'
+  return (status === 301 || status === 302) && method === 'POST'
+}
+
+/** Headers are read as Latin-1, and many a server writes its location in UTF-8. */
+function asUtf8(location: string): string {
+  return Buffer.from(location, 'latin1').toString('utf8')
+}
+
+/** As `fetch` rejects. */
+function networkError(reason: string): TypeError {
+  return new TypeError('fetch failed', { cause: new Error(reason) })
+}

@@ -1,0 +1,432 @@
+import type { AddressInfo } from 'node:net'
+import Fastify from 'fastify'
+import { bind, ContextVar, isolateGenerator, runInScope, spawn } from 'logical-context'
+import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
+import logicalContext from 'logical-context/middleware/fastify'
+import { requestId, TraceContext, traceContext } from 'logical-context/variables'
+import pino, { type LoggerOptions } from 'pino'
+import { describe, expect, it } from 'vitest'
+
+const tenant = new ContextVar<string>('tenant')
+const user = new ContextVar<{ id: number; password: string }>('user')
+const secret = new ContextVar<string>('secret', { sensitive: true })
+
+type Line = Record<string, unknown>
+
+/** A stream that keeps what is written: the raw lines, and the lines parsed. */
+function memory() {
+  const raw: string[] = []
+  return {
+    write: (line: string) => void raw.push(line),
+    raw,
+    lines: () => raw.map((line) => JSON.parse(line) as Line),
+    last: () => JSON.parse(raw.at(-1) ?? 'null') as Line,
+  }
+}
+
+/** How often a key stands in a line at any level. */
+function occurrences(line: string | undefined, key: string): number {
+  return (line ?? '').split(`"${key}":`).length - 1
+}
+
+const makers = [
+  [
+    'contextLogger',
+    (options: LoggerOptions, stream: { write: (line: string) => void }) =>
+      contextLogger(pino(options, stream), { fields: { tenant } }),
+  ],
+  [
+    'pinoMixin',
+    (options: LoggerOptions, stream: { write: (line: string) => void }) =>
+      pino({ ...options, mixin: pinoMixin({ fields: { tenant }, mixin: options.mixin as never }) }, stream),
+  ],
+] as const
+
+describe.each(makers)('%s', (_name, make) => {
+  it('puts the ids and the declared fields of the unit on a line', () => {
+    const out = memory()
+    const log = make({}, out)
+    const trace = new TraceContext({
+      flags: 1,
+      traceId: '0af7651916cd43dd8448eb211c80319c',
+      spanId: 'b7ad6b7169203331',
+    })
+
+    runInScope(() => {
+      requestId.set('req-1')
+      traceContext.set(trace)
+      tenant.set('acme')
+      log.info({ price: 3 }, 'bought')
+    })
+
+    expect(out.last()).toMatchObject({
+      request_id: 'req-1',
+      trace_id: '0af7651916cd43dd8448eb211c80319c',
+      span_id: 'b7ad6b7169203331',
+      trace_flags: '01',
+      tenant: 'acme',
+      price: 3,
+      msg: 'bought',
+    })
+  })
+
+  it('adds nothing outside any unit, and nothing for what is not set', () => {
+    const out = memory()
+    const log = make({ base: null }, out)
+
+    log.info('outside')
+    runInScope(() => log.info('inside'))
+
+    expect(out.lines().map((line) => Object.keys(line))).toEqual([
+      ['level', 'time', 'msg'],
+      ['level', 'time', 'msg'],
+    ])
+  })
+
+  it('follows a variable that is set, deleted and set again between two lines', () => {
+    const out = memory()
+    const log = make({}, out)
+
+    runInScope(() => {
+      tenant.set('a')
+      log.info('1')
+      tenant.set('b')
+      log.info('2')
+      tenant.delete()
+      log.info('3')
+      tenant.run('c', () => log.info('4'))
+      log.info('5')
+    })
+
+    expect(out.lines().map((line) => line['tenant'])).toEqual(['a', 'b', undefined, 'c', undefined])
+  })
+
+  it('leaves a key that the log call has to the log call, once', () => {
+    const out = memory()
+    const log = make({}, out)
+
+    runInScope(() => {
+      tenant.set('context')
+      log.info({ tenant: 'call', other: { tenant: 1 } }, 'x')
+    })
+
+    expect(out.last()).toMatchObject({ tenant: 'call' })
+    expect(occurrences(out.raw[0], 'tenant')).toBe(2)
+  })
+
+  it('leaves a key that a child has bound to the child, once', () => {
+    const out = memory()
+    const log = make({}, out).child({ tenant: 'child' })
+
+    runInScope(() => {
+      tenant.set('context')
+      requestId.set('r')
+      log.info('x')
+    })
+
+    expect(out.last()).toMatchObject({ tenant: 'child', request_id: 'r' })
+    expect(occurrences(out.raw[0], 'tenant')).toBe(1)
+  })
+
+  it("keeps a user's mixin and lets its keys win", () => {
+    const out = memory()
+    const log = make({ mixin: () => ({ tenant: 'mixin', extra: 1 }) }, out)
+
+    runInScope(() => {
+      tenant.set('context')
+      requestId.set('r')
+      log.info('x')
+    })
+
+    expect(out.last()).toMatchObject({ tenant: 'mixin', extra: 1, request_id: 'r' })
+    expect(occurrences(out.raw[0], 'tenant')).toBe(1)
+  })
+
+  it('reaches grandchildren, and writes a value that must be escaped', () => {
+    const out = memory()
+    const log = make({}, out).child({ a: 1 }).child({ b: 2 })
+
+    runInScope(() => {
+      tenant.set('"quoted"\n\u2028{"tenant":1}')
+      log.info('x')
+    })
+
+    expect(out.last()).toMatchObject({ a: 1, b: 2, tenant: '"quoted"\n\u2028{"tenant":1}' })
+    expect(out.raw[0]?.split('\n')).toHaveLength(2)
+  })
+
+  it('gives each of two overlapping units its own fields', async () => {
+    const out = memory()
+    const log = make({}, out)
+    const unit = (name: string) =>
+      runInScope(async () => {
+        tenant.set(name)
+        for (let i = 0; i < 5; i++) {
+          log.info({ expected: name }, 'x')
+          await Promise.resolve()
+        }
+      })
+
+    await Promise.all([unit('a'), unit('b')])
+
+    expect(out.lines()).toHaveLength(10)
+    for (const line of out.lines()) expect(line['tenant']).toBe(line['expected'])
+  })
+
+  it('shows the name and id of a task on its lines', async () => {
+    const out = memory()
+    const log = make({}, out)
+
+    const task = runInScope(() => {
+      tenant.set('acme')
+      const spawned = spawn(() => log.info('in'), { name: 'send-receipt' })
+      log.info('out')
+      return spawned
+    })
+    await task.result()
+
+    expect(out.lines()).toMatchObject([{ task_name: 'send-receipt', task_id: task.id, tenant: 'acme' }, { msg: 'out' }])
+    expect(out.last()).not.toHaveProperty('task_name')
+  })
+
+  it('shows only the survivors after the end of the unit', () => {
+    const out = memory()
+    const log = make({}, out)
+
+    const late = runInScope(() => {
+      tenant.set('acme')
+      requestId.set('r')
+      return bind(() => log.info('late'))
+    })
+    late()
+
+    expect(out.last()).toMatchObject({ request_id: 'r' })
+    expect(out.last()).not.toHaveProperty('tenant')
+  })
+
+  it("sees the driver's current values from a generator", () => {
+    const out = memory()
+    const log = make({}, out)
+    const steps = isolateGenerator(function* () {
+      for (;;) {
+        log.info('step')
+        yield
+      }
+    })
+
+    runInScope(() => {
+      const generator = steps()
+      tenant.set('a')
+      generator.next()
+      tenant.set('b')
+      generator.next()
+    })
+
+    expect(out.lines().map((line) => line['tenant'])).toEqual(['a', 'b'])
+  })
+})
+
+describe('contextLogger', () => {
+  const log = (options: LoggerOptions = {}, fields = {}) => {
+    const out = memory()
+    return { out, log: contextLogger(pino(options, out), { fields: { tenant, ...fields } }) }
+  }
+
+  it('logs the declared form of a value', () => {
+    const { out, log: logger } = log({}, { user_id: { variable: user, format: (value: { id: number }) => value.id } })
+
+    runInScope(() => {
+      user.set({ id: 7, password: 'x' })
+      logger.info('x')
+    })
+
+    expect(out.last()).toMatchObject({ user_id: 7 })
+  })
+
+  it('leaves out a field whose format or whose writing throws, and logs the line', () => {
+    const { out, log: logger } = log(
+      {
+        serializers: {
+          bad: () => {
+            throw new Error('serializer')
+          },
+        },
+      },
+      {
+        broken: {
+          variable: tenant,
+          format: () => {
+            throw new Error('format')
+          },
+        },
+        bad: tenant,
+      },
+    )
+
+    runInScope(() => {
+      tenant.set('acme')
+      logger.info('x')
+    })
+
+    expect(out.last()).toMatchObject({ tenant: 'acme', msg: 'x' })
+    expect(out.last()).not.toHaveProperty('broken')
+    expect(out.last()).not.toHaveProperty('bad')
+  })
+
+  it.each([
+    ['redacts a field', { redact: ['tenant'] }, { tenant: '[Redacted]' }],
+    ['redacts inside a field', { redact: ['user.password'] }, { user: { id: 7, password: '[Redacted]' } }],
+    ['serializes a field', { serializers: { user: (value: { id: number }) => value.id } }, { user: 7 }],
+  ])('%s as the logger is told to', (_case, options, expected) => {
+    const { out, log: logger } = log(options, { user })
+
+    runInScope(() => {
+      tenant.set('acme')
+      user.set({ id: 7, password: 'x' })
+      logger.info('x')
+    })
+
+    expect(out.last()).toMatchObject(expected)
+  })
+
+  it('removes a field that redaction removes', () => {
+    const { out, log: logger } = log({ redact: { paths: ['tenant'], remove: true } })
+
+    runInScope(() => {
+      tenant.set('acme')
+      logger.info('x')
+    })
+
+    expect(out.raw[0]).not.toContain('acme')
+    expect(out.last()).not.toHaveProperty('tenant')
+  })
+
+  it("uses a child's own serializers and redaction", () => {
+    const { out, log: logger } = log({}, { user })
+    const child = logger.child({}, { serializers: { user: () => 'child' }, redact: ['tenant'] })
+
+    runInScope(() => {
+      tenant.set('acme')
+      user.set({ id: 7, password: 'x' })
+      child.info('x')
+      logger.info('y')
+    })
+
+    expect(out.lines()).toMatchObject([
+      { user: 'child', tenant: '[Redacted]' },
+      { user: { id: 7 }, tenant: 'acme' },
+    ])
+  })
+
+  it('writes no key twice where a formatter adds one', () => {
+    const { out, log: logger } = log({ formatters: { log: (object) => ({ ...object, tenant: 'formatter' }) } })
+
+    runInScope(() => {
+      tenant.set('acme')
+      requestId.set('r')
+      logger.info('x')
+    })
+
+    expect(out.last()).toMatchObject({ tenant: 'formatter', request_id: 'r' })
+    expect(occurrences(out.raw[0], 'tenant')).toBe(1)
+  })
+
+  it('keeps its fields at the top where the object is nested', () => {
+    const { out, log: logger } = log({ nestedKey: 'payload' })
+
+    runInScope(() => {
+      tenant.set('acme')
+      logger.info({ tenant: 'call' }, 'x')
+    })
+
+    expect(out.last()).toMatchObject({ tenant: 'acme', payload: { tenant: 'call' } })
+  })
+
+  it('stays whole where a value logs while it is written', () => {
+    const { out, log: logger } = log()
+
+    runInScope(() => {
+      tenant.set('acme')
+      logger.info({ value: { toJSON: () => (logger.info('inner'), 1) } }, 'outer')
+      logger.info('after')
+    })
+
+    expect(out.lines().map((line) => line['msg'])).toEqual(['inner', 'outer', 'after'])
+    for (const line of out.raw) expect(occurrences(line, 'tenant')).toBe(1)
+  })
+
+  it('leaves the logger as it was where writing the line throws', () => {
+    const { out, log: logger } = log({
+      serializers: {
+        boom: () => {
+          throw new Error('boom')
+        },
+      },
+    })
+
+    runInScope(() => {
+      tenant.set('acme')
+      expect(() => logger.info({ boom: 1 })).toThrow('boom')
+      tenant.set('other')
+      logger.info('x')
+    })
+
+    expect(out.last()).toMatchObject({ tenant: 'other' })
+    expect(occurrences(out.raw.at(-1), 'tenant')).toBe(1)
+  })
+
+  it.each([
+    ['a sensitive variable', { secret }, /sensitive 'secret'/],
+    ['no variable', { tenant: 'acme' }, /expected a ContextVar/],
+    ['a key the library writes', { trace_id: tenant }, /taken already/],
+    ['a key pino writes', { msg: tenant }, /taken already/],
+  ])('refuses %s as a field', (_case, fields, message) => {
+    expect(() => contextLogger(pino(), { fields: fields as never })).toThrow(message)
+    expect(() => pinoMixin({ fields: fields as never })).toThrow(message)
+  })
+
+  it('refuses the key of the message, whatever it is called', () => {
+    expect(() => contextLogger(pino({ messageKey: 'message' }), { fields: { message: tenant } })).toThrow(/'message'/)
+  })
+
+  it('refuses what is no pino logger, and an unknown option', () => {
+    expect(() => contextLogger(console as never)).toThrow(/expected a logger of pino/)
+    expect(() => contextLogger(null as never)).toThrow(/expected a pino logger/)
+    expect(() => contextLogger(pino(), { field: {} } as never)).toThrow(/unknown option 'field'/)
+  })
+})
+
+describe('contextLogger under Fastify', () => {
+  it('puts the request id and the trace on every line of a request, those of Fastify included', async () => {
+    const out = memory()
+    const shared = contextLogger(pino({}, out), { fields: { tenant } })
+    const app = Fastify({ loggerInstance: shared })
+    await app.register(logicalContext)
+    app.get('/', async (request) => {
+      tenant.set('acme')
+      request.log.info('of the request')
+      shared.info('of the app')
+      shared.child({ module: 'db' }).info('of a module')
+      return { ok: true }
+    })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const traceId = '0af7651916cd43dd8448eb211c80319c'
+
+    const response = await fetch(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}/`, {
+      headers: { 'x-request-id': 'req-42', traceparent: `00-${traceId}-b7ad6b7169203331-01` },
+    })
+    await response.text()
+    await app.close()
+
+    const lines = out.lines().filter((line) => line['request_id'] !== undefined)
+    expect(lines.map((line) => line['msg'])).toEqual([
+      'incoming request',
+      'of the request',
+      'of the app',
+      'of a module',
+      'request completed',
+    ])
+    for (const line of lines) expect(line).toMatchObject({ request_id: 'req-42', trace_id: traceId })
+    expect(lines.map((line) => line['tenant'])).toEqual([undefined, 'acme', 'acme', 'acme', 'acme'])
+  })
+})

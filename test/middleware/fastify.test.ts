@@ -1,0 +1,560 @@
+import { once } from 'node:events'
+import { Agent, get, type IncomingMessage, request as httpRequest } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import websocket from '@fastify/websocket'
+import Fastify, { type FastifyInstance } from 'fastify'
+import {
+  bind,
+  ContextVar,
+  current,
+  type DrainReport,
+  type LateUse,
+  type Policy,
+  type RequestScope,
+  run,
+  spawn,
+  type Task,
+} from 'logical-context'
+import logicalContext, { type LogicalContextOptions } from 'logical-context/middleware/fastify'
+import { requestId, traceContext } from 'logical-context/variables'
+import { afterEach, describe, expect, it } from 'vitest'
+import { WebSocket } from 'undici'
+
+const tenant = new ContextVar<string>('tenant', { onSpawn: 'keep' })
+const user = new ContextVar<string>('user')
+
+const apps: FastifyInstance[] = []
+afterEach(async () => {
+  await Promise.all(apps.splice(0).map((app) => app.close()))
+})
+
+async function open(options: LogicalContextOptions = {}): Promise<FastifyInstance> {
+  const app = Fastify()
+  apps.push(app)
+  await app.register(logicalContext, options)
+  return app
+}
+
+async function listen(app: FastifyInstance): Promise<number> {
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  return (app.server.address() as AddressInfo).port
+}
+
+async function fetchJson(port: number, path: string, headers: Record<string, string> = {}): Promise<unknown> {
+  return (await fetch(`http://127.0.0.1:${port}${path}`, { headers })).json()
+}
+
+describe('logicalContext', () => {
+  it('keeps the values of overlapping requests apart, on one keep-alive connection and on many', async () => {
+    const app = await open()
+    app.get<{ Params: { name: string } }>('/:name', async (request) => {
+      const before = user.get()
+      user.set(request.params.name)
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 5))
+      return { before, after: user.get() }
+    })
+    const port = await listen(app)
+    const names = Array.from({ length: 60 }, (_, index) => `user-${index}`)
+
+    const answers = await Promise.all(names.map((name) => fetchJson(port, `/${name}`)))
+
+    expect(answers).toEqual(names.map((after) => ({ after })))
+  })
+
+  it('starts each request of a keep-alive connection with nothing', async () => {
+    const app = await open()
+    app.get<{ Params: { name: string } }>('/:name', async (request) => {
+      const before = user.get() ?? 'nothing'
+      user.set(request.params.name)
+      return before
+    })
+    const port = await listen(app)
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    const ask = (path: string) =>
+      new Promise<string>((resolve, reject) => {
+        get({ port, path, agent }, (response) => {
+          let text = ''
+          response.on('data', (chunk) => (text += chunk)).on('end', () => resolve(text))
+        }).on('error', reject)
+      })
+
+    const answers = [await ask('/a'), await ask('/b'), await ask('/c')]
+    agent.destroy()
+
+    expect(answers).toEqual(['nothing', 'nothing', 'nothing'])
+  })
+
+  it("keeps pipelined requests' hooks and events with their own request", async () => {
+    const app = await open()
+    const wrong: string[] = []
+    const seen: string[] = []
+    app.addHook('onRequest', async (request, reply) => {
+      const { url } = request
+      user.set(url)
+      const look = (place: string) => {
+        seen.push(place)
+        if (user.get() !== url) wrong.push(`${place} of ${url}: ${user.get()}`)
+      }
+      reply.raw.on('finish', () => look('finish')).on('close', () => look('close'))
+    })
+    app.addHook('onResponse', async (request) => {
+      seen.push('onResponse')
+      if (user.get() !== request.url) wrong.push(`onResponse of ${request.url}: ${user.get()}`)
+    })
+    app.get('/*', async (request) => {
+      await new Promise((resolve) => setTimeout(resolve, 10 - Number(request.url.slice(1))))
+      return request.url
+    })
+    const socket = connect(await listen(app), '127.0.0.1')
+    const paths = Array.from({ length: 10 }, (_, index) => `/${index}`)
+
+    socket.write(paths.map((path) => `GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`).join(''))
+    await expect.poll(() => seen.length).toBe(30)
+    socket.destroy()
+
+    expect(wrong).toEqual([])
+  })
+
+  it('gives a request inside a request a unit of its own', async () => {
+    const app = await open()
+    app.get('/inner', async () => ({ user: user.get() ?? null, id: requestId.get() }))
+    app.get('/outer', async () => {
+      user.set('ann')
+      const inner = (await app.inject('/inner')).json() as { id: string }
+      return { inner, user: user.get(), same: inner.id === requestId.get() }
+    })
+
+    const outer = (await app.inject('/outer')).json()
+
+    expect(outer).toMatchObject({ inner: { user: null }, user: 'ann', same: false })
+  })
+
+  it('lets a scope run code of elsewhere in the request', async () => {
+    const app = await open()
+    app.get('/', async (request) => {
+      user.set('ann')
+      const { scope } = request
+      return run(current().without(user), () => ({ block: user.get() ?? null, scope: scope.run(() => user.get()) }))
+    })
+
+    expect((await app.inject('/')).json()).toEqual({ block: null, scope: 'ann' })
+  })
+
+  it('names the scope by method and route', async () => {
+    const app = await open()
+    app.get('/orders/:id', async (request) => request.scope.name)
+    app.setNotFoundHandler(async (request) => request.scope.name)
+
+    expect((await app.inject('/orders/7')).body).toBe('GET /orders/:id')
+    expect((await app.inject('/nowhere')).body).toBe('GET (no route)')
+  })
+
+  it('seals a request when its reply is closed and its handler has settled, in that order or the other', async () => {
+    const app = await open()
+    const hangUp = Promise.withResolvers<void>()
+    let scope: RequestScope | undefined
+    let afterHangUp: string | undefined
+    app.get('/', async (request) => {
+      ;({ scope } = request)
+      user.set('ann')
+      await hangUp.promise
+      afterHangUp = user.get()
+    })
+    const socket = connect(await listen(app), '127.0.0.1')
+    socket.on('error', () => {})
+
+    socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+    await expect.poll(() => scope).toBeDefined()
+    const aborted = once(scope?.signal as AbortSignal, 'abort')
+    socket.destroy()
+    await aborted
+    expect(scope?.sealed).toBe(false)
+    hangUp.resolve()
+    await expect.poll(() => scope?.sealed).toBe(true)
+
+    expect(afterHangUp).toBe('ann')
+    expect(scope?.context.get(user)).toBeUndefined()
+    expect(scope?.context.has(requestId)).toBe(true)
+    expect(scope?.signal.reason).toMatchObject({ code: 'LCTX_CLIENT_GONE' })
+  })
+
+  it('leaves the signal of an answered request alone', async () => {
+    const app = await open()
+    let scope: RequestScope | undefined
+    app.get('/', async (request) => {
+      ;({ scope } = request)
+      return scope.signal.aborted
+    })
+
+    expect(await fetchJson(await listen(app), '/')).toBe(false)
+    await expect.poll(() => scope?.sealed).toBe(true)
+
+    expect(scope?.signal.aborted).toBe(false)
+  })
+
+  it('keeps a bound WebSocket listener in the request until the socket closes', async () => {
+    const app = await open()
+    await app.register(websocket)
+    const seen: (string | undefined)[] = []
+    let scope: RequestScope | undefined
+    app.get('/ws', { websocket: true }, (socket, request) => {
+      ;({ scope } = request)
+      user.set('ann')
+      socket.on(
+        'message',
+        bind(() => {
+          seen.push(user.get())
+          socket.send('pong')
+        }),
+      )
+    })
+    const client = new WebSocket(`ws://127.0.0.1:${await listen(app)}/ws`)
+    await new Promise((resolve) => client.addEventListener('open', resolve))
+
+    for (let i = 0; i < 2; i++) {
+      const answered = new Promise((resolve) => client.addEventListener('message', resolve, { once: true }))
+      client.send('ping')
+      await answered
+    }
+    client.close()
+    await expect.poll(() => scope?.sealed).toBe(true)
+
+    expect(seen).toEqual(['ann', 'ann'])
+  })
+})
+
+describe("logicalContext's policy for tasks", () => {
+  const look = () => ({ tenant: tenant.get(), user: user.get() ?? null })
+  const spawnAndLook = async (options?: { policy: Policy }) => {
+    tenant.set('acme')
+    user.set('ann')
+    return spawn(look, options).result()
+  }
+  const both = { tenant: 'acme', user: 'ann' }
+  const survivors = { tenant: 'acme', user: null }
+
+  it.each<[string, LogicalContextOptions, { policy?: Policy }, { policy: Policy } | undefined, object]>([
+    ['is inherit where nobody names one', {}, {}, undefined, both],
+    ["is the plugin's", { policy: 'isolate' }, {}, undefined, survivors],
+    ["is the route's above the plugin's", { policy: 'isolate' }, { policy: 'inherit' }, undefined, both],
+    ["is the spawn's own above all", { policy: 'inherit' }, { policy: 'inherit' }, { policy: 'isolate' }, survivors],
+    ['may be a list of variables', {}, { policy: { only: [user] } }, undefined, both],
+    ['may be share', { policy: 'share' }, {}, undefined, both],
+  ])('%s', async (_name, plugin, route, own, expected) => {
+    const app = await open(plugin)
+    app.get('/', { config: { logicalContext: route } }, () => spawnAndLook(own))
+
+    expect((await app.inject('/')).json()).toEqual(expected)
+  })
+
+  it('reaches the tasks that a task spawns', async () => {
+    const app = await open()
+    app.get('/', { config: { logicalContext: { policy: 'isolate' } } }, async () => {
+      user.set('ann')
+      return spawn(() => {
+        user.set('of the task')
+        return spawn(() => user.get() ?? null).result()
+      }).result()
+    })
+
+    expect((await app.inject('/')).json()).toBe(null)
+  })
+
+  it('does not reach a sibling of the plugin it was set in', async () => {
+    const app = Fastify()
+    apps.push(app)
+    for (const policy of ['inherit', 'isolate'] as const) {
+      await app.register(async (child) => {
+        await child.register(logicalContext, { policy })
+        child.get(`/${policy}`, () => spawnAndLook())
+      })
+    }
+    app.get('/bare', async () => user.get() ?? null)
+
+    expect((await app.inject('/inherit')).json()).toEqual(both)
+    expect((await app.inject('/isolate')).json()).toEqual(survivors)
+    expect((await app.inject('/bare')).json()).toBe(null)
+  })
+
+  it('is told at the registration of the route when it is none', async () => {
+    const app = await open()
+
+    expect(() => app.get('/', { config: { logicalContext: { policy: 'inherits' as never } } }, async () => 1)).toThrow(
+      /config.logicalContext of GET \/: option 'policy' expected .* got 'inherits'/,
+    )
+  })
+})
+
+describe("logicalContext's tasks", () => {
+  it('outlive the reply and a hang-up, with their values', async () => {
+    const app = await open()
+    const go = Promise.withResolvers<void>()
+    let task: Task<string | undefined> | undefined
+    let scope: RequestScope | undefined
+    app.get('/', async (request) => {
+      ;({ scope } = request)
+      user.set('ann')
+      task = spawn(async () => {
+        await go.promise
+        return user.get()
+      })
+      return 'ok'
+    })
+
+    await (await fetch(`http://127.0.0.1:${await listen(app)}/`)).text()
+    await expect.poll(() => scope?.sealed).toBe(true)
+    go.resolve()
+
+    await expect(task?.result()).resolves.toBe('ann')
+    expect(task?.signal.aborted).toBe(false)
+  })
+
+  it("abort with the request where they ask for it, and a task's own tasks with them", async () => {
+    const app = await open({ drainTimeoutMs: 20 })
+    const reasons: unknown[] = []
+    let spawned = false
+    app.get('/', async () => {
+      spawn(
+        async (outer) => {
+          spawn(async (inner) => void reasons.push(await reasonOf(inner.signal)), { cancelWith: 'request' })
+          spawned = true
+          reasons.push(await reasonOf(outer.signal))
+        },
+        { cancelWith: 'request' },
+      )
+      await new Promise(() => {})
+    })
+    const socket = connect(await listen(app), '127.0.0.1')
+    socket.on('error', () => {})
+
+    socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+    await expect.poll(() => spawned).toBe(true)
+    socket.destroy()
+    await expect.poll(() => reasons.length).toBe(2)
+
+    expect(reasons).toMatchObject([{ code: 'LCTX_CLIENT_GONE' }, { code: 'LCTX_CLIENT_GONE' }])
+  })
+
+  it('tell onError of their failure in their own context, and touch nothing else', async () => {
+    const told: unknown[] = []
+    const app = await open({
+      onError: (error, task) => told.push([(error as Error).message, task.name, user.get(), requestId.get()]),
+    })
+    app.get('/', async () => {
+      user.set('ann')
+      spawn(
+        async () => {
+          user.set('bob')
+          await Promise.resolve()
+          throw new Error('no')
+        },
+        { name: 'send-receipt' },
+      )
+      await new Promise((resolve) => setImmediate(resolve))
+      return { user: user.get(), id: requestId.get() }
+    })
+
+    const answer = (await app.inject('/')).json() as { id: string }
+
+    expect(answer).toMatchObject({ user: 'ann' })
+    expect(told).toEqual([['no', 'send-receipt', 'bob', answer.id]])
+  })
+})
+
+describe("logicalContext's way in", () => {
+  const id = '0af7651916cd43dd8448eb211c80319c'
+  const traceparent = `00-${id}-b7ad6b7169203331-01`
+
+  it('continues the trace of a private peer and echoes a good request id as its own', async () => {
+    const app = await open()
+    app.get('/', async (request) => {
+      const trace = traceContext.get()
+      return { id: request.id, same: requestId.get(), trace: trace?.traceId, parent: trace?.parentSpanId }
+    })
+
+    const answer = await fetchJson(await listen(app), '/', { traceparent, 'x-request-id': 'r-1' })
+
+    expect(answer).toEqual({ id: 'r-1', same: 'r-1', trace: id, parent: 'b7ad6b7169203331' })
+  })
+
+  it('begins a new trace, and an id of its own, where the peer is restarted', async () => {
+    const app = await open({ trust: { privatePeers: 'restart' } })
+    app.get('/', async (request) => ({
+      id: request.id,
+      trace: traceContext.get()?.traceId,
+      link: traceContext.get()?.link,
+    }))
+
+    const answer = (await fetchJson(await listen(app), '/', { traceparent, 'x-request-id': 'r-1' })) as { id: string }
+
+    expect(answer).toMatchObject({ link: { traceId: id, spanId: 'b7ad6b7169203331' } })
+    expect(answer).not.toMatchObject({ trace: id })
+    expect(answer.id).not.toBe('r-1')
+  })
+
+  it('counts a refusal and reports it once a network, naming the setting', async () => {
+    const refusals: unknown[] = []
+    const app = await open({ onRefusal: (refusal) => refusals.push(refusal) })
+    app.get('/', async () => 1)
+    const port = await listen(app)
+
+    for (let i = 0; i < 3; i++) await fetchJson(port, '/', { baggage: 'tenant=evil' })
+
+    expect(app.logicalContext.peers.counters).toEqual({ refused: 3, malformed: 0, duplicate: 0, truncated: 0 })
+    expect(refusals).toEqual([
+      {
+        complaint: 'refused',
+        field: 'baggage',
+        address: '127.0.0.1',
+        hint: "list the peer's address in the option 'trust' if it may set values",
+      },
+    ])
+  })
+
+  it('answers whatever a peer sends', async () => {
+    const app = await open({ trust: 'loopback' })
+    app.get('/', async () => 1)
+    const port = await listen(app)
+    const bad = ['', ',', '=', '\t', '%C3%', 'a'.repeat(4000), '__proto__=1', ';;;', '00-0-0-0', '"']
+
+    for (const value of bad) {
+      const headers = { traceparent: value, tracestate: value, baggage: value, 'x-request-id': value }
+      expect(await fetchJson(port, '/', headers)).toBe(1)
+    }
+  })
+})
+
+describe("logicalContext's options", () => {
+  it.each<[string, unknown, RegExp]>([
+    ['an unknown option', { drainTimeout: 5 }, /unknown option 'drainTimeout', expected one of: .*drainTimeoutMs/],
+    ['a negative time', { drainTimeoutMs: -1 }, /option 'drainTimeoutMs' expected a number of at least 0, got -1/],
+    ['a policy that is none', { policy: 'none' }, /option 'policy' expected .* got 'none'/],
+    ['an only of no variables', { policy: { only: ['tenant'] } }, /option 'policy' expected/],
+    ['no function for onError', { onError: 'log' }, /option 'onError' expected a function, got 'log'/],
+    ['no propagator in the list', { propagators: [{}] }, /expected a propagator/],
+    ['no address to trust', { trust: ['not an address'] }, /not an address/],
+    ['a wrong word for late writes', { lateWrites: 'ignore' }, /option 'lateWrites' expected 'throw' or 'report'/],
+  ])('refuse %s at registration', async (_name, options, message) => {
+    const app = Fastify()
+
+    await expect(async () => app.register(logicalContext, options as LogicalContextOptions)).rejects.toThrow(message)
+  })
+})
+
+describe("logicalContext's close", () => {
+  it('waits for handlers, for their tasks, and for the tasks of those', async () => {
+    const reports: DrainReport[] = []
+    const app = await open({ onDrained: (report) => reports.push(report) })
+    const order: string[] = []
+    const started = Promise.withResolvers<void>()
+    app.addHook('onClose', async () => void order.push('onClose of another plugin'))
+    app.get('/', async () => {
+      started.resolve()
+      await new Promise((resolve) => setTimeout(resolve, 30))
+      order.push('handler')
+      spawn(async () => {
+        await new Promise((resolve) => setTimeout(resolve, 30))
+        order.push('task')
+        spawn(async () => {
+          await new Promise((resolve) => setTimeout(resolve, 30))
+          order.push('task of the task')
+        })
+      })
+      return 'ok'
+    })
+    const answer = fetch(`http://127.0.0.1:${await listen(app)}/`)
+    await started.promise
+
+    await app.close()
+
+    expect(order).toEqual(['handler', 'task', 'task of the task', 'onClose of another plugin'])
+    expect(reports).toMatchObject([{ finished: 2, unfinished: [] }])
+    expect((await answer).status).toBe(200)
+  })
+
+  it('aborts what is left at its limit, and names it with its request id', async () => {
+    const reports: DrainReport[] = []
+    const app = await open({ drainTimeoutMs: 50, onDrained: (report) => reports.push(report) })
+    const reasons: unknown[] = []
+    app.get('/', async () => {
+      spawn(async ({ signal }) => void reasons.push(await reasonOf(signal)), { name: 'obedient' })
+      spawn(() => new Promise(() => {}), { name: 'stuck', policy: 'isolate' })
+      return 'ok'
+    })
+    await fetch(`http://127.0.0.1:${await listen(app)}/`, { headers: { 'x-request-id': 'r-1' } })
+
+    await app.close()
+
+    expect(reasons).toMatchObject([{ code: 'LCTX_ABANDONED' }])
+    expect(
+      reports[0]?.unfinished.map(({ name, policy, ended, context }) => [name, policy, ended, context.get(requestId)]),
+    ).toEqual([
+      ['obedient', 'inherit', true, 'r-1'],
+      ['stuck', 'isolate', false, 'r-1'],
+    ])
+  })
+
+  it('lets a request in flight have its reply, and is not held up by the connection it leaves open', async () => {
+    const app = await open()
+    const started = Promise.withResolvers<void>()
+    app.get('/', async () => {
+      started.resolve()
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      return 'ok'
+    })
+    const agent = new Agent({ keepAlive: true })
+    const sent = httpRequest({ port: await listen(app), agent }).end()
+    const answered = once(sent, 'response')
+    await started.promise
+
+    await app.close()
+    const [response] = (await answered) as [IncomingMessage]
+    agent.destroy()
+
+    expect(response.statusCode).toBe(200)
+  })
+
+  it('lets nothing be spawned into the group after it', async () => {
+    const app = await open()
+    let scope: RequestScope | undefined
+    app.get('/', async (request) => {
+      ;({ scope } = request)
+      return 'ok'
+    })
+    await app.inject('/')
+    const { group } = app.logicalContext
+
+    await app.close()
+
+    expect(() => group.spawn(() => {})).toThrow(expect.objectContaining({ code: 'LCTX_GROUP_CLOSED' }))
+    await expect.poll(() => scope?.sealed).toBe(true)
+  })
+})
+
+describe("logicalContext's late use", () => {
+  it('reports a late read once, with the unit, and counts each', async () => {
+    const uses: LateUse[] = []
+    const app = await open({ onLateUse: (use) => uses.push(use) })
+    let late: (() => unknown) | undefined
+    app.get('/orders', async () => {
+      user.set('ann')
+      late = bind(() => user.get())
+      return 'ok'
+    })
+    await app.inject('/orders')
+    await expect.poll(() => late?.()).toBeUndefined()
+
+    for (let i = 0; i < 3; i++) late?.()
+
+    expect(app.logicalContext.lateUse.reads).toBeGreaterThanOrEqual(3)
+    expect(uses.filter((use) => use.callSite.includes('fastify.test'))).toHaveLength(uses.length)
+    expect(uses[0]).toMatchObject({ operation: 'read', variable: 'user', unit: 'GET /orders' })
+  })
+})
+
+function reasonOf(signal: AbortSignal): Promise<unknown> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(signal.reason)
+    else signal.addEventListener('abort', () => resolve(signal.reason), { once: true })
+  })
+}

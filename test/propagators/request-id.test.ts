@@ -1,0 +1,136 @@
+import { LogicalContext } from 'logical-context'
+import { requestId } from 'logical-context/propagators'
+import { requestId as requestIdVar } from 'logical-context/variables'
+import { describe, expect, it } from 'vitest'
+import { extractFrom, injectInto } from './exchange.ts'
+
+const generated = requestId({ generate: () => 'generated-1' })
+
+describe('requestId, extracting', () => {
+  it.each<[name: string, id: string | string[], complaints: string[], taken?: string]>([
+    ['takes an id', 'abc-123._X', [], 'abc-123._X'],
+    ['takes an id of 128 characters', 'x'.repeat(128), [], 'x'.repeat(128)],
+    ['replaces an id of 129 characters', 'x'.repeat(129), ['malformed x-request-id']],
+    ['replaces an empty id', '', ['malformed x-request-id']],
+    ['replaces a blank id', ' ', ['malformed x-request-id']],
+    ['replaces an id with a blank', 'a b', ['malformed x-request-id']],
+    ['replaces an id with a line end', 'a\r\nb', ['malformed x-request-id']],
+    ['replaces an id with an escape for a terminal', '\u001b[31ma', ['malformed x-request-id']],
+    ['replaces an id beyond ASCII', 'é', ['malformed x-request-id']],
+    ['replaces two ids, and takes neither', ['a', 'b'], ['duplicate x-request-id']],
+    ['replaces two equal ids', ['a', 'a'], ['duplicate x-request-id']],
+    ['replaces two ids on one line', 'a, b', ['duplicate x-request-id']],
+  ])('%s', (_name, id, expected, taken = 'generated-1') => {
+    const { context, complaints } = extractFrom(generated, { 'X-Request-Id': id })
+
+    expect(context.get(requestIdVar)).toBe(taken)
+    expect(complaints).toEqual(expected)
+  })
+
+  it.each(['restart', 'ignore'] as const)('replaces the id of a peer whose trace it is to %s, and says so', (trace) => {
+    const { context, complaints } = extractFrom(generated, { 'x-request-id': 'abc' }, { trace })
+
+    expect(context.get(requestIdVar)).toBe('generated-1')
+    expect(complaints).toEqual(['refused x-request-id'])
+  })
+
+  it('takes the id of a peer that may set no values: an id is no value', () => {
+    const { context } = extractFrom(generated, { 'x-request-id': 'abc' }, { values: false })
+
+    expect(context.get(requestIdVar)).toBe('abc')
+  })
+
+  it('generates an id, without a word, if there is none', () => {
+    const { context, complaints } = extractFrom(generated, {})
+
+    expect(context.get(requestIdVar)).toBe('generated-1')
+    expect(complaints).toEqual([])
+  })
+
+  it('generates a UUID by default', () => {
+    const { context } = extractFrom(requestId(), {})
+
+    expect(context.get(requestIdVar)).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+  })
+
+  it('keeps an id that is in the context already', () => {
+    const before = LogicalContext.empty.with(requestIdVar, 'before')
+
+    expect(extractFrom(generated, { 'x-request-id': 'abc' }, {}, before).context).toBe(before)
+  })
+
+  it('reads the header it is told to, in any case', () => {
+    const { context } = extractFrom(requestId({ header: 'X-Correlation-ID' }), { 'x-correlation-id': 'abc' })
+
+    expect(context.get(requestIdVar)).toBe('abc')
+  })
+})
+
+describe('requestId, injecting', () => {
+  const context = LogicalContext.empty.with(requestIdVar, 'abc')
+
+  it('writes the id', () => {
+    expect(injectInto(generated, context).headers).toEqual({ 'x-request-id': 'abc' })
+  })
+
+  it('writes to the header it is told to, in lower case', () => {
+    expect(injectInto(requestId({ header: 'X-Correlation-ID' }), context).headers).toEqual({
+      'x-correlation-id': 'abc',
+    })
+  })
+
+  it('goes where the trace goes, whatever values may', () => {
+    expect(injectInto(generated, context, { trace: false }).headers).toEqual({})
+    expect(injectInto(generated, context, { values: false }).headers).toEqual({ 'x-request-id': 'abc' })
+  })
+
+  it('leaves alone what the caller has set', () => {
+    expect(injectInto(generated, context, {}, { 'X-Request-ID': 'mine' }).headers).toEqual({ 'X-Request-ID': 'mine' })
+  })
+
+  it.each<[name: string, id: string]>([
+    ['a line end', 'a\r\nx-admin: 1'],
+    ['a blank', 'a b'],
+    ['nothing', ''],
+  ])('does not write an id of ours with %s, and says so', (_name, id) => {
+    const { headers, complaints } = injectInto(generated, LogicalContext.empty.with(requestIdVar, id))
+
+    expect(headers).toEqual({})
+    expect(complaints).toEqual(['malformed x-request-id'])
+  })
+
+  it('writes nothing without an id', () => {
+    expect(injectInto(generated, LogicalContext.empty).headers).toEqual({})
+  })
+})
+
+describe('requestId, registered', () => {
+  it.each<[name: string, options: unknown, message: string]>([
+    ['an unknown option', { name: 'x' }, "requestId: unknown option 'name', expected one of: header, generate."],
+    ['an empty header', { header: '' }, "requestId: option 'header' expected the name of a header, got ''."],
+    [
+      'a header with a blank',
+      { header: 'a b' },
+      "requestId: option 'header' expected the name of a header, got 'a b'.",
+    ],
+    ['a header with a colon', { header: 'a:' }, "requestId: option 'header' expected the name of a header, got 'a:'."],
+    [
+      'a generate that is no function',
+      { generate: 'uuid' },
+      "requestId: option 'generate' expected a function, got 'uuid'.",
+    ],
+  ])('throws for %s', (_name, options, message) => {
+    expect(() => requestId(options as never)).toThrow(new TypeError(message))
+  })
+
+  it.each<[name: string, id: unknown]>([
+    ['an id that may not be used', 'a b'],
+    ['an id that is too long', 'x'.repeat(129)],
+    ['nothing', undefined],
+    ['a promise of an id', Promise.resolve('a')],
+  ])('throws if generate gives %s', (_name, id) => {
+    const faulty = requestId({ generate: () => id as string })
+
+    expect(() => extractFrom(faulty, {})).toThrow(/^requestId: expected generate\(\) to give 1 to 128 of /)
+  })
+})

@@ -1,0 +1,355 @@
+import { ContextVar, LogicalContext } from 'logical-context'
+import { type Destination, w3cBaggage } from 'logical-context/propagators'
+import { Baggage, baggage } from 'logical-context/variables'
+import { describe, expect, it } from 'vitest'
+import { extractFrom, injectInto } from './exchange.ts'
+
+const tenant = new ContextVar<string>('tenant')
+const plan = new ContextVar<number>('plan')
+const secret = new ContextVar<string>('secret', { sensitive: true })
+
+/** A number of at least 0; throws for what is no number at all. */
+const planCodec = {
+  variable: plan,
+  decode(text: string): number | undefined {
+    const value = Number(text)
+    if (Number.isNaN(value)) throw new Error('no number')
+    return value < 0 ? undefined : value
+  },
+  encode(value: number): string | undefined {
+    if (value === 13) throw new Error('no such plan')
+    return value === 0 ? undefined : String(value)
+  },
+}
+
+const propagator = w3cBaggage({ members: { tenant, plan: planCodec } })
+
+/** The baggage that is left beside the declared members. */
+const othersOf = (context: LogicalContext) => `${context.get(baggage) ?? ''}`
+
+describe('w3cBaggage, extracting declared members', () => {
+  it.each<[name: string, header: string | string[], value: string | undefined, others: string, complaints?: string[]]>([
+    ['the only one', 'tenant=acme', 'acme', ''],
+    ['among others', 'a=1,tenant=acme,b=2', 'acme', 'a=1,b=2'],
+    ['with blanks', ' tenant = acme ', 'acme', ''],
+    ['an escaped value', 'tenant=a%20b%C3%A9', 'a bé', ''],
+    ['bytes that are not UTF-8', 'tenant=a%FF', 'a\ufffd', ''],
+    ['with properties, which are left out', 'tenant=acme;p=1;q', 'acme', ''],
+    ['an empty value', 'tenant=', '', ''],
+    ['equals signs in the value', 'tenant=a==', 'a==', ''],
+    ['on the second line', ['a=1', 'tenant=acme'], 'acme', 'a=1'],
+    ['another case, which is another key', 'Tenant=acme', undefined, 'Tenant=acme'],
+    ['an escaped key, which is another key', 'ten%61nt=acme', undefined, 'ten%61nt=acme'],
+    ['a key that begins like it', 'tenants=acme', undefined, 'tenants=acme'],
+    ['none', 'a=1', undefined, 'a=1'],
+    ['a malformed member beside it', 'tenant=acme,x y=1,a=1', 'acme', 'a=1'],
+    ['twice, which is refused', 'tenant=acme,tenant=evil', undefined, '', ['duplicate baggage.tenant']],
+    ['twice the same, which is refused', 'tenant=acme,tenant=acme', undefined, '', ['duplicate baggage.tenant']],
+    ['on two lines, which is refused', ['tenant=acme', 'tenant=evil'], undefined, '', ['duplicate baggage.tenant']],
+    ['thrice, which is refused once', 'tenant=a,tenant=b,tenant=c', undefined, '', ['duplicate baggage.tenant']],
+    ['twice with one malformed', 'tenant=acme,tenant=a b', undefined, '', ['duplicate baggage.tenant']],
+    ['twice far apart', 'tenant=a,x=1,y=2, tenant =b', undefined, 'x=1,y=2', ['duplicate baggage.tenant']],
+    ['a value with a blank', 'tenant=a b', undefined, '', ['malformed baggage.tenant']],
+    ['a quoted value', 'tenant="a"', undefined, '', ['malformed baggage.tenant']],
+    ['a value with a line feed', 'tenant=a\nb', undefined, '', ['malformed baggage.tenant']],
+    ['a malformed property', 'tenant=acme;p q', undefined, '', ['malformed baggage.tenant']],
+    ['without an equals sign', 'tenant', undefined, '', ['malformed baggage.tenant']],
+    ['without a value, but with a property', 'tenant;a=b', undefined, ''],
+  ])('%s', (_name, header, value, others, expected = []) => {
+    const { context, complaints } = extractFrom(propagator, { baggage: header })
+
+    expect(context.get(tenant)).toBe(value)
+    expect(othersOf(context).replaceAll(' ', '')).toBe(others)
+    expect(complaints).toEqual(expected)
+  })
+
+  it.each<[name: string, text: string, value: number | undefined, complaints?: string[]]>([
+    ['a value it takes', '7', 7],
+    ['a value that decodes to something falsy', '0', 0],
+    ['a value for which it gives undefined', '-1', undefined, ['refused baggage.plan']],
+    ['a value for which it throws', 'gold', undefined, ['refused baggage.plan']],
+    ['an escaped value', '%37', 7],
+  ])('hands its decode() %s', (_name, text, value, expected = []) => {
+    const { context, complaints } = extractFrom(propagator, { baggage: `plan=${text}` })
+
+    expect(context.get(plan)).toBe(value)
+    expect(context.has(plan)).toBe(value !== undefined)
+    expect(complaints).toEqual(expected)
+  })
+
+  it('takes members with keys that Object has', () => {
+    const variable = new ContextVar<string>('odd')
+    const members = JSON.parse('{"__proto__":1,"constructor":1}') as Record<string, unknown>
+    for (const key of Object.keys(members)) Object.defineProperty(members, key, { value: variable, enumerable: true })
+
+    const { context } = extractFrom(w3cBaggage({ members: members as never }), { baggage: '__proto__=polluted' })
+
+    expect(context.get(variable)).toBe('polluted')
+    expect(({} as Record<string, unknown>)['polluted']).toBe(undefined)
+  })
+
+  it('keeps a value that is in the context already', () => {
+    const before = LogicalContext.empty.with(tenant, 'ours')
+
+    expect(extractFrom(propagator, { baggage: 'tenant=theirs' }, {}, before).context.get(tenant)).toBe('ours')
+  })
+})
+
+describe('w3cBaggage, extracting the others', () => {
+  it('leaves the text as it came, where no member of it is declared', () => {
+    const text = ' a = 1 ;p, b=%41 '
+
+    expect(othersOf(extractFrom(propagator, { baggage: text }).context)).toBe(text)
+    expect(othersOf(extractFrom(w3cBaggage(), { baggage: text }).context)).toBe(text)
+  })
+
+  it('drops them if it is told to', () => {
+    const { context } = extractFrom(w3cBaggage({ members: { tenant }, others: 'drop' }), { baggage: 'a=1,tenant=acme' })
+
+    expect(context.get(tenant)).toBe('acme')
+    expect(context.has(baggage)).toBe(false)
+  })
+
+  it('keeps a baggage that is in the context already', () => {
+    const before = LogicalContext.empty.with(baggage, Baggage.parse('ours=1'))
+
+    expect(othersOf(extractFrom(propagator, { baggage: 'theirs=1' }, {}, before).context)).toBe('ours=1')
+  })
+
+  it.each<[name: string, headers: Record<string, string>]>([
+    ['no header', {}],
+    ['an empty header', { baggage: '' }],
+  ])('sets nothing for %s', (_name, headers) => {
+    const { context, complaints } = extractFrom(propagator, headers)
+
+    expect(context).toBe(LogicalContext.empty)
+    expect(complaints).toEqual([])
+  })
+})
+
+describe('w3cBaggage, from a peer that may set no values', () => {
+  it.each<[name: string, header: string | string[]]>([
+    ['a declared member', 'tenant=acme'],
+    ['another member', 'a=1'],
+    ['several lines', ['tenant=acme', 'tenant=evil']],
+    ['what breaks the grammar', '\n'],
+    ['more than the limits', 'x'.repeat(10_000)],
+  ])('takes nothing, and says so once: %s', (_name, header) => {
+    const { context, complaints } = extractFrom(propagator, { baggage: header }, { values: false })
+
+    expect(context).toBe(LogicalContext.empty)
+    expect(complaints).toEqual(['refused baggage'])
+  })
+
+  it('says nothing without a header', () => {
+    expect(extractFrom(propagator, {}, { values: false }).complaints).toEqual([])
+  })
+})
+
+describe('w3cBaggage, within its limits (3.3.2)', () => {
+  const filler = (count: number) => Array.from({ length: count }, (_, i) => `f${i}=1`).join(',')
+
+  it.each<[name: string, header: string, value: string | undefined, complaints: string[]]>([
+    ['the 64th member', `${filler(63)},tenant=acme`, 'acme', []],
+    ['the 65th member', `${filler(64)},tenant=acme`, undefined, ['truncated baggage']],
+    ['behind 63 empty members', `${','.repeat(63)}tenant=acme`, 'acme', []],
+    ['behind 64 empty members', `${','.repeat(64)}tenant=acme`, undefined, ['truncated baggage']],
+    ['behind 64 malformed members', `${'x,'.repeat(64)}tenant=acme`, undefined, ['truncated baggage']],
+    ['of 4096 bytes', `tenant=${'x'.repeat(4089)}`, 'x'.repeat(4089), []],
+    ['of 4097 bytes', `tenant=${'x'.repeat(4090)}`, undefined, ['truncated baggage']],
+    ['that ends at 8192 bytes', `${' '.repeat(4090)},${' '.repeat(4089)},tenant=acme`, 'acme', []],
+    [
+      'that ends at 8193 bytes',
+      `${' '.repeat(4090)},${' '.repeat(4089)},tenant=acme`,
+      undefined,
+      ['truncated baggage'],
+    ],
+    ['in front of too much', `tenant=acme,${'x'.repeat(10_000)}`, 'acme', ['truncated baggage']],
+  ])('takes or leaves the member %s', (_name, header, value, expected) => {
+    const { context, complaints } = extractFrom(propagator, { baggage: header })
+
+    expect(context.get(tenant)).toBe(value)
+    expect(complaints).toEqual(expected)
+  })
+
+  it('spends one budget on all lines', () => {
+    const { context, complaints } = extractFrom(propagator, { baggage: [filler(40), filler(40), 'tenant=acme'] })
+
+    expect(context.has(tenant)).toBe(false)
+    expect(complaints).toEqual(['truncated baggage'])
+  })
+
+  it('cuts the others as they come in', () => {
+    const { context, complaints } = extractFrom(w3cBaggage(), { baggage: filler(5000) })
+
+    expect(context.get(baggage)?.size).toBe(64)
+    expect(complaints).toEqual(['truncated baggage'])
+  })
+
+  it('writes as many members as fit, the declared ones first', () => {
+    const context = LogicalContext.empty.with(baggage, Baggage.parse(filler(64))).with(tenant, 'acme')
+
+    const { headers, complaints } = injectInto(propagator, context)
+
+    expect(headers['baggage']).toBe(`tenant=acme,${filler(63)}`)
+    expect(complaints).toEqual(['truncated baggage'])
+  })
+
+  it('counts bytes as they are after encoding', () => {
+    const { headers, complaints } = injectInto(propagator, LogicalContext.empty.with(tenant, 'é'.repeat(683)))
+
+    expect(headers).toEqual({})
+    expect(complaints).toEqual(['truncated baggage'])
+    expect(injectInto(propagator, LogicalContext.empty.with(tenant, 'é'.repeat(681))).headers['baggage']).toHaveLength(
+      4093,
+    )
+  })
+})
+
+describe('w3cBaggage, injecting', () => {
+  const context = LogicalContext.empty.with(tenant, 'a b').with(plan, 7).with(baggage, Baggage.parse('x=1;p, y = 2'))
+
+  it.each<[name: string, values: Destination['values'], header: string | undefined]>([
+    ['everything', true, 'tenant=a%20b,plan=7,x=1;p,y=2'],
+    ['nothing', false, undefined],
+    ['one member', [tenant], 'tenant=a%20b'],
+    ['two members, in the order of declaration', [plan, tenant], 'tenant=a%20b,plan=7'],
+    ['the others', [baggage], 'x=1;p, y = 2'],
+    ['one member and the others', [baggage, plan], 'plan=7,x=1;p,y=2'],
+    ['nothing by an empty list', [], undefined],
+    ['nothing of another variable', [secret], undefined],
+  ])('tells a destination %s', (_name, values, header) => {
+    expect(injectInto(propagator, context, { values }).headers['baggage']).toBe(header)
+  })
+
+  it('goes where no trace may', () => {
+    expect(injectInto(propagator, context, { trace: false }).headers['baggage']).toContain('tenant')
+  })
+
+  it.each<[name: string, value: unknown, header: string | undefined, complaints?: string[]]>([
+    ['a text', 'acme', 'tenant=acme'],
+    ['an empty text', '', 'tenant='],
+    ['what must be escaped', 'a,b;c="d"\\', 'tenant=a%2Cb%3Bc=%22d%22%5C'],
+    ['line ends', 'a\r\nx-admin: 1', 'tenant=a%0D%0Ax-admin:%201'],
+    ['a lone surrogate', '\ud800', 'tenant=%EF%BF%BD'],
+    ['undefined, which is nothing', undefined, undefined],
+    ['a number, which has no codec', 1, undefined, ['malformed baggage.tenant']],
+    ['null, which has no codec', null, undefined, ['malformed baggage.tenant']],
+    ['an object, which has no codec', {}, undefined, ['malformed baggage.tenant']],
+  ])('writes %s', (_name, value, header, expected = []) => {
+    const { headers, complaints } = injectInto(propagator, LogicalContext.empty.with(tenant, value as string))
+
+    expect(headers['baggage']).toBe(header)
+    expect(complaints).toEqual(expected)
+  })
+
+  it.each<[name: string, value: number, header: string | undefined, complaints?: string[]]>([
+    ['a text', 7, 'plan=7'],
+    ['undefined, which is nothing', 0, undefined],
+    ['an error', 13, undefined, ['malformed baggage.plan']],
+  ])('writes what encode() gives: %s', (_name, value, header, expected = []) => {
+    const { headers, complaints } = injectInto(propagator, LogicalContext.empty.with(plan, value))
+
+    expect(headers['baggage']).toBe(header)
+    expect(complaints).toEqual(expected)
+  })
+
+  it('does not write a default', () => {
+    const region = new ContextVar<string, string>('region', { default: 'eu' })
+
+    expect(injectInto(w3cBaggage({ members: { region } }), LogicalContext.empty).headers).toEqual({})
+  })
+
+  it('writes a declared member only from its variable', () => {
+    const forged = LogicalContext.empty.with(baggage, Baggage.parse('tenant=evil,x=1'))
+
+    expect(injectInto(propagator, forged).headers['baggage']).toBe('x=1')
+    expect(injectInto(propagator, forged.with(tenant, 'acme')).headers['baggage']).toBe('tenant=acme,x=1')
+  })
+
+  it('leaves out members that break the grammar, and says so', () => {
+    const broken = LogicalContext.empty.with(baggage, Baggage.parse('x=1,y z=2\n'))
+
+    const { headers, complaints } = injectInto(propagator, broken)
+
+    expect(headers['baggage']).toBe('x=1')
+    expect(complaints).toEqual(['malformed baggage'])
+  })
+
+  it('writes none of the others if it is told to drop them', () => {
+    const dropping = w3cBaggage({ members: { tenant }, others: 'drop' })
+
+    expect(injectInto(dropping, context).headers['baggage']).toBe('tenant=a%20b')
+  })
+
+  it.each<[name: string, header: Record<string, string>]>([
+    ['a header', { baggage: 'mine=1' }],
+    ['a header in another case', { Baggage: 'mine=1' }],
+    ['an empty header', { baggage: '' }],
+  ])('leaves alone what the caller has set: %s', (_name, header) => {
+    expect(injectInto(propagator, context, {}, { ...header }).headers).toEqual(header)
+  })
+
+  it('gives back what it has taken', () => {
+    const header = { baggage: 'plan=7,tenant=%C3%A9,x=1;p,__proto__=2,1=3' }
+
+    const { context: taken } = extractFrom(propagator, header)
+
+    expect(injectInto(propagator, taken).headers['baggage']).toBe('tenant=%C3%A9,plan=7,x=1;p,__proto__=2,1=3')
+  })
+})
+
+describe('w3cBaggage, registered', () => {
+  it.each<[name: string, options: unknown, message: string]>([
+    ['no object', 7, 'w3cBaggage: expected an options object, got 7.'],
+    ['an unknown option', { member: {} }, "w3cBaggage: unknown option 'member', expected one of: members, others."],
+    ['members that are a list', { members: [] }, "w3cBaggage: option 'members' expected an object of members, got []."],
+    [
+      'members that are null',
+      { members: null },
+      "w3cBaggage: option 'members' expected an object of members, got null.",
+    ],
+    [
+      'another word for the others',
+      { others: 'keeps' },
+      "w3cBaggage: option 'others' expected 'keep' or 'drop', got 'keeps'.",
+    ],
+    [
+      'a key that is no token',
+      { members: { 'a b': tenant } },
+      "w3cBaggage: expected a member's key, a token, got 'a b'.",
+    ],
+    ['an empty key', { members: { '': tenant } }, "w3cBaggage: expected a member's key, a token, got ''."],
+    [
+      'no variable',
+      { members: { tenant: 'tenant' } },
+      "w3cBaggage: expected member 'tenant' to be a ContextVar or { variable, decode, encode }, got 'tenant'.",
+    ],
+    [
+      'null for a variable',
+      { members: { tenant: null } },
+      "w3cBaggage: expected member 'tenant' to be a ContextVar or { variable, decode, encode }, got null.",
+    ],
+    [
+      'a codec without encode',
+      { members: { plan: { variable: 'plan', decode: String } } },
+      "w3cBaggage: expected member 'plan' to be a ContextVar or { variable, decode, encode }, got { variable: 'plan', decode: [Function: String] }.",
+    ],
+    [
+      'a sensitive variable',
+      { members: { secret } },
+      "w3cBaggage: expected member 'secret' to be a variable that may go out, got the sensitive 'secret'.",
+    ],
+    [
+      'a sensitive variable with a codec',
+      { members: { x: { variable: secret, decode: String, encode: String } } },
+      "w3cBaggage: expected member 'x' to be a variable that may go out, got the sensitive 'secret'.",
+    ],
+  ])('throws for %s', (_name, options, message) => {
+    expect(() => w3cBaggage(options as never)).toThrow(new TypeError(message))
+  })
+
+  it('owns the field baggage', () => {
+    expect(propagator.fields).toEqual(['baggage'])
+  })
+})

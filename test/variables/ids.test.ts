@@ -1,0 +1,24 @@
+import { describe, expect, it } from 'vitest'
+import { newSpanId, newTraceId } from '../../src/variables/ids.ts'
+
+describe('newTraceId', () => {
+  it('gives 32 lower-case hex digits, other ones each time, across the pool of randomness', () => {
+    const ids = Array.from({ length: 2000 }, newTraceId)
+
+    expect(ids.every((id) => /^[0-9a-f]{32}$/.test(id))).toBe(true)
+    expect(new Set(ids).size).toBe(2000)
+  })
+
+  it('never looks like an id of 64 bits with zeros in front', () => {
+    expect(Array.from({ length: 2000 }, newTraceId).some((id) => id.startsWith('0'.repeat(16)))).toBe(false)
+  })
+})
+
+describe('newSpanId', () => {
+  it('gives 16 lower-case hex digits, other ones each time, between trace ids too', () => {
+    const ids = Array.from({ length: 2000 }, (_, i) => (i % 3 === 0 ? newTraceId().slice(16) : newSpanId()))
+
+    expect(ids.every((id) => /^[0-9a-f]{16}$/.test(id))).toBe(true)
+    expect(new Set(ids).size).toBe(2000)
+  })
+})
