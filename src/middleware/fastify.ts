@@ -1,16 +1,21 @@
-import type { IncomingMessage } from 'node:http'
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { cellKey } from '../context/cell.ts'
 import { aFunction, anAmount, type Checks, checkOptions } from '../options.ts'
 import type { DrainReport } from '../tasks/drain.ts'
-import { aPolicy, type Policy } from '../tasks/policy.ts'
+import { aPolicy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
-import { isThenable } from '../tasks/task.ts'
-import type { UnitSettings } from '../tasks/unit-settings.ts'
 import { requestId } from '../variables/request-id.ts'
 import { drainAtClose } from './drain-at-close.ts'
 import { closeWithEvents } from './events.ts'
+import {
+  type RouteContextOptions,
+  routeSettings,
+  type ScopedMessage,
+  scopeKey,
+  setRouteSettings,
+  trackHandler,
+} from './fastify-route.ts'
 import { InFlight } from './in-flight.ts'
 import { Inbound, inboundChecks, type InboundOptions } from './inbound.ts'
 
@@ -21,11 +26,7 @@ export interface LogicalContextOptions extends InboundOptions {
   onDrained?: (report: DrainReport) => void
 }
 
-/** `config.logicalContext` of a route. */
-export interface RouteContextOptions {
-  /** For the tasks spawned in this route. Default: the plugin's. */
-  policy?: Policy
-}
+export type { RouteContextOptions }
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -42,28 +43,28 @@ declare module 'fastify' {
 }
 
 const checks: Checks = { ...inboundChecks, drainTimeoutMs: anAmount, onDrained: aFunction }
-const routeChecks: Checks = { policy: aPolicy }
-
-const scopeKey: unique symbol = Symbol('logical-context.scope')
-const settingsKey: unique symbol = Symbol('logical-context.settings')
-
-interface ScopedMessage extends IncomingMessage {
-  [scopeKey]?: RequestScope
-}
+/** For a registration within another one's reach. */
+const innerChecks: Checks = { policy: aPolicy }
 
 /**
  * Gives every request a unit of its own: values in all hooks, the handler and the events of the raw request and
  * response; tasks that outlive the reply; a close that waits for them. Register it before the routes and before
- * plugins whose hooks read the context.
+ * plugins whose hooks read the context. Registered again within a plugin, it sets the policy of that plugin's routes.
  *
  * @throws {TypeError} at registration, for an option that is unknown or of the wrong type, here or in a route.
  */
 const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, options) => {
+  if (fastify.hasDecorator('logicalContext')) {
+    checkOptions('logical-context, registered within another one', options, innerChecks)
+    fastify.addHook('onRoute', (route) => setRouteSettings(route, fastify.logicalContext, options.policy))
+    return
+  }
   checkOptions('logical-context', options, checks)
   const { drainTimeoutMs = 10_000, onDrained = logReport(fastify), ...inboundOptions } = options
   const inbound = new Inbound({
     onError: (error, task) => fastify.log.error({ err: error }, `task '${task.name}' has failed`),
-    onRefusal: (refusal) => fastify.log.warn(refusal, `not taken from ${refusal.address}: ${refusal.field}`),
+    onRefusal: (refusal) =>
+      fastify.log.warn(refusal, `${refusal.field} of ${refusal.address} ${refusal.complaint}: ${refusal.hint}`),
     onLateUse: (use) => fastify.log.warn(use, `late ${use.operation} of '${use.variable}'`),
     ...inboundOptions,
   })
@@ -87,13 +88,14 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   })
 
   fastify.addHook('onRoute', (route) => {
-    prepareRoute(route, inbound)
+    setRouteSettings(route, inbound, undefined)
+    trackHandler(route)
   })
   fastify.addHook('onRequest', (request, reply, done) => {
     const { scope } = request
     const { url, config } = request.routeOptions
     scope.name = `${request.method} ${url ?? '(no route)'}`
-    scope.settings = (config as { [settingsKey]?: UnitSettings })[settingsKey] ?? scope.settings
+    scope.settings = routeSettings(config) ?? scope.settings
     requests.begin()
     scope.onSealed = () => requests.end()
     closeWithEvents(scope, request.raw, reply.raw)
@@ -114,38 +116,6 @@ function scopeOf(this: FastifyRequest): RequestScope {
   if (scope === undefined) throw new TypeError('request.scope: this request was not opened by logical-context.')
   return scope
 }
-
-/** Gives a route its settings, and lets its handler hold off the seal. */
-function prepareRoute(route: RouteOptions, inbound: Inbound): void {
-  const options = route.config?.logicalContext
-  checkOptions(`config.logicalContext of ${String(route.method)} ${route.url}`, options, routeChecks)
-  route.config = { ...route.config, [settingsKey]: inbound.settingsFor(options?.policy) } as typeof route.config
-  const { handler } = route
-  // A route for GET is seen a second time as one for HEAD.
-  if (tracked.has(handler)) return
-  const trackedHandler: typeof handler = function trackedHandler(request, reply) {
-    // A plugin may call a handler with other arguments, as @fastify/websocket does.
-    const scope = (request?.raw as ScopedMessage | undefined)?.[scopeKey]
-    if (scope === undefined) return handler.call(this, request, reply)
-    const result: unknown = scope.hold(scope.reenter(handler, this, request, reply))
-    const letGoIfTakenOver = () => {
-      if (reply.sent && !reply.raw.writableEnded) letGo(scope)
-    }
-    if (isThenable(result)) result.then(letGoIfTakenOver, letGoIfTakenOver)
-    else letGoIfTakenOver()
-    return result
-  }
-  tracked.add(trackedHandler)
-  route.handler = trackedHandler
-}
-
-/** Whoever takes the socket over may keep it for ever: from here on the server's close does not wait for the request. */
-function letGo(scope: RequestScope): void {
-  scope.onSealed?.()
-  scope.onSealed = undefined
-}
-
-const tracked = new WeakSet<RouteOptions['handler']>()
 
 function logReport(fastify: FastifyInstance): (report: DrainReport) => void {
   return ({ finished, unfinished, elapsedMs }) => {

@@ -4,13 +4,13 @@ import {
   decode,
   deletedValue,
   emptyValues,
+  emptyWithRules,
   encode,
-  hasRuled,
   isPresent,
+  place,
   read,
   ruledOf,
   type Values,
-  write,
 } from '../context/values.ts'
 import { anyOf, type Check } from '../options.ts'
 
@@ -28,8 +28,9 @@ export type CrossingPolicy = Exclude<Policy, 'share'>
 
 export const aPolicy: Check = anyOf("'inherit', 'isolate', 'share' or { only: [variables] }", (value) => {
   if (value === 'inherit' || value === 'isolate' || value === 'share') return true
-  if (typeof value !== 'object' || value === null || Object.keys(value).join() !== 'only') return false
-  const { only } = value as { only: unknown }
+  if (typeof value !== 'object' || value === null) return false
+  for (const key in value) if (key !== 'only') return false
+  const { only } = value as { only?: unknown }
   return Array.isArray(only) && only.every((variable) => variable instanceof ContextVar)
 })
 
@@ -40,26 +41,26 @@ export function policyName(policy: Policy): 'inherit' | 'isolate' | 'share' | 'o
 
 /** What `values` are for a task under a policy. The result is shared, and `values` are not written. */
 export function cross(values: Values, policy: CrossingPolicy): Values {
-  if (policy === 'inherit') return hasRuled(values) ? applyRules(values, values.slice(), policy) : values
-  if (policy === 'isolate') return applyRules(values, emptyValues.slice(), policy)
-  const kept = emptyValues.slice()
-  for (const variable of policy.only) {
-    const raw = read(values, variable.index)
-    if (isPresent(raw)) write(kept, variable, raw)
+  const ruled = ruledOf(values) !== undefined
+  if (policy === 'inherit') return ruled ? applyRules(values, values.slice(), policy) : values
+  if (policy === 'isolate') return ruled ? applyRules(values, emptyWithRules(values), policy) : emptyValues
+  const kept = emptyWithRules(values)
+  for (const { index } of policy.only) {
+    const raw = read(values, index)
+    if (isPresent(raw)) place(kept, index, raw)
   }
-  return applyRules(values, kept, 'only')
+  return ruled ? applyRules(values, kept, 'only') : kept
 }
 
 /** The variables' own rules stand above every policy. */
 function applyRules(from: Values, to: Values, crossing: Crossing): Values {
-  for (const slot of ruledOf(from)) {
-    const variable = slot as AnyContextVar
-    const raw = read(from, variable.index)
-    const rule = variable.onSpawn
+  for (let ruled = ruledOf(from); ruled !== undefined; ruled = ruled.rest) {
+    const { index, onSpawn: rule } = ruled.slot as AnyContextVar
+    const raw = read(from, index)
     if (rule === undefined || !isPresent(raw)) continue
-    if (rule === 'drop') write(to, variable, deletedValue)
-    else if (rule === 'keep') write(to, variable, raw)
-    else write(to, variable, encode(rule(decode(raw), crossing)))
+    if (rule === 'drop') place(to, index, deletedValue)
+    else if (rule === 'keep') place(to, index, raw)
+    else place(to, index, encode(rule(decode(raw), crossing)))
   }
   return to
 }

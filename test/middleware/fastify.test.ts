@@ -276,6 +276,28 @@ describe("logicalContext's policy for tasks", () => {
     expect((await app.inject('/bare')).json()).toBe(null)
   })
 
+  it('is that of a registration within another one for the routes there alone, below their own', async () => {
+    const app = await open()
+    await app.register(async (child) => {
+      await child.register(logicalContext, { policy: 'isolate' })
+      child.get('/child', () => spawnAndLook())
+      child.get('/own', { config: { logicalContext: { policy: 'inherit' } } }, () => spawnAndLook())
+    })
+    app.get('/outer', () => spawnAndLook())
+
+    expect((await app.inject('/child')).json()).toEqual(survivors)
+    expect((await app.inject('/own')).json()).toEqual(both)
+    expect((await app.inject('/outer')).json()).toEqual(both)
+  })
+
+  it('is all that a registration within another one may set', async () => {
+    const app = await open()
+
+    await expect(async () => app.register(logicalContext, { trust: 'loopback' })).rejects.toThrow(
+      /within another one: unknown option 'trust', expected one of: policy/,
+    )
+  })
+
   it('is told at the registration of the route when it is none', async () => {
     const app = await open()
 
