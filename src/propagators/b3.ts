@@ -1,7 +1,7 @@
 import type { LogicalContext } from '../context/logical-context.ts'
 import { type Checks, checkOptions, oneOf } from '../options.ts'
 import { trimOws } from '../variables/ows.ts'
-import { type Sampling, TraceContext, traceContext } from '../variables/trace-context.ts'
+import { type Sampling, TraceContext, traceContext, traceOf } from '../variables/trace-context.ts'
 import { type B3, callerOf, formatB3Single, parseB3Single, shortTraceId } from './b3-grammar.ts'
 import { adoptTrace, beginTrace, hasTrace } from './caller-trace.ts'
 import type { Carrier } from './carrier.ts'
@@ -46,7 +46,7 @@ export function b3(options?: B3Options): Propagator {
     fields: [singleField, ...multiFields],
     extract,
     inject(context, carrier, destination) {
-      const trace = context.get(traceContext)
+      const trace = traceOf(context)
       if (trace === undefined || !destination.trace) return
       if (inject === 'multi') return injectMulti(trace, carrier)
       if (!carrier.has(singleField)) carrier.set(singleField, formatB3Single(trace))

@@ -1,9 +1,10 @@
-import type { AnyContextVar, ContextVar } from '../context/context-var.ts'
+import { type AnyContextVar, ContextVar } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { isFunction, show } from '../options.ts'
 import { encodeBaggageText } from '../variables/baggage.ts'
 import { isToken, parseMember } from '../variables/baggage-grammar.ts'
 import { percentDecode } from '../variables/percent.ts'
+import { attempt } from './attempt.ts'
 import type { Complain } from './propagator.ts'
 
 /** How a member's text becomes a variable's value, and back. */
@@ -17,7 +18,6 @@ export interface BaggageCodec<T> {
 
 /** A member of the `baggage` header that is a variable. */
 export interface DeclaredMember {
-  readonly key: string
   readonly variable: AnyContextVar
   /** `context` with the value of the member between two places of a header. */
   take(context: LogicalContext, header: string, start: number, end: number, complain: Complain): LogicalContext
@@ -39,13 +39,12 @@ export function declareMember(key: string, declaration: unknown): DeclaredMember
   const field = `baggage.${key}`
 
   return {
-    key,
     variable,
     field,
     take(context, header, start, end, complain) {
       if (context.has(variable)) return context
       const member = parseMember(header, start, end)
-      const value = member ? tryTo(() => decode(percentDecode(member.value))) : undefined
+      const value = member ? attempt(() => decode(percentDecode(member.value))) : undefined
       if (value !== undefined) return context.with(variable, value)
       complain(member ? 'refused' : 'malformed', field)
       return context
@@ -53,7 +52,7 @@ export function declareMember(key: string, declaration: unknown): DeclaredMember
     write(context, complain) {
       const value = context.has(variable) ? context.get(variable) : undefined
       if (value === undefined) return undefined
-      const text = tryTo(() => encode(value) ?? null)
+      const text = attempt(() => encode(value) ?? null)
       if (typeof text === 'string') return `${key}=${encodeBaggageText(text)}`
       if (text !== null) complain('malformed', field)
       return undefined
@@ -62,20 +61,14 @@ export function declareMember(key: string, declaration: unknown): DeclaredMember
 }
 
 function codecOf(key: string, declaration: unknown): BaggageCodec<unknown> {
-  if (isVariable(declaration)) return { variable: declaration, decode: asItIs, encode: textOnly }
+  if (declaration instanceof ContextVar) return { variable: declaration, decode: asItIs, encode: textOnly }
   const codec = declaration as Partial<BaggageCodec<unknown>> | null | undefined
-  if (isVariable(codec?.variable) && isFunction(codec.decode) && isFunction(codec.encode)) {
+  if (codec?.variable instanceof ContextVar && isFunction(codec.decode) && isFunction(codec.encode)) {
     return codec as BaggageCodec<unknown>
   }
   throw new TypeError(
     `w3cBaggage: expected member '${key}' to be a ContextVar or { variable, decode, encode }, got ${show(declaration)}.`,
   )
-}
-
-/** By its form: a variable may come from another copy of the package. */
-function isVariable(value: unknown): value is AnyContextVar {
-  const { name, get, set } = (value ?? {}) as Partial<AnyContextVar>
-  return typeof name === 'string' && isFunction(get) && isFunction(set)
 }
 
 function asItIs(text: string): string {
@@ -85,12 +78,4 @@ function asItIs(text: string): string {
 function textOnly(value: unknown): string {
   if (typeof value === 'string') return value
   throw new TypeError('Only a string goes out without an encode().')
-}
-
-function tryTo<T>(fn: () => T): T | undefined {
-  try {
-    return fn()
-  } catch {
-    return undefined
-  }
 }

@@ -1,5 +1,6 @@
 import { show } from '../options.ts'
-import { traceContext } from '../variables/trace-context.ts'
+import { traceOf } from '../variables/trace-context.ts'
+import { attempt } from './attempt.ts'
 import { adoptTrace, beginTrace, hasTrace } from './caller-trace.ts'
 import type { Carrier } from './carrier.ts'
 import { isFieldValue } from './header-field.ts'
@@ -24,22 +25,24 @@ import {
  */
 export function fromTextMapPropagator(propagator: TextMapPropagatorLike): Propagator {
   checkTextMapPropagator(propagator)
-  const fields = propagator.fields().map((name) => name.toLowerCase())
+  const names = propagator.fields().map((name) => name.toLowerCase())
+  // No values cross, so theirs is not its field.
+  const fields = names.filter((name) => name !== 'baggage')
   const getter = getterOf(fields)
 
   return {
     fields,
     extract(context, carrier, peer) {
       if (hasTrace(context)) return context
-      const present = fields.find((name) => carrier.has(name))
-      if (present === undefined) return beginTrace(context)
+      // It may read more than its fields, which are those that it writes.
       const caller = attempt(() => spanOf(propagator.extract(emptyOtelContext, carrier, getter)))
-      if (caller !== undefined) return adoptTrace(context, caller, peer, present)
-      peer.complain('malformed', present)
+      const present = fields.find((name) => carrier.has(name))
+      if (caller !== undefined) return adoptTrace(context, caller, peer, present ?? fields.join(', '))
+      if (present !== undefined) peer.complain('malformed', present)
       return beginTrace(context)
     },
     inject(context, carrier, destination) {
-      const trace = context.get(traceContext)
+      const trace = traceOf(context)
       if (trace === undefined || !destination.trace) return
       attempt(() =>
         propagator.inject(
@@ -76,13 +79,5 @@ function setterOf(carrier: Carrier, complain: Complain): TextMapSetterLike {
       if (isFieldValue(value)) carrier.set(field, value)
       else complain('malformed', field)
     },
-  }
-}
-
-function attempt<T>(fn: () => T): T | undefined {
-  try {
-    return fn()
-  } catch {
-    return undefined
   }
 }

@@ -1,6 +1,6 @@
 import type { LogicalContext } from '../context/logical-context.ts'
 import { trimOws } from '../variables/ows.ts'
-import { type Sampling, type TraceContext, traceContext } from '../variables/trace-context.ts'
+import { type Sampling, type TraceContext, traceOf } from '../variables/trace-context.ts'
 import { shortTraceId } from './b3-grammar.ts'
 import { adoptTrace, beginTrace, type CallerTrace, hasTrace } from './caller-trace.ts'
 import type { Carrier } from './carrier.ts'
@@ -37,7 +37,7 @@ function extract(context: LogicalContext, carrier: Carrier, peer: Peer): Logical
 }
 
 function inject(context: LogicalContext, carrier: Carrier, destination: Destination): void {
-  const trace = context.get(traceContext)
+  const trace = traceOf(context)
   if (trace === undefined || !destination.trace || carrier.has(field)) return
   carrier.set(field, format(trace))
 }

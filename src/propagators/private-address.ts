@@ -10,9 +10,8 @@ export function isPrivateAddress(address: string): boolean {
   const lower = address.toLowerCase()
   if (lower === '::1') return true
   if (lower.startsWith(mappedPrefix)) return isPrivateV4(lower.slice(mappedPrefix.length))
-  // A first group of fewer digits has zeros in front: fc::1 is 00fc::1.
-  if (lower.indexOf(':') !== 4) return false
-  const first = Number.parseInt(lower.slice(0, 4), 16)
+  // Up to the first colon; none before it is not a number, which shifts to zero.
+  const first = Number.parseInt(lower, 16)
   return first >> 9 === 0xfc >> 1 || first >> 6 === 0xfe80 >> 6
 }
 

@@ -5,7 +5,10 @@ import type { Carrier } from './carrier.ts'
 /** What may be wrong with a field of a carrier, or with a value for one. */
 export type Complaint = 'refused' | 'malformed' | 'duplicate' | 'truncated'
 
-/** Called for what is dropped: nothing is lost in silence. `field` is a header's name, or a header's and a member's. */
+/**
+ * Called for what is dropped: nothing is lost in silence. `field` is the name of a header, or of a header and a declared
+ * member, such as `baggage.tenant`; never a word that a peer has chosen.
+ */
 export type Complain = (complaint: Complaint, field: string) => void
 
 /** What is believed of the peer that a carrier comes from. */
@@ -33,7 +36,7 @@ export interface Destination {
 export interface Propagator {
   /** The fields it reads and writes, in lower case. */
   readonly fields: readonly string[]
-  /** `context` with what the carrier says, as far as the peer is believed. */
+  /** `context` with what the carrier says, as far as the peer is believed. What `context` has already is kept. */
   extract(context: LogicalContext, carrier: Carrier, peer: Peer): LogicalContext
   /** Writes what the destination may know, and nothing over a field that is there already. */
   inject(context: LogicalContext, carrier: Carrier, destination: Destination): void

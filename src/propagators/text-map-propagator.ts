@@ -1,4 +1,4 @@
-import { TraceContext } from '../variables/trace-context.ts'
+import type { TraceContext } from '../variables/trace-context.ts'
 import { Tracestate } from '../variables/tracestate.ts'
 import type { CallerTrace } from './caller-trace.ts'
 import { isId } from './hex.ts'
@@ -32,7 +32,7 @@ const spanKey: unique symbol = Symbol.for('OpenTelemetry Context Key SPAN') as n
 /** An OpenTelemetry context in which nothing is set. */
 export const emptyOtelContext: OtelContextLike = otelContext(new Map())
 
-/** The span that is active in an OpenTelemetry context, if its ids are valid. Never throws. */
+/** The span that is active in an OpenTelemetry context, if its ids are valid. */
 export function spanOf(context: OtelContextLike): CallerTrace | undefined {
   const span = context.getValue(spanKey) as { spanContext?: () => Partial<OtelSpanContext> } | undefined
   const { traceId, spanId, traceFlags, traceState } = span?.spanContext?.() ?? {}

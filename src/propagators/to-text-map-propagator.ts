@@ -61,8 +61,7 @@ export function toTextMapPropagator(
 }
 
 function variablesOf(context: OtelContextLike): LogicalContext {
-  const held = context.getValue(otelContextKey)
-  return held instanceof LogicalContext ? held : current()
+  return (context.getValue(otelContextKey) as LogicalContext | undefined) ?? current()
 }
 
 function withActiveSpan(variables: LogicalContext, context: OtelContextLike): LogicalContext {

@@ -1,6 +1,6 @@
 import type { LogicalContext } from '../context/logical-context.ts'
 import { trimOws } from '../variables/ows.ts'
-import { randomFlag, sampledFlag, type TraceContext, traceContext } from '../variables/trace-context.ts'
+import { randomFlag, sampledFlag, type TraceContext, traceOf } from '../variables/trace-context.ts'
 import { Tracestate } from '../variables/tracestate.ts'
 import { maxTracestateLength } from '../variables/tracestate-grammar.ts'
 import { adoptTrace, beginTrace, type CallerTrace, hasTrace } from './caller-trace.ts'
@@ -64,7 +64,7 @@ export function parseTraceparent(header: string): CallerTrace | undefined {
 }
 
 function inject(context: LogicalContext, carrier: Carrier, destination: Destination): void {
-  const trace = context.get(traceContext)
+  const trace = traceOf(context)
   if (trace === undefined || !destination.trace || carrier.has(parentField)) return
   carrier.set(parentField, formatTraceparent(trace))
   if (trace.state === Tracestate.empty) return

@@ -26,7 +26,7 @@ export function visitMembers(text: string, visit: (start: number, end: number) =
   let count = 0
   let all = true
   for (let start = 0; start <= text.length; count++) {
-    if (count === maxMembers || start > maxBaggageBytes) return false
+    if (count === maxMembers) return false
     const comma = text.indexOf(',', start)
     const end = comma === -1 ? text.length : comma
     if (end > maxBaggageBytes) return false

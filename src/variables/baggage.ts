@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { ContextVar } from '../context/context-var.ts'
 import { once } from '../context/storage.ts'
 import { show } from '../options.ts'
@@ -95,6 +96,10 @@ export class Baggage {
   /** What goes out: the text as it came if there is nothing wrong with it, else as many members as fit the limits. */
   toString(): string {
     return this.asItCame ?? fitMembers(this.members.map(formatMember)).text
+  }
+
+  [inspect.custom](): string {
+    return `Baggage(${this.toString()})`
   }
 
   /** @internal The text that may go out unchanged. */

@@ -1,5 +1,7 @@
 import { ContextVar } from '../context/context-var.ts'
-import { once } from '../context/storage.ts'
+import type { LogicalContext } from '../context/logical-context.ts'
+import { once, storage } from '../context/storage.ts'
+import { isPresent } from '../context/values.ts'
 import { newSpanId, newTraceId } from './ids.ts'
 import { Tracestate } from './tracestate.ts'
 
@@ -96,10 +98,42 @@ export const traceContext: ContextVar<TraceContext> = once(
   'traceContext',
   () =>
     new ContextVar<TraceContext>('traceContext', {
-      onSpawn: (trace, crossing) => (crossing === 'isolate' ? trace.restart() : trace.child()),
+      onSpawn: (trace, crossing) => {
+        const spawner = source.read?.(trace) ?? trace
+        return crossing === 'isolate' ? spawner.restart() : spawner.child()
+      },
       survivesSeal: true,
     }),
 )
+
+/** Says where the code that runs now stands in its trace; it is given what the unit knows. */
+export type TraceSource = (known: TraceContext | undefined) => TraceContext | undefined
+
+/** A tracer's spans come and go within a unit: a bridge to one knows better than the variable. */
+const source: { read: TraceSource | undefined } = once('traceSource', () => ({ read: undefined }))
+
+export function setTraceSource(read: TraceSource | undefined): void {
+  source.read = read
+}
+
+/** The trace of `context` to show to others: where that is the trace of the code that runs now, its active span. */
+export function traceOf(context: LogicalContext): TraceContext | undefined {
+  const known = context.get(traceContext)
+  // Another unit's context, or one that was given a span on purpose, has nothing to do with the span that is active here.
+  if (source.read === undefined || known !== knownHere()) return known
+  return source.read(known)
+}
+
+/** The same for the unit that the current code is in, whose own trace is `known`. */
+export function activeTrace(known: TraceContext | undefined): TraceContext | undefined {
+  return source.read === undefined ? known : source.read(known)
+}
+
+/** Not by `get`, which tells of each late read. */
+function knownHere(): TraceContext | undefined {
+  const raw = storage.getStore()?.read(traceContext.index)
+  return isPresent(raw) ? (raw as TraceContext) : undefined
+}
 
 function isAccept(sampling: Sampling): boolean {
   return sampling === 'accept' || sampling === 'debug'

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { show } from '../options.ts'
 import {
   fitTracestate,
@@ -79,6 +80,10 @@ export class Tracestate {
   /** What goes out: the text as it came, if it keeps to the grammar and the limits. Empty if there are no members. */
   toString(): string {
     return this.#read().length === 0 ? '' : this.#text
+  }
+
+  [inspect.custom](): string {
+    return `Tracestate(${this.toString()})`
   }
 
   /** @internal */

@@ -2,7 +2,7 @@ import { LogicalContext } from 'logical-context'
 import { b3, type B3Options, type Peer } from 'logical-context/propagators'
 import { type Sampling, TraceContext, traceContext } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
-import { extractFrom, injectInto } from './exchange.ts'
+import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const trace = '80f198ee56343ba864fe8b2a57d3eff7'
 const shortTrace = '64fe8b2a57d3eff7'

@@ -2,7 +2,7 @@ import { ContextVar, LogicalContext } from 'logical-context'
 import { deadline, type DeadlineOptions } from 'logical-context/propagators'
 import { deadline as deadlineVar } from 'logical-context/variables'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { extractFrom, injectInto } from './exchange.ts'
+import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const now = 1_800_000_000_000
 

@@ -2,7 +2,7 @@ import { LogicalContext } from 'logical-context'
 import { requestId } from 'logical-context/propagators'
 import { requestId as requestIdVar } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
-import { extractFrom, injectInto } from './exchange.ts'
+import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const generated = requestId({ generate: () => 'generated-1' })
 

@@ -2,7 +2,7 @@ import { ContextVar, LogicalContext } from 'logical-context'
 import { type Destination, w3cBaggage } from 'logical-context/propagators'
 import { Baggage, baggage } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
-import { extractFrom, injectInto } from './exchange.ts'
+import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const tenant = new ContextVar<string>('tenant')
 const plan = new ContextVar<number>('plan')
@@ -25,7 +25,7 @@ const planCodec = {
 const propagator = w3cBaggage({ members: { tenant, plan: planCodec } })
 
 /** The baggage that is left beside the declared members. */
-const othersOf = (context: LogicalContext) => `${context.get(baggage) ?? ''}`
+const othersOf = (context: LogicalContext) => String(context.get(baggage) ?? '')
 
 describe('w3cBaggage, extracting declared members', () => {
   it.each<[name: string, header: string | string[], value: string | undefined, others: string, complaints?: string[]]>([
@@ -82,7 +82,9 @@ describe('w3cBaggage, extracting declared members', () => {
     const members = JSON.parse('{"__proto__":1,"constructor":1}') as Record<string, unknown>
     for (const key of Object.keys(members)) Object.defineProperty(members, key, { value: variable, enumerable: true })
 
-    const { context } = extractFrom(w3cBaggage({ members: members as never }), { baggage: '__proto__=polluted' })
+    const { context } = extractFrom(w3cBaggage({ members: members as Record<string, ContextVar<string>> }), {
+      baggage: '__proto__=polluted',
+    })
 
     expect(context.get(variable)).toBe('polluted')
     expect(({} as Record<string, unknown>)['polluted']).toBe(undefined)
@@ -160,7 +162,7 @@ describe('w3cBaggage, within its limits (3.3.2)', () => {
     ['that ends at 8192 bytes', `${' '.repeat(4090)},${' '.repeat(4089)},tenant=acme`, 'acme', []],
     [
       'that ends at 8193 bytes',
-      `${' '.repeat(4090)},${' '.repeat(4089)},tenant=acme`,
+      `${' '.repeat(4090)},${' '.repeat(4089)},tenant=acme1`,
       undefined,
       ['truncated baggage'],
     ],
@@ -347,6 +349,19 @@ describe('w3cBaggage, registered', () => {
     ],
   ])('throws for %s', (_name, options, message) => {
     expect(() => w3cBaggage(options as never)).toThrow(new TypeError(message))
+  })
+
+  it('does not compile for a variable that is no text without a codec, nor with a codec of another type', () => {
+    const encode = (value: number) => String(value)
+
+    // @ts-expect-error a number needs a codec
+    w3cBaggage({ members: { plan } })
+    // @ts-expect-error decode gives a string
+    w3cBaggage({ members: { plan: { variable: plan, decode: (text: string) => text, encode } } })
+    // @ts-expect-error encode takes a Date
+    w3cBaggage({ members: { plan: { variable: plan, decode: Number, encode: (value: Date) => value.toISOString() } } })
+
+    expect(w3cBaggage({ members: { plan: { variable: plan, decode: Number, encode } } }).fields).toEqual(['baggage'])
   })
 
   it('owns the field baggage', () => {

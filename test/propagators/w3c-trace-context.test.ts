@@ -2,7 +2,7 @@ import { LogicalContext } from 'logical-context'
 import { type Destination, type Peer, w3cTraceContext } from 'logical-context/propagators'
 import { TraceContext, traceContext, Tracestate } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
-import { extractFrom, injectInto } from './exchange.ts'
+import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
 const span = '00f067aa0ba902b7'
@@ -17,7 +17,7 @@ describe('w3cTraceContext', () => {
     expect(found).toMatchObject({ traceId: trace, parentSpanId: span, flags: 1, sampling: 'accept', link: undefined })
     expect(found.spanId).toMatch(/^[0-9a-f]{16}$/)
     expect(found.spanId).not.toBe(span)
-    expect(`${found.state}`).toBe('rojo=1,congo=2')
+    expect(String(found.state)).toBe('rojo=1,congo=2')
   })
 
   it.each<[verdict: Peer['trace'], link: unknown]>([
@@ -34,7 +34,7 @@ describe('w3cTraceContext', () => {
 
     expect(found).toMatchObject({ parentSpanId: undefined, flags: 2, sampling: 'defer', sampled: false, link })
     expect(found.traceId).not.toBe(trace)
-    expect(`${found.state}`).toBe('')
+    expect(String(found.state)).toBe('')
     expect(complaints).toEqual(['refused traceparent'])
   })
 
@@ -185,6 +185,10 @@ describe('tracestate on its way through', () => {
     expect(complaints).toEqual(['malformed tracestate'])
   })
 
+  it('is not read before it is asked for', () => {
+    expect(extractFrom(w3cTraceContext(), { traceparent, tracestate: 'BAD' }).complaints).toEqual([])
+  })
+
   it('is cut as it comes in, if it is too long (3.3.3.1)', () => {
     const long = Array.from({ length: 30 }, (_, i) => `vendor${i}=${'x'.repeat(20)}`).join(',')
 
@@ -205,7 +209,11 @@ describe('tracestate on its way through', () => {
   it('goes out with what the unit has set in front (3.5)', () => {
     const { context } = extractFrom(w3cTraceContext(), { traceparent, tracestate: 'rojo=1,congo=2' })
     const found = context.get(traceContext) as TraceContext
-    const ours = new TraceContext({ ...found, spanId: found.spanId, state: found.state.set('congo', '3') })
+    const ours = new TraceContext({
+      traceId: found.traceId,
+      spanId: found.spanId,
+      state: found.state.set('congo', '3'),
+    })
 
     const { headers } = injectInto(w3cTraceContext(), context.with(traceContext, ours))
 

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { Baggage, type BaggageProperty } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
 
@@ -155,7 +156,7 @@ describe('Baggage.parse', () => {
     expect(read(baggage)).toEqual(members)
     expect(baggage.size).toBe(members.length)
     expect(baggage.problems).toEqual([])
-    expect(`${baggage}`).toBe(members.length === 0 ? '' : text)
+    expect(String(baggage)).toBe(members.length === 0 ? '' : text)
   })
 
   it.each<[name: string, member: string]>([
@@ -202,7 +203,7 @@ describe('Baggage.parse', () => {
       ['b', '2'],
     ])
     expect(baggage.problems).toEqual(['malformed'])
-    expect(`${baggage}`).toBe('a=1,b=2')
+    expect(String(baggage)).toBe('a=1,b=2')
   })
 
   it.each<[name: string, text: string, keys: string[]]>([
@@ -258,7 +259,7 @@ describe('Baggage', () => {
     ['and writes blanks of others out', ' b = 2 ', ['a', '1'], 'b=2,a=1'],
     ['and keeps the escapes of others', 'b=%c3%a9%41', ['a', '1'], 'b=%c3%a9%41,a=1'],
   ])('sets a member %s', (_name, before, set, after) => {
-    expect(`${Baggage.parse(before).set(...set)}`).toBe(after)
+    expect(String(Baggage.parse(before).set(...set))).toBe(after)
   })
 
   it.each<[name: string, before: string, key: string, after: string]>([
@@ -267,7 +268,11 @@ describe('Baggage', () => {
     ['the last one', 'a=1', 'a', ''],
     ['none', ' a=1 ', 'b', ' a=1 '],
   ])('deletes %s', (_name, before, key, after) => {
-    expect(`${Baggage.parse(before).delete(key)}`).toBe(after)
+    expect(String(Baggage.parse(before).delete(key))).toBe(after)
+  })
+
+  it('shows what it holds to console.log', () => {
+    expect(inspect(Baggage.parse('a=1;p,bad member'))).toBe('Baggage(a=1;p)')
   })
 
   it('is not changed by any of it', () => {
@@ -276,7 +281,7 @@ describe('Baggage', () => {
     baggage.set('c', '3')
     baggage.delete('a')
 
-    expect(`${baggage}`).toBe('a=1,b=2')
+    expect(String(baggage)).toBe('a=1,b=2')
   })
 
   it('writes as many members as fit the limits', () => {
@@ -284,7 +289,7 @@ describe('Baggage', () => {
     for (let i = 0; i < 70; i++) baggage = baggage.set(`k${i}`, String(i))
 
     expect(baggage.size).toBe(70)
-    expect(`${baggage}`).toBe(many(64))
+    expect(String(baggage)).toBe(many(64))
   })
 
   it('writes a smaller member behind one that does not fit', () => {
@@ -294,7 +299,7 @@ describe('Baggage', () => {
       .set('c', 'y'.repeat(4000))
       .set('d', '1')
 
-    expect(Array.from(Baggage.parse(`${baggage}`), ([key]) => key)).toEqual(['a', 'c', 'd'])
+    expect(Array.from(Baggage.parse(String(baggage)), ([key]) => key)).toEqual(['a', 'c', 'd'])
   })
 
   it.each<[name: string, set: [unknown, unknown, unknown?]]>([

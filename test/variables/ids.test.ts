@@ -1,7 +1,21 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { newSpanId, newTraceId } from '../../src/variables/ids.ts'
 
+let fills = 0
+
+// The first bytes of the random source are all zero.
+vi.mock(import('node:crypto'), async (importOriginal) => {
+  const crypto = await importOriginal()
+  const randomFillSync = ((buffer: Buffer) => (fills++ === 0 ? buffer.fill(0) : crypto.randomFillSync(buffer))) as never
+  return { ...crypto, randomFillSync }
+})
+
 describe('newTraceId', () => {
+  it('is never all zero, whatever the random source gives', () => {
+    expect(newTraceId()).toMatch(/[^0]/)
+    expect(fills).toBe(2)
+  })
+
   it('gives 32 lower-case hex digits, other ones each time, across the pool of randomness', () => {
     const ids = Array.from({ length: 2000 }, newTraceId)
 

@@ -58,6 +58,6 @@ describe('TraceContext', () => {
 
     expect(restarted).toMatchObject({ parentSpanId: undefined, flags: 2, sampling: 'defer', link: { traceId, spanId } })
     expect(restarted.traceId).not.toBe(traceId)
-    expect(`${restarted.state}`).toBe('')
+    expect(String(restarted.state)).toBe('')
   })
 })

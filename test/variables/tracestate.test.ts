@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { Tracestate } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
 
@@ -131,7 +132,7 @@ describe('Tracestate.parse', () => {
     const state = Tracestate.parse(text)
 
     expect([...state]).toEqual([])
-    expect(`${state}`).toBe('')
+    expect(String(state)).toBe('')
     expect(state.problem).toBe('malformed')
   })
 
@@ -153,6 +154,11 @@ describe('Tracestate.parse', () => {
       `a=${long(126)},b=${long(126)},c=${long(126)}`,
     ],
     [
+      'members of 128 characters stay before shorter ones at the end',
+      `a=${long(126)},b=${long(126)},c=${long(126)},d=${long(126)},e=1`,
+      `a=${long(126)},b=${long(126)},c=${long(126)}`,
+    ],
+    [
       'of long members those at the end go first, and no more than must',
       `a=${long(200)},b=${long(200)},c=${long(200)},d=1`,
       `a=${long(200)},b=${long(200)},d=1`,
@@ -165,8 +171,8 @@ describe('Tracestate.parse', () => {
   ])('keeps within 512 characters (3.3.3.1): %s', (_name, text, cut) => {
     const state = Tracestate.parse(text)
 
-    expect(`${state}`).toBe(cut)
-    expect(`${state}`.length).toBeLessThanOrEqual(512)
+    expect(String(state)).toBe(cut)
+    expect(String(state).length).toBeLessThanOrEqual(512)
   })
 
   it('says that it has cut', () => {
@@ -197,7 +203,7 @@ describe('Tracestate', () => {
     ['a value with blanks in front', '', 'foo', '  1', 'foo=  1'],
     ['a key that begins like another', 'foobar=1', 'foo', '2', 'foo=2,foobar=1'],
   ])('sets a member %s', (_name, before, key, value, after) => {
-    expect(`${Tracestate.parse(before).set(key, value)}`).toBe(after)
+    expect(String(Tracestate.parse(before).set(key, value))).toBe(after)
   })
 
   it('cuts long members of others before the one it sets (3.3.3.1)', () => {
@@ -212,7 +218,11 @@ describe('Tracestate', () => {
     ['the only one', 'a=1', 'a', ''],
     ['none, if there is none of the key', ' a=1 ,b=2', 'c', ' a=1 ,b=2'],
   ])('deletes %s', (_name, before, key, after) => {
-    expect(`${Tracestate.parse(before).delete(key)}`).toBe(after)
+    expect(String(Tracestate.parse(before).delete(key))).toBe(after)
+  })
+
+  it('shows what it holds to console.log', () => {
+    expect(inspect(Tracestate.parse('a=1'))).toBe('Tracestate(a=1)')
   })
 
   it('is not changed by any of it', () => {
@@ -221,7 +231,7 @@ describe('Tracestate', () => {
     state.set('c', '3')
     state.delete('a')
 
-    expect(`${state}`).toBe('a=1,b=2')
+    expect(String(state)).toBe('a=1,b=2')
   })
 
   it.each<[name: string, key: unknown, value: unknown]>([

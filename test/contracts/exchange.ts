@@ -1,5 +1,11 @@
 import { LogicalContext } from 'logical-context'
-import { carrierOf, type Destination, type HeaderObject, type Peer, type Propagator } from 'logical-context/propagators'
+import {
+  carrierOf,
+  type CarrierSource,
+  type Destination,
+  type Peer,
+  type Propagator,
+} from 'logical-context/propagators'
 
 /** What a propagator has complained of, as `complaint field` texts, in order. */
 export type Complaints = string[]
@@ -7,7 +13,7 @@ export type Complaints = string[]
 /** Extracts from headers; the peer is one that may tell everything, but for what is given. */
 export function extractFrom(
   propagator: Propagator,
-  headers: HeaderObject,
+  headers: CarrierSource,
   peer: Partial<Peer> = {},
   context: LogicalContext = LogicalContext.empty,
 ): { context: LogicalContext; complaints: Complaints } {

@@ -1,0 +1,338 @@
+import { ContextVar, LogicalContext, run } from 'logical-context'
+import {
+  b3,
+  composite,
+  fromTextMapPropagator,
+  type OtelContextLike,
+  otelContextKey,
+  type TextMapGetterLike,
+  type TextMapPropagatorLike,
+  toTextMapPropagator,
+  w3cBaggage,
+  w3cTraceContext,
+} from 'logical-context/propagators'
+import { TraceContext, traceContext, Tracestate } from 'logical-context/variables'
+import { describe, expect, it } from 'vitest'
+import { emptyOtelContext } from '../../src/propagators/text-map-propagator.ts'
+import { extractFrom, injectInto } from '../contracts/exchange.ts'
+
+const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
+const span = '00f067aa0ba902b7'
+const spanKey = Symbol.for('OpenTelemetry Context Key SPAN')
+
+interface Span {
+  spanContext(): {
+    traceId: string
+    spanId: string
+    traceFlags: number
+    isRemote?: boolean
+    traceState?: { serialize(): string } | undefined
+  }
+}
+
+const activeSpan = (context: OtelContextLike) => (context.getValue(spanKey) as Span | undefined)?.spanContext()
+
+/** A format as OpenTelemetry's propagators are written: `X-Own: trace/span/flags[/state]`. */
+const own: TextMapPropagatorLike = {
+  fields: () => ['X-Own'],
+  extract(context, carrier, getter) {
+    const text = getter.get(carrier, 'X-Own')
+    if (typeof text !== 'string') return context
+    if (text === 'throw') throw new Error('cannot read it')
+    const [traceId, spanId, flags, state] = text.split('/')
+    const traceState = state === undefined ? undefined : { serialize: () => state }
+    return context.setValue(spanKey, {
+      spanContext: () => ({ traceId, spanId, traceFlags: Number(flags), traceState }),
+    })
+  },
+  inject(context, carrier, setter) {
+    const found = activeSpan(context)
+    if (found === undefined) return
+    if (found.traceFlags === 3) throw new Error('cannot write it')
+    const state = found.traceState === undefined ? '' : `/${found.traceState.serialize()}`
+    setter.set(carrier, 'X-Own', `${found.traceId}/${found.spanId}/${found.traceFlags}${state}`)
+  },
+}
+
+const getter: TextMapGetterLike = {
+  keys: (carrier) => Object.keys(carrier as object),
+  get: (carrier, key) => (carrier as Record<string, string | string[]>)[key],
+}
+
+const setter = {
+  set(carrier: unknown, key: string, value: string) {
+    ;(carrier as Record<string, string>)[key] = value
+  },
+}
+
+describe('fromTextMapPropagator, extracting', () => {
+  const propagator = fromTextMapPropagator(own)
+
+  it('continues the trace in a span of its own', () => {
+    const { context, complaints } = extractFrom(propagator, { 'x-own': `${trace}/${span}/1/a=1` })
+
+    const found = context.get(traceContext) as TraceContext
+    expect(found).toMatchObject({ traceId: trace, parentSpanId: span, flags: 1, sampling: 'accept' })
+    expect(String(found.state)).toBe('a=1')
+    expect(complaints).toEqual([])
+  })
+
+  it.each<[verdict: 'restart' | 'ignore', link: unknown]>([
+    ['restart', { traceId: trace, spanId: span }],
+    ['ignore', undefined],
+  ])('follows the verdict %s', (verdict, link) => {
+    const { context, complaints } = extractFrom(propagator, { 'x-own': `${trace}/${span}/1` }, { trace: verdict })
+
+    expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, sampling: 'defer', link })
+    expect(complaints).toEqual(['refused x-own'])
+  })
+
+  it.each<[name: string, text: string]>([
+    ['a trace id of 31 digits', `${trace.slice(1)}/${span}/1`],
+    ['a trace id in upper case', `${trace.toUpperCase()}/${span}/1`],
+    ['a trace id all zero', `${'0'.repeat(32)}/${span}/1`],
+    ['a span id all zero', `${trace}/${'0'.repeat(16)}/1`],
+    ['no span id', trace],
+    ['nothing', ''],
+    ['what makes it throw', 'throw'],
+  ])('does not trust it to have checked: %s', (_name, text) => {
+    const { context, complaints } = extractFrom(propagator, { 'x-own': text })
+
+    expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, sampling: 'defer' })
+    expect(complaints).toEqual(['malformed x-own'])
+  })
+
+  it('takes flags that are no number for none', () => {
+    const { context } = extractFrom(propagator, { 'x-own': `${trace}/${span}/x` })
+
+    expect(context.get(traceContext)).toMatchObject({ traceId: trace, flags: 0 })
+  })
+
+  it('begins a trace without a header, and says nothing', () => {
+    const { context, complaints } = extractFrom(propagator, {})
+
+    expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined })
+    expect(complaints).toEqual([])
+  })
+
+  it('keeps a trace that was found before', () => {
+    const both = composite([w3cTraceContext(), propagator])
+
+    const { context } = extractFrom(both, {
+      traceparent: `00-${trace}-${span}-01`,
+      'x-own': `${'a'.repeat(32)}/${span}/1`,
+    })
+
+    expect(context.get(traceContext)?.traceId).toBe(trace)
+  })
+
+  it('reads more than its fields if it does', () => {
+    const wide = fromTextMapPropagator({ ...own, fields: () => ['other'] })
+
+    const { context } = extractFrom(wide, { 'x-own': `${trace}/${span}/1` })
+
+    expect(context.get(traceContext)?.traceId).toBe(trace)
+  })
+
+  it('does not own baggage, since no values cross', () => {
+    const both = { ...own, fields: () => ['X-Own', 'baggage'] }
+
+    expect(composite([fromTextMapPropagator(both), w3cBaggage()]).fields).toEqual(['x-own', 'baggage'])
+  })
+
+  it('tells it which of its fields are there', () => {
+    const seen: string[][] = []
+    const curious = fromTextMapPropagator({
+      fields: () => ['A', 'B', 'C'],
+      extract(context, carrier, { keys }) {
+        seen.push(keys(carrier))
+        return context
+      },
+      inject() {},
+    })
+
+    extractFrom(curious, { a: '1', c: '2', d: '3' })
+
+    expect(seen).toEqual([['a', 'c']])
+  })
+})
+
+describe('fromTextMapPropagator, injecting', () => {
+  const propagator = fromTextMapPropagator(own)
+  const at = (flags: number, state = Tracestate.empty) =>
+    LogicalContext.empty.with(traceContext, new TraceContext({ traceId: trace, spanId: span, flags, state }))
+
+  it('writes the span of the unit', () => {
+    expect(injectInto(propagator, at(1)).headers).toEqual({ 'x-own': `${trace}/${span}/1` })
+    expect(injectInto(propagator, at(0, Tracestate.parse('a=1'))).headers).toEqual({
+      'x-own': `${trace}/${span}/0/a=1`,
+    })
+  })
+
+  it('writes nothing where the trace may not go, nor without one, nor over the caller', () => {
+    expect(injectInto(propagator, at(1), { trace: false }).headers).toEqual({})
+    expect(injectInto(propagator, LogicalContext.empty).headers).toEqual({})
+    expect(injectInto(propagator, at(1), {}, { 'X-OWN': 'mine' }).headers).toEqual({ 'X-OWN': 'mine' })
+  })
+
+  it('survives what it throws', () => {
+    expect(injectInto(propagator, at(3)).headers).toEqual({})
+  })
+
+  it.each<[name: string, value: unknown]>([
+    ['a line end', 'a\r\nb'],
+    ['NUL', 'a\0'],
+    ['a character beyond ASCII', 'é'],
+    ['no text', 7],
+  ])('does not write %s, and says so', (_name, value) => {
+    const careless = fromTextMapPropagator({
+      fields: () => ['x'],
+      extract: (context) => context,
+      inject: (_context, carrier, { set }) => set(carrier, 'x', value as string),
+    })
+
+    const { headers, complaints } = injectInto(careless, at(1))
+
+    expect(headers).toEqual({})
+    expect(complaints).toEqual(['malformed x'])
+  })
+
+  it('gives it a context that can be written and a span that can be used', () => {
+    const seen: unknown[] = []
+    const curious = fromTextMapPropagator({
+      fields: () => [],
+      extract: (context) => context,
+      inject(context) {
+        const key = Symbol('own')
+        const changed = context.setValue(key, 1)
+        const found = context.getValue(spanKey) as Record<string, (...args: unknown[]) => unknown>
+        seen.push(changed.getValue(key), changed.deleteValue(key).getValue(key), context.getValue(key))
+        seen.push(found['isRecording']?.(), found['setAttribute']?.('a', 1) === found, found['end']?.())
+      },
+    })
+
+    injectInto(curious, at(1))
+
+    expect(seen).toEqual([1, undefined, undefined, false, true, undefined])
+  })
+
+  it.each<[name: string, value: unknown]>([
+    ['one of ours', w3cTraceContext()],
+    ['nothing', undefined],
+    ['a function', () => own],
+  ])('throws at registration for %s', (_name, value) => {
+    expect(() => fromTextMapPropagator(value as never)).toThrow(
+      /^fromTextMapPropagator: expected a propagator with fields\(\), extract\(\) and inject\(\), got /,
+    )
+  })
+})
+
+describe('toTextMapPropagator', () => {
+  const tenant = new ContextVar<string>('tenant')
+  const ours = composite([w3cTraceContext(), w3cBaggage({ members: { tenant } })])
+  const headers = { traceparent: `00-${trace}-${span}-01`, tracestate: 'a=1', baggage: 'tenant=acme' }
+
+  it('has the fields of its propagator', () => {
+    expect(toTextMapPropagator(ours).fields()).toEqual(['traceparent', 'tracestate', 'baggage'])
+  })
+
+  it("extracts the caller's span as a remote one", () => {
+    const context = toTextMapPropagator(ours).extract(emptyOtelContext, headers, getter)
+
+    const found = activeSpan(context)
+    expect(found).toMatchObject({ traceId: trace, spanId: span, traceFlags: 1, isRemote: true })
+    expect(found?.traceState?.serialize()).toBe('a=1')
+  })
+
+  it('extracts no values by default, and those of a peer it is told to believe', () => {
+    const careful = toTextMapPropagator(ours).extract(emptyOtelContext, headers, getter)
+    const trusting = toTextMapPropagator(ours, { peer: { values: true } }).extract(emptyOtelContext, headers, getter)
+
+    const held = [careful, trusting].map((context) => (context.getValue(otelContextKey) as LogicalContext).get(tenant))
+    expect(held).toEqual([undefined, 'acme'])
+  })
+
+  it('extracts no remote span where there is none', () => {
+    const none = toTextMapPropagator(ours).extract(emptyOtelContext, {}, getter)
+    const restarted = toTextMapPropagator(ours, { peer: { trace: 'restart' } }).extract(
+      emptyOtelContext,
+      headers,
+      getter,
+    )
+
+    expect([activeSpan(none), activeSpan(restarted)]).toEqual([undefined, undefined])
+  })
+
+  it('joins what a getter gives as an array', () => {
+    const twice = { ...headers, traceparent: [headers.traceparent, headers.traceparent] }
+
+    expect(activeSpan(toTextMapPropagator(ours).extract(emptyOtelContext, twice, getter))).toBe(undefined)
+  })
+
+  it("injects the active span of OpenTelemetry's context", () => {
+    const context = own.extract(emptyOtelContext, { 'X-Own': `${trace}/${span}/1/a=1` }, getter)
+    const carrier = {}
+
+    toTextMapPropagator(ours).inject(context, carrier, setter)
+
+    expect(carrier).toEqual({ traceparent: `00-${trace}-${span}-01`, tracestate: 'a=1' })
+  })
+
+  it('injects the variables of the context it has extracted, to a destination that may be told them', () => {
+    const propagator = toTextMapPropagator(ours, { peer: { values: true }, destination: { values: [tenant] } })
+    const carrier: Record<string, string> = {}
+
+    propagator.inject(propagator.extract(emptyOtelContext, headers, getter), carrier, setter)
+
+    expect(carrier).toEqual(headers)
+  })
+
+  it('injects the variables of the current unit where the context has none', () => {
+    const propagator = toTextMapPropagator(ours, { destination: { values: true } })
+    const carrier: Record<string, string> = {}
+    const unit = LogicalContext.empty
+      .with(tenant, 'acme')
+      .with(traceContext, new TraceContext({ traceId: trace, spanId: span }))
+
+    run(unit, () => propagator.inject(emptyOtelContext, carrier, setter))
+
+    expect(carrier).toEqual({ traceparent: `00-${trace}-${span}-00`, baggage: 'tenant=acme' })
+  })
+
+  it('keeps debug, for which OpenTelemetry has no word', () => {
+    const propagator = toTextMapPropagator(b3())
+    const carrier: Record<string, string> = {}
+
+    propagator.inject(propagator.extract(emptyOtelContext, { b3: `${trace}-${span}-d` }, getter), carrier, setter)
+
+    expect(carrier['b3']).toMatch(new RegExp(`^${trace}-${span}-d`))
+  })
+
+  it('is undone by fromTextMapPropagator', () => {
+    const there = fromTextMapPropagator(toTextMapPropagator(w3cTraceContext()))
+
+    const { context } = extractFrom(there, headers)
+
+    expect(context.get(traceContext)).toMatchObject({ traceId: trace, parentSpanId: span, flags: 1 })
+    expect(injectInto(there, context).headers).toEqual({
+      traceparent: `00-${trace}-${context.get(traceContext)?.spanId}-01`,
+      tracestate: 'a=1',
+    })
+  })
+
+  it.each<[name: string, args: unknown[], message: RegExp]>([
+    ['no propagator', [own], /^toTextMapPropagator: expected a propagator, got \{/],
+    [
+      'an unknown option',
+      [w3cTraceContext(), { trust: [] }],
+      /^toTextMapPropagator: unknown option 'trust', expected one of: peer, destination\./,
+    ],
+    [
+      'a peer that is no object',
+      [w3cTraceContext(), { peer: true }],
+      /^toTextMapPropagator: option 'peer' expected an object, got true\./,
+    ],
+  ])('throws for %s', (_name, args, message) => {
+    expect(() => toTextMapPropagator(...(args as [never]))).toThrow(message)
+  })
+})
