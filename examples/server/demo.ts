@@ -1,8 +1,7 @@
 import { styleText } from 'node:util'
-import { isRight, subjectOf } from './check.ts'
-import { requests, send } from './requests.ts'
+import { isRight, type LogLine, subjectOf, unitsOf } from './log-lines.ts'
+import { requests } from './requests.ts'
 import { openShop } from './shop.ts'
-import { type LogLine, unitsOf } from './units.ts'
 import { heading, waterfall } from './waterfall.ts'
 
 const lines: LogLine[] = []
@@ -12,19 +11,20 @@ const shop = await openShop((line) => {
   lines.push(line)
   const request = sent.get(subjectOf(line))
   // When the warehouse has begun, all three services are at work, and none has an answer yet.
-  if (request?.hangsUp && line.name === 'warehouse') request.connection.abort()
+  if (request?.hangsUp && line.name === 'warehouse') request.connection.abort('hung up')
 })
-const outcomes = await Promise.all(requests.map((request) => send(shop.gateway, request)))
+const calls = requests.map(({ call }) => fetch(`${shop.gateway}/orders`, call).then(({ status }) => status, String))
+const outcomes = await Promise.all(calls)
 // Most tasks still run: each service waits for its own.
 await shop.close()
 
 const units = unitsOf(lines)
 console.log(styleText('dim', heading))
-for (const [i, { id }] of requests.entries()) {
-  console.log(styleText('bold', `\n${id}: ${outcomes[i]}`))
-  for (const unit of units.values()) {
-    if (unit.parent === undefined && subjectOf(unit.first) === id) console.log(waterfall(unit).join('\n'))
-  }
+for (const [i, { id, order, user, tenant, note }] of requests.entries()) {
+  const title = `${id}  ${order.quantity} × ${order.item} for ${user} of ${tenant}: ${outcomes[i]}`
+  console.log(styleText('bold', `\n${title}${note && ` (${note})`}`))
+  const roots = Array.from(units.values()).filter((unit) => unit.parent === undefined && subjectOf(unit.first) === id)
+  console.log(roots.flatMap(waterfall).join('\n'))
 }
 
 const checked = lines.filter((line) => subjectOf(line) !== '')
@@ -32,8 +32,7 @@ const wrong = checked.filter((line) => !isRight(line, units.get(line.span_id ?? 
 for (const line of wrong) console.error('wrong:', JSON.stringify(line))
 console.log(`\nlog lines checked: ${checked.length}, wrong: ${wrong.length}\n`)
 
-for (const { name, pid, finished, unfinished, elapsedMs, msg } of lines) {
-  if (finished === undefined) continue
-  console.log(`${name} (pid ${pid}): ${msg}, ${finished} finished, ${unfinished} unfinished, ${elapsedMs} ms`)
+for (const { name, pid, finished, unfinished, elapsedMs } of lines.filter((line) => line.finished !== undefined)) {
+  console.log(`${name} (pid ${pid}) drained in ${elapsedMs} ms: ${finished} tasks finished, ${unfinished} unfinished`)
 }
 process.exitCode = checked.length > 0 && wrong.length === 0 ? 0 : 1

@@ -6,9 +6,9 @@ const [, , warehouse = ''] = process.argv
 // Over loopback comes only the gateway, which knows who calls: its tenant and user are taken.
 const { app, log, listen } = await createService('orders', { trust: 'loopback' })
 
-app.post<{ Body: Order }>('/orders', async ({ body: order }, reply) => {
+app.post<{ Body: Order }>('/orders', async ({ body: order }) => {
   const reservation = await shopFetch(`${warehouse}/reservations`, post(order))
-  if (!reservation.ok) return reply.code(502).send({ error: `no ${order.item}` })
+  if (!reservation.ok) return reservation
   log.info({ order: order.id }, 'order accepted')
 
   // The order stands, and so does its work, even if the client has hung up meanwhile.
@@ -17,10 +17,10 @@ app.post<{ Body: Order }>('/orders', async ({ body: order }, reply) => {
   // The index is the tenant's, and the user no business of it.
   spawn((task) => logged(task, order), { name: 'reindex', policy: { only: [tenant] } })
   // Nobody asked for this: it gets a trace of its own, linked to the request's, and what every task keeps.
-  const refresh = () => shopFetch(`${warehouse}/prices`)
+  const refresh = async () => (await shopFetch(`${warehouse}/prices`)).json()
   spawn((task) => logged(task, order, refresh), { name: 'refresh-price-cache', policy: 'isolate' })
 
-  return reply.code(201).send(await reservation.json())
+  return reservation
 })
 
 async function logged({ name, policy }: Task, order: Order, andThen?: () => Promise<unknown>): Promise<void> {

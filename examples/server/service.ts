@@ -16,14 +16,12 @@ export async function createService(name: string, options: LogicalContextOptions
   const log = contextLogger(pino({ name }), { fields })
   const app = Fastify({ loggerInstance: log })
   await app.register(logicalContext, { propagators, ...options })
-
   /** Serves on a free port until the shop closes; then what is under way is finished, requests and tasks. */
   async function listen(): Promise<void> {
     process.send?.(await app.listen({ host: '127.0.0.1', port: 0 }))
     const close = () => void app.close().then(() => process.exit())
-    process.once('SIGTERM', close)
-    // The shop is gone; on Windows, which knows no SIGTERM, this is also how it closes a service.
-    process.once('disconnect', close)
+    // By message on Windows, which has no SIGTERM; and by the end of a shop that was killed.
+    process.once('SIGTERM', close).once('message', close).once('disconnect', close)
     // Ctrl-C reaches all processes at once, but the shop closes its services one after the other.
     process.on('SIGINT', () => {})
   }
@@ -31,9 +29,8 @@ export async function createService(name: string, options: LogicalContextOptions
 }
 
 /** Takes as long as real work may: by order and step, the same in every run. */
-export function work(order: string, step: string): Promise<void> {
-  return setTimeout(80 + (Number.parseInt(hash('sha1', order + step).slice(0, 4), 16) % 160))
-}
+export const work = (order: string, step: string): Promise<void> =>
+  setTimeout(80 + (Number.parseInt(hash('sha1', order + step).slice(0, 4), 16) % 160))
 
 export function post(order: Order) {
   return { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(order) }

@@ -5,9 +5,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 
 const order = `curl ${shop.gateway}/orders -H 'content-type: application/json' -d '{"id":"1","item":"tea","quantity":2}'`
 console.log(`
-The shop is open; Ctrl-C closes it. Try these, and look at request_id, trace_id, tenant and user of the lines:
-
+The shop is open; Ctrl-C closes it. Try these, and look for request_id, trace_id, tenant and user in the lines:
 ${order} -H 'x-tenant: acme' -H 'x-user: ada'
 ${order} -H 'x-tenant: globex' -H 'x-user: bob' --max-time 0.1
-${order} -H 'baggage: tenant=mallory'
-`)
+${order} -H 'baggage: tenant=mallory'`)

@@ -4,7 +4,6 @@ import { requestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagat
 
 /** Whose shop it is. Every task keeps it: even isolated work is done for one tenant. */
 export const tenant = new ContextVar<string>('tenant', { onSpawn: 'keep' })
-
 /** Who buys. A task sees it if its policy says so. */
 export const user = new ContextVar<string>('user')
 

@@ -9,7 +9,7 @@ app.post<{ Body: Order }>('/reservations', async ({ body: { id, item, quantity }
   const price = prices[item]
   if (price === undefined) throw new Error(`There is no ${item}.`)
   log.info({ order: id }, 'reserved')
-  return { order: id, for: tenant.get(), cents: price * quantity }
+  return { cents: price * quantity, for: tenant.get() }
 })
 
 app.get('/prices', async ({ id }) => {
