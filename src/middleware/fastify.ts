@@ -1,11 +1,11 @@
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { cellKey } from '../context/cell.ts'
-import { aFunction, anAmount, type Checks, checkOptions } from '../options.ts'
-import type { DrainReport } from '../tasks/drain.ts'
+import { aFunction, anAmount, anyOf, type Checks, checkOptions } from '../options.ts'
 import { aPolicy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { requestId } from '../variables/request-id.ts'
+import type { CloseReport, UnfinishedRequest } from './close-report.ts'
 import { drainAtClose } from './drain-at-close.ts'
 import { closeWithEvents } from './events.ts'
 import {
@@ -20,13 +20,15 @@ import { InFlight } from './in-flight.ts'
 import { Inbound, inboundChecks, type InboundOptions } from './inbound.ts'
 
 export interface LogicalContextOptions extends InboundOptions {
-  /** How long `close()` waits for handlers and tasks, in milliseconds. Default: 10,000. */
+  /** The header of the reply that bears the request id, or false for none. Default: `x-request-id`. */
+  replyIdHeader?: string | false
+  /** How long `close()` waits for requests and tasks before it aborts their signals, in milliseconds. Default: 10,000. */
   drainTimeoutMs?: number
-  /** Told at the end of `close()` what was waited for. Default: a log line, a warning for each unfinished task. */
-  onDrained?: (report: DrainReport) => void
+  /** Told at the end of `close()` what was waited for and what was left, after it has been logged. */
+  onDrained?: (report: CloseReport) => void
 }
 
-export type { RouteContextOptions }
+export type { CloseReport, RouteContextOptions, UnfinishedRequest }
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -42,7 +44,12 @@ declare module 'fastify' {
   }
 }
 
-const checks: Checks = { ...inboundChecks, drainTimeoutMs: anAmount, onDrained: aFunction }
+const checks: Checks = {
+  ...inboundChecks,
+  replyIdHeader: anyOf('the name of a header or false', (value) => value === false || isHeaderName(value)),
+  drainTimeoutMs: anAmount,
+  onDrained: aFunction,
+}
 /** For a registration within another one's reach. */
 const innerChecks: Checks = { policy: aPolicy }
 
@@ -60,7 +67,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     return
   }
   checkOptions('logical-context', options, checks)
-  const { drainTimeoutMs = 10_000, onDrained = logReport(fastify), ...inboundOptions } = options
+  const { replyIdHeader = 'x-request-id', drainTimeoutMs = 10_000, onDrained, ...inboundOptions } = options
   const inbound = new Inbound({
     onError: (error, task) => fastify.log.error({ err: error }, `task '${task.name}' has failed`),
     onRefusal: (refusal) =>
@@ -68,7 +75,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     onLateUse: (use) => fastify.log.warn(use, `late ${use.operation} of '${use.variable}'`),
     ...inboundOptions,
   })
-  const requests = new InFlight()
+  const requests = new InFlight<RequestScope>()
 
   fastify.decorate('logicalContext', inbound)
   fastify.decorateRequest('scope', { getter: scopeOf })
@@ -96,9 +103,10 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     const { url, config } = request.routeOptions
     scope.name = `${request.method} ${url ?? '(no route)'}`
     scope.settings = routeSettings(config) ?? scope.settings
-    requests.begin()
-    scope.onSealed = () => requests.end()
+    requests.add(scope)
+    scope.onSealed = () => requests.delete(scope)
     closeWithEvents(scope, request.raw, reply.raw)
+    if (replyIdHeader !== false) reply.header(replyIdHeader, request.id)
     scope.run(done)
   })
   // These may begin outside: with a timer that was set before onRequest, or on the connection.
@@ -106,24 +114,17 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   fastify.addHook('onTimeout', (request, _reply, done) => request.scope.reenter(done, undefined))
   fastify.addHook('onRequestAbort', (request, done) => request.scope.reenter(done, undefined))
 
-  drainAtClose(fastify, inbound.group, requests, drainTimeoutMs, onDrained)
+  drainAtClose(fastify, { group: inbound.group, requests, drainTimeoutMs, onDrained })
 }
 
 export default fp(plugin, { name: 'logical-context', fastify: '>=5.12.2 <6' })
+
+function isHeaderName(value: unknown): boolean {
+  return typeof value === 'string' && /^[\w!#$%&'*+.^`|~-]+$/.test(value)
+}
 
 function scopeOf(this: FastifyRequest): RequestScope {
   const scope = (this.raw as ScopedMessage)[scopeKey]
   if (scope === undefined) throw new TypeError('request.scope: this request was not opened by logical-context.')
   return scope
-}
-
-function logReport(fastify: FastifyInstance): (report: DrainReport) => void {
-  return ({ finished, unfinished, elapsedMs }) => {
-    const facts = { finished, unfinished: unfinished.length, elapsedMs: Math.round(elapsedMs) }
-    fastify.log.info(facts, 'background tasks drained')
-    for (const { id, name, policy, context, ended } of unfinished) {
-      const task = { task_name: name, task_id: id, policy, request_id: context.get(requestId), ended }
-      fastify.log.warn(task, `task '${name}' had not finished when the server closed`)
-    }
-  }
 }

@@ -22,6 +22,8 @@ import { aTrust, type Trust, trustRule } from './trust.ts'
 export interface InboundMessage {
   readonly headers: IncomingHttpHeaders
   readonly socket: Socket
+  readonly method?: string | undefined
+  readonly url?: string | undefined
 }
 
 export interface InboundOptions extends LateUseOptions {

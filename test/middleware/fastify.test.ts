@@ -178,6 +178,26 @@ describe('logicalContext', () => {
     expect(scope?.signal.reason).toMatchObject({ code: 'LCTX_CLIENT_GONE' })
   })
 
+  it('keeps the values for what Fastify does with a handler that fails after a hang-up', async () => {
+    const app = await open()
+    const started = Promise.withResolvers<void>()
+    const told = Promise.withResolvers<string | undefined>()
+    app.setErrorHandler(async () => told.resolve(user.get()))
+    app.get('/', async ({ scope }) => {
+      user.set('ann')
+      started.resolve()
+      throw await reasonOf(scope.signal)
+    })
+    const socket = connect(await listen(app), '127.0.0.1')
+    socket.on('error', () => {})
+
+    socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+    await started.promise
+    socket.destroy()
+
+    expect(await told.promise).toBe('ann')
+  })
+
   it('leaves the signal of an answered request alone', async () => {
     const app = await open()
     let scope: RequestScope | undefined
@@ -399,6 +419,21 @@ describe("logicalContext's way in", () => {
     expect(answer).toEqual({ id: 'r-1', same: 'r-1', trace: id, parent: 'b7ad6b7169203331' })
   })
 
+  it.each<[string, LogicalContextOptions, string, string | undefined]>([
+    ['the header x-request-id', {}, 'x-request-id', 'r-1'],
+    ['a header of its own', { replyIdHeader: 'x-correlation-id' }, 'x-correlation-id', 'r-1'],
+    ['no header', { replyIdHeader: false }, 'x-request-id', undefined],
+  ])('gives the id back in %s, with an error too', async (_name, options, header, expected) => {
+    const app = await open(options)
+    app.get('/', async () => {
+      throw new Error('no')
+    })
+
+    const reply = await app.inject({ url: '/', headers: { 'x-request-id': 'r-1' } })
+
+    expect(reply.headers[header]).toBe(expected)
+  })
+
   it('begins a new trace, and an id of its own, where the peer is restarted', async () => {
     const app = await open({ trust: { privatePeers: 'restart' } })
     app.get('/', async (request) => ({
@@ -449,6 +484,7 @@ describe("logicalContext's way in", () => {
 describe("logicalContext's options", () => {
   it.each<[string, unknown, RegExp]>([
     ['an unknown option', { drainTimeout: 5 }, /unknown option 'drainTimeout', expected one of: .*drainTimeoutMs/],
+    ['no name of a header', { replyIdHeader: 'a b' }, /option 'replyIdHeader' expected the name of a header or false/],
     ['a negative time', { drainTimeoutMs: -1 }, /option 'drainTimeoutMs' expected a number of at least 0, got -1/],
     ['a policy that is none', { policy: 'none' }, /option 'policy' expected .* got 'none'/],
     ['an only of no variables', { policy: { only: ['tenant'] } }, /option 'policy' expected/],

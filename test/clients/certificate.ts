@@ -1,0 +1,21 @@
+/** Signed by itself, for `localhost` and `127.0.0.1`, and of no worth: for servers on loopback in tests. */
+export const certificate = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBmjCCAUGgAwIBAgIUTbsCMxbCPKOHwfQ53vd/aZFE+t0wCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMjE5NDkzN1oYDzIxMjYxMDI5
+MTk0OTM3WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAS1mAlL2Hj/FqgpduhHXC8wiM8AtGcRpx7uMnyW7E+q7Ir9ZLycvibd
+uOZ3d6mCpx/nP906CEcxP1mVL09sNjBxo28wbTAdBgNVHQ4EFgQUEFgOqede2nGl
+KldF9SQ3d99+SeAwHwYDVR0jBBgwFoAUEFgOqede2nGlKldF9SQ3d99+SeAwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDRwAwRAIgK7ik1bBgN85Hiim8KrntVU8b2sN00s5kjFNgYLItlVcCIFpL
+zj1rdy2dTF/2ARikUVgnwvRnR+0nQbg5TVU+XJ4t
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgcP95RnaNrESsMkE6
+mSpvAzHuV4qoBUx+u6GhQapdViKhRANCAAS1mAlL2Hj/FqgpduhHXC8wiM8AtGcR
+px7uMnyW7E+q7Ir9ZLycvibduOZ3d6mCpx/nP906CEcxP1mVL09sNjBx
+-----END PRIVATE KEY-----
+`,
+}

@@ -1,0 +1,181 @@
+import { once } from 'node:events'
+import { request as httpsRequest } from 'node:https'
+import { type AddressInfo, connect } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import Fastify, { type FastifyInstance } from 'fastify'
+import { ContextVar } from 'logical-context'
+import logicalContext, { type LogicalContextOptions } from 'logical-context/middleware/fastify'
+import { requestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
+import { baggage, traceContext } from 'logical-context/variables'
+import { afterEach, describe, expect, it } from 'vitest'
+import { certificate } from '../clients/certificate.ts'
+
+const tenant = new ContextVar<string>('tenant')
+const traceId = '0af7651916cd43dd8448eb211c80319c'
+const traceparent = `00-${traceId}-b7ad6b7169203331-01`
+
+const apps: FastifyInstance[] = []
+afterEach(async () => {
+  await Promise.all(apps.splice(0).map((app) => app.close()))
+})
+
+/** A server that answers with what it has believed. */
+async function open(options: LogicalContextOptions, server: object = {}): Promise<FastifyInstance> {
+  const app = Fastify({ forceCloseConnections: true, ...server }) as unknown as FastifyInstance
+  apps.push(app)
+  await app.register(logicalContext, {
+    propagators: [w3cTraceContext(), w3cBaggage({ members: { tenant } }), requestId()],
+    onRefusal: () => {},
+    ...options,
+  })
+  app.get('/*', async () => {
+    const trace = traceContext.get()
+    return {
+      tenant: tenant.get() ?? null,
+      others: baggage.get()?.toString() ?? null,
+      continued: trace?.traceId === traceId,
+      linked: trace?.link?.traceId === traceId,
+      counters: app.logicalContext.peers.counters,
+    }
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  return app
+}
+
+/** Sends lines as they are: fetch would join, trim and rename them. */
+async function ask(app: FastifyInstance, lines: string[], path = '/'): Promise<Record<string, unknown>> {
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+  socket.write([`GET ${path} HTTP/1.1`, 'host: x', 'connection: close', ...lines, '', ''].join('\r\n'))
+  let text = ''
+  socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+  await once(socket, 'close')
+  return JSON.parse(text.slice(text.indexOf('\r\n\r\n'))) as Record<string, unknown>
+}
+
+const none = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
+
+describe('trust', () => {
+  it.each<[name: string, options: LogicalContextOptions, lines: string[], expected: object]>([
+    ['nobody: one member', {}, ['baggage: tenant=acme'], { tenant: null, counters: { ...none, refused: 1 } }],
+    [
+      'nobody: two lines',
+      {},
+      ['baggage: tenant=acme', 'baggage: a=1'],
+      { others: null, counters: { ...none, refused: 1 } },
+    ],
+    ['nobody: the trace of a private peer', {}, [`traceparent: ${traceparent}`], { continued: true, counters: none }],
+    ['the peer: one member', { trust: 'loopback' }, ['baggage: tenant=acme'], { tenant: 'acme', counters: none }],
+    ['the peer: the header in another case', { trust: 'loopback' }, ['BagGage: tenant=acme'], { tenant: 'acme' }],
+    [
+      'the peer: the member in another case',
+      { trust: 'loopback' },
+      ['baggage: Tenant=acme'],
+      { tenant: null, others: 'Tenant=acme' },
+    ],
+    [
+      'the peer: a member twice',
+      { trust: 'loopback' },
+      ['baggage: tenant=a,tenant=b'],
+      { tenant: null, counters: { ...none, duplicate: 1 } },
+    ],
+    [
+      'the peer: a member on two lines',
+      { trust: 'loopback' },
+      ['baggage: tenant=a', 'baggage: tenant=b'],
+      { tenant: null, counters: { ...none, duplicate: 1 } },
+    ],
+    [
+      'the peer: members on two lines',
+      { trust: 'loopback' },
+      ['baggage: tenant=a', 'baggage: b=1'],
+      { tenant: 'a', others: ' b=1' },
+    ],
+    [
+      'the peer: two traceparents',
+      { trust: 'loopback' },
+      [`traceparent: ${traceparent}`, `traceparent: ${traceparent}`],
+      { continued: false, counters: { ...none, duplicate: 1 } },
+    ],
+    [
+      'the peer: a bad traceparent',
+      { trust: 'loopback' },
+      ['traceparent: 00-xyz'],
+      { continued: false, counters: { ...none, malformed: 1 } },
+    ],
+    ['the peer by its range', { trust: ['127.0.0.0/8'] }, ['baggage: tenant=acme'], { tenant: 'acme' }],
+    ['another range', { trust: ['10.0.0.0/8'] }, ['baggage: tenant=acme'], { tenant: null }],
+    [
+      'another range, whatever is forwarded',
+      { trust: ['10.0.0.0/8'] },
+      ['x-forwarded-for: 10.1.1.1', 'forwarded: for=10.1.1.1', 'baggage: tenant=acme'],
+      { tenant: null, counters: { ...none, refused: 1 } },
+    ],
+    [
+      'private peers restarted',
+      { trust: { privatePeers: 'restart' } },
+      [`traceparent: ${traceparent}`],
+      { continued: false, linked: true },
+    ],
+    [
+      'private peers ignored',
+      { trust: { privatePeers: 'ignore' } },
+      [`traceparent: ${traceparent}`],
+      { continued: false, linked: false },
+    ],
+    [
+      'an address above the verdict on the others',
+      { trust: { addresses: 'loopback', privatePeers: 'ignore' } },
+      [`traceparent: ${traceparent}`, 'baggage: tenant=acme'],
+      { continued: true, tenant: 'acme' },
+    ],
+  ])('%s', async (_name, options, lines, expected) => {
+    const app = await open(options)
+
+    expect(await ask(app, lines)).toMatchObject(expected)
+  })
+
+  it('does not follow X-Forwarded-For where Fastify itself does', async () => {
+    const app = await open({ trust: ['10.0.0.0/8'] }, { trustProxy: true })
+
+    expect(await ask(app, ['x-forwarded-for: 10.1.1.1', 'baggage: tenant=acme'])).toMatchObject({ tenant: null })
+  })
+
+  it('may be a function of the request, so a route of its own has a rule of its own', async () => {
+    const app = await open({
+      trust: ({ url = '' }) => (url.startsWith('/webhooks/') ? { trace: 'ignore', values: false } : true),
+    })
+    const lines = [`traceparent: ${traceparent}`, 'baggage: tenant=acme']
+
+    expect(await ask(app, lines)).toMatchObject({ continued: true, tenant: 'acme' })
+    expect(await ask(app, lines, '/webhooks/paid')).toMatchObject({ continued: false, linked: false, tenant: null })
+  })
+
+  it('may be the verified peer of a TLS connection', async () => {
+    const app = await open(
+      {
+        trust: ({ socket }) => {
+          const tls = socket as TLSSocket
+          return tls.authorized && tls.getPeerCertificate().subject.CN === 'localhost'
+        },
+      },
+      { https: { ...certificate, ca: certificate.cert, requestCert: true, rejectUnauthorized: false } },
+    )
+    const call = async (client: object) => {
+      const sent = httpsRequest({
+        port: (app.server.address() as AddressInfo).port,
+        host: '127.0.0.1',
+        ca: certificate.cert,
+        headers: { baggage: 'tenant=acme' },
+        agent: false,
+        ...client,
+      }).end()
+      const [response] = await once(sent, 'response')
+      let text = ''
+      for await (const chunk of response) text += String(chunk)
+      return JSON.parse(text) as object
+    }
+
+    expect(await call({ ...certificate })).toMatchObject({ tenant: 'acme' })
+    expect(await call({})).toMatchObject({ tenant: null })
+  })
+})
