@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import type { Unit } from './unit.ts'
 import { overlay, read, type Slot, survivorsOf, type Values, write } from './values.ts'
 
@@ -20,6 +21,8 @@ export class Cell {
   driver: Cell | undefined = undefined
   /** One value derived from `values`, kept by whoever is above; every write drops it. */
   memo: unknown = undefined
+  /** Of a block: the list in which its unit holds it. */
+  siblings: readonly Cell[] | undefined = undefined
   #state: typeof shared | typeof owned | typeof sealed = shared
 
   constructor(values: Values, unit: Unit | undefined) {
@@ -56,10 +59,16 @@ export class Cell {
 
   /** Drops all values but the survivors: what holds the cell after this holds nothing of the request. */
   seal(): void {
-    this.values = survivorsOf(this.values)
+    this.values = survivorsOf(this.share())
     this.#state = sealed
     this.driver = undefined
     this.memo = undefined
+    this.siblings = undefined
+  }
+
+  /** Never the values, of which some are sensitive: a logger that bears a cell may be logged itself. */
+  [inspect.custom](): string {
+    return 'Cell'
   }
 }
 

@@ -1,8 +1,9 @@
 import { OutsideUnitError } from '../errors.ts'
 import { aBoolean, anyOf, anything, type Checks, checkOptions, isFunction, show } from '../options.ts'
 import { type Cell, openBlock } from './cell.ts'
+import { shareClass } from './shared-class.ts'
 import { sensitiveVariables, storage, variableNames } from './storage.ts'
-import { decode, deletedValue, emptyValues, encode, firstIndex, isPresent, read, undefinedValue } from './values.ts'
+import { decode, deletedValue, emptyValues, encode, firstIndex, isPresent, read } from './values.ts'
 
 /** A variable of any type, for lists of variables. */
 export type AnyContextVar = ContextVar<unknown, unknown>
@@ -43,10 +44,11 @@ const checks: Checks = {
  * A typed variable that follows the flow of a unit of work: its awaits, callbacks and timers. Two variables with one
  * name are two variables. Make them at the top of a module: each takes a place in every context that is never reused.
  *
+ * @typeParam T What may be set; it must be named, as nothing else says it.
  * @typeParam D What `get()` gives where nothing is set; name it when there is a default.
  * @see {@link https://peps.python.org/pep-0567/#contextvars-contextvar PEP 567}
  */
-export class ContextVar<T, D = undefined> {
+export class ContextVar<T = never, D = undefined> {
   readonly name: string
   readonly default: D
   /** @internal */
@@ -78,9 +80,9 @@ export class ContextVar<T, D = undefined> {
   get(): T | D {
     const cell = storage.getStore()
     if (cell === undefined) return this.default
-    // A variable beyond the array's end is unset or in the tree; both are the slow way.
-    const raw = this.index < cell.values.length ? cell.values[this.index] : undefined
-    if (raw === undefined || raw === undefinedValue || raw === deletedValue) return this.#getSlowly(cell)
+    const raw = cell.values[this.index]
+    // Unset or in the tree; or encoded, for which any symbol is taken: one comparison less on the way of all others.
+    if (raw === undefined || typeof raw === 'symbol') return this.#getSlowly(cell)
     return raw as T
   }
 
@@ -132,12 +134,16 @@ export class ContextVar<T, D = undefined> {
    */
   override(value: T): Disposable {
     const cell = this.#writable('override')
-    // What the cell itself holds: a generator's layer that has nothing goes back to having nothing.
-    const before = cell && read(cell.values, this.index)
+    // Kept in a block, which the seal reaches too. What the cell itself holds: a generator's layer that has nothing goes
+    // back to having nothing.
+    let before = cell && openBlock(emptyValues, cell.unit)
+    before?.write(this, cell && read(cell.values, this.index))
     cell?.write(this, encode(value))
     return {
       [Symbol.dispose]: () => {
-        if (cell !== undefined && !cell.sealed) cell.write(this, before)
+        if (cell !== undefined && before !== undefined && !cell.sealed)
+          cell.write(this, read(before.values, this.index))
+        before = undefined
       },
     }
   }
@@ -162,3 +168,5 @@ export class ContextVar<T, D = undefined> {
     return undefined
   }
 }
+
+shareClass(ContextVar, 'ContextVar')

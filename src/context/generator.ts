@@ -22,32 +22,65 @@ export function isolateGenerator<This, Args extends unknown[], G extends AnyGene
   }
 }
 
-/** Lets the generator's own methods run in its layer. They stay where they are looked up, so `for of`, `yield*` and the iterator helpers all use them. */
+/**
+ * Lets the generator's own methods run in its layer. They stay where they are looked up, so `for of`, `yield*` and the
+ * iterator helpers all use them.
+ */
 function layered<G extends AnyGenerator>(generator: G): G {
   if (typeof generator?.next !== 'function') {
     throw new TypeError(`isolateGenerator: expected a generator function, got one that returns ${show(generator)}.`)
   }
   let layer = new Cell(emptyValues, undefined)
+  const drive = Symbol.asyncIterator in generator ? inTurn() : atOnce
   for (const name of ['next', 'return', 'throw'] as const) {
-    const method = generator[name] as (...args: unknown[]) => unknown
+    const method = generator[name] as ((...args: unknown[]) => unknown) | undefined
+    if (method === undefined) continue
     Object.defineProperty(generator, name, {
       configurable: true,
       writable: true,
       value: (...args: unknown[]) => {
-        // Its unit has ended and somebody else drives it now.
-        if (layer.sealed) layer = new Cell(emptyValues, undefined)
-        follow(layer, storage.getStore())
-        return storage.run(layer, () => Reflect.apply(method, generator, args))
+        const driver = storage.getStore()
+        return drive(() => {
+          // Its unit has ended and somebody else drives it now.
+          if (layer.sealed) layer = new Cell(emptyValues, undefined)
+          follow(layer, driver)
+          return storage.run(layer, () => Reflect.apply(method, generator, args))
+        })
       },
     })
   }
   return generator
 }
 
+function atOnce<R>(step: () => R): R {
+  return step()
+}
+
+/**
+ * Lets a step of an async generator begin when the one before has ended. The engine queues steps too, but a body that
+ * still runs for one unit would see the values of the next unit that asks.
+ */
+function inTurn(): (step: () => unknown) => Promise<unknown> {
+  let last: Promise<void> | undefined
+  return async (step) => {
+    const before = last
+    const turn = Promise.withResolvers<void>()
+    last = turn.promise
+    try {
+      if (before !== undefined) await before
+      return await step()
+    } finally {
+      if (last === turn.promise) last = undefined
+      turn.resolve()
+    }
+  }
+}
+
 function follow(layer: Cell, driver: Cell | undefined): void {
   // A body that drives itself, over whatever detour, keeps its driver: a circle would have no end to read at.
   for (let cell = driver; cell !== undefined; cell = cell.driver) if (cell === layer) return
   layer.driver = driver
+  layer.memo = undefined
   if (driver?.unit !== undefined && driver.unit !== layer.unit) driver.unit.adopt(layer)
   layer.unit = driver?.unit
 }

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { show } from '../options.ts'
 import type { ContextVar } from './context-var.ts'
+import { shareClass } from './shared-class.ts'
 import { sensitiveVariables, variableNames } from './storage.ts'
 import {
   decode,
@@ -60,6 +61,11 @@ export class LogicalContext {
     return `LogicalContext(${Array.from(this.#entries(), ([name]) => name).join(', ')})`
   }
 
+  /** The names too: what JSON shows may end in a log. */
+  toJSON(): string {
+    return this.toString()
+  }
+
   /** What `console.log` shows: names and values, a sensitive value as `[sensitive]`. Never throws. */
   [inspect.custom](): string {
     const entries = Array.from(this.#entries(), ([name, value]) => `${name}: ${value}`)
@@ -80,5 +86,7 @@ export class LogicalContext {
     return new LogicalContext(values)
   }
 }
+
+shareClass(LogicalContext, 'LogicalContext')
 
 const empty = new LogicalContext(emptyValues)

@@ -14,7 +14,8 @@ export interface Slot {
   readonly survivesSeal: boolean
 }
 
-interface Ruled {
+/** A variable with rules that was set, and those that were set before it. */
+export interface Ruled {
   readonly slot: Slot
   readonly rest: Ruled | undefined
 }
@@ -50,8 +51,12 @@ export function read(values: Values, index: number): unknown {
 
 /** Writes a raw value in place. The caller owns `values`. */
 export function write(values: Values, slot: Slot, raw: unknown): void {
-  const { index } = slot
-  if (slot.ruled && read(values, index) === undefined) addRuled(values, slot)
+  if (slot.ruled && read(values, slot.index) === undefined) addRuled(values, slot)
+  put(values, slot.index, raw)
+}
+
+/** Writes a raw value in place, of a variable without rules or with rules that `values` know already. */
+export function put(values: Values, index: number, raw: unknown): void {
   if (index >= near) {
     values[farPlace] = writeFar(values[farPlace] as Values | undefined, topShift, index, raw)
     return
@@ -61,33 +66,33 @@ export function write(values: Values, slot: Slot, raw: unknown): void {
   values[index] = raw
 }
 
-/** The variables with rules that were ever set in `values`, latest first. */
-export function* ruledOf(values: Values): Generator<Slot, void, undefined> {
-  for (let link = values[ruledPlace] as Ruled | undefined; link !== undefined; link = link.rest) yield link.slot
+/** The variables with rules that were ever set in `values`, latest first. A list, not a generator: every spawn reads it. */
+export function ruledOf(values: Values): Ruled | undefined {
+  return values[ruledPlace] as Ruled | undefined
 }
 
-export function hasRuled(values: Values): boolean {
-  return values[ruledPlace] !== undefined
+/** Values that know the variables with rules of others, and hold nothing. */
+export function emptyWithRules(values: Values): Values {
+  return [undefined, values[ruledPlace]]
 }
 
 /** `base` with the values of `layer` above it; neither is changed. */
 export function overlay(base: Values, layer: Values): Values {
   const merged = base.slice()
-  for (const slot of ruledOf(layer)) {
-    if (read(base, slot.index) === undefined) addRuled(merged, slot)
-  }
-  for (const [index, raw] of entriesOf(layer)) write(merged, { index, ruled: false, survivesSeal: false }, raw)
+  for (let ruled = ruledOf(layer); ruled !== undefined; ruled = ruled.rest) addRuled(merged, ruled.slot)
+  for (const [index, raw] of entriesOf(layer)) put(merged, index, raw)
   return merged
 }
 
 /** What is left of `values` after the seal. */
 export function survivorsOf(values: Values): Values {
   let survivors = emptyValues
-  for (const slot of ruledOf(values)) {
-    const raw = read(values, slot.index)
-    if (!slot.survivesSeal || !isPresent(raw)) continue
-    if (survivors === emptyValues) survivors = emptyValues.slice()
-    write(survivors, slot, raw)
+  for (let ruled = ruledOf(values); ruled !== undefined; ruled = ruled.rest) {
+    const { index, survivesSeal } = ruled.slot
+    const raw = survivesSeal ? read(values, index) : undefined
+    if (!isPresent(raw)) continue
+    if (survivors === emptyValues) survivors = emptyWithRules(values)
+    put(survivors, index, raw)
   }
   return survivors
 }
@@ -114,8 +119,10 @@ export function isPresent(raw: unknown): boolean {
 
 function addRuled(values: Values, slot: Slot): void {
   // A value that was overridden and given back is unset, but in the list already.
-  for (const known of ruledOf(values)) if (known.index === slot.index) return
-  values[ruledPlace] = { slot, rest: values[ruledPlace] }
+  for (let known = ruledOf(values); known !== undefined; known = known.rest) {
+    if (known.slot.index === slot.index) return
+  }
+  values[ruledPlace] = { slot, rest: ruledOf(values) }
 }
 
 /** The top node is as wide as it must be; the nodes below it have 32 places. */

@@ -3,7 +3,7 @@ import type { RouteOptions } from 'fastify'
 import { type Checks, checkOptions } from '../options.ts'
 import { aPolicy, type Policy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
-import { isThenable } from '../tasks/task.ts'
+import { isThenable } from '../tasks/thenable.ts'
 import type { UnitSettings } from '../tasks/unit-settings.ts'
 import type { Inbound } from './inbound.ts'
 
@@ -44,22 +44,17 @@ export function trackHandler(route: RouteOptions): void {
     // A plugin may call a handler with other arguments, as @fastify/websocket does.
     const scope = (request?.raw as ScopedMessage | undefined)?.[scopeKey]
     if (scope === undefined) return handler.call(this, request, reply)
-    const result: unknown = scope.hold(scope.reenter(handler, this, request, reply))
-    const letGoIfTakenOver = () => {
-      if (reply.sent && !reply.raw.writableEnded) letGo(scope)
-    }
-    if (isThenable(result)) result.then(letGoIfTakenOver, letGoIfTakenOver)
-    else letGoIfTakenOver()
-    return result
+    const result: unknown = scope.reenter(handler, this, request, reply)
+    if (!isThenable(result)) return result
+    // A foreign thenable is asked once: it may do its work anew at each `then`, as a query builder does.
+    const promise = result instanceof Promise ? result : Promise.resolve(result)
+    // After a hang-up the seal waits for the handler alone; Fastify answers, and logs a failure, behind it.
+    const answered = () => (scope.closed ? new Promise<void>((resolve) => setImmediate(resolve)) : undefined)
+    void scope.hold(promise.then(answered, answered))
+    return promise
   }
   tracked.add(trackedHandler)
   route.handler = trackedHandler
-}
-
-/** Whoever takes the socket over may keep it for ever: from here on the server's close does not wait for the request. */
-function letGo(scope: RequestScope): void {
-  scope.onSealed?.()
-  scope.onSealed = undefined
 }
 
 const tracked = new WeakSet<RouteOptions['handler']>()

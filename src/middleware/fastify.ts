@@ -8,6 +8,7 @@ import { requestId } from '../variables/request-id.ts'
 import type { CloseReport, UnfinishedRequest } from './close-report.ts'
 import { drainAtClose } from './drain-at-close.ts'
 import { closeWithEvents } from './events.ts'
+import { tellFacts } from './fastify-facts.ts'
 import {
   type RouteContextOptions,
   routeSettings,
@@ -67,6 +68,12 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     return
   }
   checkOptions('logical-context', options, checks)
+  if (fastify.initialConfig.requestIdHeader) {
+    throw new TypeError(
+      "logical-context: expected Fastify without its option 'requestIdHeader', which takes any id from anybody. " +
+        `Leave it out, and name the header here: propagators: [requestId({ header: '${fastify.initialConfig.requestIdHeader}' })].`,
+    )
+  }
   const { replyIdHeader = 'x-request-id', drainTimeoutMs = 10_000, onDrained, ...inboundOptions } = options
   const inbound = new Inbound({
     onError: (error, task) => fastify.log.error({ err: error }, `task '${task.name}' has failed`),
@@ -81,16 +88,14 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   fastify.decorateRequest('scope', { getter: scopeOf })
 
   // The first thing Fastify asks of a plugin, before it logs the request: the scope's identity must be there by then.
-  fastify.setGenReqId((message: ScopedMessage) => {
-    const scope = inbound.open(`${message.method} ${message.url}`, message)
-    message[scopeKey] = scope
-    return scope.context.get(requestId) ?? ''
-  })
+  const scopeFor = (message: ScopedMessage) =>
+    (message[scopeKey] ??= inbound.open(`${message.method} ${message.url}`, message))
+  fastify.setGenReqId((message: ScopedMessage) => scopeFor(message).context.get(requestId) ?? '')
   fastify.setChildLoggerFactory((logger, bindings, loggerOptions, message: ScopedMessage) => {
     const child = logger.child(bindings, loggerOptions)
     // Fastify logs outside any context at times; a logger that knows its unit loses nothing then. The logger of
     // `logger: false` is its own child, and no request's.
-    if (child !== logger) Object.assign(child, { [cellKey]: message[scopeKey]?.cell })
+    if (child !== logger) Object.assign(child, { [cellKey]: scopeFor(message).cell })
     return child
   })
 
@@ -99,14 +104,16 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     trackHandler(route)
   })
   fastify.addHook('onRequest', (request, reply, done) => {
-    const { scope } = request
+    // Where a plugin generates its own ids, this is the first we hear of the request.
+    const scope = scopeFor(request.raw)
     const { url, config } = request.routeOptions
     scope.name = `${request.method} ${url ?? '(no route)'}`
-    scope.settings = routeSettings(config) ?? scope.settings
+    scope.settings = routeSettings(config) ?? inbound.settingsFor(config.logicalContext?.policy)
     requests.add(scope)
     scope.onSealed = () => requests.delete(scope)
+    if (scope.observation !== undefined) tellFacts(scope, request, reply)
     closeWithEvents(scope, request.raw, reply.raw)
-    if (replyIdHeader !== false) reply.header(replyIdHeader, request.id)
+    if (replyIdHeader !== false) reply.header(replyIdHeader, scope.context.get(requestId))
     scope.run(done)
   })
   // These may begin outside: with a timer that was set before onRequest, or on the connection.

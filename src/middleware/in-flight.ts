@@ -1,24 +1,29 @@
-/** Counts what is under way, and says when nothing is. */
-export class InFlight {
-  #count = 0
+/** What is under way; says when nothing is. */
+export class InFlight<T> {
+  readonly #items = new Set<T>()
   #idle: PromiseWithResolvers<void> | undefined
 
-  get count(): number {
-    return this.#count
+  get size(): number {
+    return this.#items.size
   }
 
-  begin(): void {
-    this.#count++
+  [Symbol.iterator](): Iterator<T> {
+    return this.#items.values()
   }
 
-  end(): void {
-    if (--this.#count > 0) return
+  add(item: T): void {
+    this.#items.add(item)
+  }
+
+  delete(item: T): void {
+    this.#items.delete(item)
+    if (this.#items.size > 0) return
     this.#idle?.resolve()
     this.#idle = undefined
   }
 
   /** Resolves when nothing is under way, maybe only for a moment. */
   async idle(): Promise<void> {
-    if (this.#count > 0) await (this.#idle ??= Promise.withResolvers<void>()).promise
+    if (this.#items.size > 0) await (this.#idle ??= Promise.withResolvers<void>()).promise
   }
 }

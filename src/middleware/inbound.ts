@@ -14,6 +14,7 @@ import { RequestScope } from '../tasks/request-scope.ts'
 import type { OnTaskError } from '../tasks/task.ts'
 import { TaskGroup } from '../tasks/task-group.ts'
 import type { UnitSettings } from '../tasks/unit-settings.ts'
+import { deadline } from '../variables/deadline.ts'
 import { newRequestId, requestId } from '../variables/request-id.ts'
 import { PeerWatch, type Refusal } from './peer-watch.ts'
 import { aTrust, type Trust, trustRule } from './trust.ts'
@@ -87,7 +88,10 @@ export class Inbound {
     const peer = this.peers.judge(message)
     const told = this.#propagator.extract(LogicalContext.empty, incomingCarrier(message.headers), peer)
     const context = told.has(requestId) ? told : told.with(requestId, newRequestId())
-    return new RequestScope(name, context, this.#settings)
+    const scope = new RequestScope(name, context, this.#settings)
+    const limit = context.get(deadline)
+    if (limit !== undefined) scope.expireAt(limit)
+    return scope
   }
 
   /** The settings for a route with a policy of its own. */

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Complaint, Peer } from '../propagators/propagator.ts'
+import { inboundRefuse } from '../tasks/lifecycle.ts'
 import type { InboundMessage } from './inbound.ts'
 import type { TrustRule } from './trust.ts'
 
@@ -45,6 +46,7 @@ export class PeerWatch {
 
   #count(complaint: Complaint, field: string, address: string): void {
     this.counters[complaint]++
+    if (inboundRefuse.hasSubscribers) inboundRefuse.publish({ complaint, field })
     const network = `${complaint} ${networkOf(address)}`
     if (this.#reported.has(network) || this.#reported.size >= maxNetworks) return
     this.#reported.add(network)

@@ -1,5 +1,6 @@
 export { Baggage, baggage, type BaggageEntry, type BaggageProperty } from './baggage.ts'
 export { deadline } from './deadline.ts'
+export { newIdentity } from './new-identity.ts'
 export { isRequestId, newRequestId, requestId } from './request-id.ts'
 export {
   randomFlag,

@@ -16,6 +16,7 @@ import {
   type Task,
 } from 'logical-context'
 import logicalContext, { type LogicalContextOptions } from 'logical-context/middleware/fastify'
+import { deadline } from 'logical-context/propagators'
 import { requestId, traceContext } from 'logical-context/variables'
 import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'undici'
@@ -138,6 +139,29 @@ describe('logicalContext', () => {
     })
 
     expect((await app.inject('/')).json()).toEqual({ block: null, scope: 'ann' })
+  })
+
+  it('opens the scope all the same where a plugin generates its own request ids', async () => {
+    const app = await open()
+    await app.register(async (child) => {
+      child.setGenReqId(() => 'own')
+      child.get('/', async (request) => [request.id, user.get() ?? null, request.scope.name])
+    })
+
+    expect((await app.inject('/')).json()).toEqual(['own', null, 'GET /'])
+  })
+
+  it("takes a caller's deadline for the request's", async () => {
+    const app = await open({ trust: 'loopback', propagators: [deadline()] })
+    app.get('/', async (request) => {
+      const left = (request.scope.deadline ?? 0) - Date.now()
+      return { left: left > 0 && left <= 50, reason: ((await reasonOf(request.scope.signal)) as Error).name }
+    })
+
+    expect(await fetchJson(await listen(app), '/', { 'grpc-timeout': '50m' })).toEqual({
+      left: true,
+      reason: 'DeadlineError',
+    })
   })
 
   it('names the scope by method and route', async () => {
@@ -318,6 +342,15 @@ describe("logicalContext's policy for tasks", () => {
     )
   })
 
+  it("is the route's where the route was declared first, too", async () => {
+    const app = Fastify()
+    apps.push(app)
+    app.get('/', { config: { logicalContext: { policy: 'isolate' } } }, () => spawnAndLook())
+    await app.register(logicalContext)
+
+    expect((await app.inject('/')).json()).toEqual(survivors)
+  })
+
   it('is told at the registration of the route when it is none', async () => {
     const app = await open()
 
@@ -496,6 +529,14 @@ describe("logicalContext's options", () => {
     const app = Fastify()
 
     await expect(async () => app.register(logicalContext, options as LogicalContextOptions)).rejects.toThrow(message)
+  })
+
+  it("refuse to share a server with Fastify's own header for request ids", async () => {
+    const app = Fastify({ requestIdHeader: 'x-request-id' })
+
+    await expect(async () => app.register(logicalContext)).rejects.toThrow(
+      /without its option 'requestIdHeader'.*requestId\(\{ header: 'x-request-id' \}\)/,
+    )
   })
 })
 

@@ -1,0 +1,116 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2'
+import type { Server, Socket } from 'node:net'
+import { InFlight } from './in-flight.ts'
+
+type Connection = Socket | ServerHttp2Session
+type Message = IncomingMessage | Http2ServerRequest
+type Response = ServerResponse | Http2ServerResponse
+
+/** What a connection is used for. */
+interface Use {
+  /** Its requests without a whole reply. */
+  open: number
+  /** Whether a request has come at all. */
+  asked: boolean
+  /** The reply to the newest request, until it is sent. */
+  newest: Response | undefined
+}
+
+/**
+ * The connections of a server, and how to end each of them without a loss. Node's own `closeIdleConnections` destroys
+ * those with a reply that has ended and is not yet sent, takes a silent one for busy, and does not know HTTP/2.
+ */
+export class Connections {
+  readonly #uses = new Map<Connection, Use>()
+  readonly #replies = new InFlight<Response>()
+  #ending = false
+
+  constructor(server: Server) {
+    const add = (connection: Connection) => void this.#useOf(connection)
+    // On TLS there are two sockets a connection. The raw one never has a request, and is the one that may never greet.
+    server.on('connection', add).on('secureConnection', add).on('session', add)
+    server.on('request', (message: Message, response: Response) => this.#begin(connectionOf(message), response))
+  }
+
+  /** Ends the connections without a request now, and the others with their last reply. */
+  endIdle(): void {
+    this.#ending = true
+    for (const [connection, use] of this.#uses) {
+      // To an HTTP/2 client it says that its requests are answered, and that it makes no new ones.
+      if (!isSocket(connection)) connection.close()
+      else if (use.newest !== undefined) announceEnd(use.newest)
+      else if (use.asked) connection.destroySoon()
+    }
+  }
+
+  /** Resolves when each reply is sent or lost, maybe only for a moment. */
+  idle(): Promise<void> {
+    return this.#replies.idle()
+  }
+
+  get busy(): boolean {
+    return this.#replies.size > 0
+  }
+
+  /** Destroys the sockets that have never sent anything: a browser opens some in case it needs them. */
+  destroySilent(): void {
+    for (const connection of this.#uses.keys()) {
+      if (isSocket(connection) && connection.bytesRead === 0) connection.destroy()
+    }
+  }
+
+  /** Resolves when all that are open now are closed. */
+  async closed(): Promise<void> {
+    await Promise.all(
+      Array.from(this.#uses.keys(), (connection) => new Promise((end) => connection.once('close', end))),
+    )
+  }
+
+  destroy(): void {
+    for (const connection of this.#uses.keys()) connection.destroy()
+  }
+
+  #useOf(connection: Connection): Use {
+    const known = this.#uses.get(connection)
+    if (known !== undefined) return known
+    const use: Use = { open: 0, asked: false, newest: undefined }
+    this.#uses.set(connection, use)
+    connection.once('close', () => this.#uses.delete(connection))
+    return use
+  }
+
+  #begin(connection: Connection | undefined, response: Response): void {
+    if (connection === undefined) return
+    const use = this.#useOf(connection)
+    use.open++
+    use.asked = true
+    use.newest = response
+    this.#replies.add(response)
+    response.once('close', () => {
+      use.open--
+      if (use.newest === response) use.newest = undefined
+      this.#replies.delete(response)
+      if (this.#ending && use.open === 0) endSoon(connection)
+    })
+  }
+}
+
+/** A stream of HTTP/2 whose client has gone has no session any more. */
+function connectionOf(message: Message): Connection | undefined {
+  return 'stream' in message ? (message.stream.session as ServerHttp2Session | undefined) : message.socket
+}
+
+function isSocket(connection: Connection): connection is Socket {
+  return 'bytesRead' in connection
+}
+
+function endSoon(connection: Connection): void {
+  if (isSocket(connection)) connection.destroySoon()
+  else connection.close()
+}
+
+/** Only the newest reply may say it: Node drops the replies behind one that does, and pipelined requests have some. */
+function announceEnd(response: Response): void {
+  if (!response.headersSent && response.req.httpVersionMajor === 1) response.setHeader('connection', 'close')
+}

@@ -1,0 +1,18 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { RequestScope } from '../tasks/request-scope.ts'
+
+/** Tells a tracer's bridge what it is that the scope is open for, by the names of OpenTelemetry's HTTP conventions. */
+export function tellFacts(scope: RequestScope, request: FastifyRequest, { raw: response }: FastifyReply): void {
+  const facts = {
+    'http.request.method': request.method,
+    'http.route': request.routeOptions.url,
+    'url.path': request.url.split('?', 1)[0],
+    'url.scheme': request.protocol,
+    'network.protocol.version': request.raw.httpVersion,
+    'user_agent.original': request.headers['user-agent'],
+  }
+  scope.facts = facts
+  response.once('close', () => {
+    if (response.headersSent) scope.facts = { ...facts, 'http.response.status_code': response.statusCode }
+  })
+}

@@ -1,0 +1,60 @@
+// Compiled by `npm run types`, not run: what must compile does, and what must not is expected to fail.
+import { bind, ContextVar, current, isolateGenerator, LogicalContext, run } from 'logical-context'
+import { expectTypeOf } from 'vitest'
+
+const tenant = new ContextVar<string>('tenant')
+const retries = new ContextVar<number, number>('retries', { default: 0 })
+
+expectTypeOf(current()).toEqualTypeOf<LogicalContext>()
+expectTypeOf(current().get(tenant)).toEqualTypeOf<string | undefined>()
+expectTypeOf(current().get(retries)).toEqualTypeOf<number>()
+expectTypeOf(LogicalContext.empty.with(tenant, 'acme').without(tenant)).toEqualTypeOf<LogicalContext>()
+expectTypeOf(run(current(), () => 1)).toEqualTypeOf<number>()
+expectTypeOf(run(current(), async (text: string) => text.length, 'text')).toEqualTypeOf<Promise<number>>()
+expectTypeOf(bind((a: number, b?: string) => `${a}${b}`)).toBeCallableWith(1)
+expectTypeOf(bind(async (a: number) => a)(1)).toEqualTypeOf<Promise<number>>()
+expectTypeOf(
+  bind(function (this: Date, days: number) {
+    return this.getTime() + days
+  }).call(new Date(), 1),
+).toEqualTypeOf<number>()
+
+const numbers = isolateGenerator(function* (from: number): Generator<number, string, boolean> {
+  const more = yield from
+  return String(more)
+})
+expectTypeOf(numbers(1)).toEqualTypeOf<Generator<number, string, boolean>>()
+const lines = isolateGenerator(async function* (name: string) {
+  yield name.length
+})
+expectTypeOf(lines('name').next()).toEqualTypeOf<Promise<IteratorResult<number, void>>>()
+
+// @ts-expect-error a value of another type
+current().with(tenant, 1)
+
+// @ts-expect-error no value
+current().with(tenant)
+
+// @ts-expect-error a name is no variable
+current().get('tenant')
+
+// @ts-expect-error a context is not made of a map
+void new LogicalContext(new Map())
+
+// @ts-expect-error no context
+run(() => 1)
+
+// @ts-expect-error arguments of another type
+run(current(), (text: string) => text, 1)
+
+// @ts-expect-error no function
+bind('text')
+
+// @ts-expect-error arguments of another type for what was bound
+bind((count: number) => count)('one')
+
+// @ts-expect-error no generator function
+isolateGenerator(() => 1)
+
+// @ts-expect-error arguments of another type for a generator
+numbers('one')
