@@ -2,38 +2,48 @@ import type { LogicalContext } from '../context/logical-context.ts'
 import { TimeoutError } from '../errors.ts'
 import { deadline } from '../variables/deadline.ts'
 
-/** The longest time that a Node timer can take. */
+/** The longest time that a timer of Node can take. */
 const maxTimerMs = 2 ** 31 - 1
 
 /**
- * Calls `abort` when the deadline of `context` is over, at once if it already is; gives a function that lets go of
- * both. Without a deadline, or with one too far off for a timer, nothing is called.
+ * Calls `abort` when the deadline of `context` is over, before it returns if it is already; gives a function that lets
+ * go of it. Without a deadline, or with one too far off for a timer, there is nothing to call and to let go of.
  */
-export function atDeadline(context: LogicalContext, call: string, abort: (reason: TimeoutError) => void): () => void {
+export function atDeadline(
+  context: LogicalContext,
+  call: string,
+  abort: (reason: TimeoutError) => void,
+): (() => void) | undefined {
   const end = context.get(deadline)
-  const remainingMs = end === undefined ? Number.NaN : Math.max(0, Math.ceil(end - Date.now()))
-  if (!(remainingMs <= maxTimerMs)) return nothing
+  if (end === undefined) return undefined
+  const remainingMs = Math.max(0, Math.ceil(end - Date.now()))
   const over = () => abort(new TimeoutError(call, remainingMs))
-  if (remainingMs === 0) {
-    over()
-    return nothing
-  }
+  if (remainingMs === 0) over()
+  if (remainingMs === 0 || !(remainingMs <= maxTimerMs)) return undefined
   const timer = setTimeout(over, remainingMs)
   timer.unref()
   return () => clearTimeout(timer)
 }
+
+/** The controller of a signal lives as long as the signal, and no longer: a timer outlives most calls. */
+const controllers = new WeakMap<AbortSignal, AbortController>()
+const timers = new FinalizationRegistry<() => void>((forget) => forget())
 
 /** The caller's signal and the deadline in one; `forget` lets go of the timer. */
 export function withDeadline(
   context: LogicalContext,
   call: string,
   signal: AbortSignal | null | undefined,
-): { signal: AbortSignal | null | undefined; forget: () => void } {
-  if (!context.has(deadline)) return { signal, forget: nothing }
+): { signal: AbortSignal | null | undefined; forget?: (() => void) | undefined } {
+  if (!context.has(deadline)) return { signal }
   const controller = new AbortController()
-  const forget = atDeadline(context, call, (reason) => controller.abort(reason))
-  if (signal === undefined || signal === null) return { signal: controller.signal, forget }
-  return { signal: AbortSignal.any([signal, controller.signal]), forget }
+  const forget = atDeadline(context, call, abortWeakly(new WeakRef(controller)))
+  const both = signal ? AbortSignal.any([signal, controller.signal]) : controller.signal
+  controllers.set(both, controller)
+  if (forget !== undefined) timers.register(both, forget)
+  return { signal: both, forget }
 }
 
-function nothing(): void {}
+function abortWeakly(controller: WeakRef<AbortController>): (reason: unknown) => void {
+  return (reason) => controller.deref()?.abort(reason)
+}

@@ -1,5 +1,6 @@
+import { isIPv4, isIPv6 } from 'node:net'
 import type { AnyContextVar } from '../context/context-var.ts'
-import { anyOf, type Check, type Checks, checkOptions, show } from '../options.ts'
+import { anyOf, anything, type Check, type Checks, checkOptions, show } from '../options.ts'
 
 /**
  * Hosts as a list of texts: `api.example.com` is that host on any port, `.example.com` every name below that one but not
@@ -21,7 +22,7 @@ export type Destinations = readonly (string | DestinationRule)[]
 /** Where a call goes; a `URL` is one. The port is empty for the scheme's own. */
 export type Target = Pick<URL, 'protocol' | 'hostname' | 'port'>
 
-/** Says which values a target may be told. */
+/** Says which values a target may be told; of a list of hosts, whether a target is on it. */
 export type Judge = (target: Target) => boolean | readonly AnyContextVar[]
 
 interface Rule {
@@ -40,7 +41,8 @@ const maxNameLength = 255
 const strange = /[\s/?#@\\%*]/
 
 export const anArray: Check = anyOf('an array', Array.isArray)
-const ruleChecks: Checks = { host: () => undefined, only: anArray }
+// `parseHost` checks the host.
+const ruleChecks: Checks = { host: anything, only: anArray }
 
 /**
  * Compiles a list to a function of a parsed URL: by the whole host or by whole labels of it, never by a part of a label.
@@ -67,6 +69,12 @@ export function compileDestinations(owner: string, list: Destinations): Judge {
   }
 }
 
+/** A target of what a client knows of it; null for what is no host. The port is empty for the protocol's own. */
+export function targetOf(protocol: string, host: string, port: string): Target | null {
+  const hostname = canonicalHost(host)
+  return hostname === undefined ? null : { protocol, hostname, port }
+}
+
 /** Under what a host may be listed: as it is, and below each of its parents. */
 function* keysOf(hostname: string): Generator<string, void, undefined> {
   const host = withoutFinalDot(hostname)
@@ -81,34 +89,54 @@ function ruleOf(owner: string, entry: unknown): Rule {
   checkOptions(`${owner}: a destination`, entry ?? [], ruleChecks)
   const { host, only } = entry as Partial<DestinationRule>
   if (only === undefined) throw new TypeError(`${owner}: expected 'only' of a destination, got ${show(entry)}.`)
-  for (const variable of only) {
-    if (typeof variable === 'object' && !variable.sensitive) continue
+  for (const variable of only as readonly (Partial<AnyContextVar> | null)[]) {
+    if (typeof variable?.sensitive === 'boolean' && !variable.sensitive) continue
     throw new TypeError(`${owner}: expected variables that may go out in 'only', got ${show(variable)}.`)
   }
   return { ...parseHost(owner, host), only }
 }
 
 function parseHost(owner: string, entry: unknown): Omit<Rule, 'only'> {
-  const [, scheme, dot, host = '', port] =
-    /^(?:(https?):\/\/)?(\.?)(\[[^\]]*\]|[^:]*|[0-9a-fA-F:]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)(?::(\d{1,5}))?$/.exec(
-      typeof entry === 'string' ? entry : '\0',
-    ) ?? []
-  const bracketed = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
-  const url = host === '' || strange.test(host) ? null : URL.parse(`http://${bracketed}/`)
-  const name = withoutFinalDot(url?.hostname ?? '')
-  const isAddress = name.startsWith('[') || /\.\d+$/.test(name)
-  if (name === '' || (dot === '.' && (isAddress || name.startsWith('.'))) || Number(port) > 65_535) {
+  const parts = typeof entry === 'string' ? splitHost(entry) : undefined
+  const name = parts && withoutFinalDot(canonicalHost(parts.host) ?? '')
+  if (parts === undefined || name === undefined || name === '' || (parts.dot !== '' && isAddress(name))) {
     throw new TypeError(
       `${owner}: expected a host such as 'api.example.com', '.example.com' or 'https://api.example.com:8443', ` +
         `got ${show(entry)}.`,
     )
   }
-  const protocol = scheme === undefined ? undefined : `${scheme}:`
-  return {
-    key: `${dot}${name}`,
-    protocol,
-    port: port === undefined ? protocol && defaultPorts[protocol] : String(Number(port)),
-  }
+  const { scheme, dot, port } = parts
+  if (scheme === undefined) return { key: `${dot}${name}`, protocol: undefined, port }
+  const protocol = `${scheme}:`
+  return { key: `${dot}${name}`, protocol, port: port ?? defaultPorts[protocol] }
+}
+
+interface HostParts {
+  readonly scheme: string | undefined
+  /** Empty, or the dot of a suffix. */
+  readonly dot: string
+  readonly host: string
+  readonly port: string | undefined
+}
+
+function splitHost(entry: string): HostParts | undefined {
+  const [, scheme, rest = ''] = /^(?:(https?):\/\/)?(.*)$/i.exec(entry) ?? []
+  const parts = { scheme: scheme?.toLowerCase(), dot: rest.startsWith('.') ? '.' : '' }
+  const whole = rest.slice(parts.dot.length)
+  if (isIPv6(whole)) return { ...parts, host: whole, port: undefined }
+  const [, host = '', port] = /^(.*?)(?::(\d+))?$/.exec(whole) ?? []
+  if (port !== undefined && (port.length > 5 || Number(port) > 65_535)) return undefined
+  return { ...parts, host, port: port && String(Number(port)) }
+}
+
+/** A host as `URL.hostname` has it: in lower case, in ASCII, IPv6 in brackets; undefined for what is none. */
+function canonicalHost(host: string): string | undefined {
+  if (host === '' || host.startsWith('.') || strange.test(host)) return undefined
+  return URL.parse(`http://${isIPv6(host) ? `[${host}]` : host}/`)?.hostname
+}
+
+function isAddress(hostname: string): boolean {
+  return hostname.startsWith('[') || isIPv4(hostname)
 }
 
 /** `example.com.` is `example.com`, said in full. */

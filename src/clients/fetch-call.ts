@@ -4,8 +4,8 @@ export type FetchInput = string | URL | Request
 
 /** What `fetch` was asked for, its two arguments put together. */
 export interface FetchCall {
-  /** Undefined for what only the `fetch` that is wrapped may understand: a path, for one. */
-  readonly url: URL | undefined
+  /** Null for what only the `fetch` that is wrapped may understand: a path, for one. */
+  readonly url: URL | null
   readonly method: string
   /** What the caller has set, not to be changed. */
   readonly headers: Headers
@@ -25,7 +25,7 @@ export function readCall(input: FetchInput, init: RequestInit | undefined): Fetc
   const method = (given.method ?? request?.method ?? 'GET').toUpperCase()
   const headers = new Headers(given.headers ?? request?.headers)
   return {
-    url: URL.parse(textOf(input)) ?? undefined,
+    url: URL.parse(textOf(input)),
     method,
     headers,
     redirect: given.redirect ?? request?.redirect ?? 'follow',

@@ -59,7 +59,7 @@ async function call(
   const { signal, forget } = withDeadline(context, `${method} ${url?.origin ?? ''}${url?.pathname ?? ''}`, own)
   try {
     signal?.throwIfAborted()
-    const byHand = url !== undefined && redirect === 'follow' && outbound.tellsApart
+    const byHand = url !== null && redirect === 'follow' && outbound.tellsApart
     if (!byHand) return await fetch(input, { ...given, signal, headers: outbound.addTo(headers, context, url) })
     const followed: RequestInit = { signal, redirect: 'manual' }
     const first = firstHop(url)
@@ -74,7 +74,7 @@ async function call(
       first.body?.release()
     }
   } catch (error) {
-    forget()
+    forget?.()
     throw error
   }
 }

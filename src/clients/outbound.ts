@@ -1,13 +1,16 @@
 import type { LogicalContext } from '../context/logical-context.ts'
-import { aFunction, anyOf, anything, type Checks } from '../options.ts'
-import type { Carrier } from '../propagators/carrier.ts'
+import { aFunction, anyOf, anything, type Check, type Checks } from '../options.ts'
+import { type Carrier, carrierOf } from '../propagators/carrier.ts'
 import { composite } from '../propagators/composite.ts'
+import { deadline } from '../propagators/deadline.ts'
 import type { Complain, Complaint, Destination, Propagator } from '../propagators/propagator.ts'
 import { requestId } from '../propagators/request-id.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
 import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
 import { isToken } from '../variables/baggage-grammar.ts'
 import { anArray, compileDestinations, type Destinations, type Hosts, type Judge, type Target } from './destinations.ts'
+
+export type { DestinationRule, Destinations, Hosts, Target } from './destinations.ts'
 
 /** Something that was to go out and could not. */
 export interface Dropped {
@@ -19,7 +22,7 @@ export interface Dropped {
 }
 
 export interface OutboundOptions {
-  /** What is written into a call's headers. Default: `[w3cTraceContext(), w3cBaggage(), requestId()]`. */
+  /** What is written into a call's headers. Default: `[w3cTraceContext(), w3cBaggage(), requestId(), deadline()]`. */
   propagators?: readonly Propagator[]
   /** Who is told trace and request id: everybody, nobody or these hosts. Default: true. */
   trace?: boolean | Hosts
@@ -29,12 +32,7 @@ export interface OutboundOptions {
   onDropped?: (dropped: Dropped) => void
 }
 
-/** A carrier that is written to; `Headers` are one. */
-export interface OutgoingCarrier {
-  get(name: string): string | null | undefined
-  has(name: string): boolean
-  set(name: string, value: string): void
-}
+export const aUrl: Check = anyOf('an absolute URL', (value) => URL.canParse(String(value)))
 
 export const outboundChecks: Checks = {
   // `composite` checks its list, and `compileDestinations` its own.
@@ -57,6 +55,7 @@ export class Outbound {
   readonly fields: readonly string[]
   readonly #propagators: readonly Propagator[]
   readonly #trace: Judge
+  readonly #traceIsListed: boolean
   readonly #values: Judge
   readonly #onDropped: ((dropped: Dropped) => void) | undefined
 
@@ -67,7 +66,7 @@ export class Outbound {
    */
   constructor(owner: string, options: OutboundOptions = {}) {
     const {
-      propagators = [w3cTraceContext(), w3cBaggage(), requestId()],
+      propagators = [w3cTraceContext(), w3cBaggage(), requestId(), deadline()],
       trace = true,
       values = [],
       onDropped,
@@ -76,19 +75,20 @@ export class Outbound {
     this.#propagators = [...propagators]
     this.#trace = judgeOf(owner, trace)
     this.#values = compileDestinations(owner, values)
-    this.tellsApart = typeof trace !== 'boolean' || values.length > 0
+    this.#traceIsListed = typeof trace !== 'boolean'
+    this.tellsApart = this.#traceIsListed || values.length > 0
     this.#onDropped = onDropped
   }
 
   /**
-   * Writes what `target` may know and what is not there yet; never throws. A target that is not known is told what
-   * everybody is.
+   * Writes what `target` may know and what is not there yet, and says whether that has what others may not; never
+   * throws. A target that is not known is told what everybody is.
    */
-  inject(context: LogicalContext, carrier: OutgoingCarrier, target: Target | undefined): void {
+  inject(context: LogicalContext, carrier: Carrier, target: Target | null): boolean {
     const complain: Complain = (complaint, field) => this.#drop({ complaint, field, host: target?.hostname ?? '' })
     const destination: Destination = {
-      trace: target === undefined ? this.#trace === everybody : this.#trace(target) === true,
-      values: target === undefined ? false : this.#values(target),
+      trace: target === null ? this.#trace === everybody : this.#trace(target) === true,
+      values: target === null ? false : this.#values(target),
       complain,
     }
     const guarded = new GuardedCarrier(carrier, complain)
@@ -99,12 +99,13 @@ export class Outbound {
         complain('malformed', propagator.fields[0] ?? '')
       }
     }
+    return guarded.written && (destination.values !== false || this.#traceIsListed)
   }
 
   /** A copy of the headers of a call, with what its target may know. */
-  addTo(headers: Headers, context: LogicalContext, target: Target | undefined): Headers {
+  addTo(headers: Headers, context: LogicalContext, target: Target | null): Headers {
     const all = new Headers(headers)
-    this.inject(context, all, target)
+    this.inject(context, carrierOf(all), target)
     return all
   }
 
@@ -120,16 +121,17 @@ export class Outbound {
 
 /** Lets through what a header can be, and nothing over a header that is there, whatever a propagator does. */
 class GuardedCarrier implements Carrier {
-  readonly #carrier: OutgoingCarrier
+  written = false
+  readonly #carrier: Carrier
   readonly #complain: Complain
 
-  constructor(carrier: OutgoingCarrier, complain: Complain) {
+  constructor(carrier: Carrier, complain: Complain) {
     this.#carrier = carrier
     this.#complain = complain
   }
 
   get(name: string): string | undefined {
-    return this.#carrier.get(name) ?? undefined
+    return this.#carrier.get(name)
   }
 
   has(name: string): boolean {
@@ -137,8 +139,13 @@ class GuardedCarrier implements Carrier {
   }
 
   set(name: string, value: string): void {
-    if (!isToken(name) || !isFieldValue(value)) this.#complain('malformed', name)
-    else if (!this.#carrier.has(name)) this.#carrier.set(name, value)
+    if (typeof value !== 'string' || !isToken(name) || !isFieldValue(value)) {
+      this.#complain('malformed', name)
+      return
+    }
+    if (this.#carrier.has(name)) return
+    this.#carrier.set(name, value)
+    this.written = true
   }
 }
 

@@ -1,0 +1,170 @@
+import { ContextVar } from 'logical-context'
+import { describe, expect, it } from 'vitest'
+import { compileDestinations, type Destinations, targetOf } from '../../src/clients/destinations.ts'
+
+const tenant = new ContextVar<string>('tenant')
+const user = new ContextVar<string>('user')
+const password = new ContextVar<string>('password', { sensitive: true })
+
+const judge = (list: Destinations, url: string) => compileDestinations('test', list)(new URL(url))
+
+describe('compileDestinations', () => {
+  it.each<[name: string, rule: string, url: string]>([
+    ['the host itself', 'warehouse.internal', 'http://warehouse.internal/'],
+    ['the host on any port', 'warehouse.internal', 'http://warehouse.internal:8080/'],
+    ['the host by any scheme', 'warehouse.internal', 'https://warehouse.internal/'],
+    ['the host in another case', 'warehouse.internal', 'http://WareHouse.Internal/'],
+    ['a rule in another case', 'WAREHOUSE.internal', 'http://warehouse.internal/'],
+    ['a URL with a final dot', 'warehouse.internal', 'http://warehouse.internal./'],
+    ['a rule with a final dot', 'warehouse.internal.', 'http://warehouse.internal/'],
+    ['a URL with userinfo', 'warehouse.internal', 'http://evil.test:evil@warehouse.internal/'],
+    ['a host of one label', 'orders', 'http://orders:3000/'],
+    ['a host with an underscore', 'orders_v2', 'http://orders_v2/'],
+    ['a host one label below a suffix', '.svc.cluster.local', 'http://orders.svc.cluster.local/'],
+    ['a host two labels below a suffix', '.svc.cluster.local', 'http://orders.shop.svc.cluster.local/'],
+    ['a host below a suffix, final dot', '.svc.cluster.local', 'http://orders.svc.cluster.local./'],
+    ['a suffix of one label', '.internal', 'http://warehouse.internal/'],
+    ['a suffix with its port', '.internal:8080', 'http://warehouse.internal:8080/'],
+    ['a port', 'localhost:3000', 'http://localhost:3000/'],
+    ['a port by the other scheme', 'localhost:3000', 'https://localhost:3000/'],
+    ['a port that is the default one of http', 'localhost:80', 'http://localhost/'],
+    ['a port that is the default one of https', 'localhost:443', 'https://localhost/'],
+    ['a port with zeros before it', 'localhost:0080', 'http://localhost/'],
+    ['a scheme', 'https://api.example.com', 'https://api.example.com/'],
+    ['a scheme in another case', 'HTTPS://api.example.com', 'https://api.example.com/'],
+    ['a scheme, its port said', 'https://api.example.com', 'https://api.example.com:443/'],
+    ['a scheme and a port', 'https://api.example.com:8443', 'https://api.example.com:8443/'],
+    ['a scheme and a suffix', 'https://.example.com', 'https://api.example.com/'],
+    ['an IPv4 address', '127.0.0.1', 'http://127.0.0.1:3000/'],
+    ['an IPv4 address in another notation', '127.1', 'http://0x7f000001/'],
+    ['an IPv6 address', '::1', 'http://[::1]:3000/'],
+    ['an IPv6 address in brackets', '[::1]', 'http://[::1]/'],
+    ['an IPv6 address in another notation', '0:0:0:0:0:0:0:1', 'http://[::1]/'],
+    ['an IPv6 address and a port', '[::1]:3000', 'http://[::1]:3000/'],
+    ['an IPv6 address with a scheme', 'http://[::1]:3000', 'http://[::1]:3000/'],
+    ['a name in Unicode', 'bücher.example', 'https://xn--bcher-kva.example/'],
+    ['a name in Punycode', 'xn--bcher-kva.example', 'https://bücher.example/'],
+    ['a suffix in Unicode', '.bücher.example', 'https://api.xn--bcher-kva.example/'],
+    ['full-width dots and letters', 'example.com', 'https://ｅｘａｍｐｌｅ。com/'],
+  ])('tells %s', (_, rule, url) => {
+    expect(judge([rule], url)).toBe(true)
+  })
+
+  it.each<[name: string, rule: string, url: string]>([
+    ['the name with another one behind', 'api.example.com', 'https://api.example.com.evil.test/'],
+    ['the name with letters before', 'example.com', 'https://notexample.com/'],
+    ['the name with letters behind', 'example.com', 'https://example.community/'],
+    ['a name below the host', 'example.com', 'https://api.example.com/'],
+    ['a name that ends like a suffix in the middle of a label', '.example.com', 'https://notexample.com/'],
+    ['the name that a suffix is of', '.example.com', 'https://example.com/'],
+    ['a name with a suffix and another one behind', '.example.com', 'https://api.example.com.evil.test/'],
+    ['the name as userinfo', 'api.example.com', 'https://api.example.com@evil.test/'],
+    ['the name as userinfo with a port', 'api.example.com', 'https://api.example.com:443@evil.test/'],
+    ['the name in the path', 'api.example.com', 'https://evil.test/api.example.com'],
+    ['the name behind a backslash', 'api.example.com', 'https://evil.test\\@api.example.com/'],
+    ['the name in the query', 'api.example.com', 'https://evil.test?@api.example.com'],
+    ['the name in the fragment', 'api.example.com', 'https://evil.test#@api.example.com'],
+    ['the name with two final dots', 'example.com', 'https://example.com../'],
+    ['another port', 'localhost:3000', 'http://localhost:3001/'],
+    ['the default port for another one', 'localhost:3000', 'http://localhost/'],
+    ['the other scheme', 'https://api.example.com', 'http://api.example.com/'],
+    ['the other scheme on the same port', 'https://api.example.com', 'http://api.example.com:443/'],
+    ['another port than that of the scheme', 'https://api.example.com', 'https://api.example.com:8443/'],
+    ['a scheme that is not HTTP', 'https://api.example.com', 'wss://api.example.com/'],
+    ['another IPv6 address', '::1', 'http://[::2]/'],
+    ['an IPv6 address for the IPv4 one in it', '127.0.0.1', 'http://[::ffff:127.0.0.1]/'],
+    ['an address that ends alike', '27.0.0.1', 'http://127.0.0.1/'],
+    ['a look-alike in Cyrillic', 'example.com', 'https://exаmple.com/'],
+    ['a name in Unicode that looks alike', 'bücher.example', 'https://bũcher.example/'],
+    ['a name longer than names are', '.example.com', `https://${'a.'.repeat(130)}example.com/`],
+  ])('does not tell %s', (_, rule, url) => {
+    expect(judge([rule], url)).toBe(false)
+  })
+
+  it('tells nobody of an empty list', () => {
+    expect(judge([], 'http://localhost/')).toBe(false)
+  })
+
+  it('tells some hosts some variables, and those of all rules that fit', () => {
+    const list: Destinations = [
+      { host: '.example.com', only: [tenant] },
+      { host: 'https://api.example.com', only: [user] },
+      'warehouse.internal',
+      { host: 'warehouse.internal', only: [tenant] },
+    ]
+
+    expect(judge(list, 'http://www.example.com/')).toEqual([tenant])
+    expect(judge(list, 'https://api.example.com/')).toEqual([user, tenant])
+    expect(judge(list, 'http://warehouse.internal/')).toBe(true)
+    expect(judge(list, 'http://evil.test/')).toBe(false)
+  })
+
+  it('tells nothing by an empty list of variables', () => {
+    expect(judge([{ host: 'example.com', only: [] }], 'http://example.com/')).toBe(false)
+  })
+
+  it.each<[name: string, entry: unknown]>([
+    ['an empty text', ''],
+    ['a dot', '.'],
+    ['two dots', '..'],
+    ['a suffix with two dots', '..example.com'],
+    ['a wildcard', '*.example.com'],
+    ['a wildcard for everything', '*'],
+    ['a path', 'example.com/api'],
+    ['a slash', 'https://example.com/'],
+    ['a query', 'example.com?a'],
+    ['a fragment', 'example.com#a'],
+    ['userinfo', 'user@example.com'],
+    ['a blank', 'example .com'],
+    ['a line break', 'example.com\n'],
+    ['a percent sign', 'ex%61mple.com'],
+    ['a backslash', 'example.com\\a'],
+    ['another scheme', 'ftp://example.com'],
+    ['a scheme without a host', 'https://'],
+    ['a port without a host', ':3000'],
+    ['a port beyond the last', 'localhost:65536'],
+    ['a port of six digits', 'localhost:000080'],
+    ['a port that is no number', 'localhost:http'],
+    ['an IPv4 address out of range', '256.0.0.1'],
+    ['a suffix of an IPv4 address', '.0.0.1'],
+    ['a suffix of an IPv6 address', '.[::1]'],
+    ['a broken IPv6 address', '[::1'],
+    ['an IPv6 address with a port but without brackets', '::1:3000:'],
+    ['a CIDR range', '10.0.0.0/8'],
+    ['a number', 3000],
+    ['nothing', undefined],
+    ['null', null],
+    ['an array', ['example.com']],
+    ['a RegExp', /example/],
+    ['a rule without variables', { host: 'example.com' }],
+    ['a rule without a host', { only: [tenant] }],
+    ['a rule with an unknown member', { host: 'example.com', only: [tenant], port: 80 }],
+    ['a rule with one variable for a list', { host: 'example.com', only: tenant }],
+    ['a rule with a name for a variable', { host: 'example.com', only: ['tenant'] }],
+    ['a rule with null for a variable', { host: 'example.com', only: [null] }],
+    ['a rule with an object for a variable', { host: 'example.com', only: [{}] }],
+    ['a rule with a sensitive variable', { host: 'example.com', only: [password] }],
+  ])('throws a TypeError that names its owner for %s', (_, entry) => {
+    expect(() => compileDestinations('contextFetch', [entry as string])).toThrow(TypeError)
+    expect(() => compileDestinations('contextFetch', [entry as string])).toThrow(/^contextFetch: .*(expected|unknown)/)
+  })
+})
+
+describe('targetOf', () => {
+  it('gives a host the form that a URL has', () => {
+    expect(targetOf('http:', 'Bücher.Example', '8080')).toEqual({
+      protocol: 'http:',
+      hostname: 'xn--bcher-kva.example',
+      port: '8080',
+    })
+    expect(targetOf('http:', '::1', '')?.hostname).toBe('[::1]')
+    expect(targetOf('http:', '[::1]', '')?.hostname).toBe('[::1]')
+  })
+
+  it.each(['', 'evil.test/warehouse.internal', 'evil.test#', 'user@host', 'a b', '10.0.0.1,10.0.0.2:50051'])(
+    'gives null for %j',
+    (host) => {
+      expect(targetOf('http:', host, '')).toBeNull()
+    },
+  )
+})

@@ -1,0 +1,204 @@
+import { contextFetch } from 'logical-context/clients/fetch'
+import { describe, expect, it, vi } from 'vitest'
+import { asCaller, propagators, user } from './caller.ts'
+import { Request } from 'undici'
+import { loopbackFetch } from './loopback-names.ts'
+import { type Received, upstream, type Upstream } from './upstream.ts'
+
+/** A server that redirects `/302/location` with that status to that location, and all else answers with `arrived`. */
+function redirector(): Promise<Upstream> {
+  return upstream(({ path }, response) => {
+    const [, status, location] = /^\/(3\d\d)\/(.*)$/.exec(path) ?? []
+    if (location === undefined) response.end('arrived')
+    else
+      response.writeHead(Number(status), location === '' ? {} : { location: decodeURIComponent(location) }).end('moved')
+  })
+}
+
+const via = (status: number, location: string) => `/${status}/${encodeURIComponent(location)}`
+const told = ({ host, headers }: Received) => [host.replace(/:\d+$/, ''), headers['baggage']]
+
+describe('contextFetch, redirected', () => {
+  const listed = 'api.example.com'
+  const open = async () => {
+    const server = await redirector()
+    const fetch = contextFetch.with({ propagators, values: [listed, '.svc.local'], fetch: loopbackFetch() })
+    const at = (host: string, path = '/') => `http://${host}:${server.port}${path}`
+    return { ...server, fetch, at }
+  }
+
+  it.each([301, 302, 303, 307, 308])(
+    'by %d to a host that is not listed, does not take values along',
+    async (status) => {
+      const { fetch, at, received } = await open()
+
+      const reply = await asCaller(() => fetch(at(listed, via(status, at('evil.test')))))
+
+      expect(received.map(told)).toEqual([
+        [listed, 'tenant=acme,user=ann'],
+        ['evil.test', undefined],
+      ])
+      expect(await reply.text()).toBe('arrived')
+      expect(received.map(({ headers }) => headers['traceparent']).every(Boolean)).toBe(true)
+    },
+  )
+
+  it.each(['api.example.com.evil.test', 'notapi.example.com', 'svc.local', 'svc.local.evil.test', 'api.example.co'])(
+    'to %s does not take values along',
+    async (host) => {
+      const { fetch, at, received } = await open()
+
+      await asCaller(() => fetch(at(listed, via(302, at(host)))))
+
+      expect(received.map(told)).toEqual([
+        [listed, 'tenant=acme,user=ann'],
+        [host, undefined],
+      ])
+    },
+  )
+
+  it('tells each hop what its host may know: away, back, and to another listed host', async () => {
+    const { fetch, at, received } = await open()
+    const last = at('orders.svc.local')
+    const back = at(listed, via(302, last))
+    const away = at('evil.test', via(307, back))
+
+    await asCaller(() => fetch(at(listed, via(307, away)), { method: 'PUT', body: 'order' }))
+
+    expect(received.map(told)).toEqual([
+      [listed, 'tenant=acme,user=ann'],
+      ['evil.test', undefined],
+      [listed, 'tenant=acme,user=ann'],
+      ['orders.svc.local', 'tenant=acme,user=ann'],
+    ])
+    expect(received.map(({ body }) => body)).toEqual(['order', 'order', 'order', 'order'])
+  })
+
+  it('tells values to a listed host that a host that is not listed has sent it to', async () => {
+    const { fetch, at, received } = await open()
+
+    await asCaller(() => fetch(at('elsewhere.test', via(302, at(listed)))))
+
+    expect(received.map(told)).toEqual([
+      ['elsewhere.test', undefined],
+      [listed, 'tenant=acme,user=ann'],
+    ])
+  })
+
+  it('tells each hop the variables that its host may know', async () => {
+    const { at, received } = await open()
+    const values = [listed, { host: 'evil.test', only: [user] }]
+    const fetch = contextFetch.with({ propagators, values, fetch: loopbackFetch() })
+
+    await asCaller(() => fetch(at(listed, via(302, at('evil.test')))))
+
+    expect(received.map(told)).toEqual([
+      [listed, 'tenant=acme,user=ann'],
+      ['evil.test', 'user=ann'],
+    ])
+  })
+
+  it('tells each hop of the trace only if its host is on that list', async () => {
+    const { at, received } = await open()
+    const fetch = contextFetch.with({ trace: [listed], fetch: loopbackFetch() })
+
+    await asCaller(() => fetch(at(listed, via(307, at('evil.test', via(307, at(listed)))))))
+
+    expect(received.map(({ headers }) => 'traceparent' in headers)).toEqual([true, false, true])
+    expect(received.map(({ headers }) => 'x-request-id' in headers)).toEqual([true, false, true])
+  })
+
+  it('tells all hops what the caller knew at the call', async () => {
+    const { fetch, at, received } = await open()
+
+    await asCaller(async () => {
+      const reply = fetch(at(listed, via(302, at(listed))))
+      user.set('bob')
+      await reply
+    })
+
+    expect(received.map(told)).toEqual([
+      [listed, 'tenant=acme,user=ann'],
+      [listed, 'tenant=acme,user=ann'],
+    ])
+  })
+
+  it('keeps a header of the caller on all hops, as fetch does', async () => {
+    const { fetch, at, received } = await open()
+
+    await asCaller(() =>
+      fetch(at(listed, via(302, at('evil.test'))), { headers: { baggage: 'mine=1', accept: 'a/b' } }),
+    )
+
+    expect(received.map(({ lines }) => [lines('baggage'), lines('accept')])).toEqual([
+      [['mine=1'], ['a/b']],
+      [['mine=1'], ['a/b']],
+    ])
+  })
+
+  it('leaves redirects to fetch where all hosts are told the same', async () => {
+    const { at } = await open()
+    const fetch = vi.fn(loopbackFetch())
+
+    const reply = await asCaller(() => contextFetch.with({ fetch })(at(listed, via(302, at('evil.test')))))
+
+    expect(fetch).toHaveBeenCalledOnce()
+    expect(reply.redirected).toBe(true)
+  })
+
+  it('sends the body of a Request again, and its other settings', async () => {
+    const { fetch, at, received } = await open()
+    const request = new Request(at(listed, via(307, at('evil.test'))), {
+      method: 'PATCH',
+      headers: { accept: 'a/b', authorization: 'Bearer secret' },
+      body: 'order',
+    })
+
+    await asCaller(() => fetch(request))
+
+    expect(request.bodyUsed).toBe(true)
+    expect(received.map(({ method, body, headers }) => [method, body, headers.accept, headers.authorization])).toEqual([
+      ['PATCH', 'order', 'a/b', 'Bearer secret'],
+      ['PATCH', 'order', 'a/b', undefined],
+    ])
+  })
+
+  it('keeps no copy of the body of a Request that is not redirected', async () => {
+    const { fetch, at } = await open()
+    const cancel = vi.spyOn(ReadableStream.prototype, 'cancel')
+
+    const reply = await asCaller(() => fetch(new Request(at(listed), { method: 'POST', body: 'order' })))
+    const cancelled = cancel.mock.calls.length
+    cancel.mockRestore()
+
+    expect(await reply.text()).toBe('arrived')
+    expect(cancelled).toBe(1)
+  })
+
+  it('does not wait for the body of a redirect, and gives its connection up', async () => {
+    const closed = Promise.withResolvers<void>()
+    const { at } = await open()
+    const endless = await upstream((_, response) => {
+      response.writeHead(302, { location: at('evil.test') }).write('moved')
+      response.on('close', closed.resolve)
+    })
+    const fetch = contextFetch.with({ propagators, values: [listed], fetch: loopbackFetch() })
+
+    const reply = await asCaller(() => fetch(`http://${listed}:${endless.port}/`))
+
+    expect(await reply.text()).toBe('arrived')
+    await closed.promise
+  })
+
+  it('is not, if the caller says so', async () => {
+    const { fetch, at, received } = await open()
+    const moved = at(listed, via(302, at('evil.test')))
+
+    const reply = await asCaller(() => fetch(moved, { redirect: 'manual' }))
+    await expect(asCaller(() => fetch(moved, { redirect: 'error' }))).rejects.toThrow('fetch failed')
+    await expect(asCaller(() => fetch(new Request(moved, { redirect: 'error' })))).rejects.toThrow('fetch failed')
+
+    expect([reply.status, reply.redirected]).toEqual([302, false])
+    expect(received.map(told).flat()).not.toContain('evil.test')
+  })
+})
