@@ -1,10 +1,11 @@
 import type { Cell } from '../context/cell.ts'
 import { type AnyContextVar, ContextVar } from '../context/context-var.ts'
+import { storage } from '../context/storage.ts'
 import { decode, isPresent } from '../context/values.ts'
 import { anyOf, type Checks, checkOptions, isFunction, show } from '../options.ts'
 import { Task } from '../tasks/task.ts'
 import { requestId } from '../variables/request-id.ts'
-import { traceContext } from '../variables/trace-context.ts'
+import { activeTrace, traceContext } from '../variables/trace-context.ts'
 
 /** A variable whose value is logged as it is, or one with the form in which it is logged. */
 export type LogField =
@@ -94,6 +95,8 @@ function valueIn<T, D>(cell: Cell, variable: ContextVar<T, D>): T | D {
   return isPresent(raw) ? (decode(raw) as T) : variable.default
 }
 
+/** In the current code's own cell that of the active span, which is not there for whoever logs from outside. */
 function traceIn(cell: Cell) {
-  return valueIn(cell, traceContext)
+  const known = valueIn(cell, traceContext)
+  return cell === storage.getStore() ? activeTrace(known) : known
 }

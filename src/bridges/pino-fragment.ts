@@ -1,5 +1,6 @@
 import type { Cell, cellKey } from '../context/cell.ts'
 import { show } from '../options.ts'
+import { activeTrace } from '../variables/trace-context.ts'
 import type { LogFields } from './log-fields.ts'
 
 /** A pino logger's inside, as far as a line passes through it. */
@@ -49,6 +50,8 @@ export interface Fragment {
   readonly fields: LogFields
   readonly stringifiers: unknown
   readonly serializers: unknown
+  /** What a tracer said when it was written; spans come and go without a write. */
+  readonly active: unknown
   readonly parts: readonly Part[]
   readonly text: string
   bindings: string
@@ -71,7 +74,8 @@ export function fragmentFor(
   if (
     fragment?.fields !== fields ||
     fragment.stringifiers !== logger[inside.stringifiers] ||
-    fragment.serializers !== logger[inside.serializers]
+    fragment.serializers !== logger[inside.serializers] ||
+    fragment.active !== activeTrace(undefined)
   ) {
     fragment = writeFragment(logger, inside, cell, fields)
     // A layer's values may change with its driver's, without a write.
@@ -100,7 +104,8 @@ function writeFragment(logger: Internals, inside: Inside, cell: Cell, fields: Lo
     if (text !== undefined) parts.push([key, `,${JSON.stringify(key)}:${text}`])
   })
   const text = parts.map(([, part]) => part).join('')
-  return { fields, stringifiers, serializers, parts, text, bindings: '', joined: text, clash: false }
+  const active = activeTrace(undefined)
+  return { fields, stringifiers, serializers, active, parts, text, bindings: '', joined: text, clash: false }
 }
 
 type Stringify = (value: unknown, safe: unknown) => string | undefined

@@ -22,11 +22,11 @@ export interface PinoLike {
 
 export interface PinoMixinOptions extends LogFieldsOptions {
   /** A mixin of your own; where both have a key, yours wins. */
-  mixin?: PinoMixin
+  mixin?: (mergeObject: object, level: number, logger: never) => object
 }
 
 /** `mixin` of pino's options. */
-export type PinoMixin = (mergeObject: object, level: number, logger: never) => object
+export type PinoMixin = (mergeObject: object, level: number, logger: unknown) => object
 
 /**
  * Puts the fields of the current unit on every line of `logger` and of its children: `request_id`, `trace_id`,
@@ -96,7 +96,7 @@ export function pinoMixin({ mixin, ...options }: PinoMixinOptions = {}): PinoMix
         if (!bound.includes(`"${key}":`)) line[key] = value
       })
     }
-    return mixin === undefined ? line : Object.assign(line, mixin(mergeObject, level, logger))
+    return mixin === undefined ? line : Object.assign(line, mixin(mergeObject, level, logger as never))
   }
 }
 

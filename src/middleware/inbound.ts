@@ -5,6 +5,7 @@ import { aFunction, anything, type Checks, oneOf } from '../options.ts'
 import { incomingCarrier } from '../propagators/carrier.ts'
 import { composite } from '../propagators/composite.ts'
 import type { Propagator } from '../propagators/propagator.ts'
+import { deadline as deadlinePropagator } from '../propagators/deadline.ts'
 import { requestId as requestIdPropagator } from '../propagators/request-id.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
 import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
@@ -30,7 +31,7 @@ export interface InboundMessage {
 export interface InboundOptions extends LateUseOptions {
   /** For the tasks that name no policy themselves, nor their route. Default: `inherit`. */
   policy?: Policy
-  /** What is read from a request's headers. Default: `[w3cTraceContext(), w3cBaggage(), requestId()]`. */
+  /** What is read from a request's headers. Default: `[w3cTraceContext(), w3cBaggage(), requestId(), deadline()]`. */
   propagators?: readonly Propagator[]
   /** Who may tell us values. Default: nobody; traces are continued for loopback and private addresses. */
   trust?: Trust
@@ -69,7 +70,7 @@ export class Inbound {
   constructor(options: InboundOptions & Required<Pick<InboundOptions, 'onError' | 'onRefusal'>>) {
     const {
       policy,
-      propagators = [w3cTraceContext(), w3cBaggage(), requestIdPropagator()],
+      propagators = [w3cTraceContext(), w3cBaggage(), requestIdPropagator(), deadlinePropagator()],
       trust,
       onError,
       onRefusal,
