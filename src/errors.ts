@@ -1,12 +1,17 @@
+import { channel } from 'node:diagnostics_channel'
+
 /** The stable identity of every error this package throws; `docs/errors.md` lists them all. */
 export type ErrorCode =
   | 'LCTX_OUTSIDE_UNIT'
   | 'LCTX_LATE_WRITE'
   | 'LCTX_GROUP_CLOSED'
+  | 'LCTX_GROUP_FULL'
   | 'LCTX_SCOPE_CLOSED'
   | 'LCTX_ABANDONED'
+  | 'LCTX_CANCELLED'
   | 'LCTX_CLIENT_GONE'
   | 'LCTX_TIMEOUT'
+  | 'LCTX_DEADLINE'
   | 'LCTX_VERSION_MISMATCH'
 
 /**
@@ -26,6 +31,15 @@ export class LogicalContextError extends Error {
   }
 }
 
+/** On `logical-context:context:lost`, where the error is made. */
+export interface LostEvent {
+  /** What was called outside any unit. */
+  readonly operation: string
+  readonly error: OutsideUnitError
+}
+
+const contextLost = channel('logical-context:context:lost')
+
 /** Something that needs a unit of work was called outside of any. */
 export class OutsideUnitError extends LogicalContextError {
   constructor(operation: string) {
@@ -34,6 +48,8 @@ export class OutsideUnitError extends LogicalContextError {
       `${operation} was called outside any unit of work. ` +
         'Call it in a request the middleware has opened, or open a unit with runInScope(fn).',
     )
+    // Every loss ends here, wherever it is noticed.
+    if (contextLost.hasSubscribers) contextLost.publish({ operation, error: this } satisfies LostEvent)
   }
 }
 
@@ -59,6 +75,20 @@ export class GroupClosedError extends LogicalContextError {
   }
 }
 
+/** A task was spawned into a group that has no place for it. Made for refusing many: it has no stack. */
+export class GroupFullError extends LogicalContextError {
+  constructor(task: string, group: string, limit: string) {
+    const { stackTraceLimit } = Error
+    Reflect.set(Error, 'stackTraceLimit', 0)
+    super(
+      'LCTX_GROUP_FULL',
+      `The task '${task}' was refused by the group '${group}': ${limit}. ` +
+        "Spawn less, raise the limit, or make spawners wait with whenFull: 'wait'.",
+    )
+    Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
+  }
+}
+
 /** A scope was entered after it had been closed. */
 export class ScopeClosedError extends LogicalContextError {
   constructor(scope: string) {
@@ -74,6 +104,13 @@ export class AbandonedError extends LogicalContextError {
       `The group '${group}' was drained and its limit of ${timeoutMs} ms is over. ` +
         'Stop at once; raise drainTimeoutMs if the work needs longer, or put it in a queue if it must not be lost.',
     )
+  }
+}
+
+/** Work was cancelled by the group, race or owner that it belongs to; the reason on its signal, or its failure. */
+export class CancelledError extends LogicalContextError {
+  constructor(what: string, advice: string, options?: ErrorOptions) {
+    super('LCTX_CANCELLED', `${what}. ${advice}`, options)
   }
 }
 
@@ -93,6 +130,16 @@ export class TimeoutError extends LogicalContextError {
     super(
       'LCTX_TIMEOUT',
       `'${name}' has not ended within ${timeoutMs} ms. Raise the limit, or find out what it waits for.`,
+    )
+  }
+}
+
+/** The reason on a request's signal when its deadline is over. */
+export class DeadlineError extends LogicalContextError {
+  constructor(scope: string) {
+    super(
+      'LCTX_DEADLINE',
+      `The deadline of '${scope}' is over. Stop: whoever has set it does not wait for the result any more.`,
     )
   }
 }

@@ -1,14 +1,18 @@
+import type { Cell } from '../context/cell.ts'
+import { storage } from '../context/storage.ts'
+
 /** Something that can be told to stop. */
 export interface Abortable {
   abort(reason: unknown): void
 }
 
 /**
- * An AbortSignal that is made when somebody reads it: most tasks never do, and an AbortController costs more than the
- * rest of a spawn.
+ * What stops a unit of work, and all that is tied to it. The AbortSignal is made when somebody reads it: most tasks
+ * never do, and an AbortController costs more than the rest of a spawn.
  */
-export class LazySignal {
+export class Cancellation {
   #controller: AbortController | undefined
+  #targets: Set<Abortable> | undefined
   #aborted = false
   #reason: unknown
 
@@ -24,11 +28,36 @@ export class LazySignal {
     return this.#aborted
   }
 
-  abort(reason: unknown): void {
+  get reason(): unknown {
+    return this.#reason
+  }
+
+  get hasTargets(): boolean {
+    return this.#targets !== undefined && this.#targets.size > 0
+  }
+
+  /** The signal's listeners run in `cell`, the one of the work that is stopped, whoever stops it. */
+  abort(reason: unknown, cell: Cell | undefined): void {
     if (this.#aborted) return
     this.#aborted = true
-    this.#reason = reason
-    this.#controller?.abort(reason)
+    this.#reason = reason ?? new DOMException('The work was aborted.', 'AbortError')
+    const controller = this.#controller
+    if (controller !== undefined) {
+      if (cell === undefined) controller.abort(this.#reason)
+      else storage.run(cell, () => controller.abort(this.#reason))
+    }
+    if (this.#targets !== undefined) abortAll(this.#targets, this.#reason)
+  }
+
+  /** Lets `target` abort with this, at once if that has happened, until the function that it returns is called. */
+  tie(target: Abortable): () => void {
+    if (this.#aborted) {
+      target.abort(this.#reason)
+      return nothing
+    }
+    const targets = (this.#targets ??= new Set())
+    targets.add(target)
+    return () => targets.delete(target)
   }
 }
 
@@ -39,7 +68,7 @@ const followers = new WeakMap<AbortSignal, Set<Abortable>>()
 export function follow(signal: AbortSignal, target: Abortable): () => void {
   if (signal.aborted) {
     target.abort(signal.reason)
-    return () => {}
+    return nothing
   }
   const known = followers.get(signal)
   const targets = known ?? new Set<Abortable>()
@@ -55,3 +84,15 @@ export function follow(signal: AbortSignal, target: Abortable): () => void {
 export function abortAll(targets: Iterable<Abortable>, reason: unknown): void {
   for (const target of Array.from(targets)) target.abort(reason)
 }
+
+/** Whether an error says no more than that work has stopped because it was told to. */
+export function saysCancelled(error: unknown, { aborted, reason }: Cancellation): boolean {
+  if (!aborted) return false
+  if (error === reason) return true
+  if (typeof error !== 'object' || error === null) return false
+  const { name, code, cause } = error as { name?: unknown; code?: unknown; cause?: unknown }
+  // The form of the platform, with which `fetch` and Node's own functions reject.
+  return cause === reason || name === 'AbortError' || code === 'ABORT_ERR'
+}
+
+function nothing(): void {}

@@ -1,9 +1,10 @@
 import type { LogicalContext } from '../context/logical-context.ts'
 import { AbandonedError } from '../errors.ts'
 import { anAmount, type Checks } from '../options.ts'
-import { abortAll } from './cancellation.ts'
 import { policyName } from './policy.ts'
+import type { Task } from './task.ts'
 import type { TaskGroup } from './task-group.ts'
+import { after } from './timer.ts'
 
 export interface DrainOptions {
   /** How long to wait for tasks before their signals abort, in milliseconds. Default: 10,000. */
@@ -19,6 +20,8 @@ export interface UnfinishedTask {
   policy: 'inherit' | 'isolate' | 'share' | 'only'
   /** What it saw at the limit. */
   context: LogicalContext
+  /** False for a task that waited for a place in its group until then: it was withdrawn, and none of it has run. */
+  began: boolean
   /** Whether it has ended after its signal had aborted, or still runs. */
   ended: boolean
 }
@@ -39,34 +42,48 @@ export async function drain(
 ): Promise<DrainReport> {
   const startedAt = performance.now()
   const endedBefore = group.endedCount
-  await settled(group, timeoutMs)
+  const quiet = await settled(group, timeoutMs)
   const finished = group.endedCount - endedBefore
-  const left = Array.from(group.tasks, (task) => ({ task, context: task.context }))
-  if (left.length > 0) {
-    abortAll(group.tasks, new AbandonedError(group.name, timeoutMs))
+  const left = new Map<Task, Sight>()
+  // Once it is quiet, the drain is over: what is spawned a moment later has its whole time before it.
+  if (!quiet) {
+    const reason = new AbandonedError(group.name, timeoutMs)
+    abandon(group, left, reason)
     await settled(group, graceMs)
+    // What a task has begun when it was told to stop.
+    abandon(group, left, reason)
   }
   return {
     finished,
-    unfinished: left.map(({ task, context }) => ({
+    unfinished: Array.from(left, ([task, sight]) => ({
       id: task.id,
       name: task.name,
       policy: policyName(task.policy),
-      context,
+      ...sight,
       ended: !group.tasks.has(task),
     })),
     elapsedMs: performance.now() - startedAt,
   }
 }
 
-/** Resolves when the group has no task, or when the time is over. */
-async function settled(group: TaskGroup, timeoutMs: number): Promise<void> {
-  if (group.tasks.size === 0) return
+type Sight = Pick<UnfinishedTask, 'context' | 'began'>
+
+/** Aborts the tasks that are not in `left` yet, and puts them there as they are before. */
+function abandon(group: TaskGroup, left: Map<Task, Sight>, reason: AbandonedError): void {
+  const tasks = Array.from(group.tasks).filter((task) => !left.has(task))
+  for (const task of tasks) left.set(task, { context: task.context, began: task.began })
+  group.abandon(tasks, reason)
+}
+
+/** Resolves with true when the group has no task, or with false when the time is over. */
+async function settled(group: TaskGroup, timeoutMs: number): Promise<boolean> {
+  if (group.tasks.size === 0) return true
   const limit = Promise.withResolvers<'over'>()
-  const timer = setTimeout(() => limit.resolve('over'), timeoutMs)
+  const disarm = after(timeoutMs, () => limit.resolve('over'))
   // A task may spawn another as its last act, so one idle moment is not yet the end.
   while (group.tasks.size > 0) {
-    if ((await Promise.race([group.idle(), limit.promise])) === 'over') break
+    if ((await Promise.race([group.idle(), limit.promise])) === 'over') return false
   }
-  clearTimeout(timer)
+  disarm()
+  return true
 }

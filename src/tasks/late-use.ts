@@ -1,4 +1,6 @@
 import { LateWriteError } from '../errors.ts'
+import { show } from '../options.ts'
+import { contextLate } from './lifecycle.ts'
 
 /** A variable read or written after its unit had ended. */
 export interface LateUse {
@@ -24,6 +26,7 @@ export class LateUseWatch {
   readonly #throws: boolean
   readonly #report: (use: LateUse) => void
   readonly #reported = new Set<string>()
+  #telling = false
   #reads = 0
   #writes = 0
 
@@ -44,13 +47,29 @@ export class LateUseWatch {
   seen(operation: 'read' | 'write', variable: string, unit: string): void {
     if (operation === 'read') this.#reads++
     else this.#writes++
-    if (operation === 'write' && this.#throws) throw new LateWriteError(variable, unit)
+    const throws = operation === 'write' && this.#throws
+    // Whoever is told may use a variable too, just as late.
+    if (!this.#telling) {
+      this.#telling = true
+      if (contextLate.hasSubscribers) contextLate.publish({ operation, variable, unit })
+      if (!throws) this.#reportOnce(operation, variable, unit)
+      this.#telling = false
+    }
+    if (throws) throw new LateWriteError(variable, unit)
+  }
+
+  #reportOnce(operation: 'read' | 'write', variable: string, unit: string): void {
     if (this.#reported.size >= maxCallSites) return
     const callSite = findCallSite()
     const key = `${operation} ${variable} ${callSite}`
     if (this.#reported.has(key)) return
     this.#reported.add(key)
-    this.#report({ operation, variable, unit, callSite })
+    try {
+      this.#report({ operation, variable, unit, callSite })
+    } catch (error) {
+      // Whoever has read a variable does not fail for the sake of the report.
+      console.error(`logical-context: onLateUse has failed: ${show(error)}`)
+    }
   }
 }
 
@@ -63,9 +82,13 @@ function printLateUse({ operation, variable, unit, callSite }: LateUse): void {
 }
 
 /** This package's own frames stand between the line in question and the top of the stack. */
-const ownFrames = 6
+const ownFrames = 7
 
 function findCallSite(): string {
-  const frames = new Error('late use').stack?.split('\n') ?? []
+  const { stackTraceLimit } = Error
+  Reflect.set(Error, 'stackTraceLimit', ownFrames)
+  // A program may have made stacks something else than text.
+  const frames = String(new Error('late use').stack).split('\n')
+  Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
   return frames[ownFrames]?.trim() ?? ''
 }

@@ -7,7 +7,7 @@ import {
   emptyWithRules,
   encode,
   isPresent,
-  place,
+  put,
   read,
   ruledOf,
   type Values,
@@ -47,7 +47,7 @@ export function cross(values: Values, policy: CrossingPolicy): Values {
   const kept = emptyWithRules(values)
   for (const { index } of policy.only) {
     const raw = read(values, index)
-    if (isPresent(raw)) place(kept, index, raw)
+    if (isPresent(raw)) put(kept, index, raw)
   }
   return ruled ? applyRules(values, kept, 'only') : kept
 }
@@ -58,9 +58,9 @@ function applyRules(from: Values, to: Values, crossing: Crossing): Values {
     const { index, onSpawn: rule } = ruled.slot as AnyContextVar
     const raw = read(from, index)
     if (rule === undefined || !isPresent(raw)) continue
-    if (rule === 'drop') place(to, index, deletedValue)
-    else if (rule === 'keep') place(to, index, raw)
-    else place(to, index, encode(rule(decode(raw), crossing)))
+    if (rule === 'drop') put(to, index, deletedValue)
+    else if (rule === 'keep') put(to, index, raw)
+    else put(to, index, encode(rule(decode(raw), crossing)))
   }
   return to
 }

@@ -1,28 +1,34 @@
 import { Cell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
-import { captureEntry, type Entry, storage } from '../context/storage.ts'
-import { Unit } from '../context/unit.ts'
-import { ScopeClosedError } from '../errors.ts'
-import { type Abortable, abortAll, LazySignal } from './cancellation.ts'
-import { isThenable } from './task.ts'
+import { captureEntry, type Entry, root, storage } from '../context/storage.ts'
+import { DeadlineError, ScopeClosedError } from '../errors.ts'
+import type { Abortable } from './cancellation.ts'
+import { scopeClose, scopeOpen, scopeSeal } from './lifecycle.ts'
+import { currentBase } from './narrowed-cell.ts'
+import { isThenable } from './thenable.ts'
+import { after } from './timer.ts'
+import { observer } from './unit-observer.ts'
 import type { UnitSettings } from './unit-settings.ts'
+import { WorkUnit } from './work-unit.ts'
 
 /**
  * The life of one unit of work: a request, a message, a run of a job. It is opened by its making, entered with `run`,
  * and closed once; when it is closed and nothing that `run` started is pending, it seals: its values are dropped but
  * for the survivors.
  */
-export class RequestScope extends Unit {
+export class RequestScope extends WorkUnit {
   name: string
   /** @internal Replaced once, when the route is known. */
   settings: UnitSettings
   /** @internal */
   readonly cell: Cell
+  /** @internal What its middleware knows of the message at the end, by the names of OpenTelemetry's conventions. */
+  facts: Readonly<Record<string, string | number | undefined>> | undefined = undefined
   /** @internal Called once, at the seal. */
   onSealed: (() => void) | undefined = undefined
-  readonly #tied = new Set<Abortable>()
   #entry: Entry | undefined
-  #signal: LazySignal | undefined
+  #deadline: number | undefined
+  #disarm: (() => void) | undefined
   #pending = 0
   #closed = false
 
@@ -32,11 +38,27 @@ export class RequestScope extends Unit {
     this.name = name
     this.settings = settings
     this.cell = new Cell(context.values, this)
+    this.observation = observer.current?.opened(this)
+    if (scopeOpen.hasSubscribers) storage.run(this.cell, () => scopeOpen.publish({ scope: this }))
   }
 
-  /** Aborts when nobody waits for the result any more: the client has hung up. Costs nothing until it is read. */
-  get signal(): AbortSignal {
-    return (this.#signal ??= new LazySignal()).signal
+  /**
+   * Aborts when nobody waits for the result any more: the client has hung up, or the deadline is over. Costs nothing
+   * until it is read.
+   */
+  override get signal(): AbortSignal {
+    if (!this.sealed) this.#arm()
+    return super.signal
+  }
+
+  /** When the signal aborts at the latest, in milliseconds since the epoch. */
+  override get deadline(): number | undefined {
+    return this.#deadline
+  }
+
+  /** @internal Whether nothing more begins; the seal may be still to come. */
+  get closed(): boolean {
+    return this.#closed
   }
 
   /** A snapshot of what the unit sees now; after the seal, of the survivors. */
@@ -45,7 +67,7 @@ export class RequestScope extends Unit {
   }
 
   /** @internal What `cancelWith: 'request'` means for a task spawned here. */
-  get scope(): RequestScope {
+  override get scope(): RequestScope {
     return this
   }
 
@@ -56,21 +78,25 @@ export class RequestScope extends Unit {
    */
   run<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): R {
     if (this.sealed) throw new ScopeClosedError(this.name)
+    // Who is in the unit already may have a span of its own around it.
+    const observation = currentBase() === this.cell ? undefined : this.observation
     return storage.run(this.cell, () => {
-      // Made in the first run, so that later entries find other libraries' contexts as they were at the opening.
-      this.#entry ??= captureEntry()
-      return this.hold(fn(...args))
+      if (observation === undefined) return this.#enter(fn, args)
+      return observation.around(() => this.#enter(fn, args))
     })
   }
 
   /** @internal Calls `fn` in the unit as its first `run` found it: cheap, and also after the seal. */
   reenter<This, Args extends unknown[], R>(fn: (this: This, ...args: Args) => R, receiver: This, ...args: Args): R {
     // Who is in the unit already may have other libraries' contexts around it, a span's for one: those stay.
-    if (this.#entry === undefined || storage.getStore() === this.cell) return fn.apply(receiver, args)
+    if (this.#entry === undefined || currentBase() === this.cell) return fn.apply(receiver, args)
     return this.#entry.runInAsyncScope(fn, receiver, ...args)
   }
 
-  /** @internal Holds off the seal until a promise has settled; gives back what it was given. */
+  /**
+   * @internal Holds off the seal until a promise has settled, and gives a promise for the same. A foreign thenable is
+   * asked once: it may do its work anew at each `then`, as a query builder does.
+   */
   hold<R>(result: R): R {
     if (!isThenable(result)) return result
     this.#pending++
@@ -78,37 +104,95 @@ export class RequestScope extends Unit {
       this.#pending--
       this.#sealIfOver()
     }
-    result.then(settled, settled)
-    return result
+    const promise = result instanceof Promise ? result : Promise.resolve(result)
+    // Handlers on the promise itself would hide a rejection that nobody handles.
+    return promise.then(
+      (value: unknown) => {
+        settled()
+        return value
+      },
+      (error: unknown) => {
+        this.observation?.failed?.(error)
+        settled()
+        throw error
+      },
+    ) as R
+  }
+
+  /** Sets the deadline, in milliseconds since the epoch; of two, the earlier one counts. */
+  expireAt(deadline: number): void {
+    if (this.#deadline !== undefined && this.#deadline <= deadline) return
+    this.#deadline = deadline
+    if (this.#disarm === undefined) return
+    this.#disarm()
+    this.#disarm = undefined
+    this.#arm()
+  }
+
+  /** @internal */
+  override expire(): void {
+    this.abort(new DeadlineError(this.name))
   }
 
   /** Aborts the signal, and the tasks that asked to be cancelled with the request. */
   abort(reason: unknown): void {
-    ;(this.#signal ??= new LazySignal()).abort(reason)
-    abortAll(this.#tied, reason)
+    this.cancellation.abort(reason, this.cell)
+    this.#disarm?.()
   }
 
   /** @internal Aborts `task` with this scope, until the function it returns is called. */
-  tie(task: Abortable): () => void {
-    if (this.#signal?.aborted) task.abort(this.#signal.signal.reason)
-    this.#tied.add(task)
-    return () => this.#tied.delete(task)
+  override tie(task: Abortable): () => void {
+    this.#arm()
+    const untie = super.tie(task)
+    return () => {
+      untie()
+      if (this.sealed) this.#disarmUnlessTied()
+    }
   }
 
   /** Nothing more begins; the scope seals when what has begun is over. A second close does nothing. */
   close(): void {
+    if (!this.#closed && scopeClose.hasSubscribers) storage.run(this.cell, () => scopeClose.publish({ scope: this }))
     this.#closed = true
     this.#sealIfOver()
   }
 
-  override late(operation: 'read' | 'write', variable: string): void {
-    this.settings.lateUse.seen(operation, variable, this.name)
+  #enter<Args extends unknown[], R>(fn: (...args: Args) => R, args: Args): R {
+    // Made in the first run, so that later entries find other libraries' contexts as they were at the opening.
+    this.#entry ??= captureEntry()
+    if (this.observation === undefined) return this.hold(fn(...args))
+    try {
+      return this.hold(fn(...args))
+    } catch (error) {
+      this.observation?.failed?.(error)
+      throw error
+    }
   }
 
   #sealIfOver(): void {
     if (!this.#closed || this.#pending > 0 || this.sealed) return
+    this.observation?.ended('done', undefined)
+    this.observation = undefined
     this.sealCells(this.cell)
+    this.#disarmUnlessTied()
+    if (scopeSeal.hasSubscribers) storage.run(this.cell, () => scopeSeal.publish({ scope: this }))
     this.onSealed?.()
     this.onSealed = undefined
+  }
+
+  /** Not before somebody wants to know: a timer a request is dear. */
+  #arm(): void {
+    if (this.#deadline === undefined || this.#disarm !== undefined || this.aborted) return
+    const leftMs = this.#deadline - Date.now()
+    // A timer holds the contexts in which it is set.
+    if (leftMs > 0) this.#disarm = root.runInAsyncScope(() => after(leftMs, () => this.expire(), { ref: false }))
+    else this.expire()
+  }
+
+  /** After the seal only tasks can still have the deadline; a timer for nobody would hold the scope. */
+  #disarmUnlessTied(): void {
+    if (this.#disarm === undefined || this.cancellation.hasTargets) return
+    this.#disarm()
+    this.#disarm = undefined
   }
 }

@@ -1,13 +1,20 @@
 import { LogicalContext } from '../context/logical-context.ts'
-import { once } from '../context/storage.ts'
-import { anyOf, aString, type Checks, checkOptions, oneOf, aFunction, show } from '../options.ts'
+import { once, storage } from '../context/storage.ts'
+import { anAmount, anyOf, aString, type Checks, checkOptions, oneOf, aFunction, show } from '../options.ts'
 import { LateUseWatch, type LateUseOptions } from './late-use.ts'
 import { aPolicy, type Policy } from './policy.ts'
 import { RequestScope } from './request-scope.ts'
 import { TaskGroup } from './task-group.ts'
+import { settingsOf } from './unit-settings.ts'
 
 /** Owns what is spawned in units that name no group; a program that uses it drains it before it exits. */
 export const backgroundGroup: TaskGroup = once('backgroundGroup', () => new TaskGroup({ name: 'background' }))
+
+/** The group that owns what is spawned here without a group: the server's, or the program's. */
+export function ownerHere(): TaskGroup {
+  const unit = storage.getStore()?.unit
+  return unit === undefined ? backgroundGroup : settingsOf(unit).group
+}
 
 export interface ScopeOptions extends LateUseOptions {
   /** For logs and reports. Default: the function's name, or `'scope'`. */
@@ -18,6 +25,8 @@ export interface ScopeOptions extends LateUseOptions {
   group?: TaskGroup
   /** For the tasks that name no policy themselves. Default: `inherit`. */
   policy?: Policy
+  /** When `scope.signal` aborts at the latest, in milliseconds since the epoch. Default: never. */
+  deadline?: number
 }
 
 const checks: Checks = {
@@ -25,6 +34,7 @@ const checks: Checks = {
   context: anyOf('a LogicalContext', (value) => value instanceof LogicalContext),
   group: anyOf('a TaskGroup', (value) => value instanceof TaskGroup),
   policy: aPolicy,
+  deadline: anAmount,
   lateWrites: oneOf('throw', 'report'),
   onLateUse: aFunction,
 }
@@ -43,9 +53,11 @@ export function runInScope<R>(fn: (scope: RequestScope) => R, options: ScopeOpti
     context = LogicalContext.empty,
     group = backgroundGroup,
     policy,
+    deadline,
     ...lateUse
   } = options
   const scope = new RequestScope(name, context, { group, policy, lateUse: new LateUseWatch(lateUse) })
+  if (deadline !== undefined) scope.expireAt(deadline)
   try {
     return scope.run(fn, scope)
   } finally {

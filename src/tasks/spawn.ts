@@ -1,7 +1,7 @@
 import { storage } from '../context/storage.ts'
 import { OutsideUnitError } from '../errors.ts'
+import type { SpawnOptions } from './spawn-options.ts'
 import type { Task } from './task.ts'
-import type { SpawnOptions } from './task-group.ts'
 import { settingsOf } from './unit-settings.ts'
 
 /**
@@ -19,7 +19,7 @@ import { settingsOf } from './unit-settings.ts'
  * @throws {GroupClosedError} if the group is closed.
  * @throws {TypeError} if `fn` is no function, or for an option that is unknown or of the wrong type.
  */
-export function spawn<T>(fn: (task: Task<T>) => T | PromiseLike<T>, options?: SpawnOptions): Task<T> {
+export function spawn<T>(fn: (task: Task) => T | PromiseLike<T>, options?: SpawnOptions): Task<T> {
   const unit = storage.getStore()?.unit
   if (unit === undefined) throw new OutsideUnitError('spawn()')
   return settingsOf(unit).group.spawn(fn, options)

@@ -1,15 +1,17 @@
+import { shareClass } from '../context/shared-class.ts'
 import { storage } from '../context/storage.ts'
-import type { Unit } from '../context/unit.ts'
-import { GroupClosedError } from '../errors.ts'
-import { aFunction, anyOf, aString, type Checks, checkOptions, show } from '../options.ts'
+import { GroupClosedError, GroupFullError } from '../errors.ts'
+import { aFunction, aString, type Checks, checkOptions, show } from '../options.ts'
 import { drain, drainChecks, type DrainOptions, type DrainReport } from './drain.ts'
 import { LateUseWatch } from './late-use.ts'
+import { taskAbandon, type TaskOutcome, taskRefuse, taskSpawn } from './lifecycle.ts'
 import { aPolicy, type Policy } from './policy.ts'
-import type { RequestScope } from './request-scope.ts'
+import { cancellerFor, spawnChecks, type SpawnOptions } from './spawn-options.ts'
 import { type OnTaskError, Task } from './task.ts'
+import { limitChecks, type Limits, limitsOf, type TaskLimits } from './task-limits.ts'
 import { settingsOf, type UnitSettings } from './unit-settings.ts'
 
-export interface TaskGroupOptions {
+export interface TaskGroupOptions extends TaskLimits {
   /** For reports. Default: `'tasks'`. */
   name?: string
   /** For the tasks that name none themselves. Default: the route's or the plugin's, else `inherit`. */
@@ -18,23 +20,23 @@ export interface TaskGroupOptions {
   onError?: OnTaskError
 }
 
-export interface SpawnOptions {
-  /** For logs and reports. Default: the function's name, or `'task'`. */
-  name?: string
-  /** What the task sees of its spawner. Default: the group's, the route's or the plugin's policy, else `inherit`. */
-  policy?: Policy
-  /** Aborts the task's signal when the request is aborted, or with this signal. Default: only the group does. */
-  cancelWith?: 'request' | AbortSignal
-  /** Told of the task's failure, in the task's own context. Default: the group's. */
-  onError?: OnTaskError
+/** What a group has, and what has become of its tasks so far. */
+export interface TaskCounters {
+  running: number
+  /** Tasks that wait for a place among the running ones. */
+  queued: number
+  /** Tasks that the full group has not accepted yet: their spawners wait. */
+  waiting: number
+  ended: number
+  /** Of the ended ones, those whose failure went to `onError`. */
+  failed: number
+  /** Spawns that threw, because the group was full or closed. */
+  refused: number
+  /** Tasks that had not ended at the limit of a drain. */
+  abandoned: number
 }
 
-const groupChecks: Checks = { name: aString, policy: aPolicy, onError: aFunction }
-const spawnChecks: Checks = {
-  ...groupChecks,
-  cancelWith: anyOf("'request' or an AbortSignal", (value) => value === 'request' || value instanceof AbortSignal),
-}
-
+const groupChecks: Checks = { name: aString, policy: aPolicy, onError: aFunction, ...limitChecks }
 /** Tasks that may outlive the call that spawned them, but never the group. One that fails does not touch the others. */
 export class TaskGroup {
   readonly name: string
@@ -43,8 +45,12 @@ export class TaskGroup {
   readonly #tasks = new Set<Task>()
   /** For tasks spawned outside any unit. */
   readonly #settings: UnitSettings
+  readonly #limits: Limits | undefined
   #closed = false
   #endedCount = 0
+  #failedCount = 0
+  #refusedCount = 0
+  #abandonedCount = 0
   #idle: PromiseWithResolvers<void> | undefined
 
   /** @throws {TypeError} for an option that is unknown or of the wrong type. */
@@ -55,11 +61,25 @@ export class TaskGroup {
     this.policy = policy
     this.#onError = onError
     this.#settings = { group: this, policy: undefined, lateUse: new LateUseWatch() }
+    this.#limits = limitsOf('TaskGroup', options)
   }
 
   /** The tasks that have not ended, in the order of their spawning. */
   get tasks(): ReadonlySet<Task> {
     return this.#tasks
+  }
+
+  get counters(): TaskCounters {
+    const { queued, waiting } = this.#limits ?? { queued: 0, waiting: 0 }
+    return {
+      running: this.#tasks.size - queued - waiting,
+      queued,
+      waiting,
+      ended: this.#endedCount,
+      failed: this.#failedCount,
+      refused: this.#refusedCount,
+      abandoned: this.#abandonedCount,
+    }
   }
 
   /** @internal How many tasks have ended so far. */
@@ -73,25 +93,53 @@ export class TaskGroup {
   }
 
   /**
-   * Starts `fn` at once, on the caller's stack until its first `await`, as a task of this group. Its failure, a
-   * synchronous one too, goes to `onError`; the spawner is not touched by it.
+   * Starts `fn` at once, on the caller's stack until its first `await`, as a task of this group; in a full group, as
+   * its limits say. Its failure, a synchronous one too, goes to `onError`; the spawner is not touched by it.
    *
    * @throws {GroupClosedError} if the group is closed.
+   * @throws {GroupFullError} if the group has no place for the task and is told to reject it.
    * @throws {TypeError} if `fn` is no function, or for an option that is unknown or of the wrong type.
    */
-  spawn<T>(fn: (task: Task<T>) => T | PromiseLike<T>, options: SpawnOptions = {}): Task<T> {
+  spawn<T>(fn: (task: Task) => T | PromiseLike<T>, options: SpawnOptions = {}): Task<T> {
     if (typeof fn !== 'function') throw new TypeError(`spawn: expected a function, got ${show(fn)}.`)
     checkOptions('spawn', options, spawnChecks)
-    const { name = fn.name || 'task', cancelWith, onError = this.#onError } = options
-    if (this.#closed) throw new GroupClosedError(name, this.name)
+    const { name = fn.name || 'task', onError = this.#onError } = options
     const unit = storage.getStore()?.unit
-    const settings = this.#settingsIn(unit)
+    const settings = unit === undefined ? this.#settings : settingsOf(unit)
     const policy = options.policy ?? this.policy ?? settings.policy ?? 'inherit'
+    const canceller = cancellerFor(options, policy, unit)
+    if (this.#closed) throw this.#refused(name, new GroupClosedError(name, this.name))
+    const ticket = this.#limits?.admit(unit)
+    if (ticket === undefined && this.#limits !== undefined) {
+      throw this.#refused(name, new GroupFullError(name, this.name, this.#limits.describe(unit)))
+    }
     const task = new Task<T>(name, policy, settings, this, onError)
-    if (cancelWith !== undefined) task.cancelWith(cancelWith === 'request' ? requestOf(unit) : cancelWith)
+    task.ticket = ticket
+    if (canceller !== undefined) task.cancelWith(canceller)
+    this.owns(task)
     this.#tasks.add(task)
-    task.start(fn)
+    if (taskSpawn.hasSubscribers) taskSpawn.publish({ task: task })
+    if (ticket === undefined || ticket.begins) {
+      task.start(fn)
+      return task
+    }
+    this.#limits?.enqueue(task, ticket)
+    task.hold(fn)
     return task
+  }
+
+  /** @internal Tells `onError` of the failure of a task of another group, which that one has no use for. */
+  report(error: unknown, task: Task): unknown {
+    this.#failedCount++
+    return this.#onError(error, task)
+  }
+
+  /** @internal Owns what is left of a call that nobody waits for any more, whatever the limits; a failure is reported. */
+  adopt(name: string, rest: Promise<unknown>): void {
+    const unit = storage.getStore()?.unit
+    const task = new Task(name, 'share', unit === undefined ? this.#settings : settingsOf(unit), this, this.#onError)
+    this.#tasks.add(task)
+    task.start(() => rest)
   }
 
   /**
@@ -111,32 +159,39 @@ export class TaskGroup {
   }
 
   /** @internal */
-  ended(task: Task): void {
+  ended(task: Task, outcome: TaskOutcome): void {
     this.#tasks.delete(task)
     this.#endedCount++
+    if (outcome === 'failed') this.#failedCount++
+    if (task.ticket !== undefined) this.#limits?.release(task, task.ticket)
     if (this.#tasks.size === 0) {
       this.#idle?.resolve()
       this.#idle = undefined
     }
   }
 
-  /** The settings of the unit that spawns, but with this group for what the task spawns itself. */
-  #settingsIn(unit: Unit | undefined): UnitSettings {
-    if (unit === undefined) return this.#settings
-    const settings = settingsOf(unit)
-    return settings.group === this ? settings : { ...settings, group: this }
+  /** @internal The limit of a drain is over: tells those that are left to stop. */
+  abandon(tasks: readonly Task[], error: Error): void {
+    this.#abandonedCount += tasks.length
+    for (const task of tasks) {
+      if (taskAbandon.hasSubscribers) taskAbandon.publish({ task, error })
+      task.observation?.abandoned?.(error)
+      task.abort(error)
+    }
+  }
+
+  /** @internal Called for each task of the group before it starts. */
+  protected owns(_task: Task): void {}
+
+  #refused(name: string, error: Error): Error {
+    this.#refusedCount++
+    if (taskRefuse.hasSubscribers) taskRefuse.publish({ name, group: this, error })
+    return error
   }
 }
 
-function requestOf(unit: Unit | undefined): RequestScope {
-  const scope = (unit as { scope?: RequestScope } | undefined)?.scope
-  if (scope !== undefined) return scope
-  throw new TypeError(
-    "spawn: option 'cancelWith' is 'request', but there is no request here. " +
-      'A task can pass on only a request that it is itself cancelled with.',
-  )
-}
+shareClass(TaskGroup, 'TaskGroup')
 
 function printFailure(error: unknown, task: Task): void {
-  console.error(`logical-context: the task '${task.name}' has failed`, error)
+  console.error(`logical-context: the task '${task.name}' has failed: ${show(error)}`)
 }

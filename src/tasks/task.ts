@@ -1,54 +1,60 @@
 import { Cell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
-import { root, storage } from '../context/storage.ts'
-import { Unit } from '../context/unit.ts'
+import { shareClass } from '../context/shared-class.ts'
+import { captureEntry, type Entry, once, storage } from '../context/storage.ts'
 import { emptyValues } from '../context/values.ts'
-import { follow, LazySignal } from './cancellation.ts'
-import { cross, type Policy } from './policy.ts'
-import type { RequestScope } from './request-scope.ts'
+import type { Canceller } from './cancel-scope.ts'
+import { follow } from './cancellation.ts'
+import { taskEnd, type TaskOutcome, taskStart } from './lifecycle.ts'
+import type { Policy } from './policy.ts'
+import { reportFailure } from './report-failure.ts'
+import { enterCell, openCell } from './task-cell.ts'
+import type { TaskGroup } from './task-group.ts'
+import { isThenable } from './thenable.ts'
+import type { Ticket } from './ticket.ts'
+import { observer } from './unit-observer.ts'
 import type { UnitSettings } from './unit-settings.ts'
+import { WorkUnit } from './work-unit.ts'
 
 /** Told of each failure, with the failed task's own context active. */
 export type OnTaskError = (error: unknown, task: Task) => unknown
 
-/** Who has the task, and must know of its end. */
-export interface TaskOwner {
-  ended(task: Task): void
-}
+type TaskBody<T> = (task: Task) => T | PromiseLike<T>
 
-let lastId = 0
+/** Counted in one place for all copies of the package. */
+const ids = once('taskIds', () => ({ last: 0 }))
 
 /** A piece of work that was spawned: it runs beside its spawner and belongs to a group. */
-export class Task<T = unknown> extends Unit {
+export class Task<T = unknown> extends WorkUnit {
   /** Counts up from 1 in this process. */
-  readonly id: number = ++lastId
+  readonly id: number = ++ids.last
   readonly name: string
   readonly policy: Policy
   /** @internal */
   readonly settings: UnitSettings
-  /** @internal The scope that can cancel the task; undefined for all others, which must not keep a request. */
-  scope: RequestScope | undefined = undefined
+  /** The group that owns it. */
+  readonly group: TaskGroup
+  /** @internal Its place in a group with limits. */
+  ticket: Ticket | undefined = undefined
   readonly #onError: OnTaskError
-  readonly #owner: TaskOwner
   #untie: (() => void) | undefined
   #cell: Cell | undefined
-  #signal: LazySignal | undefined
+  /** The way into all contexts of the spawn, for a task that has not begun yet. */
+  #entry: Entry | undefined
+  #body: unknown
   #result: PromiseWithResolvers<unknown> | undefined
-  #outcome: { value: T } | { error: unknown } | undefined
+  #outcome: TaskOutcome | undefined
+  /** The value, or the error. */
+  #settled: unknown
 
   /** @internal Use `spawn` or `group.spawn`. */
-  constructor(name: string, policy: Policy, settings: UnitSettings, owner: TaskOwner, onError: OnTaskError) {
+  constructor(name: string, policy: Policy, settings: UnitSettings, group: TaskGroup, onError: OnTaskError) {
     super()
     this.name = name
     this.policy = policy
     this.settings = settings
-    this.#owner = owner
+    this.group = group
     this.#onError = onError
-  }
-
-  /** Aborts when the group's drain reaches its limit, and with what `cancelWith` names. Costs nothing until it is read. */
-  get signal(): AbortSignal {
-    return (this.#signal ??= new LazySignal()).signal
   }
 
   /** A snapshot of what the task sees now; after its end, of the survivors. */
@@ -56,10 +62,24 @@ export class Task<T = unknown> extends Unit {
     return this.#cell === undefined ? LogicalContext.empty : new LogicalContext(this.#cell.share())
   }
 
-  /** Asks the task to stop, by its signal. What does not watch the signal runs on. */
+  /** @internal */
+  get began(): boolean {
+    return this.#entry === undefined
+  }
+
+  /** Asks the task to stop, by its signal. What does not watch the signal runs on; what has not begun never begins. */
   abort(reason?: unknown): void {
-    const signal = (this.#signal ??= new LazySignal())
-    signal.abort(reason ?? new DOMException(`The task '${this.name}' was aborted.`, 'AbortError'))
+    const why = reason ?? new DOMException(`The task '${this.name}' was aborted.`, 'AbortError')
+    this.cancellation.abort(why, this.#cell)
+    if (!this.began) this.#withdraw()
+  }
+
+  /**
+   * Resolves when the group has taken the task. That is at once, but in a full group that makes spawners wait: await it
+   * there, to spawn no faster than tasks end. Rejects with the task's `CancelledError` if it is aborted before.
+   */
+  accepted(): Promise<void> {
+    return this.ticket?.accepted(this) ?? Promise.resolve()
   }
 
   /**
@@ -75,95 +95,106 @@ export class Task<T = unknown> extends Unit {
     return this.#result.promise as Promise<T>
   }
 
-  override late(operation: 'read' | 'write', variable: string): void {
-    this.settings.lateUse.seen(operation, variable, this.name)
-  }
-
   /** @internal */
-  cancelWith(source: RequestScope | AbortSignal): void {
-    if (source instanceof AbortSignal) {
-      this.#untie = follow(source, this)
-      return
-    }
-    this.scope = source
-    this.#untie = source.tie(this)
+  cancelWith(source: Canceller | AbortSignal): void {
+    const earlier = this.#untie
+    const untie = source instanceof AbortSignal ? follow(source, this) : source.tie(this)
+    if (!(source instanceof AbortSignal)) this.canceller = source
+    this.#untie = earlier === undefined ? untie : () => [earlier, untie].forEach((undo) => undo())
   }
 
   /** @internal Starts at once, on the caller's stack, in the cell that the policy gives. */
-  start(fn: (task: Task<T>) => T | PromiseLike<T>): void {
-    const spawner = storage.getStore()
-    if (this.policy === 'share') {
-      this.#cell = spawner
-      this.#run(fn)
-      return
+  start(body: TaskBody<T>): void {
+    this.#body = body
+    this.#enter((task) => task.#run())
+  }
+
+  /** @internal Starts at `begin`, in the cell that the policy gives now, and in the other contexts of now. */
+  hold(body: TaskBody<T>): void {
+    this.#body = body
+    this.#enter((task) => {
+      task.#entry = captureEntry()
+    })
+    if (this.aborted) this.#withdraw()
+  }
+
+  /** @internal */
+  begin(): void {
+    const entry = this.#entry
+    this.#entry = undefined
+    entry?.runInAsyncScope(() => this.#run())
+  }
+
+  #enter(proceed: (task: Task) => void): void {
+    this.observation = observer.current?.spawned(this)
+    try {
+      this.#cell = openCell(this, this.policy)
+    } catch (error) {
+      // A variable's own rule has failed, and so has the task: without the value it must not begin.
+      this.#cell = new Cell(emptyValues, this)
+      this.#body = () => {
+        throw error
+      }
     }
-    const cell = new Cell(spawner === undefined ? emptyValues : cross(spawner.share(), this.policy), this)
-    this.#cell = cell
-    const run = () => storage.run(cell, () => this.#run(fn))
-    if (this.policy === 'isolate') root.runInAsyncScope(run)
-    else run()
+    enterCell(this.#cell, this.policy, proceed, this as Task)
+  }
+
+  #run(): void {
+    if (this.observation === undefined) this.#work()
+    else this.observation.around(() => this.#work())
   }
 
   /** All handlers are attached in here: attached outside, they would keep the spawner's context until the task's end. */
-  #run(fn: (task: Task<T>) => T | PromiseLike<T>): void {
-    let returned: T | PromiseLike<T>
+  #work(): void {
+    const body = this.#body as TaskBody<T>
+    this.#body = undefined
+    if (taskStart.hasSubscribers) taskStart.publish({ task: this })
     try {
-      returned = fn(this)
+      const returned = body(this)
+      if (!isThenable(returned)) {
+        this.#end('done', returned)
+        return
+      }
+      Promise.resolve(returned).then(
+        (value) => this.#end('done', value),
+        (error: unknown) => this.#fail(error),
+      )
     } catch (error) {
       this.#fail(error)
-      return
     }
-    if (!isThenable(returned)) {
-      this.#end({ value: returned })
-      return
-    }
-    Promise.resolve(returned).then(
-      (value) => this.#end({ value }),
-      (error: unknown) => this.#fail(error),
-    )
   }
 
   #fail(error: unknown): void {
-    let handled: unknown
-    try {
-      handled = this.#onError(error, this)
-    } catch (failure) {
-      printFailures(this, error, failure)
-    }
-    if (!isThenable(handled)) {
-      this.#end({ error })
-      return
-    }
-    Promise.resolve(handled).then(
-      () => this.#end({ error }),
-      (failure: unknown) => {
-        printFailures(this, error, failure)
-        this.#end({ error })
-      },
-    )
+    reportFailure(this.#onError, error, this, () => this.#end('failed', error))
   }
 
-  #end(outcome: { value: T } | { error: unknown }): void {
+  #withdraw(): void {
+    this.#entry = undefined
+    this.#body = undefined
+    const error = this.ticket?.withdraw(this.name, this.cancellation.reason)
+    storage.run(this.#cell as Cell, () => this.#end('withdrawn', error))
+  }
+
+  #end(outcome: TaskOutcome, settled: unknown): void {
     this.#outcome = outcome
+    this.#settled = settled
+    if (taskEnd.hasSubscribers) {
+      taskEnd.publish({ task: this, outcome, error: outcome === 'done' ? undefined : settled })
+    }
+    this.observation?.ended(outcome, settled)
+    this.observation = undefined
     if (this.#cell?.unit === this) this.sealCells(this.#cell)
     this.#untie?.()
-    this.scope = undefined
-    this.#owner.ended(this)
+    this.#untie = undefined
+    this.canceller = undefined
+    this.group.ended(this, outcome)
     this.#settle()
   }
 
   #settle(): void {
-    if (this.#result === undefined || this.#outcome === undefined) return
-    if ('value' in this.#outcome) this.#result.resolve(this.#outcome.value)
-    else this.#result.reject(this.#outcome.error)
+    if (this.#outcome === 'done') this.#result?.resolve(this.#settled)
+    else if (this.#outcome !== undefined) this.#result?.reject(this.#settled)
   }
 }
 
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
-}
-
-/** The last resort: `onError` itself has failed, and neither failure may be lost. */
-function printFailures(task: Task, error: unknown, failure: unknown): void {
-  console.error(`logical-context: onError has failed for the task '${task.name}'`, failure, 'while told of', error)
-}
+shareClass(Task, 'Task')

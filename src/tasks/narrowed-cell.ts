@@ -1,0 +1,110 @@
+import { inspect } from 'node:util'
+import type { Cell } from '../context/cell.ts'
+import { storage } from '../context/storage.ts'
+import type { Unit } from '../context/unit.ts'
+import type { Slot, Values } from '../context/values.ts'
+import type { CancelScope, Canceller } from './cancel-scope.ts'
+
+/** All of a cell that others see. */
+type CellShape = { [K in keyof Cell]: Cell[K] }
+
+/** A cell as it is seen from inside a scope: the values and the unit are the cell's own, both ways. */
+class NarrowedCell implements CellShape {
+  readonly base: Cell
+  readonly scope: CancelScope
+
+  constructor(base: Cell, scope: CancelScope) {
+    this.base = base
+    this.scope = scope
+  }
+
+  get values(): Values {
+    return this.base.values
+  }
+
+  get unit(): Unit | undefined {
+    return this.base.unit
+  }
+
+  /** Of a generator's layer the layer itself, so that one which drives itself through a scope is found out. */
+  get driver(): Cell | undefined {
+    return this.base.driver === undefined ? undefined : this.base
+  }
+
+  get memo(): unknown {
+    return this.base.memo
+  }
+
+  set memo(memo: unknown) {
+    this.base.memo = memo
+  }
+
+  get siblings(): readonly Cell[] | undefined {
+    return this.base.siblings
+  }
+
+  get sealed(): boolean {
+    return this.base.sealed
+  }
+
+  read(index: number): unknown {
+    return this.base.read(index)
+  }
+
+  write(slot: Slot, raw: unknown): void {
+    this.base.write(slot, raw)
+  }
+
+  share(): Values {
+    return this.base.share()
+  }
+
+  seal(): void {
+    this.base.seal()
+  }
+
+  [inspect.custom](): string {
+    return this.base[inspect.custom]()
+  }
+}
+
+/** Blocks that were opened in a scope: each has values of its own, and the scope of its surroundings. */
+const scopesOfBlocks = new WeakMap<Cell, CancelScope>()
+
+/** The same cell, seen from inside `scope`. */
+export function narrow(cell: Cell, scope: CancelScope): Cell {
+  return new NarrowedCell(baseOf(cell), scope) as unknown as Cell
+}
+
+/** Lets a block that is being opened belong to the scope in which that happens. */
+export function narrowBlock(block: Cell): void {
+  // A generator's layer is in the scope of whoever drives it at the time.
+  if (block.driver !== undefined) return
+  const scope = scopeOf(storage.getStore())
+  if (scope !== undefined) scopesOfBlocks.set(block, scope)
+}
+
+/** The current cell as it is without any scope. */
+export function currentBase(): Cell | undefined {
+  const cell = storage.getStore()
+  return cell === undefined ? undefined : baseOf(cell)
+}
+
+/** What the current code is cancelled with; undefined outside any unit. */
+export function currentCanceller(): Canceller | undefined {
+  const cell = storage.getStore()
+  // Every unit is a scope or a task; the context itself need not know that they can be cancelled.
+  return scopeOf(cell)?.lasting ?? (cell?.unit as (Unit & Canceller) | undefined)
+}
+
+function baseOf(cell: Cell): Cell {
+  return (cell as Partial<NarrowedCell>).base ?? cell
+}
+
+function scopeOf(cell: Cell | undefined): CancelScope | undefined {
+  for (let at = cell; at !== undefined; at = at.driver) {
+    const scope = (at as Partial<NarrowedCell>).scope ?? scopesOfBlocks.get(at)
+    if (scope !== undefined) return scope
+  }
+  return undefined
+}

@@ -1,0 +1,289 @@
+import { once } from 'node:events'
+import {
+  ContextVar,
+  currentDeadline,
+  currentSignal,
+  isolateGenerator,
+  type RequestScope,
+  run,
+  LogicalContext,
+  runInScope,
+  spawn,
+  TaskGroup,
+  withTaskGroup,
+  withTimeout,
+} from 'logical-context'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+
+const user = new ContextVar<string>('user')
+const tick = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+describe('currentSignal', () => {
+  it('is undefined outside any unit', () => {
+    expect([currentSignal(), run(LogicalContext.empty, currentSignal)]).toEqual([undefined, undefined])
+  })
+
+  it('is the request’s in a request, and in its blocks', () => {
+    runInScope((scope) => {
+      expect(currentSignal()).toBe(scope.signal)
+      user.run('ada', () => expect(currentSignal()).toBe(scope.signal))
+    })
+  })
+
+  it('is the task’s in a task, which the request does not abort', async () => {
+    const seen = await runInScope((scope) => {
+      const spawned = spawn(async (task) => {
+        const signal = currentSignal()
+        await tick()
+        return [signal === task.signal, currentSignal() === signal, signal?.aborted]
+      })
+      scope.abort(new Error('gone'))
+      return spawned.result()
+    })
+
+    expect(seen).toEqual([true, true, false])
+  })
+
+  it('tells apart what runs at the same time in one unit', async () => {
+    const [slow, quick, own] = await runInScope(async (scope) => {
+      const look = async () => {
+        await tick()
+        const signal = currentSignal()
+        await tick()
+        return signal === currentSignal() ? signal : undefined
+      }
+      return [...(await Promise.all([withTimeout(look, 10_000), withTimeout(look, 20_000), look()])), scope].slice(0, 3)
+    })
+
+    expect(new Set([slow, quick, own]).size).toBe(3)
+  })
+
+  it('is that of whoever drives a generator at the time', async () => {
+    const seen = await runInScope(async (scope) => {
+      const steps = isolateGenerator(function* () {
+        while (true) yield currentSignal()
+      })()
+      const inside = await withTimeout(async ({ signal }) => {
+        const step = steps.next().value === signal
+        await once(signal, 'abort')
+        return step
+      }, 1).catch(() => steps.next().value)
+      return [inside === scope.signal, scope.signal.aborted]
+    })
+
+    expect(seen).toEqual([true, false])
+  })
+
+  it('is made only when it is asked for, and one', () => {
+    const made = vi.spyOn(globalThis, 'AbortController')
+
+    runInScope(() => spawn(() => {}))
+    const unread = made.mock.calls.length
+    runInScope(() => expect(currentSignal()).toBe(currentSignal()))
+
+    expect([unread, made.mock.calls.length]).toEqual([0, 1])
+    made.mockRestore()
+  })
+})
+
+describe('an abort', () => {
+  const seenBy = (signal: AbortSignal | undefined) => {
+    const seen = Promise.withResolvers<unknown>()
+    signal?.addEventListener('abort', () => seen.resolve(user.get()))
+    return seen.promise
+  }
+
+  it('calls the listeners of a task in the task’s context, whoever aborts it', async () => {
+    const group = new TaskGroup()
+    let seen: Promise<unknown> | undefined
+    runInScope(() => {
+      user.set('ada')
+      group.spawn(async ({ signal }) => {
+        user.set('task')
+        await (seen = seenBy(signal))
+      })
+    })
+
+    await runInScope(() => {
+      user.set('who drains')
+      return group.drain({ timeoutMs: 0 })
+    })
+
+    expect(await seen).toBe('task')
+  })
+
+  it('calls those of a request in the request’s, and those in a scope in the caller’s', async () => {
+    const seen: Promise<unknown>[] = []
+    let request: RequestScope | undefined
+    const open = Promise.withResolvers<void>()
+    const ended = runInScope(async (scope) => {
+      request = scope
+      user.set('ada')
+      seen.push(seenBy(scope.signal))
+      await withTimeout(({ signal }) => {
+        seen.push(seenBy(signal))
+        return open.promise
+      }, 10_000)
+    })
+
+    runInScope(() => {
+      user.set('who aborts')
+      request?.abort(new Error('gone'))
+    })
+    open.resolve()
+
+    expect(await Promise.all(seen)).toEqual(['ada', 'ada'])
+    await ended
+  })
+
+  it('calls those of a sibling in the sibling’s', async () => {
+    let seen: Promise<unknown> | undefined
+
+    await withTaskGroup((group) => {
+      group.spawn(async ({ signal }) => {
+        user.set('sibling')
+        seen = seenBy(signal)
+        await tick()
+        await tick()
+      })
+      group.spawn(async () => {
+        user.set('who fails')
+        await tick()
+        throw new Error('boom')
+      })
+    }).catch(() => {})
+
+    expect(await seen).toBe('sibling')
+  })
+})
+
+describe('currentDeadline', () => {
+  it('is the earliest of the request’s and the limits around the code', async () => {
+    const deadline = Date.now() + 10_000
+    const deadlines = await runInScope(
+      async () => [
+        currentDeadline(),
+        await withTimeout(() => currentDeadline(), 60_000),
+        ((await withTimeout(() => currentDeadline(), 1_000)) ?? Infinity) < deadline,
+      ],
+      { deadline },
+    )
+
+    expect(deadlines).toEqual([deadline, deadline, true])
+  })
+
+  it('is not the request’s in a task, unless that asks for it', async () => {
+    const deadline = Date.now() + 10_000
+    const deadlines = await runInScope(
+      () =>
+        Promise.all([
+          spawn(() => currentDeadline()).result(),
+          spawn(() => currentDeadline(), { cancelWith: 'request' }).result(),
+          spawn(() => currentDeadline(), { policy: 'share' }).result(),
+          withTaskGroup((group) => group.spawn(() => currentDeadline()).result()),
+        ]),
+      { deadline },
+    )
+
+    expect(deadlines).toEqual([undefined, deadline, deadline, deadline])
+  })
+})
+
+describe('the deadline of a request', () => {
+  beforeEach(() => {
+    vi.useFakeTimers()
+  })
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
+  it('aborts its signal, and the tasks that ask for it', async () => {
+    const open = Promise.withResolvers<void>()
+    const signals: (AbortSignal | undefined)[] = []
+    const ended = runInScope(
+      async (scope) => {
+        signals.push(scope.signal, spawn(() => open.promise, { cancelWith: 'request' }).signal)
+        signals.push(spawn(() => open.promise).signal)
+        await open.promise
+      },
+      { name: 'GET /', deadline: Date.now() + 100, group: new TaskGroup() },
+    )
+
+    await vi.advanceTimersByTimeAsync(99)
+    const before = signals.map((signal) => signal?.aborted)
+    await vi.advanceTimersByTimeAsync(1)
+
+    expect(before).toEqual([false, false, false])
+    expect(signals.map((signal) => signal?.reason as unknown)).toMatchObject([
+      { code: 'LCTX_DEADLINE', message: /^The deadline of 'GET \/' is over\./ },
+      { code: 'LCTX_DEADLINE' },
+      undefined,
+    ])
+    open.resolve()
+    await ended
+  })
+
+  it('costs no timer until somebody reads the signal or is tied to it', async () => {
+    const timers: number[] = []
+
+    runInScope(
+      (scope) => {
+        timers.push(vi.getTimerCount())
+        void scope.signal
+        timers.push(vi.getTimerCount())
+      },
+      { deadline: Date.now() + 100 },
+    )
+    timers.push(vi.getTimerCount())
+
+    expect(timers).toEqual([0, 1, 0])
+  })
+
+  it('goes on after the end of the request for tasks that are cancelled with it, and no longer', async () => {
+    const group = new TaskGroup()
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const tasks = runInScope(() => gates.map(({ promise }) => spawn(() => promise, { cancelWith: 'request' })), {
+      deadline: Date.now() + 100,
+      group,
+    })
+
+    const timers = [vi.getTimerCount()]
+    gates[0]?.resolve()
+    await vi.advanceTimersByTimeAsync(50)
+    timers.push(vi.getTimerCount())
+    gates[1]?.resolve()
+    await vi.advanceTimersByTimeAsync(0)
+    timers.push(vi.getTimerCount())
+
+    expect(timers).toEqual([1, 1, 0])
+    expect(tasks.map(({ signal }) => signal.aborted)).toEqual([false, false])
+  })
+
+  it('is the earlier one of two, also where somebody waits for the later already', async () => {
+    let signal: AbortSignal | undefined
+    const open = Promise.withResolvers<void>()
+    const now = Date.now()
+    const ended = runInScope(
+      async (scope) => {
+        ;({ signal } = scope)
+        scope.expireAt(now + 50)
+        scope.expireAt(now + 70)
+        expect(scope.deadline).toBe(now + 50)
+        await open.promise
+      },
+      { deadline: now + 100 },
+    )
+
+    await vi.advanceTimersByTimeAsync(50)
+
+    expect(signal?.reason).toMatchObject({ code: 'LCTX_DEADLINE' })
+    open.resolve()
+    await ended
+  })
+
+  it('that is over already has aborted the signal when it is read', () => {
+    runInScope(({ signal }) => expect(signal.reason).toMatchObject({ code: 'LCTX_DEADLINE' }), {
+      deadline: Date.now() - 1,
+    })
+  })
+})

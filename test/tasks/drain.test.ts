@@ -1,0 +1,231 @@
+import { ContextVar, type DrainReport, runInScope, spawn, TaskGroup } from 'logical-context'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+
+const user = new ContextVar<string>('user')
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+describe('a drain', () => {
+  it('ends at once where there is nothing to wait for', async () => {
+    const group = new TaskGroup()
+    await group.spawn(() => 'before the drain').result()
+
+    expect(await group.drain()).toEqual({ finished: 0, unfinished: [], elapsedMs: 0 })
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('waits for all tasks, and counts those that have ended meanwhile, failed ones too', async () => {
+    const group = new TaskGroup({ onError: () => {} })
+    const gates = Array.from({ length: 3 }, () => Promise.withResolvers<void>())
+    for (const { promise } of gates) group.spawn(() => promise)
+
+    const drained = group.drain()
+    gates[0]?.resolve()
+    gates[1]?.reject(new Error('failed'))
+    await vi.advanceTimersByTimeAsync(2000)
+    gates[2]?.resolve()
+
+    expect(await drained).toEqual({ finished: 3, unfinished: [], elapsedMs: 2000 })
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('waits for what tasks spawn meanwhile, as their last act too', async () => {
+    const group = new TaskGroup()
+    const log: number[] = []
+    const descend = async (depth: number): Promise<void> => {
+      await Promise.resolve()
+      log.push(depth)
+      if (depth > 0) spawn(() => descend(depth - 1), { policy: depth % 2 === 0 ? 'inherit' : 'isolate' })
+    }
+
+    runInScope(() => spawn(() => descend(5)), { group })
+    const { finished } = await group.drain()
+
+    expect(log).toEqual([5, 4, 3, 2, 1, 0])
+    expect(finished).toBe(6)
+  })
+
+  it('aborts at the limit, and names what was left with what that has seen', async () => {
+    const group = new TaskGroup({ name: 'background' })
+    const reasons: unknown[] = []
+    runInScope(
+      () => {
+        user.set('ada')
+        spawn(() => Promise.resolve(), { name: 'quick' })
+        spawn(
+          ({ signal }) =>
+            new Promise<void>((resolve) => {
+              signal.addEventListener('abort', () => {
+                reasons.push(signal.reason)
+                resolve()
+              })
+            }),
+          { name: 'obedient' },
+        )
+        spawn(() => new Promise(() => {}), { name: 'deaf', policy: 'isolate' })
+      },
+      { group },
+    )
+
+    const report = await over(group.drain({ timeoutMs: 1000, graceMs: 100 }))
+
+    expect(report).toEqual({
+      finished: 1,
+      unfinished: [
+        {
+          id: expect.any(Number),
+          name: 'obedient',
+          policy: 'inherit',
+          context: expect.anything(),
+          began: true,
+          ended: true,
+        },
+        {
+          id: expect.any(Number),
+          name: 'deaf',
+          policy: 'isolate',
+          context: expect.anything(),
+          began: true,
+          ended: false,
+        },
+      ],
+      elapsedMs: 1100,
+    })
+    expect(report.unfinished.map(({ context }) => context.get(user))).toEqual(['ada', undefined])
+    expect(reasons).toEqual([
+      expect.objectContaining({
+        code: 'LCTX_ABANDONED',
+        message: expect.stringMatching(/'background'.*limit of 1000 ms is over/),
+      }),
+    ])
+    expect(Array.from(group.tasks, ({ name }) => name)).toEqual(['deaf'])
+  })
+
+  it('ends before the grace is over where all obey', async () => {
+    const group = new TaskGroup()
+    group.spawn(({ signal }) => new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve())))
+
+    const report = await over(group.drain({ timeoutMs: 1000, graceMs: 100 }))
+
+    expect(report.elapsedMs).toBe(1000)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('names what is begun after the limit too, and aborts it', async () => {
+    const group = new TaskGroup()
+    const signals: AbortSignal[] = []
+    group.spawn(
+      ({ signal }) =>
+        new Promise<void>((resolve) => {
+          signal.addEventListener('abort', () => {
+            const late = group.spawn(() => new Promise(() => {}), { name: 'second thought' })
+            signals.push(late.signal)
+            resolve()
+          })
+        }),
+      { name: 'first' },
+    )
+
+    const report = await over(group.drain({ timeoutMs: 1000 }))
+
+    expect(report.unfinished.map(({ name, ended }) => [name, ended])).toEqual([
+      ['first', true],
+      ['second thought', false],
+    ])
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true])
+  })
+
+  it('waits 10 s and 500 ms of grace where nothing else is said', async () => {
+    const group = new TaskGroup()
+    group.spawn(() => new Promise(() => {}))
+
+    const report = await over(group.drain())
+
+    expect(report.elapsedMs).toBe(10_500)
+  })
+
+  it('aborts nearly at once with a limit of 0', async () => {
+    const group = new TaskGroup()
+    group.spawn(() => new Promise(() => {}))
+
+    const report = await over(group.drain({ timeoutMs: 0, graceMs: 0 }))
+
+    expect(report.unfinished).toHaveLength(1)
+    expect(report.elapsedMs).toBeLessThanOrEqual(2)
+  })
+
+  it('does not take a limit beyond what a timer can do for none at all', async () => {
+    const group = new TaskGroup()
+    const gate = Promise.withResolvers<void>()
+    group.spawn(() => gate.promise)
+
+    const drained = group.drain({ timeoutMs: Number.MAX_SAFE_INTEGER })
+    await vi.advanceTimersByTimeAsync(60_000)
+    gate.resolve()
+
+    expect(await drained).toMatchObject({ finished: 1, unfinished: [] })
+  })
+
+  it('names the task that waits for its own group', async () => {
+    const group = new TaskGroup()
+    const task = group.spawn(() => group.drain({ timeoutMs: 100 }), { name: 'closeServer' })
+
+    const report = await over(task.result())
+
+    expect(report.unfinished.map(({ name }) => name)).toEqual(['closeServer'])
+  })
+
+  it('leaves the group open, and may be repeated, also at the same time', async () => {
+    const group = new TaskGroup()
+    const gate = Promise.withResolvers<void>()
+    group.spawn(() => gate.promise)
+
+    const both = Promise.all([group.drain(), group.drain()])
+    gate.resolve()
+    const finished = (await both).map((report) => report.finished)
+    group.spawn(() => Promise.resolve())
+
+    expect([...finished, (await group.drain()).finished]).toEqual([1, 1, 1])
+  })
+
+  it('drains a closed group', async () => {
+    const group = new TaskGroup()
+    const gate = Promise.withResolvers<void>()
+    group.spawn(() => gate.promise)
+    group.close()
+
+    const drained = group.drain()
+    gate.resolve()
+
+    expect((await drained).finished).toBe(1)
+  })
+
+  it.each<[name: string, options: object, message: string]>([
+    ['a negative limit', { timeoutMs: -1 }, "option 'timeoutMs' expected a number of at least 0, got -1"],
+    [
+      'a limit that is no number',
+      { timeoutMs: Number.NaN },
+      "option 'timeoutMs' expected a number of at least 0, got NaN",
+    ],
+    [
+      'no limit',
+      { timeoutMs: Number.POSITIVE_INFINITY },
+      "option 'timeoutMs' expected a number of at least 0, got Infinity",
+    ],
+    ['a grace of text', { graceMs: '1s' }, "option 'graceMs' expected a number of at least 0, got '1s'"],
+    ['an unknown option', { timeout: 1 }, "unknown option 'timeout', expected one of: timeoutMs, graceMs"],
+  ])('refuses %s at once', (_, options, message) => {
+    expect(() => new TaskGroup().drain(options)).toThrow(`drain: ${message}`)
+  })
+})
+
+/** Lets the time pass until a drain is over. */
+async function over(drained: Promise<DrainReport>): Promise<DrainReport> {
+  await vi.advanceTimersByTimeAsync(60_000)
+  return drained
+}

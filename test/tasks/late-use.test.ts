@@ -1,0 +1,169 @@
+import { bind, ContextVar, type LateUse, type LateUseOptions, runInScope, spawn } from 'logical-context'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { LateUseWatch } from '../../src/tasks/late-use.ts'
+
+const user = new ContextVar<string>('user')
+const tenant = new ContextVar<string>('tenant')
+const kept = new ContextVar<string>('kept', { onSpawn: 'keep' })
+
+afterEach(() => {
+  vi.restoreAllMocks()
+  vi.unstubAllEnvs()
+})
+
+describe('a late use', () => {
+  it('is reported with the line of code that did it', () => {
+    const uses = usesOf(() => user.get())
+
+    expect(uses).toEqual([
+      {
+        operation: 'read',
+        variable: 'user',
+        unit: 'import',
+        callSite: expect.stringMatching(/late-use\.test\.ts:\d+:\d+/),
+      },
+    ])
+  })
+
+  it('is reported at its own line for each operation', () => {
+    const uses = usesOf(() => {
+      user.get()
+      user.set('late')
+      user.delete()
+      user.override('late')
+    })
+
+    const lines = uses.map(({ callSite }) => Number(/late-use\.test\.ts:(\d+):\d+\)?$/.exec(callSite)?.[1]))
+    expect(lines.map((line) => line - (lines[0] ?? 0))).toEqual([0, 1, 2, 3])
+    expect(uses.map(({ operation }) => operation)).toEqual(['read', 'write', 'write', 'write'])
+  })
+
+  it('is reported once for each call site and variable', () => {
+    const uses = usesOf(() => {
+      for (const variable of [user, tenant, user, tenant]) variable.get()
+      user.get()
+    })
+
+    expect(uses.map(({ variable }) => variable)).toEqual(['user', 'tenant', 'user'])
+  })
+
+  it('is none for a survivor', () => {
+    expect(usesOf(() => kept.get())).toEqual([])
+  })
+
+  it('is none for a look at whether there is a value', () => {
+    expect(usesOf(() => user.has())).toEqual([])
+  })
+
+  it('is found in a block that has outlived its unit, and in a task that has', async () => {
+    const uses: LateUse[] = []
+    const gate = Promise.withResolvers<void>()
+    const leftBehind: Promise<unknown>[] = []
+
+    runInScope(
+      () => {
+        leftBehind.push(user.run('ada', () => gate.promise.then(() => user.get())))
+        spawn(() => leftBehind.push(gate.promise.then(() => user.get())), { name: 'reindex' })
+      },
+      { name: 'import', onLateUse: (use) => uses.push(use) },
+    )
+    gate.resolve()
+    await Promise.all(leftBehind)
+
+    expect(uses.map(({ unit }) => unit)).toEqual(['import', 'reindex'])
+  })
+
+  it('is printed where nobody wants to be told', () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+
+    usesOf(() => user.get(), { onLateUse: undefined })
+
+    expect(console.error).toHaveBeenCalledExactlyOnceWith(
+      expect.stringMatching(/^logical-context: late read of 'user', its unit 'import' has ended .*late-use\.test\.ts/),
+    )
+  })
+
+  it('is reported without a line where the program has changed what a stack is', () => {
+    const prepare = Error.prepareStackTrace
+    const uses = usesOf(() => {
+      Error.prepareStackTrace = (_, frames) => frames
+      try {
+        user.get()
+      } finally {
+        Error.prepareStackTrace = prepare
+      }
+    })
+
+    expect(uses).toHaveLength(1)
+  })
+})
+
+describe('a late write', () => {
+  it.each<[name: string, environment: string, throws: boolean]>([
+    ['throws in development', 'development', true],
+    ['throws in tests', 'test', true],
+    ['throws where the environment has no name', '', true],
+    ['is reported in production', 'production', false],
+  ])('%s', (_, environment, throws) => {
+    vi.stubEnv('NODE_ENV', environment)
+    const uses: LateUse[] = []
+    const lateWrite = runInScope(() => bind(() => user.set('late')), { onLateUse: (use) => uses.push(use) })
+
+    if (throws) expect(lateWrite).toThrow(expect.objectContaining({ code: 'LCTX_LATE_WRITE' }))
+    else lateWrite()
+
+    expect(uses).toHaveLength(throws ? 0 : 1)
+  })
+
+  it('changes nothing, reported or thrown', () => {
+    const seen: unknown[] = []
+    const lateWrite = runInScope(
+      () => {
+        kept.set('kept')
+        return bind(() => {
+          kept.set('late')
+          kept.delete()
+          seen.push(kept.get())
+        })
+      },
+      { lateWrites: 'report', onLateUse: () => {} },
+    )
+
+    lateWrite()
+
+    expect(seen).toEqual(['kept'])
+  })
+})
+
+describe('LateUseWatch', () => {
+  it('counts every use, and remembers no more than a thousand call sites', () => {
+    const uses: LateUse[] = []
+    const watch = new LateUseWatch({ lateWrites: 'report', onLateUse: (use) => uses.push(use) })
+
+    for (let i = 0; i < 1500; i++) watch.seen('read', `variable ${i}`, 'import')
+    watch.seen('write', 'user', 'import')
+
+    expect([watch.reads, watch.writes, uses.length]).toEqual([1500, 1, 1000])
+  })
+
+  it('counts a write that throws', () => {
+    const watch = new LateUseWatch({ lateWrites: 'throw' })
+
+    expect(() => watch.seen('write', 'user', 'import')).toThrow(/'user'.*'import'/)
+    expect(watch.writes).toBe(1)
+  })
+})
+
+/** What is reported when `fn` runs in a unit that has ended. */
+function usesOf(fn: () => void, options: LateUseOptions | { onLateUse: undefined } = {}): LateUse[] {
+  const uses: LateUse[] = []
+  const lateRun = runInScope(
+    () => {
+      for (const variable of [user, tenant, kept]) variable.set('value')
+      return bind(fn)
+    },
+    { name: 'import', lateWrites: 'report', onLateUse: (use: LateUse) => uses.push(use), ...options } as object,
+  )
+  lateRun()
+  return uses
+}

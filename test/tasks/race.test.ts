@@ -1,0 +1,93 @@
+import { ContextVar, race, runInScope, sleep, type Task, TaskGroup } from 'logical-context'
+import { describe, expect, it } from 'vitest'
+
+const user = new ContextVar<string>('user')
+const boom = new Error('boom')
+const tick = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+describe('race', () => {
+  it('resolves with the first value, when the others have obeyed their signals', async () => {
+    const events: unknown[] = []
+
+    const value = await race([
+      async ({ signal }: Task) => {
+        await sleep(10_000, { signal }).catch((reason: unknown) => events.push(reason))
+        await tick()
+        events.push('cleaned up')
+        return 'slow'
+      },
+      function quick() {
+        return tick().then(() => 'quick')
+      },
+    ])
+
+    expect(value).toBe('quick')
+    expect(events).toMatchObject([{ code: 'LCTX_CANCELLED', message: /'quick' has ended first/ }, 'cleaned up'])
+  })
+
+  it('rejects with the first failure', async () => {
+    const outcome = await race([
+      () => Promise.reject(boom),
+      ({ signal }: Task) => sleep(10_000, { signal }).then(() => 'never'),
+    ]).catch((error: unknown) => error)
+
+    expect(outcome).toBe(boom)
+  })
+
+  it('begins all of them, also where the first has its value at once', async () => {
+    const begun: number[] = []
+
+    const value = await race([() => begun.push(0), () => begun.push(1)])
+
+    expect(value).toBe(1)
+    expect(begun).toEqual([0, 1])
+  })
+
+  it('tells onError of what fails later, in its own context, unless it only says "aborted"', async () => {
+    const told: unknown[] = []
+    const group = new TaskGroup({ onError: (error, task) => told.push(error, task.name, user.get()) })
+
+    const value = await runInScope(
+      () => {
+        user.set('ada')
+        return race([
+          () => 'first',
+          async function careless() {
+            user.set('careless')
+            await tick()
+            throw boom
+          },
+          ({ signal }: Task) => sleep(10_000, { signal }).then(() => 'never'),
+        ])
+      },
+      { group },
+    )
+
+    expect(value).toBe('first')
+    expect(told).toEqual([boom, 'careless', 'careless'])
+    expect(group.counters.failed).toBe(1)
+  })
+
+  it('rejects with the caller’s reason where an abort of the caller has cut all off', async () => {
+    const gone = new Error('gone')
+
+    const outcome = await runInScope((scope) => {
+      const raced = race([
+        ({ signal }: Task) => sleep(10_000, { signal }),
+        ({ signal }: Task) => sleep(10_000, { signal }),
+      ])
+      scope.abort(gone)
+      return raced.catch((error: unknown) => error)
+    })
+
+    expect(outcome).toBe(gone)
+  })
+
+  it.each([
+    ['nothing to run', () => race([])],
+    ['no functions', () => race([Promise.resolve(1)] as never)],
+    ['an unknown option', () => race([() => 1], { limit: 1 } as never)],
+  ])('rejects with a TypeError for %s', async (_name, call) => {
+    await expect(call()).rejects.toThrow(TypeError)
+  })
+})

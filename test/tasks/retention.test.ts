@@ -1,0 +1,87 @@
+import { type Canceller, runInScope, spawn, type Task, TaskGroup, withTaskGroup, withTimeout } from 'logical-context'
+import { describe, expect, it } from 'vitest'
+
+const tick = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+/** How many of these objects are still held by something. */
+async function held(refs: readonly WeakRef<object>[]): Promise<number> {
+  // A WeakRef holds its target until the turn of the event loop has ended.
+  for (let i = 0; i < 3; i++) {
+    await tick()
+    globalThis.gc?.()
+  }
+  return refs.filter((ref) => ref.deref() !== undefined).length
+}
+
+describe('what has ended is forgotten', () => {
+  it('a limit, by the request that goes on', async () => {
+    const refs: WeakRef<Canceller>[] = []
+
+    const left = await runInScope(async (scope) => {
+      for (let i = 0; i < 100; i++) {
+        await withTimeout((limit) => {
+          refs.push(new WeakRef(limit))
+          return limit.signal.aborted
+        }, 60_000)
+      }
+      expect(scope.signal.aborted).toBe(false)
+      return held(refs)
+    })
+
+    // The last one may still be on the stack.
+    expect(left).toBeLessThanOrEqual(1)
+  })
+
+  it('a task, by everything that it was cancelled with', async () => {
+    const { signal } = new AbortController()
+    const refs: WeakRef<Task>[] = []
+
+    const left = await runInScope(() =>
+      withTaskGroup(async (group) => {
+        for (let i = 0; i < 100; i++) {
+          group.spawn((task) => void refs.push(new WeakRef(task)), { cancelWith: signal })
+          group.spawn((task) => void refs.push(new WeakRef(task)), { cancelWith: 'request' })
+        }
+        return held(refs)
+      }),
+    )
+
+    expect(refs).toHaveLength(200)
+    expect(left).toBeLessThanOrEqual(1)
+  })
+
+  it('a request, by its tasks and by the group that counts them', async () => {
+    const group = new TaskGroup({ maxConcurrent: 100, maxPerRequest: 10 })
+    const open = Promise.withResolvers<void>()
+    const refs = Array.from({ length: 10 }, () =>
+      runInScope(
+        (scope) => {
+          spawn(() => open.promise)
+          return new WeakRef<object>(scope)
+        },
+        { group },
+      ),
+    )
+
+    const left = await held(refs)
+    open.resolve()
+
+    expect(left).toBeLessThanOrEqual(1)
+  })
+
+  it('a task that was withdrawn, by the queue it was in', async () => {
+    const group = new TaskGroup({ maxConcurrent: 1, maxQueued: 1000 })
+    const open = Promise.withResolvers<void>()
+    group.spawn(() => open.promise)
+    const refs = Array.from({ length: 100 }, () => {
+      const task = group.spawn(() => {})
+      task.abort()
+      return new WeakRef(task)
+    })
+
+    const left = await held(refs)
+    open.resolve()
+
+    expect(left).toBeLessThanOrEqual(1)
+  })
+})

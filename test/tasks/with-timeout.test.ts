@@ -1,0 +1,263 @@
+import {
+  bind,
+  ContextVar,
+  currentDeadline,
+  currentSignal,
+  runInScope,
+  sleep,
+  spawn,
+  TaskGroup,
+  withTimeout,
+} from 'logical-context'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+
+const user = new ContextVar<string>('user')
+const never = new Promise<never>(() => {})
+
+describe('withTimeout', () => {
+  beforeEach(() => {
+    vi.useFakeTimers()
+  })
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
+  it('rejects at the limit, not before, with an error that names the function and the limit', async () => {
+    const outcome = settled(
+      withTimeout(async function fetchPrices() {
+        await never
+      }, 100),
+    )
+
+    await vi.advanceTimersByTimeAsync(99)
+    const before = outcome.error
+    await vi.advanceTimersByTimeAsync(1)
+
+    expect(before).toBeUndefined()
+    expect(outcome.error).toMatchObject({ code: 'LCTX_TIMEOUT', message: /^'fetchPrices' has not ended within 100 ms/ })
+  })
+
+  it('aborts the signal with the same error, and lets whoever obeys it fail as it likes', async () => {
+    const reasons: unknown[] = []
+
+    const outcome = settled(
+      withTimeout(
+        ({ signal }) =>
+          new Promise((_, reject) => {
+            signal.addEventListener('abort', () => {
+              reasons.push(signal.reason)
+              reject(new DOMException('stopped', 'AbortError'))
+            })
+          }),
+        100,
+        { name: 'prices' },
+      ),
+    )
+    await vi.advanceTimersByTimeAsync(100)
+
+    expect(outcome.error).toMatchObject({ code: 'LCTX_TIMEOUT' })
+    expect(reasons).toEqual([outcome.error])
+  })
+
+  it('leaves no timer behind', async () => {
+    await withTimeout(() => 1, 100)
+    await withTimeout(() => Promise.reject(new Error('boom')), 100).catch(() => {})
+
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('does not abort what it was quick enough for', async () => {
+    let signal: AbortSignal | undefined
+
+    await withTimeout((scope) => {
+      ;({ signal } = scope)
+    }, 100)
+    await vi.advanceTimersByTimeAsync(100)
+
+    expect(signal?.aborted).toBe(false)
+  })
+
+  it('waits longer than a timer of Node can', async () => {
+    const monthMs = 31 * 24 * 60 * 60 * 1000
+    const outcome = settled(withTimeout(() => never, monthMs))
+
+    await vi.advanceTimersByTimeAsync(monthMs - 1)
+    const before = outcome.error
+    await vi.advanceTimersByTimeAsync(1)
+
+    expect(before).toBeUndefined()
+    expect(outcome.error).toMatchObject({ code: 'LCTX_TIMEOUT' })
+  })
+
+  describe('inside another limit', () => {
+    it('gives its function the earlier of the two, and the error of whoever has set that', async () => {
+      const deadlines: (number | undefined)[] = []
+      const inner = async () => {
+        deadlines.push(currentDeadline())
+        await never
+      }
+      const now = Date.now()
+
+      const outcomes = [
+        settled(runInScope(() => withTimeout(() => withTimeout(inner, 50, { name: 'inner' }), 100, { name: 'outer' }))),
+        settled(runInScope(() => withTimeout(() => withTimeout(inner, 100, { name: 'inner' }), 50, { name: 'outer' }))),
+      ]
+      await vi.advanceTimersByTimeAsync(50)
+
+      expect(deadlines).toEqual([now + 50, now + 50])
+      expect(outcomes).toMatchObject([{ error: { message: /^'inner'/ } }, { error: { message: /^'outer'/ } }])
+    })
+
+    it('ends at the deadline of the request', async () => {
+      const group = new TaskGroup({ onError: () => {} })
+
+      const outcome = settled(
+        runInScope(() => withTimeout(() => never, 1000), { name: 'GET /', group, deadline: Date.now() + 50 }),
+      )
+      await vi.advanceTimersByTimeAsync(50)
+
+      expect(outcome.error).toMatchObject({ code: 'LCTX_DEADLINE', message: /^The deadline of 'GET \/' is over/ })
+    })
+
+    it('ends at once where the deadline is over already', async () => {
+      const outcome = settled(runInScope(() => withTimeout(() => never, 1000), { deadline: Date.now() - 1 }))
+
+      await vi.advanceTimersByTimeAsync(0)
+
+      expect(outcome.error).toMatchObject({ code: 'LCTX_DEADLINE' })
+    })
+  })
+
+  describe('after the limit', () => {
+    it('drops a late value, and makes the rest of the call a task that is waited for', async () => {
+      const group = new TaskGroup()
+
+      const outcome = settled(runInScope(() => withTimeout(() => sleep(150), 100, { name: 'slow' }), { group }))
+      await vi.advanceTimersByTimeAsync(100)
+      const left = Array.from(group.tasks, ({ name }) => name)
+      await vi.advanceTimersByTimeAsync(50)
+
+      expect(outcome.error).toMatchObject({ code: 'LCTX_TIMEOUT' })
+      expect(left).toEqual(['slow, after its time'])
+      expect(group.counters).toMatchObject({ running: 0, ended: 1, failed: 0 })
+    })
+
+    it('reports a late failure, in the context of the call', async () => {
+      const told: unknown[] = []
+      const group = new TaskGroup({ onError: (error, task) => told.push(error, task.name, user.get()) })
+      const boom = new Error('boom')
+      const open = Promise.withResolvers<void>()
+
+      const outcome = settled(
+        runInScope(
+          async () => {
+            user.set('ada')
+            await withTimeout(() => sleep(150).then(() => Promise.reject(boom)), 100, { name: 'slow' }).catch(() => {})
+            await open.promise
+          },
+          { group },
+        ),
+      )
+      await vi.advanceTimersByTimeAsync(150)
+      open.resolve()
+      await vi.advanceTimersByTimeAsync(0)
+
+      expect(outcome.error).toBeUndefined()
+      expect(told).toEqual([boom, 'slow, after its time', 'ada'])
+    })
+
+    it('does not report what only says that it was aborted', async () => {
+      const onError = vi.fn()
+      const group = new TaskGroup({ onError })
+      const wrapped = async (signal: AbortSignal) => {
+        await sleep(1000, { signal }).catch((cause: unknown) => {
+          throw new Error('wrapped', { cause })
+        })
+      }
+      const endings = [
+        ({ signal }: { signal: AbortSignal }) => sleep(1000, { signal }),
+        ({ signal }: { signal: AbortSignal }) => wrapped(signal),
+        () => sleep(150).then(() => Promise.reject(new DOMException('stopped', 'AbortError'))),
+      ]
+
+      const outcomes = endings.map((fn) => settled(runInScope(() => withTimeout(fn, 100), { group })))
+      await vi.advanceTimersByTimeAsync(200)
+
+      expect(outcomes.map(({ error }) => error)).toMatchObject(endings.map(() => ({ code: 'LCTX_TIMEOUT' })))
+      expect(onError).not.toHaveBeenCalled()
+      expect(group.counters).toMatchObject({ running: 0, failed: 0 })
+    })
+
+    it('keeps the signal aborted for what goes on', async () => {
+      const late = Promise.withResolvers<AbortSignal | undefined>()
+
+      const outcome = settled(
+        runInScope(
+          () =>
+            withTimeout(async () => {
+              await sleep(150)
+              late.resolve(currentSignal())
+            }, 100),
+          { group: new TaskGroup() },
+        ),
+      )
+      await vi.advanceTimersByTimeAsync(150)
+
+      expect((await late.promise)?.reason).toBe(outcome.error)
+    })
+
+    it('keeps the signal of the caller for what goes on after a call that was quick enough', async () => {
+      const late = Promise.withResolvers<boolean>()
+
+      void runInScope(async (scope) => {
+        await withTimeout(() => {
+          // A fake timer runs in the context of whoever advances it.
+          const look = bind(() => late.resolve(currentSignal() === scope.signal && currentDeadline() === undefined))
+          setTimeout(look, 50)
+        }, 100)
+      })
+      await vi.advanceTimersByTimeAsync(50)
+
+      expect(await late.promise).toBe(true)
+    })
+  })
+
+  it('does not reach the tasks that its function spawns: they outlive it', async () => {
+    const group = new TaskGroup()
+    let task: { signal: AbortSignal; deadline: number | undefined } | undefined
+
+    const outcome = settled(
+      runInScope(
+        () =>
+          withTimeout(() => {
+            task = spawn(() => never)
+            return never
+          }, 100),
+        { group, deadline: Date.now() + 10_000 },
+      ),
+    )
+    await vi.advanceTimersByTimeAsync(100)
+
+    expect(outcome.error).toMatchObject({ code: 'LCTX_TIMEOUT' })
+    expect([task?.signal.aborted, task?.deadline]).toEqual([false, undefined])
+  })
+
+  it.each([
+    ['no function', () => withTimeout(1 as never, 100)],
+    ['no limit', () => withTimeout(() => {}, undefined as never)],
+    ['a negative limit', () => withTimeout(() => {}, -1)],
+    ['an unknown option', () => withTimeout(() => {}, 100, { ms: 1 } as never)],
+  ])('rejects with a TypeError for %s', async (_name, call) => {
+    await expect(call()).rejects.toThrow(TypeError)
+  })
+})
+
+/** What a promise has come to so far. */
+function settled(promise: Promise<unknown>): { value?: unknown; error?: unknown } {
+  const outcome: { value?: unknown; error?: unknown } = {}
+  promise.then(
+    (value) => (outcome.value = value),
+    (error: unknown) => (outcome.error = error),
+  )
+  return outcome
+}
