@@ -65,6 +65,9 @@ void new ContextVar<string>('tenant', { onSpawn: (value: number) => String(value
 // @ts-expect-error an option of another type
 void new ContextVar<string>('tenant', { sensitive: 'yes' })
 
+// @ts-expect-error nothing may be set where no type is named
+new ContextVar('unnamed').set('acme')
+
 // @ts-expect-error a value of another type
 tenant.set(1)
 

@@ -1,0 +1,179 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { bind, ContextVar, current, LogicalContext, run, runInScope, spawn } from 'logical-context'
+import { describe, expect, it } from 'vitest'
+
+const user = new ContextVar<string>('user')
+const tenant = new ContextVar<string>('tenant')
+
+describe('current', () => {
+  it('is the empty context outside any unit', () => {
+    expect(current()).toBe(LogicalContext.empty)
+  })
+
+  it('is a snapshot of the unit', () => {
+    const seen = runInScope(() => {
+      user.set('ada')
+      const snapshot = current()
+      user.set('grace')
+      return [snapshot.get(user), current().get(user)]
+    })
+
+    expect(seen).toEqual(['ada', 'grace'])
+  })
+
+  it('is a snapshot of the block in a block', () => {
+    const seen = runInScope(() => {
+      user.set('ada')
+      return tenant.run('acme', () => [current().get(user), current().get(tenant)])
+    })
+
+    expect(seen).toEqual(['ada', 'acme'])
+  })
+
+  it('copies nothing', () => {
+    const [first, second] = runInScope(() => {
+      user.set('ada')
+      return [current(), current()]
+    })
+
+    expect(first?.values).toBe(second?.values)
+  })
+})
+
+describe('run', () => {
+  it('starts from the context, whatever the caller has', () => {
+    const context = LogicalContext.empty.with(user, 'ada')
+
+    const seen = runInScope(() => {
+      user.set('grace')
+      tenant.set('acme')
+      return [run(context, () => [user.get(), tenant.get()]), user.get(), tenant.get()]
+    })
+
+    expect(seen).toEqual([['ada', undefined], 'grace', 'acme'])
+  })
+
+  it('gives the same start twice, nested too', async () => {
+    const context = LogicalContext.empty.with(user, 'ada')
+    const write = async () => {
+      const before = user.get()
+      user.set('grace')
+      await Promise.resolve()
+      return [before, user.get(), run(context, () => user.get())]
+    }
+
+    expect(await Promise.all([run(context, write), run(context, write)])).toEqual([
+      ['ada', 'grace', 'ada'],
+      ['ada', 'grace', 'ada'],
+    ])
+  })
+
+  it('hands arguments in, and gives the result or the error back', () => {
+    const error = new Error('in the block')
+
+    expect(run(LogicalContext.empty, (a: number, b: number) => a + b, 1, 2)).toBe(3)
+    expect(() =>
+      run(LogicalContext.empty, () => {
+        throw error
+      }),
+    ).toThrow(error)
+  })
+
+  it('stays in the unit of the caller, which owns what is spawned in it', () => {
+    const foreign = runInScope(() => {
+      user.set('ada')
+      return current()
+    })
+
+    const task = runInScope(() => run(foreign, () => spawn(() => user.get())))
+
+    return expect(task.result()).resolves.toBe('ada')
+  })
+
+  it('may write outside any unit, but not spawn', () => {
+    const block = () =>
+      run(LogicalContext.empty, () => {
+        user.set('ada')
+        expect(user.get()).toBe('ada')
+        spawn(() => {})
+      })
+
+    expect(block).toThrow(expect.objectContaining({ code: 'LCTX_OUTSIDE_UNIT' }))
+  })
+})
+
+describe('bind', () => {
+  it('makes a callback part of the unit that binds it: reads and writes are the unit’s', async () => {
+    const seen = await runInScope(async () => {
+      user.set('ada')
+      const bound = bind((name: string) => {
+        const before = user.get()
+        user.set(name)
+        return before
+      })
+      user.set('grace')
+      const inside = runInScope(() => {
+        user.set('somebody else')
+        return [bound('barbara'), user.get()]
+      })
+      return [inside, user.get()]
+    })
+
+    expect(seen).toEqual([['grace', 'somebody else'], 'barbara'])
+  })
+
+  it('keeps receiver, arguments and result', () => {
+    const bound = bind(function (this: { base: number }, ...numbers: number[]) {
+      return numbers.reduce((sum, number) => sum + number, this.base)
+    })
+
+    expect(bound.call({ base: 10 }, 1, 2)).toBe(13)
+  })
+
+  it('lets an error out as it is', () => {
+    const error = new Error('bound')
+    const bound = bind(() => {
+      throw error
+    })
+
+    expect(() => runInScope(bound)).toThrow(error)
+  })
+
+  it('binds to the block in a block', () => {
+    const seen = runInScope(() => {
+      const bound = user.run('ada', () =>
+        bind(() => {
+          tenant.set('acme')
+          return [user.get(), tenant.get()]
+        }),
+      )
+      return [bound(), user.get(), tenant.get()]
+    })
+
+    expect(seen).toEqual([['ada', 'acme'], undefined, undefined])
+  })
+
+  it('binds what other libraries keep, too', () => {
+    const other = new AsyncLocalStorage<string>()
+
+    const bound = other.run('a span', () => bind(() => other.getStore()))
+
+    expect(other.run('another span', bound)).toBe('a span')
+  })
+
+  it('binds to no unit where there is none', () => {
+    const bound = bind(() => [user.get(), current() === LogicalContext.empty])
+
+    const seen = runInScope(() => {
+      user.set('ada')
+      return bound()
+    })
+
+    expect(seen).toEqual([undefined, true])
+  })
+
+  it.each([undefined, null, 'text', {}])('refuses %s', (value) => {
+    expect(() => bind(value as never)).toThrow(/^bind: expected a function, got /)
+    expect(() => bind(value as never)).toThrow(TypeError)
+  })
+})

@@ -1,0 +1,621 @@
+import { Readable } from 'node:stream'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { bind, ContextVar, current, isolateGenerator, runInScope, spawn, TaskGroup } from 'logical-context'
+import { describe, expect, it } from 'vitest'
+import { storage } from '../../src/context/storage.ts'
+
+const user = new ContextVar<string, string>('user', { default: 'nobody' })
+const tenant = new ContextVar<string>('tenant')
+const trail = new ContextVar<string>('trail', { onSpawn: 'keep' })
+
+/** Not in the library of ES2024. */
+interface IteratorWithHelpers<T> {
+  map<U>(convert: (value: T) => U): IteratorWithHelpers<U>
+  take(limit: number): IteratorWithHelpers<T>
+  toArray(): T[]
+}
+
+/** Yields what it sees before and after it sets a value of its own. */
+const announce = isolateGenerator(function* (name: string) {
+  yield user.get()
+  user.set(name)
+  for (;;) yield user.get()
+})
+
+describe('isolateGenerator', () => {
+  it('sees the driver’s current values, except where it has set its own', () => {
+    const seen = runInScope(() => {
+      const generator = isolateGenerator(function* () {
+        for (;;) {
+          yield [user.get(), tenant.get()]
+          user.set('own')
+        }
+      })()
+      user.set('ada')
+      const steps = [generator.next().value]
+      user.set('grace')
+      tenant.set('acme')
+      steps.push(generator.next().value)
+      tenant.set('globex')
+      steps.push(generator.next().value)
+      return steps
+    })
+
+    expect(seen).toEqual([
+      ['ada', undefined],
+      ['own', 'acme'],
+      ['own', 'globex'],
+    ])
+  })
+
+  it('lets nothing out that the body sets', () => {
+    const seen = runInScope(() => {
+      user.set('ada')
+      const generator = announce('own')
+      return [generator.next().value, generator.next().value, user.get(), String(current())]
+    })
+
+    expect(seen).toEqual(['ada', 'own', 'ada', 'LogicalContext(user)'])
+  })
+
+  it('keeps interleaved generators apart', () => {
+    const seen = runInScope(() => {
+      user.set('ada')
+      const [first, second] = [announce('first'), announce('second')]
+      return [first, second, first, second, first].map((generator) => generator.next().value)
+    })
+
+    expect(seen).toEqual(['ada', 'ada', 'first', 'second', 'first'])
+  })
+
+  it('is driven by one unit after another, and sees the values of the one that drives', async () => {
+    const generator = isolateGenerator(function* () {
+      for (;;) yield user.get()
+    })()
+    const drive = (name: string) =>
+      runInScope(async () => {
+        user.set(name)
+        const first = generator.next().value
+        await Promise.resolve()
+        return [first, generator.next().value]
+      })
+
+    expect(await Promise.all([drive('ada'), drive('grace')])).toEqual([
+      ['ada', 'ada'],
+      ['grace', 'grace'],
+    ])
+  })
+
+  it('is not cut off where one of its units ends while another drives it', async () => {
+    const generator = announce('own')
+
+    const seen = await runInScope(async () => {
+      user.set('ada')
+      const steps = runInScope(() => {
+        user.set('grace')
+        return [generator.next().value]
+      })
+      const ended = Promise.withResolvers<void>()
+      const inner = runInScope(async () => {
+        generator.next()
+        await ended.promise
+      })
+      steps.push(generator.next().value)
+      ended.resolve()
+      await inner
+      return [...steps, generator.next().value]
+    })
+
+    expect(seen).toEqual(['grace', 'own', 'own'])
+  })
+
+  it('is driven outside any unit', () => {
+    const generator = announce('own')
+
+    expect([generator.next().value, generator.next().value, user.get()]).toEqual(['nobody', 'own', 'nobody'])
+  })
+
+  it('hides the driver’s value where the body deletes it, and only from the body', () => {
+    const seen = runInScope(() => {
+      user.set('ada')
+      const generator = isolateGenerator(function* () {
+        yield [user.delete(), user.get(), user.has(), user.delete()]
+        yield [user.get(), current().has(user)]
+      })()
+      const first = generator.next().value
+      user.set('grace')
+      return [first, generator.next().value, user.get()]
+    })
+
+    expect(seen).toEqual([[true, 'nobody', false, false], ['nobody', false], 'grace'])
+  })
+
+  it('goes back to the driver’s value after an override', () => {
+    const seen = runInScope(() => {
+      user.set('ada')
+      const generator = isolateGenerator(function* () {
+        {
+          using _ = user.override('own')
+          yield user.get()
+        }
+        yield user.get()
+      })()
+      const first = generator.next().value
+      user.set('grace')
+      return [first, generator.next().value]
+    })
+
+    expect(seen).toEqual(['own', 'grace'])
+  })
+
+  it('passes arguments, receiver, sent values and the result through', () => {
+    const sum = isolateGenerator(function* (this: { base: number }, first: number) {
+      let total = this.base + first
+      for (;;) {
+        const next: number | undefined = yield total
+        if (next === undefined) return `total ${total}`
+        total += next
+      }
+    })
+
+    const generator = sum.call({ base: 100 }, 10)
+
+    expect([generator.next(), generator.next(1), generator.next(2), generator.next(), generator.next()]).toEqual([
+      { done: false, value: 110 },
+      { done: false, value: 111 },
+      { done: false, value: 113 },
+      { done: true, value: 'total 113' },
+      { done: true, value: undefined },
+    ])
+  })
+
+  it('runs the finally of its body in its layer when a for-of loop breaks or returns', () => {
+    const log: unknown[] = []
+    const numbers = isolateGenerator(function* () {
+      try {
+        user.set('own')
+        yield 1
+        yield 2
+      } finally {
+        log.push(user.get())
+        user.set('from finally')
+      }
+    })
+    const firstOf = () => {
+      for (const number of numbers()) return number
+      return undefined
+    }
+
+    runInScope(() => {
+      user.set('ada')
+      for (const number of numbers()) if (number === 1) break
+      log.push(user.get())
+      log.push(firstOf())
+      log.push(user.get())
+    })
+
+    expect(log).toEqual(['own', 'ada', 'own', 1, 'ada'])
+  })
+
+  it('catches a thrown error in its layer', () => {
+    const seen = runInScope(() => {
+      user.set('ada')
+      const generator = isolateGenerator(function* () {
+        user.set('own')
+        try {
+          yield 1
+        } catch (error) {
+          yield [(error as Error).message, user.get()]
+        }
+      })()
+      generator.next()
+      return [generator.throw(new Error('thrown in')).value, user.get()]
+    })
+
+    expect(seen).toEqual([['thrown in', 'own'], 'ada'])
+  })
+
+  it('lets an error of its body out as it is', () => {
+    const error = new Error('in the body')
+    const generator = isolateGenerator(function* () {
+      yield 1
+      throw error
+    })()
+
+    generator.next()
+
+    expect(() => generator.next()).toThrow(error)
+  })
+
+  it('delegates with yield*, each generator in its own layer', () => {
+    const inner = isolateGenerator(function* () {
+      yield ['inner', user.get(), tenant.get()]
+      tenant.set('inner’s')
+      yield ['inner', user.get(), tenant.get()]
+    })
+    const outer = isolateGenerator(function* () {
+      user.set('outer’s')
+      yield* inner()
+      yield ['outer', user.get(), tenant.get()]
+    })
+
+    const seen = runInScope(() => {
+      tenant.set('acme')
+      return [...outer()]
+    })
+
+    expect(seen).toEqual([
+      ['inner', 'outer’s', 'acme'],
+      ['inner', 'outer’s', 'inner’s'],
+      ['outer', 'outer’s', 'acme'],
+    ])
+  })
+
+  it('works through iterator helpers, whose callbacks run in the driver', () => {
+    const seen = runInScope(() => {
+      user.set('ada')
+      const names = announce('own') as unknown as IteratorWithHelpers<string>
+      return names
+        .map((value) => [value, user.get()])
+        .take(3)
+        .toArray()
+    })
+
+    expect(seen).toEqual([
+      ['ada', 'ada'],
+      ['own', 'ada'],
+      ['own', 'ada'],
+    ])
+  })
+
+  it('works through spread, destructuring and Array.from', () => {
+    const three = isolateGenerator(function* () {
+      for (const name of ['a', 'b', 'c']) {
+        user.set(name)
+        yield user.get()
+      }
+    })
+
+    const seen = runInScope(() => {
+      const [first, second] = three()
+      return [[...three()], Array.from(three()), first, second, user.get()]
+    })
+
+    expect(seen).toEqual([['a', 'b', 'c'], ['a', 'b', 'c'], 'a', 'b', 'nobody'])
+  })
+
+  it('gives what it sees to the tasks, snapshots, blocks and units of its body', async () => {
+    const readings: Promise<unknown>[] = []
+    const generator = isolateGenerator(function* () {
+      user.set('own')
+      readings.push(spawn(() => [user.get(), tenant.get()]).result())
+      const snapshot = current()
+      yield [snapshot.get(user), snapshot.get(tenant)]
+      yield tenant.run('block’s', () => [user.get(), tenant.get()])
+      yield runInScope(() => [user.get(), tenant.get()])
+    })
+
+    const seen = runInScope(() => {
+      tenant.set('acme')
+      return [...generator()]
+    })
+
+    expect(seen).toEqual([
+      ['own', 'acme'],
+      ['own', 'block’s'],
+      ['nobody', undefined],
+    ])
+    expect(await Promise.all(readings)).toEqual([['own', 'acme']])
+  })
+
+  it('keeps survivors readable in what its body has left behind', () => {
+    const lateReads: (() => unknown)[] = []
+    const leaveBehind = isolateGenerator(function* () {
+      user.set('own')
+      lateReads.push(bind(() => [trail.get(), user.get()]))
+      yield 1
+    })
+
+    runInScope(
+      () => {
+        trail.set('trail-1')
+        user.set('ada')
+        leaveBehind().next()
+      },
+      { onLateUse: () => {} },
+    )
+
+    expect(lateReads.map((read) => read())).toEqual([['trail-1', 'nobody']])
+  })
+
+  it('forgets what was derived from the values of an earlier driver', () => {
+    const memos: unknown[] = []
+    const generator = isolateGenerator(function* () {
+      for (;;) {
+        const layer = storage.getStore()
+        memos.push(layer?.memo)
+        if (layer !== undefined) layer.memo = `derived from ${user.get()}`
+        yield
+      }
+    })()
+
+    generator.next()
+    user.run('ada', () => generator.next())
+
+    expect(memos).toEqual([undefined, undefined])
+  })
+
+  it('may be wrapped twice: a layer above a layer', () => {
+    const twice = isolateGenerator(announce)
+
+    const seen = runInScope(() => {
+      user.set('ada')
+      const generator = twice('own')
+      return [generator.next().value, generator.next().value, user.get()]
+    })
+
+    expect(seen).toEqual(['ada', 'own', 'ada'])
+  })
+
+  it('leaves other libraries’ contexts to the driver', () => {
+    const other = new AsyncLocalStorage<string>()
+    const generator = isolateGenerator(function* () {
+      for (;;) yield other.getStore()
+    })()
+
+    expect([other.run('a', () => generator.next().value), other.run('b', () => generator.next().value)]).toEqual([
+      'a',
+      'b',
+    ])
+  })
+
+  it('takes iterators that lack return and throw', () => {
+    const numbers = isolateGenerator(() => [1, 2, 3].values() as unknown as Generator<number>)
+
+    const taken = []
+    for (const number of numbers()) {
+      taken.push(number)
+      if (number === 2) break
+    }
+
+    expect(taken).toEqual([1, 2])
+  })
+
+  it.each([undefined, 'text', {}])('refuses %s', (value) => {
+    expect(() => isolateGenerator(value as never)).toThrow(/^isolateGenerator: expected a generator function, got /)
+  })
+
+  it('refuses a function that makes no generator, when that is called', () => {
+    const wrapped = isolateGenerator((() => 7) as never)
+
+    expect(wrapped).toThrow(/^isolateGenerator: expected a generator function, got one that returns 7/)
+  })
+})
+
+describe('isolateGenerator of an async generator', () => {
+  it('keeps its layer over awaits, and sees what the driver sets meanwhile', async () => {
+    const gate = Promise.withResolvers<void>()
+    const generator = isolateGenerator(async function* () {
+      user.set('own')
+      await gate.promise
+      yield [user.get(), tenant.get()]
+    })
+
+    const seen = await runInScope(async () => {
+      user.set('ada')
+      const step = generator().next()
+      tenant.set('acme')
+      gate.resolve()
+      return [(await step).value, user.get()]
+    })
+
+    expect(seen).toEqual([['own', 'acme'], 'ada'])
+  })
+
+  it('starts its body at once, as the engine does', async () => {
+    const log: string[] = []
+    const generator = isolateGenerator(async function* () {
+      log.push('body')
+      yield 1
+    })()
+
+    const step = generator.next()
+    log.push('after next()')
+    await step
+
+    expect(log).toEqual(['body', 'after next()'])
+  })
+
+  it('starts each step at once where none is under way', async () => {
+    const log: string[] = []
+    const generator = isolateGenerator(async function* () {
+      for (;;) {
+        log.push('body')
+        yield 1
+      }
+    })()
+    await generator.next()
+    await generator.next()
+
+    void generator.next()
+    log.push('after next()')
+
+    expect(log).toEqual(['body', 'body', 'body', 'after next()'])
+  })
+
+  it('answers steps that are asked for at once in their order', async () => {
+    const generator = isolateGenerator(async function* () {
+      for (let i = 1; i <= 3; i++) {
+        await Promise.resolve()
+        yield i
+      }
+    })()
+
+    const answers = await Promise.all([generator.next(), generator.next(), generator.return(), generator.next()])
+
+    expect(answers).toEqual([
+      { done: false, value: 1 },
+      { done: false, value: 2 },
+      { done: true, value: undefined },
+      { done: true, value: undefined },
+    ])
+  })
+
+  it('runs each step with the values of the unit that has asked for it, when two ask at once', async () => {
+    const gate = Promise.withResolvers<void>()
+    const generator = isolateGenerator(async function* () {
+      for (;;) {
+        await gate.promise
+        yield user.get()
+      }
+    })()
+    const ask = (name: string) =>
+      runInScope(async () => {
+        user.set(name)
+        return (await generator.next()).value
+      })
+
+    const answers = [ask('ada'), ask('grace'), ask('barbara')]
+    gate.resolve()
+
+    expect(await Promise.all(answers)).toEqual(['ada', 'grace', 'barbara'])
+  })
+
+  it('goes on for the next after a step that has failed', async () => {
+    const generator = isolateGenerator(async function* () {
+      yield user.get()
+      throw new Error('in the body')
+    })()
+
+    const answers = await Promise.allSettled([generator.next(), generator.next(), generator.next()])
+
+    expect(answers).toEqual([
+      { status: 'fulfilled', value: { done: false, value: 'nobody' } },
+      { status: 'rejected', reason: new Error('in the body') },
+      { status: 'fulfilled', value: { done: true, value: undefined } },
+    ])
+  })
+
+  it('runs the finally of its body in its layer when a for-await loop breaks', async () => {
+    const log: unknown[] = []
+    const numbers = isolateGenerator(async function* () {
+      try {
+        user.set('own')
+        yield 1
+      } finally {
+        await Promise.resolve()
+        log.push(user.get())
+      }
+    })
+
+    await runInScope(async () => {
+      user.set('ada')
+      for await (const _ of numbers()) break
+      log.push(user.get())
+    })
+
+    expect(log).toEqual(['own', 'ada'])
+  })
+
+  // Node 22 has no disposal of async generators.
+  it.skipIf(!isAsyncDisposable(noNumbers()))('is closed by await using, in its layer', async () => {
+    const log: unknown[] = []
+    const numbers = isolateGenerator(async function* () {
+      try {
+        user.set('own')
+        yield 1
+      } finally {
+        log.push(user.get())
+      }
+    })
+
+    {
+      await using generator = numbers()
+      await generator.next()
+    }
+
+    expect(log).toEqual(['own'])
+  })
+
+  it('delegates with yield*, also to a sync generator', async () => {
+    const outer = isolateGenerator(async function* () {
+      yield* announce('inner’s')
+    })
+
+    const seen = await runInScope(async () => {
+      user.set('ada')
+      const generator = outer()
+      return [(await generator.next()).value, (await generator.next()).value, user.get()]
+    })
+
+    expect(seen).toEqual(['ada', 'inner’s', 'ada'])
+  })
+
+  it('feeds a stream in its own layer', async () => {
+    const source = isolateGenerator(async function* () {
+      for (const name of ['a', 'b']) {
+        user.set(name)
+        await Promise.resolve()
+        yield `${user.get()} of ${tenant.get()}`
+      }
+    })
+
+    const chunks = await runInScope(async () => {
+      tenant.set('acme')
+      return Readable.from(source()).toArray()
+    })
+
+    expect(chunks).toEqual(['a of acme', 'b of acme'])
+  })
+
+  it('hands a rejection to whoever has asked, and to nobody else', async () => {
+    const error = new Error('in the body')
+    const generator = isolateGenerator(async function* () {
+      yield Promise.reject(error)
+    })()
+
+    await expect(generator.next()).rejects.toBe(error)
+  })
+
+  it('does not end the body’s values with a unit that has only asked before', async () => {
+    const gate = Promise.withResolvers<void>()
+    const generator = isolateGenerator(async function* () {
+      yield 'ready'
+      user.set('own')
+      await gate.promise
+      yield [user.get(), tenant.get()]
+    })()
+
+    await runInScope(() => generator.next())
+    const step = runInScope(async () => {
+      tenant.set('acme')
+      return (await generator.next()).value
+    })
+    gate.resolve()
+
+    expect(await step).toEqual(['own', 'acme'])
+  })
+
+  it('lets a body start its next step itself', async () => {
+    const steps: Promise<unknown>[] = []
+    const generator: AsyncGenerator<number> = isolateGenerator(async function* () {
+      user.set('own')
+      steps.push(generator.next())
+      yield 1
+      yield 2
+    })()
+
+    const first = await runInScope(() => generator.next(), { group: new TaskGroup() })
+
+    expect([first, ...(await Promise.all(steps))]).toEqual([
+      { done: false, value: 1 },
+      { done: false, value: 2 },
+    ])
+  })
+})
+
+async function* noNumbers(): AsyncGenerator<number> {}
+
+function isAsyncDisposable(value: object): boolean {
+  return Symbol.asyncDispose in value
+}

@@ -1,0 +1,168 @@
+import { inspect } from 'node:util'
+import { ContextVar, current, LogicalContext, run, runInScope } from 'logical-context'
+import { describe, expect, it } from 'vitest'
+
+const user = new ContextVar<string | undefined, string>('user', { default: 'nobody' })
+const tenant = new ContextVar<string>('tenant')
+
+describe('LogicalContext', () => {
+  it('starts empty', () => {
+    expect(LogicalContext.empty.has(user)).toBe(false)
+    expect(LogicalContext.empty.get(user)).toBe('nobody')
+    expect(LogicalContext.empty).toBe(LogicalContext.empty)
+  })
+
+  it('gives a new context with a variable set, and stays as it is', () => {
+    const ada = LogicalContext.empty.with(user, 'ada')
+    const both = ada.with(tenant, 'acme')
+    const grace = both.with(user, 'grace')
+
+    expect([ada, both, grace].map((context) => [context.get(user), context.get(tenant)])).toEqual([
+      ['ada', undefined],
+      ['ada', 'acme'],
+      ['grace', 'acme'],
+    ])
+    expect(LogicalContext.empty.has(user)).toBe(false)
+  })
+
+  it('gives a new context with a variable unset, and stays as it is', () => {
+    const ada = LogicalContext.empty.with(user, 'ada')
+    const nobody = ada.without(user)
+
+    expect([ada.get(user), nobody.get(user), nobody.has(user)]).toEqual(['ada', 'nobody', false])
+  })
+
+  it('is the same without a variable that is not set', () => {
+    const ada = LogicalContext.empty.with(user, 'ada')
+
+    expect(ada.without(tenant)).toBe(ada)
+    expect(ada.without(user).without(user).has(user)).toBe(false)
+  })
+
+  it('holds undefined as a value', () => {
+    const context = LogicalContext.empty.with(user, undefined)
+
+    expect([context.has(user), context.get(user)]).toEqual([true, undefined])
+  })
+
+  it('is not reached by what is written in runs of it', () => {
+    const context = LogicalContext.empty.with(user, 'ada')
+
+    run(context, () => {
+      user.set('grace')
+      tenant.set('acme')
+    })
+
+    expect([context.get(user), context.has(tenant)]).toEqual(['ada', false])
+  })
+
+  it('is not reached by what is written where it was taken', () => {
+    const snapshots = runInScope(() => {
+      const taken = [current()]
+      for (const name of ['ada', 'grace', 'barbara']) {
+        user.set(name)
+        taken.push(current())
+      }
+      user.delete()
+      taken.push(current())
+      return taken
+    })
+
+    expect(snapshots.map((snapshot) => snapshot.get(user))).toEqual(['nobody', 'ada', 'grace', 'barbara', 'nobody'])
+  })
+
+  it('outlives the unit where it was taken', () => {
+    const snapshot = runInScope(() => {
+      user.set('ada')
+      return current()
+    })
+
+    expect(snapshot.get(user)).toBe('ada')
+  })
+
+  it('shows the names of what is set, and no values', () => {
+    const context = LogicalContext.empty.with(user, 'ada').with(tenant, 'acme').without(user)
+
+    expect([String(LogicalContext.empty), String(context)]).toEqual(['LogicalContext()', 'LogicalContext(tenant)'])
+  })
+
+  it('shows names only as JSON too, for logs are made of it', () => {
+    const secret = new ContextVar<string>('secret', { sensitive: true })
+    const context = LogicalContext.empty.with(secret, 'hunter2')
+
+    expect(JSON.stringify({ context })).toBe('{"context":"LogicalContext(secret)"}')
+  })
+
+  it('shows itself with values where it is inspected, but no sensitive one', () => {
+    const secret = new ContextVar<string>('secret', { sensitive: true })
+    const context = LogicalContext.empty.with(tenant, 'acme').with(user, undefined).with(secret, 'hunter2')
+
+    expect(inspect(context)).toBe("LogicalContext { user: undefined, tenant: 'acme', secret: [sensitive] }")
+    expect(inspect(LogicalContext.empty)).toBe('LogicalContext {}')
+  })
+
+  it.each<[name: string, value: unknown]>([
+    [
+      'a getter that throws',
+      {
+        get broken() {
+          throw new Error('getter')
+        },
+      },
+    ],
+    [
+      'an inspection that throws',
+      {
+        [inspect.custom]() {
+          throw new Error('inspect')
+        },
+      },
+    ],
+    [
+      'a proxy that throws',
+      new Proxy(
+        {},
+        {
+          get() {
+            throw new Error('get')
+          },
+          ownKeys() {
+            throw new Error('keys')
+          },
+        },
+      ),
+    ],
+    ['a revoked proxy', revokedProxy()],
+    ['an object without a prototype', Object.create(null)],
+    ['a circle', circle()],
+    [
+      'a toString that throws',
+      {
+        toString() {
+          throw new Error('toString')
+        },
+      },
+    ],
+  ])('shows itself with %s in it', (_, value) => {
+    const variable = new ContextVar<unknown>('variable')
+    const context = LogicalContext.empty.with(variable, value)
+
+    expect(inspect(context)).toMatch(/^LogicalContext \{ variable: /)
+    expect([String(context), JSON.stringify(context)]).toEqual([
+      'LogicalContext(variable)',
+      '"LogicalContext(variable)"',
+    ])
+  })
+})
+
+function revokedProxy(): unknown {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  return proxy
+}
+
+function circle(): unknown {
+  const object: { self?: unknown } = {}
+  object.self = object
+  return object
+}

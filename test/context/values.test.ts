@@ -1,0 +1,162 @@
+import { ContextVar, current, LogicalContext, run, runInScope, spawn } from 'logical-context'
+import { describe, expect, it } from 'vitest'
+
+// More than the 32 that stand in the array itself, so that the tree is used whatever other variables there are.
+const many = Array.from(
+  { length: 10_000 },
+  (_, index) => new ContextVar<number | undefined, string>(`v${index}`, { default: 'unset' }),
+)
+const [first, last] = [variable(0), variable(9_999)]
+
+describe('ten thousand variables', () => {
+  it('hold a value each', () => {
+    const seen = runInScope(() => {
+      for (const [index, variable] of many.entries()) variable.set(index)
+      return many.map((variable) => variable.get())
+    })
+
+    expect(seen).toEqual(Array.from(many.keys()))
+  })
+
+  it('are read in a snapshot, and shown by name', () => {
+    const context = runInScope(() => {
+      for (const [index, variable] of many.entries()) variable.set(index)
+      return current()
+    })
+
+    expect(many.map((variable) => context.get(variable))).toEqual(Array.from(many.keys()))
+    expect(String(context)).toBe(`LogicalContext(${many.map(({ name }) => name).join(', ')})`)
+  })
+
+  it('go into a task together, and apart again', async () => {
+    const seen = await runInScope(async () => {
+      for (const [index, variable] of many.entries()) variable.set(index)
+      const written = Promise.withResolvers<void>()
+      const task = spawn(async () => {
+        await written.promise
+        last.set(-1)
+        return [first.get(), last.get()]
+      })
+      first.set(-2)
+      written.resolve()
+      return { task: await task.result(), spawner: [first.get(), last.get()] }
+    })
+
+    expect(seen).toEqual({ task: [0, -1], spawner: [-2, 9_999] })
+  })
+
+  it('cost a write the copy of a path, not of all of them', () => {
+    const context = many.reduce((context, variable, index) => context.with(variable, index), LogicalContext.empty)
+    const other = context.with(last, -1)
+    const nodes = new Set(nodesOf(context.values))
+
+    expect(nodesOf(other.values).filter((node) => !nodes.has(node)).length).toBeLessThanOrEqual(5)
+    expect([context.get(last), other.get(last), other.get(first)]).toEqual([9_999, -1, 0])
+  })
+
+  it.each<[name: string, index: number]>([
+    ['the first of a node', 32 * 40],
+    ['the last of a node', 32 * 40 - 1],
+    ['the first of a bigger node', 1024 * 3],
+    ['the last of a bigger node', 1024 * 3 - 1],
+    ['the last', 9_999],
+  ])('hold undefined, an absence and a value apart: %s', (_, index) => {
+    const { set, get, has } = operations(variable(index))
+
+    const seen = runInScope(() => [get(), has(), set(undefined), get(), has(), variable(index).delete(), get(), has()])
+
+    expect(seen).toEqual(['unset', false, undefined, undefined, true, true, 'unset', false])
+  })
+
+  it('are overridden and given back', () => {
+    const seen = runInScope(() => {
+      const during: unknown[] = []
+      {
+        using _ = last.override(1)
+        during.push(last.get())
+      }
+      return [...during, last.get(), last.has()]
+    })
+
+    expect(seen).toEqual([1, 'unset', false])
+  })
+
+  it('keep what is written in a run of a snapshot out of it', () => {
+    const context = LogicalContext.empty.with(last, 1)
+
+    const inside = run(context, () => {
+      last.set(2)
+      return last.get()
+    })
+
+    expect([inside, context.get(last)]).toEqual([2, 1])
+  })
+})
+
+describe('variables with rules among ten thousand', () => {
+  it('cross a spawn by their rules', async () => {
+    const kept = new ContextVar<string>('kept', { onSpawn: 'keep' })
+    const dropped = new ContextVar<string>('dropped', { onSpawn: 'drop' })
+    const derived = new ContextVar<string>('derived', { onSpawn: (value) => `${value}'` })
+    const read = () => [last.get(), kept.get(), dropped.get(), derived.get()]
+
+    const seen = await runInScope(async () => {
+      last.set(1)
+      kept.set('kept')
+      dropped.set('dropped')
+      derived.set('derived')
+      const tasks = [
+        spawn(read),
+        spawn(read, { policy: 'isolate' }),
+        spawn(read, { policy: { only: [last] } }),
+        spawn(read, { policy: 'share' }),
+      ]
+      return Promise.all(tasks.map((task) => task.result()))
+    })
+
+    expect(seen).toEqual([
+      [1, 'kept', undefined, "derived'"],
+      ['unset', 'kept', undefined, "derived'"],
+      [1, 'kept', undefined, "derived'"],
+      [1, 'kept', 'dropped', 'derived'],
+    ])
+  })
+
+  it('survive the seal', () => {
+    const survivors = Array.from(
+      { length: 100 },
+      (_, index) => new ContextVar<number>(`s${index}`, { survivesSeal: true }),
+    )
+
+    const scope = runInScope((scope) => {
+      last.set(1)
+      for (const [index, survivor] of survivors.entries()) survivor.set(index)
+      survivors[7]?.delete()
+      return scope
+    })
+
+    expect(survivors.map((survivor) => scope.context.get(survivor))).toEqual(
+      survivors.map((_, index) => (index === 7 ? undefined : index)),
+    )
+    expect(scope.context.has(last)).toBe(false)
+  })
+})
+
+function variable(index: number) {
+  const found = many[index]
+  if (found === undefined) throw new RangeError(`There is no variable ${index}.`)
+  return found
+}
+
+function operations(variable: ContextVar<number | undefined, string>) {
+  return {
+    set: (value: number | undefined) => variable.set(value),
+    get: () => variable.get(),
+    has: () => variable.has(),
+  }
+}
+
+/** All arrays that a context is made of. */
+function nodesOf(node: unknown): unknown[] {
+  return Array.isArray(node) ? [node, ...node.flatMap(nodesOf)] : []
+}

@@ -1,0 +1,30 @@
+import { setImmediate } from 'node:timers/promises'
+
+/** Whether what `ref` points to can be collected: nothing holds it any more. */
+export async function isCollected(ref: WeakRef<object>): Promise<boolean> {
+  for (let attempt = 0; attempt < 20; attempt++) {
+    if (!isAlive(ref)) return true
+    // A WeakRef that was read holds its target until the end of the job.
+    await setImmediate()
+    collectGarbage()
+  }
+  return false
+}
+
+/** The size of the heap in bytes, of what is in use. */
+export async function heapInUse(): Promise<number> {
+  for (let round = 0; round < 3; round++) {
+    await setImmediate()
+    collectGarbage()
+  }
+  return process.memoryUsage().heapUsed
+}
+
+function isAlive(ref: WeakRef<object>): boolean {
+  return ref.deref() !== undefined
+}
+
+function collectGarbage(): void {
+  if (globalThis.gc === undefined) throw new Error('The tests need Node with --expose-gc: run them by vitest.')
+  globalThis.gc()
+}

@@ -1,0 +1,173 @@
+import { ContextVar, isolateGenerator, type Policy, runInScope, spawn } from 'logical-context'
+import { describe, expect, it } from 'vitest'
+
+// The examples by which PEP 550 and its discussion explain what a context is to do.
+
+describe('the example of the discussion on awaited calls and timeouts', () => {
+  const variable = new ContextVar<number>('var')
+
+  async function bar(): Promise<void> {
+    await Promise.resolve()
+    variable.set(42)
+  }
+
+  it('gives 42 after an awaited call', async () => {
+    const seen = await runInScope(async () => {
+      variable.set(1)
+      await bar()
+      return variable.get()
+    })
+
+    expect(seen).toBe(42)
+  })
+
+  it('gives 42 after the same call under a timeout, where asyncio’s wait_for() gave 1', async () => {
+    const seen = await runInScope(async () => {
+      variable.set(1)
+      await withinAMinute(bar())
+      return variable.get()
+    })
+
+    expect(seen).toBe(42)
+  })
+
+  it.each<[name: string, policy: Policy, after: number]>([
+    ['inherit', 'inherit', 1],
+    ['isolate', 'isolate', 1],
+    ['only', { only: [variable] }, 1],
+    ['share', 'share', 42],
+  ])('gives by the policy after the same call is spawned and waited for: %s', async (_, policy, after) => {
+    const seen = await runInScope(async () => {
+      variable.set(1)
+      await spawn(bar, { policy }).result()
+      return variable.get()
+    })
+
+    expect(seen).toBe(after)
+  })
+
+  async function withinAMinute<R>(work: Promise<R>): Promise<R> {
+    const limit = Promise.withResolvers<never>()
+    const timer = setTimeout(() => limit.reject(new Error('too slow')), 60_000)
+    try {
+      return await Promise.race([work, limit.promise])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+})
+
+describe('the examples of PEP 550', () => {
+  const variable = new ContextVar<string>('var')
+
+  it('“Generators”: a change in the body is not seen by the caller, one of the caller is seen in the body', () => {
+    const seen: unknown[] = []
+    const gen = isolateGenerator(function* () {
+      variable.set('gen')
+      seen.push(variable.get())
+      yield 1
+      seen.push(variable.get())
+      yield 2
+    })
+
+    runInScope(() => {
+      const g = gen()
+      variable.set('main')
+      g.next()
+      seen.push(variable.get())
+      variable.set('main modified')
+      g.next()
+      seen.push(variable.get())
+    })
+
+    expect(seen).toEqual(['gen', 'main', 'gen', 'main modified'])
+  })
+
+  it('“Generators”: a generator sees changes of its caller until it makes its own', () => {
+    const [var1, var2] = [new ContextVar<string>('var1'), new ContextVar<string>('var2')]
+    const seen: unknown[] = []
+    const gen = isolateGenerator(function* () {
+      var1.set('gen')
+      seen.push(var1.get(), var2.get())
+      yield 1
+      seen.push(var1.get(), var2.get())
+      yield 2
+    })
+
+    runInScope(() => {
+      const g = gen()
+      var1.set('main')
+      var2.set('main')
+      g.next()
+      var1.set('main modified')
+      var2.set('main modified')
+      g.next()
+    })
+
+    expect(seen).toEqual(['gen', 'main', 'gen', 'main modified'])
+  })
+
+  it('“Generators”: next() called from different contexts sees each of them', () => {
+    const gen = isolateGenerator(function* () {
+      for (;;) yield variable.get()
+    })
+
+    const g = gen()
+    const seen = ['first', 'second'].map((name) => variable.run(name, () => g.next().value))
+
+    expect(seen).toEqual(['first', 'second'])
+  })
+
+  it('“Coroutines and Asynchronous Tasks”: an awaited coroutine shares, a task gets a copy', async () => {
+    const seen: unknown[] = []
+    const sub = async () => {
+      await Promise.resolve()
+      seen.push(variable.get())
+      variable.set('sub')
+    }
+
+    await runInScope(async () => {
+      variable.set('main')
+      await sub()
+      seen.push(variable.get())
+      variable.set('main modified')
+      await spawn(sub).result()
+      seen.push(variable.get())
+    })
+
+    expect(seen).toEqual(['main', 'sub', 'main modified', 'main modified'])
+  })
+
+  it('“Asynchronous Generators”: behave as generators do', async () => {
+    const seen: unknown[] = []
+    const gen = isolateGenerator(async function* () {
+      variable.set('gen')
+      await Promise.resolve()
+      seen.push(variable.get())
+      yield 1
+    })
+
+    await runInScope(async () => {
+      variable.set('main')
+      for await (const _ of gen()) seen.push(variable.get())
+    })
+
+    expect(seen).toEqual(['gen', 'main'])
+  })
+
+  it('“Rationale”: two tasks with one decimal context each do not disturb each other', async () => {
+    const precision = new ContextVar<number, number>('precision', { default: 28 })
+    const fractions = isolateGenerator(function* (digits: number, x: number, y: number) {
+      precision.set(digits)
+      yield (x / y).toPrecision(precision.get())
+      yield (x / y ** 2).toPrecision(precision.get())
+    })
+
+    const seen = runInScope(() => {
+      const [g1, g2] = [fractions(2, 1, 3), fractions(6, 2, 3)]
+      return [g1.next().value, g2.next().value, g1.next().value, g2.next().value, precision.get()]
+    })
+
+    expect(seen).toEqual(['0.33', '0.666667', '0.11', '0.222222', 28])
+  })
+})
