@@ -28,8 +28,7 @@ export class Connections {
 
   constructor(server: Server) {
     const add = (connection: Connection) => void this.#useOf(connection)
-    // On TLS there are two sockets a connection. The raw one never has a request, and is the one that may never greet.
-    server.on('connection', add).on('secureConnection', add).on('session', add)
+    server.on('connection', add).on('session', add)
     server.on('request', (message: Message, response: Response) => this.#begin(connectionOf(message), response))
   }
 
@@ -39,7 +38,7 @@ export class Connections {
     for (const [connection, use] of this.#uses) {
       // To an HTTP/2 client it says that its requests are answered, and that it makes no new ones.
       if (!isSocket(connection)) connection.close()
-      else if (use.newest !== undefined) announceEnd(use.newest)
+      else if (use.open > 0) announceEnd(use.newest)
       else if (use.asked) connection.destroySoon()
     }
   }
@@ -75,6 +74,7 @@ export class Connections {
     const known = this.#uses.get(connection)
     if (known !== undefined) return known
     const use: Use = { open: 0, asked: false, newest: undefined }
+    // On TLS a connection is two sockets: the raw one, known from the start, and at the first request the other.
     this.#uses.set(connection, use)
     connection.once('close', () => this.#uses.delete(connection))
     return use
@@ -111,6 +111,7 @@ function endSoon(connection: Connection): void {
 }
 
 /** Only the newest reply may say it: Node drops the replies behind one that does, and pipelined requests have some. */
-function announceEnd(response: Response): void {
-  if (!response.headersSent && response.req.httpVersionMajor === 1) response.setHeader('connection', 'close')
+function announceEnd(response: Response | undefined): void {
+  if (response !== undefined && !response.headersSent && response.req.httpVersionMajor === 1)
+    response.setHeader('connection', 'close')
 }

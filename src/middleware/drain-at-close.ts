@@ -22,7 +22,8 @@ export function drainAtClose(fastify: FastifyInstance, { onDrained, ...options }
   server.close = function closeWhenDrained(callback) {
     // Somebody closes the server behind Fastify's back: that is no end of the app.
     if (!drain.begun) return close.call(server, callback)
-    void drain.wait().then(() => close.call(server, callback))
+    const closeNow = () => void close.call(server, callback)
+    drain.wait().then(closeNow, closeNow)
     return server
   }
 

@@ -12,6 +12,10 @@ export function tellFacts(scope: RequestScope, request: FastifyRequest, { raw: r
     'user_agent.original': request.headers['user-agent'],
   }
   scope.facts = facts
+  // Of @fastify/otel, which starts the request's span, and one for this very hook, after the scope was opened.
+  const { opentelemetry } = request as { opentelemetry?: () => { context?: unknown } | undefined }
+  const context = opentelemetry?.call(request)?.context
+  if (context !== undefined && context !== null) scope.observation?.standsIn?.(context)
   response.once('close', () => {
     if (response.headersSent) scope.facts = { ...facts, 'http.response.status_code': response.statusCode }
   })

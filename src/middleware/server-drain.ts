@@ -105,8 +105,7 @@ export class ServerDrain {
     group.close()
     const reason = new AbandonedError(group.name, drainTimeoutMs)
     for (const { scope } of left) scope.abort(reason)
-    await within(graceMs, this.#quiet())
-    await drained
+    await Promise.all([drained, within(graceMs, this.#quiet())])
     this.#unfinishedRequests = left.map(({ scope, context }) => ({ name: scope.name, context, ended: scope.sealed }))
   }
 
