@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
+import closeWithGrace from 'close-with-grace'
 import Fastify from 'fastify'
 import { contextLogger } from 'logical-context/bridges/pino'
 import logicalContext, { type LogicalContextOptions } from 'logical-context/middleware/fastify'
@@ -15,15 +16,17 @@ export async function createService(name: string, options: LogicalContextOptions
   const fields = { tenant, user, caused_by: { variable: traceContext, format: causedBy } }
   const log = contextLogger(pino({ name }), { fields })
   const app = Fastify({ loggerInstance: log })
-  await app.register(logicalContext, { propagators, ...options })
+  await app.register(logicalContext, { propagators, drainTimeoutMs: 8000, ...options })
   /** Serves on a free port until the shop closes; then what is under way is finished, requests and tasks. */
   async function listen(): Promise<void> {
     process.send?.(await app.listen({ host: '127.0.0.1', port: 0 }))
-    const close = () => void app.close().then(() => process.exit())
-    // By message on Windows, which has no SIGTERM; and by the end of a shop that was killed.
-    process.once('SIGTERM', close).once('message', close).once('disconnect', close)
-    // Ctrl-C reaches all processes at once, but the shop closes its services one after the other.
-    process.on('SIGINT', () => {})
+    const { close } = closeWithGrace({ delay: 10_000, skip: ['SIGINT'] }, () => app.close())
+    // By message on Windows, which has no SIGTERM; and by the end of a shop that was killed. Ctrl-C reaches all processes
+    // at once, but the shop closes its services one after the other.
+    process
+      .once('message', close)
+      .once('disconnect', close)
+      .on('SIGINT', () => {})
   }
   return { app, log, listen }
 }

@@ -23,8 +23,8 @@ export function logCloseReport(log: FastifyBaseLogger, report: CloseReport): voi
   const { finished, unfinished, unfinishedRequests, elapsedMs } = report
   const counts = { finished, unfinished: unfinished.length, unfinished_requests: unfinishedRequests.length }
   log.info({ ...counts, elapsedMs: Math.round(elapsedMs) }, 'server drained')
-  for (const { id, name, policy, context, ended } of unfinished) {
-    const task = { task_name: name, task_id: id, policy, request_id: context.get(requestId), ended }
+  for (const { id, name, policy, context, began, ended } of unfinished) {
+    const task = { task_name: name, task_id: id, policy, request_id: context.get(requestId), began, ended }
     log.warn(task, `task '${name}' had not finished when the server closed`)
   }
   for (const { name, context, ended } of unfinishedRequests) {

@@ -112,6 +112,5 @@ function endSoon(connection: Connection): void {
 
 /** Only the newest reply may say it: Node drops the replies behind one that does, and pipelined requests have some. */
 function announceEnd(response: Response | undefined): void {
-  if (response !== undefined && !response.headersSent && response.req.httpVersionMajor === 1)
-    response.setHeader('connection', 'close')
+  if (response !== undefined && !response.headersSent) response.setHeader('connection', 'close')
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
+import { type CloseReport, logCloseReport } from './close-report.ts'
 import { Connections } from './connections.ts'
-import { logCloseReport, type CloseReport } from './close-report.ts'
 import { ServerDrain, type ServerDrainOptions } from './server-drain.ts'
 
 export interface DrainAtCloseOptions extends Omit<ServerDrainOptions, 'connections'> {

@@ -1,6 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { AbandonedError } from '../errors.ts'
-import type { UnfinishedTask } from '../tasks/drain.ts'
+import { drain, type UnfinishedTask } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
 import { after } from '../tasks/timer.ts'
@@ -98,9 +97,8 @@ export class ServerDrain {
     const { group, requests, drainTimeoutMs } = this.#options
     this.#over = true
     const left = Array.from(requests, (scope) => ({ scope, context: scope.context }))
+    // First: it notes what is left before it aborts, and a task may end with its request.
     const drained = this.#drainTasks(0)
-    // Behind the drain, which notes what is left before it aborts: a task may end with its request.
-    await delay(1)
     // What is spawned from here on would be lost; so its spawner is told.
     group.close()
     const reason = new AbandonedError(group.name, drainTimeoutMs)
@@ -110,7 +108,8 @@ export class ServerDrain {
   }
 
   async #drainTasks(timeoutMs: number): Promise<void> {
-    const { unfinished } = await this.#options.group.drain({ timeoutMs, graceMs })
+    const { group, drainTimeoutMs } = this.#options
+    const { unfinished } = await drain(group, { timeoutMs, graceMs }, drainTimeoutMs)
     this.#unfinished = unfinished
   }
 }

@@ -36,18 +36,21 @@ export interface DrainReport {
 
 export const drainChecks: Checks = { timeoutMs: anAmount, graceMs: anAmount }
 
+/** `limitMs` is what the tasks are told: a server has waited before, and for more than tasks. */
 export async function drain(
   group: TaskGroup,
   { timeoutMs = 10_000, graceMs = 500 }: DrainOptions,
+  limitMs: number = timeoutMs,
 ): Promise<DrainReport> {
   const startedAt = performance.now()
   const endedBefore = group.endedCount
-  const quiet = await settled(group, timeoutMs)
+  // Without a time to wait for, what is left is noted, and told, before anything else can happen.
+  const quiet = timeoutMs === 0 ? group.tasks.size === 0 : await settled(group, timeoutMs)
   const finished = group.endedCount - endedBefore
   const left = new Map<Task, Sight>()
   // Once it is quiet, the drain is over: what is spawned a moment later has its whole time before it.
   if (!quiet) {
-    const reason = new AbandonedError(group.name, timeoutMs)
+    const reason = new AbandonedError(group.name, limitMs)
     abandon(group, left, reason)
     await settled(group, graceMs)
     // What a task has begun when it was told to stop.

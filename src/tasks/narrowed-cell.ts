@@ -11,11 +11,14 @@ type CellShape = { [K in keyof Cell]: Cell[K] }
 /** A cell as it is seen from inside a scope: the values and the unit are the cell's own, both ways. */
 class NarrowedCell implements CellShape {
   readonly base: Cell
-  readonly scope: CancelScope
+  readonly scope: CancelScope | undefined
+  /** What a bridge carries along with it. */
+  readonly attached: unknown
 
-  constructor(base: Cell, scope: CancelScope) {
+  constructor(base: Cell, scope: CancelScope | undefined, attached: unknown) {
     this.base = base
     this.scope = scope
+    this.attached = attached
   }
 
   get values(): Values {
@@ -73,7 +76,16 @@ const scopesOfBlocks = new WeakMap<Cell, CancelScope>()
 
 /** The same cell, seen from inside `scope`. */
 export function narrow(cell: Cell, scope: CancelScope): Cell {
-  return new NarrowedCell(baseOf(cell), scope) as unknown as Cell
+  return new NarrowedCell(baseOf(cell), scope, attachedTo(cell)) as unknown as Cell
+}
+
+/** The same cell, with something that a bridge carries along. */
+export function attach(cell: Cell, attached: unknown): Cell {
+  return new NarrowedCell(baseOf(cell), scopeOf(cell), attached) as unknown as Cell
+}
+
+export function attachedTo(cell: Cell): unknown {
+  return (cell as Partial<NarrowedCell>).attached
 }
 
 /** Lets a block that is being opened belong to the scope in which that happens. */

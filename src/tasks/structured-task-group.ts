@@ -71,6 +71,7 @@ export class StructuredTaskGroup extends TaskGroup {
     super.ended(task, outcome)
   }
 
+  /** @internal */
   protected override owns(task: Task): void {
     task.cancelWith(this.#scope)
   }
