@@ -21,12 +21,9 @@ export async function createService(name: string, options: LogicalContextOptions
   async function listen(): Promise<void> {
     process.send?.(await app.listen({ host: '127.0.0.1', port: 0 }))
     const { close } = closeWithGrace({ delay: 10_000, skip: ['SIGINT'] }, () => app.close())
-    // By message on Windows, which has no SIGTERM; and by the end of a shop that was killed. Ctrl-C reaches all processes
-    // at once, but the shop closes its services one after the other.
-    process
-      .once('message', close)
-      .once('disconnect', close)
-      .on('SIGINT', () => {})
+    // By message on Windows, which has no SIGTERM; and at the end of the shop, which alone answers to Ctrl-C.
+    process.once('message', close).once('disconnect', close)
+    process.on('SIGINT', () => {})
   }
   return { app, log, listen }
 }
