@@ -14,6 +14,7 @@ import { aPolicy, type Policy } from '../tasks/policy.ts'
 import { RequestScope } from '../tasks/request-scope.ts'
 import type { OnTaskError } from '../tasks/task.ts'
 import { TaskGroup } from '../tasks/task-group.ts'
+import { serverLimits, type TaskLimits } from '../tasks/task-limits.ts'
 import type { UnitSettings } from '../tasks/unit-settings.ts'
 import { deadline } from '../variables/deadline.ts'
 import { newRequestId, requestId } from '../variables/request-id.ts'
@@ -35,6 +36,8 @@ export interface InboundOptions extends LateUseOptions {
   propagators?: readonly Propagator[]
   /** Who may tell us values. Default: nobody; traces are continued for loopback and private addresses. */
   trust?: Trust
+  /** How many tasks there may be. Default: `serverLimits`, 1,000 running, 10,000 queued and 100 a request. */
+  limits?: TaskLimits
   /** Told of each failure of a task that has no `onError` of its own. Default: logs it. */
   onError?: OnTaskError
   /** Told of the first thing of a kind that was not taken from each network of peers. Default: logs it. */
@@ -46,6 +49,8 @@ export const inboundChecks: Checks = {
   // `composite` checks its list.
   propagators: anything,
   trust: aTrust,
+  // The group checks them.
+  limits: anything,
   onError: aFunction,
   onRefusal: aFunction,
   lateWrites: oneOf('throw', 'report'),
@@ -72,6 +77,7 @@ export class Inbound {
       policy,
       propagators = [w3cTraceContext(), w3cBaggage(), requestIdPropagator(), deadlinePropagator()],
       trust,
+      limits,
       onError,
       onRefusal,
       lateWrites,
@@ -79,7 +85,7 @@ export class Inbound {
     } = options
     this.#propagator = composite(propagators)
     this.peers = new PeerWatch(trustRule(trust), onRefusal)
-    this.group = new TaskGroup({ name: 'background', onError })
+    this.group = new TaskGroup({ name: 'background', ...serverLimits, ...limits, onError })
     this.lateUse = new LateUseWatch({ lateWrites, onLateUse })
     this.#settings = { group: this.group, policy, lateUse: this.lateUse }
   }

@@ -88,6 +88,18 @@ describe('a unit that lives long', () => {
     expect(growth).toBeLessThan(1.5 * megabyte)
   })
 
+  it('forgets a million blocks', { timeout: 60_000 }, async () => {
+    const growth = await runInScope(async () => {
+      await runBlocks(10)
+      const before = await heapInUse()
+      await runBlocks(1_000)
+      return (await heapInUse()) - before
+    })
+
+    // One WeakRef for each list of blocks would be 1.4 MB.
+    expect(growth).toBeLessThan(0.7 * megabyte)
+  })
+
   it('does not grow with the changes of a generator’s driver', { timeout: 60_000 }, async () => {
     const generator = counter()
     const drive = (times: number) =>
@@ -109,6 +121,13 @@ describe('a unit that lives long', () => {
       yield count
     }
   })
+
+  async function runBlocks(thousands: number): Promise<void> {
+    for (let i = 0; i < thousands; i++) {
+      for (let block = 0; block < 1_000; block++) user.run('x', () => {})
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
 
   async function repeat(times: number, work: () => unknown): Promise<void> {
     for (let i = 0; i < times; i++) {

@@ -410,6 +410,25 @@ describe("logicalContext's tasks", () => {
     expect(reasons).toMatchObject([{ code: 'LCTX_CLIENT_GONE' }, { code: 'LCTX_CLIENT_GONE' }])
   })
 
+  it('are bounded, a hundred a request and a thousand at a time, unless the limits are set', async () => {
+    const spawnAll = async (options: LogicalContextOptions, count: number) => {
+      const app = await open({ drainTimeoutMs: 0, ...options })
+      app.get('/', async () => {
+        for (let i = 0; i < count; i++) spawn(() => new Promise(() => {}))
+      })
+      const { statusCode } = await app.inject('/')
+      return { statusCode, ...app.logicalContext.group.counters }
+    }
+
+    expect(await spawnAll({}, 101)).toMatchObject({ statusCode: 500, running: 100, refused: 1 })
+    expect(await spawnAll({ limits: { maxPerRequest: 2000 } }, 1001)).toMatchObject({ running: 1000, queued: 1 })
+    expect(await spawnAll({ limits: { maxConcurrent: 1, whenFull: 'wait', maxQueued: 0 } }, 3)).toMatchObject({
+      statusCode: 200,
+      running: 1,
+      waiting: 2,
+    })
+  })
+
   it('tell onError of their failure in their own context, and touch nothing else', async () => {
     const told: unknown[] = []
     const app = await open({
@@ -524,6 +543,7 @@ describe("logicalContext's options", () => {
     ['no function for onError', { onError: 'log' }, /option 'onError' expected a function, got 'log'/],
     ['no propagator in the list', { propagators: [{}] }, /expected a propagator/],
     ['no address to trust', { trust: ['not an address'] }, /not an address/],
+    ['a limit that is no number', { limits: { maxConcurrent: 0 } }, /option 'maxConcurrent' expected a whole number/],
     ['a wrong word for late writes', { lateWrites: 'ignore' }, /option 'lateWrites' expected 'throw' or 'report'/],
   ])('refuse %s at registration', async (_name, options, message) => {
     const app = Fastify()

@@ -165,6 +165,30 @@ describe("logicalContext's close at its limit", () => {
     ])
   })
 
+  it('logs what was left, by name and request id, also where onDrained is told', async () => {
+    const lines: Record<string, unknown>[] = []
+    const stream = { write: (line: string) => lines.push(JSON.parse(line)) }
+    const shop = await Shop.open(limitMs, { logger: { stream } })
+    const begun = Promise.withResolvers<void>()
+    shop.app.get('/', () => {
+      spawn(() => never, { name: 'stuck' })
+      begun.resolve()
+      return never
+    })
+    const client = await shop.dial()
+    client.ask('/', 'x-request-id: r-1')
+    await begun.promise
+
+    await shop.close()
+
+    expect(lines.slice(lines.findIndex(({ msg }) => msg === 'server drained'))).toMatchObject([
+      { level: 30, finished: 0, unfinished: 1, unfinished_requests: 1, elapsedMs: expect.any(Number) },
+      { level: 40, msg: "task 'stuck' had not finished when the server closed", request_id: 'r-1', ended: false },
+      { level: 40, msg: "request 'GET /' had not finished when the server closed", request_id: 'r-1', ended: false },
+    ])
+    expect(shop.reports).toHaveLength(1)
+  })
+
   it('takes no more tasks: a spawner is told, and nothing is lost without a word', async () => {
     const shop = await Shop.open(limitMs)
     const begun = Promise.withResolvers<void>()
