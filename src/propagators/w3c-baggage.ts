@@ -3,6 +3,7 @@ import type { LogicalContext } from '../context/logical-context.ts'
 import { anyOf, type Checks, checkOptions, oneOf } from '../options.ts'
 import { Baggage, baggage } from '../variables/baggage.ts'
 import { fitMembers, formatMember, maxBaggageBytes, visitMembers } from '../variables/baggage-grammar.ts'
+import { baggageOf } from '../variables/current-baggage.ts'
 import { trimOws } from '../variables/ows.ts'
 import { type BaggageCodec, type DeclaredMember, declareMember } from './baggage-member.ts'
 import { type Complain, type Destination, mayTell, type Propagator } from './propagator.ts'
@@ -58,7 +59,7 @@ export function w3cBaggage<Values>(options?: W3cBaggageOptions<Values>): Propaga
     inject(context, carrier, destination) {
       if (destination.values === false || carrier.has(field)) return
       const texts = writeAll(context, declared, destination)
-      const unknown = keep && mayTell(destination, baggage) ? context.get(baggage) : undefined
+      const unknown = keep && mayTell(destination, baggage) ? baggageOf(context) : undefined
       const { complain } = destination
       const text = unknown === undefined ? fit(texts, complain) : withOthers(texts, unknown, declared, complain)
       if (text !== '') carrier.set(field, text)

@@ -1,6 +1,4 @@
 import { inspect } from 'node:util'
-import { ContextVar } from '../context/context-var.ts'
-import { once } from '../context/storage.ts'
 import { show } from '../options.ts'
 import {
   fitMembers,
@@ -14,6 +12,8 @@ import {
   type WireMember,
 } from './baggage-grammar.ts'
 import { percentDecode, percentEncode } from './percent.ts'
+
+export { baggage } from './current-baggage.ts'
 
 /** A key, or a key and its value. */
 export type BaggageProperty = readonly [key: string, value?: string]
@@ -141,9 +141,6 @@ export class Baggage {
     return members
   }
 }
-
-/** The baggage of the current unit, but for the members that are variables of their own. */
-export const baggage: ContextVar<Baggage> = once('baggage', () => new ContextVar<Baggage>('baggage'))
 
 /** A value, percent-encoded where it must be. */
 export function encodeBaggageText(text: string): string {

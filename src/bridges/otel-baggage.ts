@@ -1,0 +1,115 @@
+import type { Baggage as OtelBaggage, BaggageEntry, Context } from '@opentelemetry/api'
+import { Baggage, type BaggageProperty, encodeBaggageText } from '../variables/baggage.ts'
+import { baggageHere } from '../variables/current-baggage.ts'
+import { parseProperties } from '../variables/baggage-grammar.ts'
+import { percentDecode } from '../variables/percent.ts'
+import type { OpenTelemetryApi } from './otel-api.ts'
+
+/** Where OpenTelemetry's API has the baggage in its context. It makes its keys by `Symbol.for`. */
+const baggageKey: symbol = Symbol.for('OpenTelemetry Baggage Key')
+
+/** Baggage that was put into an OpenTelemetry context, and what the unit had at that time. */
+interface Override {
+  readonly baggage: OtelBaggage | undefined
+  readonly own: Baggage | undefined
+}
+
+/** Makes one of our baggage and OpenTelemetry's: of the two, what was set last counts. */
+export class SharedBaggage {
+  readonly #api: OpenTelemetryApi
+  readonly #theirs = new WeakMap<Baggage, OtelBaggage>()
+  readonly #ours = new WeakMap<OtelBaggage, Baggage>()
+
+  constructor(api: OpenTelemetryApi) {
+    this.#api = api
+  }
+
+  /** A context whose baggage is that of the unit that asks, until somebody puts baggage into it; what is there is not. */
+  live(context: Context): Context {
+    return new LiveContext(this, context instanceof LiveContext ? context.base : context, undefined)
+  }
+
+  /** What `baggage.get()` gives where the unit has `own`. */
+  readonly read = (own: Baggage | undefined): Baggage | undefined => {
+    const active = this.#api.context.active()
+    if (!(active instanceof LiveContext)) {
+      const theirs = active.getValue(baggageKey) as OtelBaggage | undefined
+      return own ?? (theirs && this.toOurs(theirs))
+    }
+    const { override } = active
+    if (override === undefined || override.own !== own) return own
+    return override.baggage && this.toOurs(override.baggage)
+  }
+
+  toOurs(theirs: OtelBaggage): Baggage {
+    let ours = this.#ours.get(theirs)
+    if (ours === undefined) this.#ours.set(theirs, (ours = theirs.getAllEntries().reduce(withEntry, Baggage.empty)))
+    return ours
+  }
+
+  toTheirs(ours: Baggage): OtelBaggage {
+    let theirs = this.#theirs.get(ours)
+    if (theirs === undefined) {
+      const { propagation, baggageEntryMetadataFromString } = this.#api
+      theirs = propagation.createBaggage()
+      for (const [key, { value, properties }] of ours) {
+        const text = properties.map(formatProperty).join(';')
+        const entry = text === '' ? { value } : { value, metadata: baggageEntryMetadataFromString(text) }
+        theirs = theirs.setEntry(key, entry)
+      }
+      this.#theirs.set(ours, theirs)
+      this.#ours.set(theirs, ours)
+    }
+    return theirs
+  }
+}
+
+/** An OpenTelemetry context with the baggage of the unit that asks. */
+class LiveContext implements Context {
+  readonly override: Override | undefined
+  readonly #shared: SharedBaggage
+  readonly base: Context
+
+  constructor(shared: SharedBaggage, base: Context, override: Override | undefined) {
+    this.#shared = shared
+    this.base = base
+    this.override = override
+  }
+
+  getValue(key: symbol): unknown {
+    if (key !== baggageKey) return this.base.getValue(key)
+    const own = baggageHere()
+    if (this.override !== undefined && this.override.own === own) return this.override.baggage
+    return own && this.#shared.toTheirs(own)
+  }
+
+  setValue(key: symbol, value: unknown): Context {
+    if (key !== baggageKey) return new LiveContext(this.#shared, this.base.setValue(key, value), this.override)
+    const override = { baggage: value as OtelBaggage | undefined, own: baggageHere() }
+    return new LiveContext(this.#shared, this.base, override)
+  }
+
+  deleteValue(key: symbol): Context {
+    if (key === baggageKey) return this.setValue(key, undefined)
+    return new LiveContext(this.#shared, this.base.deleteValue(key), this.override)
+  }
+}
+
+/** What W3C Baggage has no form for stays out. */
+function withEntry(known: Baggage, [key, { value, metadata }]: [string, BaggageEntry]): Baggage {
+  const text = metadata?.toString() ?? ''
+  const properties = text === '' ? [] : (parseProperties(text) ?? []).map(decodeProperty)
+  try {
+    return known.set(key, value, properties)
+  } catch {
+    return known
+  }
+}
+
+function decodeProperty([key, value]: BaggageProperty): BaggageProperty {
+  return value === undefined ? [key] : [key, percentDecode(value)]
+}
+
+function formatProperty([key, value]: BaggageProperty): string {
+  return value === undefined ? key : `${key}=${encodeBaggageText(value)}`
+}

@@ -1,0 +1,128 @@
+import { EventEmitter } from 'node:events'
+import type { Context, ContextManager } from '@opentelemetry/api'
+import type { Cell } from '../context/cell.ts'
+import { storage } from '../context/storage.ts'
+import { attach, attachedTo } from '../tasks/narrowed-cell.ts'
+
+/** In the storage where an OpenTelemetry context is active outside any unit. */
+class Outside {
+  readonly attached: Context
+
+  constructor(attached: Context) {
+    this.attached = attached
+  }
+}
+
+type Callback<A extends unknown[], R> = (...args: A) => R
+type Listener = ((...args: unknown[]) => unknown) & { listener?: unknown }
+
+/**
+ * OpenTelemetry's contexts in the one AsyncLocalStorage that the units are in. A context is carried by a view of the
+ * unit's cell: values, writes and the end of the unit are the cell's own, so it changes nothing about what `set` reaches.
+ */
+export class CellContextManager implements ContextManager {
+  readonly #root: Context
+
+  constructor(root: Context) {
+    this.#root = root
+  }
+
+  active(): Context {
+    const store = stored()
+    return (store && (attachedTo(store as Cell) as Context | undefined)) ?? this.#root
+  }
+
+  with<A extends unknown[], F extends Callback<A, ReturnType<F>>>(
+    context: Context,
+    fn: F,
+    thisArg?: ThisParameterType<F>,
+    ...args: A
+  ): ReturnType<F> {
+    const cell = storage.getStore()
+    const view = cell === undefined ? new Outside(context) : attach(cell, context)
+    return runIn(view as Cell, () => fn.apply(thisArg, args))
+  }
+
+  bind<T>(context: Context, target: T): T {
+    if (target instanceof EventEmitter) this.#bindEmitter(context, target)
+    return typeof target === 'function' ? (this.#bindFunction(context, target as never) as T) : target
+  }
+
+  enable(): this {
+    storage.getStore = () => {
+      const store = stored()
+      return store instanceof Outside && !entering ? undefined : (store as Cell | undefined)
+    }
+    storage.run = <R, A extends unknown[]>(cell: Cell, fn: Callback<A, R>, ...args: A): R => {
+      const store = stored()
+      const around = store && attachedTo(store as Cell)
+      // Every way into another cell passes here, and the context goes along.
+      const view = around === undefined || attachedTo(cell) === around ? cell : attach(cell, around)
+      return runIn(view, () => fn(...args))
+    }
+    return this
+  }
+
+  disable(): this {
+    Reflect.deleteProperty(storage, 'getStore')
+    Reflect.deleteProperty(storage, 'run')
+    return this
+  }
+
+  #bindFunction(context: Context, target: Callback<unknown[], unknown>): Callback<unknown[], unknown> {
+    const enter = (fn: () => unknown) => this.with(context, fn)
+    function inContext(this: unknown, ...args: unknown[]): unknown {
+      return enter(() => target.apply(this, args))
+    }
+    return Object.defineProperty(inContext, 'length', { configurable: true, value: target.length })
+  }
+
+  /** Node knows a wrapped listener by its `listener`, so that whoever has added it can remove it. */
+  #bindEmitter(context: Context, emitter: EventEmitter): void {
+    if (bound.has(emitter)) return
+    bound.add(emitter)
+    for (const name of ['addListener', 'on', 'prependListener'] as const) {
+      const add = emitter[name]
+      emitter[name] = (event, listener) =>
+        add.call(
+          emitter,
+          event,
+          Object.assign(this.#bindFunction(context, listener), { listener: listener as unknown }),
+        )
+    }
+    for (const [name, plain] of [
+      ['once', 'on'],
+      ['prependOnceListener', 'prependListener'],
+    ] as const) {
+      const add = EventEmitter.prototype[plain]
+      emitter[name] = (event, listener) => {
+        const inContext = this.#bindFunction(context, listener)
+        const once: Listener = (...args) => {
+          emitter.removeListener(event, once)
+          return inContext.apply(emitter, args)
+        }
+        return add.call(emitter, event, Object.assign(once, { listener: listener as unknown }))
+      }
+    }
+  }
+}
+
+const bound = new WeakSet<EventEmitter>()
+/** The methods that `enable` puts its own before. */
+const native = Object.getPrototypeOf(storage) as typeof storage
+
+function stored(): Cell | Outside | undefined {
+  return native.getStore.call(storage)
+}
+
+/** Node's own `run` asks `getStore` what it must put back. */
+let entering = false
+
+function runIn<R>(view: Cell, fn: () => R): R {
+  entering = true
+  const enter = () => {
+    entering = false
+    return fn()
+  }
+  return native.run.call(storage, view, enter) as R
+}

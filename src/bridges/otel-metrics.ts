@@ -1,0 +1,157 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Counter, Histogram, Meter, Observable, ObservableResult } from '@opentelemetry/api'
+import type {
+  InboundRefuseEvent,
+  TaskAbandonEvent,
+  TaskEndEvent,
+  TaskEvent,
+  TaskRefuseEvent,
+} from '../tasks/lifecycle.ts'
+import type { Task } from '../tasks/task.ts'
+import type { TaskGroup } from '../tasks/task-group.ts'
+import { type OpenTelemetryApi, registered } from './otel-api.ts'
+
+/** How many tasks of a group run, and how many wait. */
+interface Population {
+  running: number
+  queued: number
+}
+
+interface Instruments {
+  readonly refused: Counter
+  readonly failed: Counter
+  readonly abandoned: Counter
+  readonly refusals: Counter
+  readonly wait: Histogram
+  /** Lets go of the meter. */
+  readonly end: () => void
+}
+
+/** Counts tasks, and what is not taken from peers, while a meter provider is registered; without one it does nothing. */
+export class TaskMetrics {
+  readonly #api: OpenTelemetryApi
+  readonly #groups = new Map<string, Population>()
+  /** When a task was spawned, in milliseconds, or undefined if it has started. */
+  readonly #tasks = new WeakMap<Task, number | undefined>()
+  #provider: unknown
+  #instruments: Instruments | undefined
+
+  constructor(api: OpenTelemetryApi) {
+    this.#api = api
+  }
+
+  /** Follows the provider that is registered now. Cheap where it is the same one. */
+  resolve(): void {
+    const provider = registered('metrics')
+    if (provider === this.#provider) return
+    this.#provider = provider
+    this.#instruments?.end()
+    if (this.#instruments === undefined) for (const [name, listen] of this.#listeners) subscribe(name, listen)
+    this.#instruments = this.#make(this.#api.metrics.getMeter('logical-context'))
+    if (provider === undefined) this.stop()
+  }
+
+  stop(): void {
+    this.#provider = undefined
+    if (this.#instruments === undefined) return
+    this.#instruments.end()
+    this.#instruments = undefined
+    for (const [name, listen] of this.#listeners) unsubscribe(name, listen)
+    this.#groups.clear()
+  }
+
+  readonly #listeners: readonly (readonly [channel: string, listen: (message: unknown) => void])[] = [
+    ['logical-context:task:spawn', (message) => this.#spawned(message as TaskEvent)],
+    ['logical-context:task:start', (message) => this.#started(message as TaskEvent)],
+    ['logical-context:task:end', (message) => this.#ended(message as TaskEndEvent)],
+    [
+      'logical-context:task:refuse',
+      (message) => this.#instruments?.refused.add(1, groupOf((message as TaskRefuseEvent).group)),
+    ],
+    [
+      'logical-context:task:abandon',
+      (message) => this.#instruments?.abandoned.add(1, groupOf((message as TaskAbandonEvent).task.group)),
+    ],
+    [
+      'logical-context:inbound:refuse',
+      (message) => {
+        const { complaint, field } = message as InboundRefuseEvent
+        this.#instruments?.refusals.add(1, {
+          'logical_context.inbound.complaint': complaint,
+          'logical_context.inbound.field': field,
+        })
+      },
+    ],
+  ]
+
+  #spawned({ task }: TaskEvent): void {
+    this.#tasks.set(task, performance.now())
+    this.#populationOf(task).queued++
+  }
+
+  #started({ task }: TaskEvent): void {
+    const spawnedAt = this.#tasks.get(task)
+    const population = this.#populationOf(task)
+    if (spawnedAt !== undefined) {
+      population.queued--
+      this.#instruments?.wait.record((performance.now() - spawnedAt) / 1000, groupOf(task.group))
+    }
+    population.running++
+    this.#tasks.set(task, undefined)
+  }
+
+  #ended({ task, outcome }: TaskEndEvent): void {
+    if (outcome === 'failed') this.#instruments?.failed.add(1, groupOf(task.group))
+    // One that was spawned before there was a provider was never counted.
+    if (!this.#tasks.has(task)) return
+    const population = this.#populationOf(task)
+    if (this.#tasks.get(task) === undefined) population.running--
+    else population.queued--
+    this.#tasks.delete(task)
+  }
+
+  #populationOf({ group }: Task): Population {
+    let population = this.#groups.get(group.name)
+    if (population === undefined) this.#groups.set(group.name, (population = { running: 0, queued: 0 }))
+    return population
+  }
+
+  #make(meter: Meter): Instruments {
+    const unit = '{task}'
+    const counter = (name: string, description: string) =>
+      meter.createCounter(`logical_context.task.${name}`, { unit, description })
+    const observe = (key: keyof Population, description: string): (() => void) => {
+      const instrument: Observable = meter.createObservableUpDownCounter(`logical_context.task.${key}`, {
+        unit,
+        description,
+      })
+      const tell = (result: ObservableResult) => {
+        for (const [name, population] of this.#groups) result.observe(population[key], groupOf({ name }))
+      }
+      instrument.addCallback(tell)
+      return () => instrument.removeCallback(tell)
+    }
+    const ends = [
+      observe('running', 'Tasks that have begun and not ended.'),
+      observe('queued', 'Tasks that wait for a place in their group.'),
+    ]
+    return {
+      refused: counter('refused', 'Spawns that a full or closed group has refused.'),
+      failed: counter('failed', 'Tasks whose failure went to onError.'),
+      abandoned: counter('abandoned', 'Tasks that had not ended at the limit of a drain.'),
+      refusals: meter.createCounter('logical_context.inbound.refusals', {
+        unit: '{refusal}',
+        description: 'Headers, or members of them, that were not taken from a peer.',
+      }),
+      wait: meter.createHistogram('logical_context.task.wait.duration', {
+        unit: 's',
+        description: 'From the spawn of a task to its start.',
+      }),
+      end: () => ends.forEach((end) => end()),
+    }
+  }
+}
+
+function groupOf({ name }: Pick<TaskGroup, 'name'>): { 'logical_context.task.group': string } {
+  return { 'logical_context.task.group': name }
+}

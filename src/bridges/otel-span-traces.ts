@@ -1,0 +1,71 @@
+import type { Context, Span, SpanContext } from '@opentelemetry/api'
+import { isPresent } from '../context/values.ts'
+import { storage } from '../context/storage.ts'
+import { randomFlag, type SpanLink, TraceContext, traceContext } from '../variables/trace-context.ts'
+import { Tracestate } from '../variables/tracestate.ts'
+import type { OpenTelemetryApi } from './otel-api.ts'
+
+/** What a tracer's spans are as traces of ours, and the other way round. */
+export class SpanTraces {
+  readonly #api: OpenTelemetryApi
+  /** One object a span, so that whoever has kept it knows by identity that nothing has changed. */
+  readonly #known = new WeakMap<Span, TraceContext>()
+
+  constructor(api: OpenTelemetryApi) {
+    this.#api = api
+  }
+
+  /** Where the current code stands: at the active span, if it is one of this process, else where the unit does. */
+  readonly read = (known: TraceContext | undefined): TraceContext | undefined => {
+    const span = this.localSpan(this.#api.context.active())
+    return span === undefined ? known : this.#of(span)
+  }
+
+  /** The span that is active in a context; not a caller's, which is above us, and none that has no identity. */
+  localSpan(context: Context): Span | undefined {
+    const span = this.#api.trace.getSpan(context)
+    if (span === undefined || this.#known.has(span)) return span
+    const spanContext = span.spanContext()
+    return spanContext.isRemote !== true && this.#api.isSpanContextValid(spanContext) ? span : undefined
+  }
+
+  /** From here on `span` is what a unit stands at that knew, or was told, `known` before. */
+  adopt(span: Span, known: TraceContext | undefined, link: SpanLink | undefined): TraceContext {
+    const { traceId, spanId, traceFlags, traceState } = span.spanContext()
+    const same = known?.traceId === traceId ? known : undefined
+    const trace = new TraceContext({
+      traceId,
+      spanId,
+      parentSpanId: parentOf(span) ?? same?.parentSpanId,
+      // A tracer knows one flag, and has no word for debug: the rest stays with the trace that has it.
+      flags: traceFlags | ((same?.flags ?? 0) & randomFlag),
+      sampling: same?.sampling === 'debug' && (traceFlags & 1) === 1 ? 'debug' : undefined,
+      state: Tracestate.parse(traceState?.serialize() ?? ''),
+      link: link?.traceId === traceId ? undefined : link,
+    })
+    this.#known.set(span, trace)
+    return trace
+  }
+
+  #of(span: Span): TraceContext {
+    return this.#known.get(span) ?? this.adopt(span, traceHere(), undefined)
+  }
+
+  /** The identity of a span for a tracer. */
+  contextOf(trace: TraceContext, spanId: string, isRemote: boolean): SpanContext {
+    const { traceId, flags, state } = trace
+    const traceState = state.size === 0 ? undefined : this.#api.createTraceState(state.toString())
+    return { traceId, spanId, traceFlags: flags & 1, isRemote, ...(traceState && { traceState }) }
+  }
+}
+
+/** What the current unit knows of its trace. Not by `get`, which tells of each late read. */
+export function traceHere(): TraceContext | undefined {
+  const raw = storage.getStore()?.read(traceContext.index)
+  return isPresent(raw) ? (raw as TraceContext) : undefined
+}
+
+/** The SDK's spans tell of the span above them; the API has no word for it. */
+function parentOf(span: Span): string | undefined {
+  return (span as { parentSpanContext?: SpanContext }).parentSpanContext?.spanId
+}
