@@ -4,11 +4,11 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   // The package imports itself by name, from source: tests and examples read as a user's code does.
-  resolve: { conditions: ['source'] },
-  ssr: { resolve: { conditions: ['source'] } },
+  resolve: { conditions: ['logical-context-source'] },
+  ssr: { resolve: { conditions: ['logical-context-source'] } },
   test: {
     include: ['test/**/*.test.ts'],
-    execArgv: ['--conditions=source', '--expose-gc'],
+    execArgv: ['--conditions=logical-context-source', '--expose-gc'],
     maxWorkers: 2,
   },
 })

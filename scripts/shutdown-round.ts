@@ -37,7 +37,7 @@ const server = fileURLToPath(new URL('shutdown-server.ts', import.meta.url))
 /** Starts a server, puts it under load, sends it SIGTERM and counts what it has kept of its word. */
 export async function runRound({ drainTimeoutMs, taskMs, termAfter }: RoundOptions): Promise<Round> {
   const args = [`--drainTimeoutMs=${drainTimeoutMs}`, `--taskMs=${taskMs}`]
-  const child = spawn(process.execPath, ['--conditions=source', server, ...args], {
+  const child = spawn(process.execPath, ['--conditions=logical-context-source', server, ...args], {
     stdio: ['ignore', 'pipe', process.env['DEBUG'] ? 'inherit' : 'ignore'],
   })
   try {

@@ -146,9 +146,13 @@ describe('the checks of files', () => {
 })
 
 describe('wrongExports', () => {
-  const good = { source: './src/a/b.ts', types: './dist/a/b.d.ts', default: './dist/a/b.js' }
+  const good = { 'logical-context-source': './src/a/b.ts', types: './dist/a/b.d.ts', default: './dist/a/b.js' }
   const files = ['src/a/b.ts', 'src/c/index.ts']
-  const index = { source: './src/c/index.ts', types: './dist/c/index.d.ts', default: './dist/c/index.js' }
+  const index = {
+    'logical-context-source': './src/c/index.ts',
+    types: './dist/c/index.d.ts',
+    default: './dist/c/index.js',
+  }
 
   it('accepts mirrored files and indexes', () => {
     expect(wrongExports({ type: 'module', exports: { './a/b': good, './c': index } }, files)).toEqual([])
@@ -156,14 +160,22 @@ describe('wrongExports', () => {
 
   it.each<[name: string, exports: Record<string, unknown>, problem: string]>([
     ['a file that does not exist', { './a/z': good }, 'neither src/a/z.ts nor src/a/z/index.ts'],
-    ['a file at another path', { './a/b': { ...good, source: './src/c/index.ts' } }, "expected './src/a/b.ts'"],
+    [
+      'a file at another path',
+      { './a/b': { ...good, 'logical-context-source': './src/c/index.ts' } },
+      "expected './src/a/b.ts'",
+    ],
     ['a build at another path', { './a/b': { ...good, default: './dist/b.js' } }, "expected './dist/a/b.js'"],
     [
       'a missing condition',
       { './a/b': { types: good.types, default: good.default } },
       'expected exactly the conditions',
     ],
-    ['conditions in another order', { './a/b': { default: '', source: '', types: '' } }, 'in this order'],
+    [
+      'conditions in another order',
+      { './a/b': { default: '', 'logical-context-source': '', types: '' } },
+      'in this order',
+    ],
     ['a plain path', { './a/b': './dist/a/b.js' }, 'expected exactly the conditions'],
   ])('finds %s', (_, exports, problem) => {
     expect(wrongExports({ type: 'module', exports: { './c': index, ...exports } }, files)).toEqual([

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { cellKey } from '../context/cell.ts'
+import { TimeoutError } from '../errors.ts'
 import { aFunction, anAmount, anyOf, type Checks, checkOptions } from '../options.ts'
 import { aPolicy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
@@ -117,14 +118,24 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     scope.run(done)
   })
   // These may begin outside: with a timer that was set before onRequest, or on the connection.
-  fastify.addHook('onError', (request, _reply, _error, done) => request.scope.reenter(done, undefined))
-  fastify.addHook('onTimeout', (request, _reply, done) => request.scope.reenter(done, undefined))
+  fastify.addHook('onError', (request, _reply, { code }, done) => {
+    if (code === 'FST_ERR_HANDLER_TIMEOUT') abortAtLimit(request, request.routeOptions.handlerTimeout)
+    request.scope.reenter(done, undefined)
+  })
+  fastify.addHook('onTimeout', (request, _reply, done) => {
+    abortAtLimit(request, fastify.initialConfig.connectionTimeout)
+    request.scope.reenter(done, undefined)
+  })
   fastify.addHook('onRequestAbort', (request, done) => request.scope.reenter(done, undefined))
 
   drainAtClose(fastify, { group: inbound.group, requests, drainTimeoutMs, onDrained })
 }
 
 export default fp(plugin, { name: 'logical-context', fastify: '>=5.12.2 <6' })
+
+function abortAtLimit({ scope }: FastifyRequest, limitMs = 0): void {
+  scope.abort(new TimeoutError(scope.name, limitMs))
+}
 
 function isHeaderName(value: unknown): boolean {
   return typeof value === 'string' && /^[\w!#$%&'*+.^`|~-]+$/.test(value)

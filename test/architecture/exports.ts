@@ -4,7 +4,7 @@ export interface Manifest {
   readonly exports: Readonly<Record<string, unknown>>
 }
 
-const conditions = ['source', 'types', 'default']
+const conditions = ['logical-context-source', 'types', 'default']
 
 /** Each subpath is one source file at the mirrored path; each folder's index is a subpath. */
 export function wrongExports(manifest: Manifest, paths: readonly string[]): string[] {

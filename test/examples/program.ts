@@ -16,7 +16,10 @@ export interface Program {
 /** Starts a program of the example as `npm run` does, in a terminal without colours. */
 export function startProgram(path: string): Program {
   const { NO_COLOR: _, FORCE_COLOR: __, ...env } = process.env
-  const child = spawn(process.execPath, ['--conditions=source', path], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, ['--conditions=logical-context-source', path], {
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   const waiting = new Set<() => void>()
   const program = {
     pid: child.pid ?? 0,

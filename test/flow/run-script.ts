@@ -12,7 +12,7 @@ export interface ScriptEnd {
 
 /** Runs a module in a process of its own, which imports the package from source by its name. */
 export async function runScript(source: string): Promise<ScriptEnd> {
-  const args = ['--conditions=source', '--expose-gc', '--input-type=module', '--eval', source]
+  const args = ['--conditions=logical-context-source', '--expose-gc', '--input-type=module', '--eval', source]
   const child = spawn(process.execPath, args, {
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -222,6 +222,30 @@ describe('logicalContext', () => {
     expect(await told.promise).toBe('ann')
   })
 
+  it.each<[string, object, object, number]>([
+    ["the handler's time", {}, { handlerTimeout: 30 }, 30],
+    ["the connection's time", { connectionTimeout: 40 }, {}, 40],
+  ])('aborts the signal when %s is over', async (_name, server, route, limitMs) => {
+    const app = Fastify(server)
+    apps.push(app)
+    await app.register(logicalContext)
+    const reason = Promise.withResolvers<unknown>()
+    app.get('/', route, async ({ scope }) => {
+      reason.resolve(await reasonOf(scope.signal))
+      return 'late'
+    })
+    const socket = connect(await listen(app), '127.0.0.1')
+    socket.on('error', () => {})
+
+    socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+
+    expect(await reason.promise).toMatchObject({
+      code: 'LCTX_TIMEOUT',
+      message: expect.stringContaining(`${limitMs} ms`),
+    })
+    socket.destroy()
+  })
+
   it('leaves the signal of an answered request alone', async () => {
     const app = await open()
     let scope: RequestScope | undefined
