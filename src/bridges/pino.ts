@@ -34,7 +34,7 @@ export type PinoMixin = (mergeObject: object, level: number, logger: unknown) =>
  * bindings or a mixin has already is theirs. Redaction and serializers apply. Returns the same logger, changed.
  *
  * The fields are written once a unit, and again after a variable is set: a line costs what a static child's line costs.
- * It works on pino's inside; `pinoMixin` does the same from outside, at a multiple of the cost.
+ * It works on pino's inside; `pinoMixin` does the same from outside, for each line anew.
  *
  * @throws {TypeError} if `logger` is no pino logger of a known kind, for a field that is no variable or a sensitive one,
  *   and for a key that the logger writes itself.
@@ -76,7 +76,7 @@ export function contextLogger<L extends PinoLike>(logger: L, options: LogFieldsO
 
 /**
  * A `mixin` for pino's options that puts the same fields on every line. For a logger that somebody else makes from
- * options; `contextLogger` costs a fifth of it.
+ * options; `contextLogger` writes the fields once a unit, this once a line.
  *
  * @throws {TypeError} for a field that is no variable or a sensitive one.
  */

@@ -3,7 +3,7 @@ import { type Canceller, CancelScope } from './cancel-scope.ts'
 
 /**
  * Awaits `fn` as the caller's own code, but out of reach of what cancels the caller: for the write that must not be
- * left half done. Go calls it `WithoutCancel`.
+ * left half done.
  *
  * | | |
  * |---|---|
@@ -19,3 +19,6 @@ export async function shield<T>(fn: (scope: Canceller) => T | PromiseLike<T>): P
   const scope = new CancelScope(undefined)
   return await scope.run(() => fn(scope))
 }
+
+/** `shield`, by the name that it has in Go. */
+export const withoutCancel: typeof shield = shield

@@ -1,4 +1,4 @@
-import { ContextVar, current, LogicalContext, run, runInScope, spawn } from 'logical-context'
+import { ContextVar, current, isolateGenerator, LogicalContext, run, runInScope, spawn } from 'logical-context'
 import { describe, expect, it } from 'vitest'
 
 // More than the 32 that stand in the array itself, so that the tree is used whatever other variables there are.
@@ -66,6 +66,21 @@ describe('ten thousand variables', () => {
     const seen = runInScope(() => [get(), has(), set(undefined), get(), has(), variable(index).delete(), get(), has()])
 
     expect(seen).toEqual(['unset', false, undefined, undefined, true, true, 'unset', false])
+  })
+
+  it('are seen through a generator’s layer that has set their neighbours', () => {
+    const [driven, own] = [variable(5_000), variable(5_001)]
+    const generator = isolateGenerator(function* () {
+      own.set(2)
+      yield [driven.get(), own.get(), current().get(driven), current().get(own)]
+    })()
+
+    const seen = runInScope(() => {
+      driven.set(1)
+      return [generator.next().value, own.get()]
+    })
+
+    expect(seen).toEqual([[1, 2, 1, 2], 'unset'])
   })
 
   it('are overridden and given back', () => {

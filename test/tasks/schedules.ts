@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { expect } from 'vitest'
 
 /** How many schedules each property tries. */
-export const schedules = 2_000
+export const schedules = 10_000
 
 /** In the environment: what tries a run again. */
 const seed = Number(process.env['SCHEDULE_SEED'] ?? Math.trunc(Math.random() * 2 ** 31))

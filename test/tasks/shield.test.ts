@@ -1,4 +1,12 @@
-import { currentDeadline, currentSignal, runInScope, shield, TaskGroup, withTimeout } from 'logical-context'
+import {
+  currentDeadline,
+  currentSignal,
+  runInScope,
+  shield,
+  TaskGroup,
+  withoutCancel,
+  withTimeout,
+} from 'logical-context'
 import { describe, expect, it } from 'vitest'
 
 const tick = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -43,5 +51,9 @@ describe('shield', () => {
 
   it('rejects with a TypeError for no function', async () => {
     await expect(shield(Promise.resolve() as never)).rejects.toThrow(TypeError)
+  })
+
+  it('is withoutCancel', () => {
+    expect(withoutCancel).toBe(shield)
   })
 })
