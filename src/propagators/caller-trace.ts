@@ -3,7 +3,7 @@ import { type Sampling, TraceContext, traceContext } from '../variables/trace-co
 import type { Tracestate } from '../variables/tracestate.ts'
 import type { Peer } from './propagator.ts'
 
-/** The caller's span, as any format tells of it. */
+/** The caller's span, as every format tells of it. */
 export interface CallerTrace {
   /** 32 lower-case hex digits, not all zero. */
   readonly traceId: string
