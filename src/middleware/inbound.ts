@@ -2,9 +2,9 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
 import { LogicalContext } from '../context/logical-context.ts'
 import { aFunction, anything, type Checks, oneOf } from '../options.ts'
-import { incomingCarrier } from '../propagators/carrier.ts'
+import { type Carrier, incomingCarrier } from '../propagators/carrier.ts'
 import { composite } from '../propagators/composite.ts'
-import type { Propagator } from '../propagators/propagator.ts'
+import type { Peer, Propagator } from '../propagators/propagator.ts'
 import { deadline as deadlinePropagator } from '../propagators/deadline.ts'
 import { requestId as requestIdPropagator } from '../propagators/request-id.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
@@ -68,7 +68,7 @@ export class Inbound {
   readonly peers: PeerWatch
   /** Reads and writes after the end of a request, counted. */
   readonly lateUse: LateUseWatch
-  readonly #propagator: Propagator
+  readonly #propagators: readonly Propagator[]
   readonly #settings: UnitSettings
 
   /** Takes options that its adapter has checked with `inboundChecks`. */
@@ -83,7 +83,9 @@ export class Inbound {
       lateWrites,
       onLateUse,
     } = options
-    this.#propagator = composite(propagators)
+    // Checks the list; here each is asked on its own, so that one that fails takes nothing from the others.
+    composite(propagators)
+    this.#propagators = [...propagators]
     this.peers = new PeerWatch(trustRule(trust), onRefusal)
     this.group = new TaskGroup({ name: 'background', ...serverLimits, ...limits, onError })
     this.lateUse = new LateUseWatch({ lateWrites, onLateUse })
@@ -93,7 +95,7 @@ export class Inbound {
   /** A scope that starts with what the message's peer may tell; it always has a request id. */
   open(name: string, message: InboundMessage): RequestScope {
     const peer = this.peers.judge(message)
-    const told = this.#propagator.extract(LogicalContext.empty, incomingCarrier(message.headers), peer)
+    const told = this.#extract(incomingCarrier(message.headers), peer)
     const context = told.has(requestId) ? told : told.with(requestId, newRequestId())
     const scope = new RequestScope(name, context, this.#settings)
     const limit = context.get(deadline)
@@ -104,5 +106,17 @@ export class Inbound {
   /** The settings for a route with a policy of its own. */
   settingsFor(policy: Policy | undefined): UnitSettings {
     return policy === undefined ? this.#settings : { ...this.#settings, policy }
+  }
+
+  #extract(carrier: Carrier, peer: Peer): LogicalContext {
+    let context = LogicalContext.empty
+    for (const propagator of this.#propagators) {
+      try {
+        context = propagator.extract(context, carrier, peer)
+      } catch {
+        peer.complain('malformed', propagator.fields[0] ?? '')
+      }
+    }
+    return context
   }
 }

@@ -1,5 +1,7 @@
 import type { Socket } from 'node:net'
+import { show } from '../options.ts'
 import type { Complaint, Peer } from '../propagators/propagator.ts'
+import type { Verdict } from '../propagators/trust.ts'
 import { inboundRefuse } from '../tasks/lifecycle.ts'
 import type { InboundMessage } from './inbound.ts'
 import type { TrustRule } from './trust.ts'
@@ -37,20 +39,39 @@ export class PeerWatch {
   judge(message: InboundMessage): Peer {
     const known = this.#rule.perRequest ? undefined : this.#peers.get(message.socket)
     if (known !== undefined) return known
-    const { trace, values } = this.#rule.judge(message)
+    const { trace, values } = this.#verdictOn(message)
     const address = message.socket.remoteAddress ?? ''
     const peer: Peer = { trace, values, complain: (complaint, field) => this.#count(complaint, field, address) }
     this.#peers.set(message.socket, peer)
     return peer
   }
 
-  #count(complaint: Complaint, field: string, address: string): void {
+  /** A function of the program's that fails on a request must not take the server with it: the peer is a stranger. */
+  #verdictOn(message: InboundMessage): Verdict {
+    try {
+      return this.#rule.judge(message)
+    } catch (error) {
+      this.#count(
+        'refused',
+        'trust',
+        message.socket.remoteAddress ?? '',
+        `the option 'trust' has failed: ${show(error)}`,
+      )
+      return { trace: 'restart', values: false }
+    }
+  }
+
+  #count(complaint: Complaint, field: string, address: string, hint: string = hints[complaint]): void {
     this.counters[complaint]++
     if (inboundRefuse.hasSubscribers) inboundRefuse.publish({ complaint, field })
     const network = `${complaint} ${networkOf(address)}`
     if (this.#reported.has(network) || this.#reported.size >= maxNetworks) return
     this.#reported.add(network)
-    this.#onRefusal({ complaint, field, address, hint: hints[complaint] })
+    try {
+      this.#onRefusal({ complaint, field, address, hint })
+    } catch (error) {
+      console.error(`logical-context: onRefusal has failed: ${show(error)}`)
+    }
   }
 }
 

@@ -16,7 +16,7 @@ import {
   type Task,
 } from 'logical-context'
 import logicalContext, { type LogicalContextOptions } from 'logical-context/middleware/fastify'
-import { deadline } from 'logical-context/propagators'
+import { deadline, type Propagator, w3cTraceContext } from 'logical-context/propagators'
 import { requestId, traceContext } from 'logical-context/variables'
 import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'undici'
@@ -358,6 +358,19 @@ describe("logicalContext's policy for tasks", () => {
     expect((await app.inject('/outer')).json()).toEqual(both)
   })
 
+  it('stays that of the plugin around where a registration in it names none', async () => {
+    const app = await open()
+    await app.register(async (child) => {
+      await child.register(logicalContext, { policy: 'isolate' })
+      await child.register(async (grandchild) => {
+        await grandchild.register(logicalContext)
+        grandchild.get('/', () => spawnAndLook())
+      })
+    })
+
+    expect((await app.inject('/')).json()).toEqual(survivors)
+  })
+
   it('is all that a registration within another one may set', async () => {
     const app = await open()
 
@@ -542,6 +555,30 @@ describe("logicalContext's way in", () => {
         hint: "list the peer's address in the option 'trust' if it may set values",
       },
     ])
+  })
+
+  it('believes nothing, and says so, where a function of the program fails on a request', async () => {
+    const refusals: { field: string; hint: string }[] = []
+    const failing = () => {
+      throw new Error('no certificate')
+    }
+    const broken: Propagator = { fields: ['x-own'], extract: failing, inject: () => {} }
+    const app = await open({
+      trust: failing,
+      propagators: [broken, w3cTraceContext()],
+      onRefusal: (refusal) => {
+        refusals.push(refusal)
+        throw new Error('onRefusal')
+      },
+    })
+    app.get('/', async () => ({ trace: traceContext.get()?.traceId, link: traceContext.get()?.link?.traceId }))
+
+    const answer = await fetchJson(await listen(app), '/', { traceparent })
+
+    expect(answer).toEqual({ trace: expect.not.stringContaining(id), link: id })
+    expect(app.logicalContext.peers.counters).toMatchObject({ refused: 2, malformed: 1 })
+    expect(refusals.map(({ field }) => field)).toEqual(['trust', 'x-own'])
+    expect(refusals[0]?.hint).toContain('no certificate')
   })
 
   it('answers whatever a peer sends', async () => {
