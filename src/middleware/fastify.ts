@@ -65,7 +65,9 @@ const innerChecks: Checks = { policy: aPolicy }
 const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, options) => {
   if (fastify.hasDecorator('logicalContext')) {
     checkOptions('logical-context, registered within another one', options, innerChecks)
-    fastify.addHook('onRoute', (route) => setRouteSettings(route, fastify.logicalContext, options.policy))
+    const { policy } = options
+    if (policy !== undefined)
+      fastify.addHook('onRoute', (route) => setRouteSettings(route, fastify.logicalContext, policy))
     return
   }
   checkOptions('logical-context', options, checks)
