@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2'
 import type { Server, Socket } from 'node:net'
-import { InFlight } from './in-flight.ts'
+import { InFlight } from '../tasks/in-flight.ts'
 
 type Connection = Socket | ServerHttp2Session
 type Message = IncomingMessage | Http2ServerRequest
@@ -86,11 +86,11 @@ export class Connections {
     use.open++
     use.asked = true
     use.newest = response
-    this.#replies.add(response)
+    const link = this.#replies.add(response)
     response.once('close', () => {
       use.open--
       if (use.newest === response) use.newest = undefined
-      this.#replies.delete(response)
+      link.leave()
       if (this.#ending && use.open === 0) endSoon(connection)
     })
   }

@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import { cellKey } from '../context/cell.ts'
 import { TimeoutError } from '../errors.ts'
 import { aFunction, anAmount, anyOf, type Checks, checkOptions } from '../options.ts'
+import { InFlight } from '../tasks/in-flight.ts'
 import { aPolicy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { requestId } from '../variables/request-id.ts'
@@ -18,7 +19,6 @@ import {
   setRouteSettings,
   trackHandler,
 } from './fastify-route.ts'
-import { InFlight } from './in-flight.ts'
 import { Inbound, inboundChecks, type InboundOptions } from './inbound.ts'
 
 export interface LogicalContextOptions extends InboundOptions {
@@ -112,12 +112,14 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     const { url, config } = request.routeOptions
     scope.name = `${request.method} ${url ?? '(no route)'}`
     scope.settings = routeSettings(config) ?? inbound.settingsFor(config.logicalContext?.policy)
-    requests.add(scope)
-    scope.onSealed = () => requests.delete(scope)
+    scope.link = requests.add(scope)
     if (scope.observation !== undefined) tellFacts(scope, request, reply)
     closeWithEvents(scope, request.raw, reply.raw)
     if (replyIdHeader !== false) reply.header(replyIdHeader, scope.context.get(requestId))
-    scope.run(done)
+    scope.run(() => {
+      scope.anchor()
+      done()
+    })
   })
   // These may begin outside: with a timer that was set before onRequest, or on the connection.
   fastify.addHook('onError', (request, _reply, { code }, done) => {
@@ -128,7 +130,6 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     abortAtLimit(request, fastify.initialConfig.connectionTimeout)
     request.scope.reenter(done, undefined)
   })
-  fastify.addHook('onRequestAbort', (request, done) => request.scope.reenter(done, undefined))
 
   drainAtClose(fastify, { group: inbound.group, requests, drainTimeoutMs, onDrained })
 }

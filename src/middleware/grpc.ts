@@ -47,7 +47,10 @@ export function grpcServerInterceptor(options?: InboundOptions): GrpcServerInter
       start.call(call, {
         onReceiveMetadata(metadata) {
           scope = inbound.open(method.path, messageOf(call, metadata))
-          scope.run(() => listener.onReceiveMetadata(metadata))
+          scope.run(() => {
+            scope?.anchor()
+            listener.onReceiveMetadata(metadata)
+          })
         },
         onReceiveMessage: (message) => inScope(scope, listener, 'onReceiveMessage', message),
         onReceiveHalfClose: () => inScope(scope, listener, 'onReceiveHalfClose'),

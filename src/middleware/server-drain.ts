@@ -1,11 +1,11 @@
 import { AbandonedError } from '../errors.ts'
 import { drain, type UnfinishedTask } from '../tasks/drain.ts'
+import type { InFlight } from '../tasks/in-flight.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
 import { after } from '../tasks/timer.ts'
 import type { CloseReport, UnfinishedRequest } from './close-report.ts'
 import type { Connections } from './connections.ts'
-import type { InFlight } from './in-flight.ts'
 
 /** How long is left after the abort at the limit, and for a connection without a request after the last one. */
 const graceMs = 500
@@ -86,17 +86,17 @@ export class ServerDrain {
   /** Resolves when no request is under way and no task is left: a request may spawn, and a task make a request. */
   async #quiet(): Promise<void> {
     const { group, requests, connections } = this.#options
-    while (requests.size > 0 || connections.busy || group.tasks.size > 0) {
+    while (requests.size > 0 || connections.busy || group.size > 0) {
       await requests.idle()
       await connections.idle()
-      if (group.tasks.size > 0) await group.idle()
+      if (group.size > 0) await group.idle()
     }
   }
 
   async #abandon(): Promise<void> {
     const { group, requests, drainTimeoutMs } = this.#options
     this.#over = true
-    const left = Array.from(requests, (scope) => ({ scope, context: scope.context }))
+    const left = requests.items.map((scope) => ({ scope, context: scope.context }))
     // First: it notes what is left before it aborts, and a task may end with its request.
     const drained = this.#drainTasks(0)
     // What is spawned from here on would be lost; so its spawner is told.

@@ -1,3 +1,4 @@
+import { once } from '../context/storage.ts'
 import { LateWriteError } from '../errors.ts'
 import { show } from '../options.ts'
 import { contextLate } from './lifecycle.ts'
@@ -23,15 +24,16 @@ const maxCallSites = 1000
 
 /** Counts late reads and writes, and tells somebody of each place that does them. */
 export class LateUseWatch {
-  readonly #throws: boolean
+  /** Undefined until the first late write: to read the environment costs as much as to open a scope. */
+  #throws: boolean | undefined
   readonly #report: (use: LateUse) => void
   readonly #reported = new Set<string>()
   #telling = false
   #reads = 0
   #writes = 0
 
-  constructor({ lateWrites = defaultLateWrites(), onLateUse = printLateUse }: LateUseOptions = {}) {
-    this.#throws = lateWrites === 'throw'
+  constructor({ lateWrites, onLateUse = printLateUse }: LateUseOptions = {}) {
+    this.#throws = lateWrites === undefined ? undefined : lateWrites === 'throw'
     this.#report = onLateUse
   }
 
@@ -47,7 +49,7 @@ export class LateUseWatch {
   seen(operation: 'read' | 'write', variable: string, unit: string): void {
     if (operation === 'read') this.#reads++
     else this.#writes++
-    const throws = operation === 'write' && this.#throws
+    const throws = operation === 'write' && (this.#throws ??= throwsByDefault())
     // Whoever is told may use a variable too, just as late.
     if (!this.#telling) {
       this.#telling = true
@@ -73,8 +75,11 @@ export class LateUseWatch {
   }
 }
 
-function defaultLateWrites(): 'throw' | 'report' {
-  return process.env['NODE_ENV'] === 'production' ? 'report' : 'throw'
+/** For the units that are told nothing else. */
+export const lateUseByDefault: LateUseWatch = once('lateUse', () => new LateUseWatch())
+
+function throwsByDefault(): boolean {
+  return process.env['NODE_ENV'] !== 'production'
 }
 
 function printLateUse({ operation, variable, unit, callSite }: LateUse): void {

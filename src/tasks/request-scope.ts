@@ -4,6 +4,7 @@ import { captureEntry, type Entry, root, storage } from '../context/storage.ts'
 import { DeadlineError, ScopeClosedError } from '../errors.ts'
 import type { Abortable } from './cancellation.ts'
 import { scopeClose, scopeOpen, scopeSeal } from './lifecycle.ts'
+import type { Link } from './linked-list.ts'
 import { currentBase } from './narrowed-cell.ts'
 import { isThenable } from './thenable.ts'
 import { after } from './timer.ts'
@@ -24,8 +25,8 @@ export class RequestScope extends WorkUnit {
   readonly cell: Cell
   /** @internal What its middleware knows of the message at the end, by the names of OpenTelemetry's conventions. */
   facts: Readonly<Record<string, string | number | undefined>> | undefined = undefined
-  /** @internal Called once, at the seal. */
-  onSealed: (() => void) | undefined = undefined
+  /** @internal Its place among what is under way, which it leaves at the seal. */
+  link: Link<RequestScope> | undefined = undefined
   #entry: Entry | undefined
   #deadline: number | undefined
   #disarm: (() => void) | undefined
@@ -78,15 +79,18 @@ export class RequestScope extends WorkUnit {
    */
   run<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): R {
     if (this.sealed) throw new ScopeClosedError(this.name)
+    const { cell, observation } = this
     // Who is in the unit already may have a span of its own around it.
-    const observation = currentBase() === this.cell ? undefined : this.observation
-    return storage.run(this.cell, () => {
-      if (observation === undefined) return this.#enter(fn, args)
-      return observation.around(() => this.#enter(fn, args))
-    })
+    if (observation === undefined || currentBase() === cell) return storage.run(cell, enter<Args, R>, this, fn, args)
+    return storage.run(cell, () => observation.around(() => enter(this, fn, args)))
   }
 
-  /** @internal Calls `fn` in the unit as its first `run` found it: cheap, and also after the seal. */
+  /** @internal Makes the contexts of here, other libraries' too, those that `reenter` goes back to; the first time. */
+  anchor(): void {
+    this.#entry ??= captureEntry()
+  }
+
+  /** @internal Calls `fn` in the unit as its anchor found it: cheap, and also after the seal. */
   reenter<This, Args extends unknown[], R>(fn: (this: This, ...args: Args) => R, receiver: This, ...args: Args): R {
     // Who is in the unit already may have other libraries' contexts around it, a span's for one: those stay.
     if (this.#entry === undefined || currentBase() === this.cell) return fn.apply(receiver, args)
@@ -100,20 +104,15 @@ export class RequestScope extends WorkUnit {
   hold<R>(result: R): R {
     if (!isThenable(result)) return result
     this.#pending++
-    const settled = () => {
-      this.#pending--
-      this.#sealIfOver()
-    }
-    const promise = result instanceof Promise ? result : Promise.resolve(result)
     // Handlers on the promise itself would hide a rejection that nobody handles.
-    return promise.then(
+    return (result instanceof Promise ? result : Promise.resolve(result)).then(
       (value: unknown) => {
-        settled()
+        this.#release()
         return value
       },
       (error: unknown) => {
         this.observation?.failed?.(error)
-        settled()
+        this.#release()
         throw error
       },
     ) as R
@@ -157,16 +156,9 @@ export class RequestScope extends WorkUnit {
     this.#sealIfOver()
   }
 
-  #enter<Args extends unknown[], R>(fn: (...args: Args) => R, args: Args): R {
-    // Made in the first run, so that later entries find other libraries' contexts as they were at the opening.
-    this.#entry ??= captureEntry()
-    if (this.observation === undefined) return this.hold(fn(...args))
-    try {
-      return this.hold(fn(...args))
-    } catch (error) {
-      this.observation?.failed?.(error)
-      throw error
-    }
+  #release(): void {
+    this.#pending--
+    this.#sealIfOver()
   }
 
   #sealIfOver(): void {
@@ -176,8 +168,7 @@ export class RequestScope extends WorkUnit {
     this.sealCells(this.cell)
     this.#disarmUnlessTied()
     if (scopeSeal.hasSubscribers) storage.run(this.cell, () => scopeSeal.publish({ scope: this }))
-    this.onSealed?.()
-    this.onSealed = undefined
+    this.link?.leave()
   }
 
   /** Not before somebody wants to know: a timer a request is dear. */
@@ -194,5 +185,16 @@ export class RequestScope extends WorkUnit {
     if (this.#disarm === undefined || this.cancellation.hasTargets) return
     this.#disarm()
     this.#disarm = undefined
+  }
+}
+
+/** Calls `fn`, in the scope's cell; all handlers are attached in here, so that they keep no other context. */
+function enter<Args extends unknown[], R>(scope: RequestScope, fn: (...args: Args) => R, args: Args): R {
+  if (scope.observation === undefined) return scope.hold(fn(...args))
+  try {
+    return scope.hold(fn(...args))
+  } catch (error) {
+    scope.observation?.failed?.(error)
+    throw error
   }
 }

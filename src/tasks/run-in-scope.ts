@@ -1,7 +1,7 @@
 import { LogicalContext } from '../context/logical-context.ts'
 import { once, storage } from '../context/storage.ts'
 import { anAmount, anyOf, aString, type Checks, checkOptions, oneOf, aFunction, show } from '../options.ts'
-import { LateUseWatch, type LateUseOptions } from './late-use.ts'
+import { lateUseByDefault, type LateUseOptions, LateUseWatch } from './late-use.ts'
 import { aPolicy, type Policy } from './policy.ts'
 import { RequestScope } from './request-scope.ts'
 import { TaskGroup } from './task-group.ts'
@@ -54,9 +54,12 @@ export function runInScope<R>(fn: (scope: RequestScope) => R, options: ScopeOpti
     group = backgroundGroup,
     policy,
     deadline,
-    ...lateUse
+    lateWrites,
+    onLateUse,
   } = options
-  const scope = new RequestScope(name, context, { group, policy, lateUse: new LateUseWatch(lateUse) })
+  const told = lateWrites !== undefined || onLateUse !== undefined
+  const lateUse = told ? new LateUseWatch({ lateWrites, onLateUse }) : lateUseByDefault
+  const scope = new RequestScope(name, context, { group, policy, lateUse })
   if (deadline !== undefined) scope.expireAt(deadline)
   try {
     return scope.run(fn, scope)

@@ -4,16 +4,19 @@ import type { Unit } from '../context/unit.ts'
 import { emptyValues } from '../context/values.ts'
 import { cross, type Policy } from './policy.ts'
 
-/** The cell for a task that is spawned here and now; a variable's own rule may throw. */
-export function openCell(task: Unit, policy: Policy): Cell {
-  const spawner = storage.getStore()
+/** The cell for a task that is spawned by whoever is in `spawner`; a variable's own rule may throw. */
+export function openCell(task: Unit, policy: Policy, spawner: Cell | undefined): Cell {
   if (spawner === undefined) return new Cell(emptyValues, task)
   return policy === 'share' ? spawner : new Cell(cross(spawner.share(), policy), task)
 }
 
-/** Calls `proceed` in a cell that was opened here, and in the other libraries' contexts that the policy leaves. */
+/** Calls `proceed` in the task's cell, and in the other libraries' contexts that the policy leaves. */
 export function enterCell<T>(cell: Cell, policy: Policy, proceed: (task: T) => void, task: T): void {
-  if (cell === storage.getStore()) proceed(task)
-  else if (policy === 'isolate') root.runInAsyncScope(() => storage.run(cell, proceed, task))
+  if (policy === 'share' && cell === storage.getStore()) proceed(task)
+  else if (policy === 'isolate') root.runInAsyncScope(enterOutside<T>, undefined, cell, proceed, task)
   else storage.run(cell, proceed, task)
+}
+
+function enterOutside<T>(cell: Cell, proceed: (task: T) => void, task: T): void {
+  storage.run(cell, proceed, task)
 }

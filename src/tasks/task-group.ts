@@ -3,7 +3,8 @@ import { storage } from '../context/storage.ts'
 import { GroupClosedError, GroupFullError } from '../errors.ts'
 import { aFunction, aString, type Checks, checkOptions, show } from '../options.ts'
 import { drain, drainChecks, type DrainOptions, type DrainReport } from './drain.ts'
-import { LateUseWatch } from './late-use.ts'
+import { InFlight } from './in-flight.ts'
+import { lateUseByDefault } from './late-use.ts'
 import { taskAbandon, type TaskOutcome, taskRefuse, taskSpawn } from './lifecycle.ts'
 import { aPolicy, type Policy } from './policy.ts'
 import { cancellerFor, spawnChecks, type SpawnOptions } from './spawn-options.ts'
@@ -42,7 +43,7 @@ export class TaskGroup {
   readonly name: string
   readonly policy: Policy | undefined
   readonly #onError: OnTaskError
-  readonly #tasks = new Set<Task>()
+  readonly #tasks = new InFlight<Task>()
   /** For tasks spawned outside any unit. */
   readonly #settings: UnitSettings
   readonly #limits: Limits | undefined
@@ -51,7 +52,6 @@ export class TaskGroup {
   #failedCount = 0
   #refusedCount = 0
   #abandonedCount = 0
-  #idle: PromiseWithResolvers<void> | undefined
 
   /** @throws {TypeError} for an option that is unknown or of the wrong type. */
   constructor(options: TaskGroupOptions = {}) {
@@ -60,13 +60,18 @@ export class TaskGroup {
     this.name = name
     this.policy = policy
     this.#onError = onError
-    this.#settings = { group: this, policy: undefined, lateUse: new LateUseWatch() }
+    this.#settings = { group: this, policy: undefined, lateUse: lateUseByDefault }
     this.#limits = limitsOf('TaskGroup', options)
   }
 
-  /** The tasks that have not ended, in the order of their spawning. */
+  /** The tasks that have not ended, in the order of their spawning, as a set of now. */
   get tasks(): ReadonlySet<Task> {
-    return this.#tasks
+    return new Set(this.#tasks.items)
+  }
+
+  /** @internal How many tasks have not ended. */
+  get size(): number {
+    return this.#tasks.size
   }
 
   get counters(): TaskCounters {
@@ -89,7 +94,7 @@ export class TaskGroup {
 
   /** @internal Resolves when there is no task, maybe only for a moment. */
   idle(): Promise<void> {
-    return (this.#idle ??= Promise.withResolvers<void>()).promise
+    return this.#tasks.idle()
   }
 
   /**
@@ -104,7 +109,8 @@ export class TaskGroup {
     if (typeof fn !== 'function') throw new TypeError(`spawn: expected a function, got ${show(fn)}.`)
     checkOptions('spawn', options, spawnChecks)
     const { name = fn.name || 'task', onError = this.#onError } = options
-    const unit = storage.getStore()?.unit
+    const spawner = storage.getStore()
+    const unit = spawner?.unit
     const settings = unit === undefined ? this.#settings : settingsOf(unit)
     const policy = options.policy ?? this.policy ?? settings.policy ?? 'inherit'
     const canceller = cancellerFor(options, policy, unit)
@@ -117,14 +123,14 @@ export class TaskGroup {
     task.ticket = ticket
     if (canceller !== undefined) task.cancelWith(canceller)
     this.owns(task)
-    this.#tasks.add(task)
+    task.link = this.#tasks.add(task)
     if (taskSpawn.hasSubscribers) taskSpawn.publish({ task: task })
     if (ticket === undefined || ticket.begins) {
-      task.start(fn)
+      task.start(fn, spawner)
       return task
     }
     this.#limits?.enqueue(task, ticket)
-    task.hold(fn)
+    task.hold(fn, spawner)
     return task
   }
 
@@ -136,10 +142,11 @@ export class TaskGroup {
 
   /** @internal Owns what is left of a call that nobody waits for any more, whatever the limits; a failure is reported. */
   adopt(name: string, rest: Promise<unknown>): void {
-    const unit = storage.getStore()?.unit
+    const spawner = storage.getStore()
+    const unit = spawner?.unit
     const task = new Task(name, 'share', unit === undefined ? this.#settings : settingsOf(unit), this, this.#onError)
-    this.#tasks.add(task)
-    task.start(() => rest)
+    task.link = this.#tasks.add(task)
+    task.start(() => rest, spawner)
   }
 
   /**
@@ -160,14 +167,10 @@ export class TaskGroup {
 
   /** @internal */
   ended(task: Task, outcome: TaskOutcome): void {
-    this.#tasks.delete(task)
     this.#endedCount++
     if (outcome === 'failed') this.#failedCount++
-    if (task.ticket !== undefined) this.#limits?.release(task, task.ticket)
-    if (this.#tasks.size === 0) {
-      this.#idle?.resolve()
-      this.#idle = undefined
-    }
+    task.link?.leave()
+    if (task.ticket !== undefined) this.#limits?.release(task.ticket)
   }
 
   /** @internal The limit of a drain is over: tells those that are left to stop. */

@@ -1,6 +1,6 @@
 import type { Unit } from '../context/unit.ts'
 import { anyOf, type Check, type Checks, oneOf } from '../options.ts'
-import { Fifo } from './fifo.ts'
+import { LinkedList } from './linked-list.ts'
 import type { Task } from './task.ts'
 import { Ticket, type UnitShare } from './ticket.ts'
 
@@ -49,8 +49,8 @@ export class Limits {
   readonly #maxQueued: number
   readonly #maxPerRequest: number
   readonly #whenFull: 'reject' | 'wait' | 'caller'
-  readonly #queue = new Fifo<Task>()
-  readonly #outside = new Fifo<Task>()
+  readonly #queue = new LinkedList<Task>()
+  readonly #outside = new LinkedList<Task>()
   #running = 0
   #parkedCount = 0
   #moving = false
@@ -92,27 +92,27 @@ export class Limits {
   }
 
   /** Lets a task wait whose place says so. */
-  enqueue(task: Task, { place, share }: Ticket): void {
-    if (place === 'queued') this.#queue.add(task)
-    if (place === 'outside') this.#outside.add(task)
-    if (place !== 'parked') return
-    share?.parked.add(task)
-    this.#parkedCount++
+  enqueue(task: Task, ticket: Ticket): void {
+    ticket.link = this.#listOf(ticket)?.add(task)
+    if (ticket.place === 'parked') this.#parkedCount++
   }
 
   /** Takes the place of a task that has ended, or was withdrawn, and gives it to the next. */
-  release(task: Task, { place, share }: Ticket): void {
+  release({ place, link, share }: Ticket): void {
     if (place === 'running') this.#running--
-    if (place === 'queued') this.#queue.delete(task)
-    if (place === 'outside') this.#outside.delete(task)
-    if (place === 'parked') {
-      share?.parked.delete(task)
-      this.#parkedCount--
-    } else if (share !== undefined) {
+    link?.leave()
+    if (place === 'parked') this.#parkedCount--
+    else if (share !== undefined) {
       share.live--
       this.#unpark(share)
     }
     this.#moveUp()
+  }
+
+  #listOf({ place, share }: Ticket): LinkedList<Task> | undefined {
+    if (place === 'queued') return this.#queue
+    if (place === 'outside') return this.#outside
+    return place === 'parked' ? share?.parked : undefined
   }
 
   #freePlace(): 'running' | 'queued' | undefined {
@@ -124,7 +124,7 @@ export class Limits {
     if (unit === undefined || this.#maxPerRequest === Infinity) return undefined
     const sharing = unit as SharingUnit
     for (let share = sharing.shares; share !== undefined; share = share.next) if (share.limits === this) return share
-    return (sharing.shares = { limits: this, next: sharing.shares, live: 0, parked: new Fifo() })
+    return (sharing.shares = { limits: this, next: sharing.shares, live: 0, parked: new LinkedList() })
   }
 
   #unpark(share: UnitShare): void {
@@ -133,7 +133,7 @@ export class Limits {
     this.#parkedCount--
     share.live++
     task.ticket.place = 'outside'
-    this.#outside.add(task)
+    task.ticket.link = this.#outside.add(task)
   }
 
   #moveUp(): void {
@@ -147,10 +147,8 @@ export class Limits {
       if (next?.ticket === undefined) break
       next.ticket.place = free
       next.ticket.accept()
-      if (free === 'queued') {
-        this.#queue.add(next)
-        continue
-      }
+      next.ticket.link = this.#listOf(next.ticket)?.add(next)
+      if (free === 'queued') continue
       this.#running++
       next.begin()
     }

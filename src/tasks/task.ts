@@ -1,15 +1,17 @@
 import { Cell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { shareClass } from '../context/shared-class.ts'
-import { captureEntry, type Entry, once, storage } from '../context/storage.ts'
+import { captureEntry, type Entry, storage } from '../context/storage.ts'
 import { emptyValues } from '../context/values.ts'
 import type { Canceller } from './cancel-scope.ts'
 import { follow } from './cancellation.ts'
 import { taskEnd, type TaskOutcome, taskStart } from './lifecycle.ts'
+import type { Link } from './linked-list.ts'
 import type { Policy } from './policy.ts'
 import { reportFailure } from './report-failure.ts'
 import { enterCell, openCell } from './task-cell.ts'
 import type { TaskGroup } from './task-group.ts'
+import { nextTaskId } from './task-id.ts'
 import { isThenable } from './thenable.ts'
 import type { Ticket } from './ticket.ts'
 import { observer } from './unit-observer.ts'
@@ -21,13 +23,10 @@ export type OnTaskError = (error: unknown, task: Task) => unknown
 
 type TaskBody<T> = (task: Task) => T | PromiseLike<T>
 
-/** Counted in one place for all copies of the package. */
-const ids = once('taskIds', () => ({ last: 0 }))
-
 /** A piece of work that was spawned: it runs beside its spawner and belongs to a group. */
 export class Task<T = unknown> extends WorkUnit {
   /** Counts up from 1 in this process. */
-  readonly id: number = ++ids.last
+  readonly id: number = nextTaskId()
   readonly name: string
   readonly policy: Policy
   /** @internal */
@@ -36,6 +35,8 @@ export class Task<T = unknown> extends WorkUnit {
   readonly group: TaskGroup
   /** @internal Its place in a group with limits. */
   ticket: Ticket | undefined = undefined
+  /** @internal Its place among the tasks of its group. */
+  link: Link<Task> | undefined = undefined
   readonly #onError: OnTaskError
   #untie: (() => void) | undefined
   #cell: Cell | undefined
@@ -104,15 +105,13 @@ export class Task<T = unknown> extends WorkUnit {
   }
 
   /** @internal Starts at once, on the caller's stack, in the cell that the policy gives. */
-  start(body: TaskBody<T>): void {
-    this.#body = body
-    this.#enter((task) => task.#run())
+  start(body: TaskBody<T>, spawner: Cell | undefined): void {
+    this.#enter(body, spawner, (task) => task.#run())
   }
 
   /** @internal Starts at `begin`, in the cell that the policy gives now, and in the other contexts of now. */
-  hold(body: TaskBody<T>): void {
-    this.#body = body
-    this.#enter((task) => {
+  hold(body: TaskBody<T>, spawner: Cell | undefined): void {
+    this.#enter(body, spawner, (task) => {
       task.#entry = captureEntry()
     })
     if (this.aborted) this.#withdraw()
@@ -125,10 +124,11 @@ export class Task<T = unknown> extends WorkUnit {
     entry?.runInAsyncScope(() => this.#run())
   }
 
-  #enter(proceed: (task: Task) => void): void {
+  #enter(body: TaskBody<T>, spawner: Cell | undefined, proceed: (task: Task) => void): void {
+    this.#body = body
     this.observation = observer.current?.spawned(this)
     try {
-      this.#cell = openCell(this, this.policy)
+      this.#cell = openCell(this, this.policy, spawner)
     } catch (error) {
       // A variable's own rule has failed, and so has the task: without the value it must not begin.
       this.#cell = new Cell(emptyValues, this)

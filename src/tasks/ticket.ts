@@ -1,5 +1,5 @@
 import { CancelledError } from '../errors.ts'
-import type { Fifo } from './fifo.ts'
+import type { Link, LinkedList } from './linked-list.ts'
 import type { Task } from './task.ts'
 import type { Limits } from './task-limits.ts'
 
@@ -12,6 +12,8 @@ type Place = 'running' | 'queued' | 'outside' | 'parked' | 'extra'
 /** A task's place in a group with limits. */
 export class Ticket {
   place: Place
+  /** Where it waits, unless its place is among the running ones. */
+  link: Link<Task> | undefined = undefined
   readonly share: UnitShare | undefined
   #accepted: PromiseWithResolvers<void> | undefined
 
@@ -53,7 +55,7 @@ export interface UnitShare {
   /** How many tasks count against `maxPerRequest`. */
   live: number
   /** The tasks that wait for that. */
-  readonly parked: Fifo<Task>
+  readonly parked: LinkedList<Task>
 }
 
 function nothing(): void {}

@@ -20,11 +20,18 @@ export async function heapInUse(): Promise<number> {
   return process.memoryUsage().heapUsed
 }
 
+/** The same in bytes when only what is young was collected: as a server is most of the time. */
+export async function heapAfterYoungCollection(): Promise<number> {
+  await setImmediate()
+  collectGarbage('minor')
+  return process.memoryUsage().heapUsed
+}
+
 function isAlive(ref: WeakRef<object>): boolean {
   return ref.deref() !== undefined
 }
 
-function collectGarbage(): void {
+function collectGarbage(type: 'major' | 'minor' = 'major'): void {
   if (globalThis.gc === undefined) throw new Error('The tests need Node with --expose-gc: run them by vitest.')
-  globalThis.gc()
+  globalThis.gc({ type })
 }

@@ -172,17 +172,22 @@ describe('RequestScope', () => {
     })
   })
 
-  it('re-enters with other libraries’ contexts as its first run has found them', () => {
+  it('re-enters with other libraries’ contexts as its anchor has found them', () => {
     const other = new AsyncLocalStorage<string>()
     const scope = open(LogicalContext.empty.with(user, 'ada'))
     const read = () => [user.get(), other.getStore()]
 
-    const beforeFirstRun = scope.reenter(read, undefined)
-    const seen = other.run('first', () => scope.run(read))
+    const beforeTheAnchor = scope.reenter(read, undefined)
+    const seen = other.run('first', () =>
+      scope.run(() => {
+        scope.anchor()
+        return read()
+      }),
+    )
     const outside = other.run('later', () => scope.reenter(read, undefined))
     const inside = scope.run(() => other.run('a span', () => scope.reenter(read, undefined)))
 
-    expect([beforeFirstRun, seen, outside, inside]).toEqual([
+    expect([beforeTheAnchor, seen, outside, inside]).toEqual([
       [undefined, undefined],
       ['ada', 'first'],
       ['ada', 'first'],
@@ -192,7 +197,7 @@ describe('RequestScope', () => {
 
   it('re-enters after the seal, with what has survived', () => {
     const scope = open(LogicalContext.empty.with(user, 'ada').with(kept, 'kept'))
-    scope.run(() => {})
+    scope.run(() => scope.anchor())
     scope.close()
 
     expect(scope.reenter(() => [user.get(), kept.get()], undefined)).toEqual([undefined, 'kept'])
