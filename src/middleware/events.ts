@@ -42,7 +42,10 @@ function emitIn(exchange: Exchange, emitter: ScopedEmitter): void {
 /** One for all emitters: a closure for each would be dearer than the rest. */
 function emitInScope(this: ScopedEmitter, event: string | symbol, ...args: unknown[]): boolean {
   const exchange = this[exchangeKey]
-  const heard = exchange.scope.reenter(this[emitKey], this, event, ...args)
+  const emit = this[emitKey]
+  // Most events are heard by nobody.
+  const silent = this.listenerCount(event) === 0
+  const heard = silent ? emit.call(this, event, ...args) : exchange.scope.reenter(emit, this, event, ...args)
   // Behind the listeners: they still see the values.
   if (event === 'close') close(exchange, this)
   return heard

@@ -20,7 +20,8 @@ const checks: Checks = { header: aFieldName, generate: aFunction }
  */
 export function requestId(options?: RequestIdOptions): Propagator {
   checkOptions('requestId', options, checks)
-  const { header = 'x-request-id', generate = newRequestId } = options ?? {}
+  const { header = 'x-request-id', generate } = options ?? {}
+  const newId = generate === undefined ? newRequestId : () => checked(generate())
   const field = header.toLowerCase()
 
   return {
@@ -28,9 +29,9 @@ export function requestId(options?: RequestIdOptions): Propagator {
     extract(context, carrier, peer) {
       if (context.has(variable)) return context
       const text = carrier.get(field)
-      if (text === undefined) return context.with(variable, checked(generate()))
+      if (text === undefined) return context.with(variable, newId())
       const id = peer.trace === 'continue' ? usable(text, field, peer.complain) : refused(field, peer.complain)
-      return context.with(variable, id ?? checked(generate()))
+      return context.with(variable, id ?? newId())
     },
     inject(context, carrier, destination) {
       const id = context.get(variable)

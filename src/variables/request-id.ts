@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import { ContextVar } from '../context/context-var.ts'
 import { once } from '../context/storage.ts'
+import { newUuid } from './uuid.ts'
 
 /** The longest request id that is taken from outside. */
 const maxLength = 128
@@ -13,7 +13,7 @@ export const requestId: ContextVar<string> = once(
 
 /** A UUID of version 4. */
 export function newRequestId(): string {
-  return randomUUID()
+  return newUuid()
 }
 
 /** Whether a peer's request id may be used as it is: 1 to 128 characters of `A-Z a-z 0-9 . _ -`. */
