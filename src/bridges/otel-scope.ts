@@ -1,7 +1,8 @@
 import type { Context, Span } from '@opentelemetry/api'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import type { UnitObservation } from '../tasks/unit-observer.ts'
-import { recordFailure } from './otel-failure.ts'
+import { recordFailure, typeOfError } from './otel-failure.ts'
+import { serverFault } from './otel-server-fault.ts'
 import type { SpanMaker } from './otel-units.ts'
 
 /** Where instrumentations leave the route for the one that has started the span. The SDK makes its keys by `Symbol.for`. */
@@ -17,6 +18,8 @@ export class ScopeObservation implements UnitObservation {
   /** Undefined where the span is somebody else's. */
   readonly #span: Span | undefined
   #given: Context | undefined
+  /** The first one. */
+  #failure: { readonly error: unknown; readonly at: number } | undefined
 
   constructor(scope: RequestScope, maker: SpanMaker, context: Context, span: Span | undefined) {
     this.#scope = scope
@@ -41,35 +44,45 @@ export class ScopeObservation implements UnitObservation {
     this.#outside = undefined
     const now = this.#given ?? this.#maker.api.context.active()
     if (this.#span === undefined) this.#context = this.#maker.join(this.#scope, now, outside) ?? this.#context
-    this.#span?.updateName(this.#scope.name)
+    this.#span?.updateName(this.#name)
     const route = this.#scope.facts?.['http.route']
     const metadata = this.#context.getValue(rpcMetadataKey) as { route?: unknown } | undefined
     if (this.#span === undefined && metadata !== undefined && route !== undefined) metadata.route ??= route
   }
 
+  /** Whether it is an error of the span's shows at the end: an error with an answer below 500 is none. */
   failed(error: unknown): void {
-    const span = this.#span
-    if (span !== undefined) this.#maker.guard(() => recordFailure(this.#maker.api, span, error))
+    if (this.#span !== undefined) this.#failure ??= { error, at: Date.now() }
   }
 
   ended(): void {
     const span = this.#span
     if (span === undefined) return
     this.#maker.guard(() => {
-      this.#tellFacts(span)
+      this.#tellEnd(span)
       this.#maker.fields.write(span, this.#scope.cell)
       span.end()
     })
   }
 
-  #tellFacts(span: Span): void {
-    const { facts = {}, name } = this.#scope
-    span.updateName(name)
+  #tellEnd(span: Span): void {
+    const { facts = {}, abortReason } = this.#scope
+    span.updateName(this.#name)
     span.setAttributes(facts)
-    const status = facts['http.response.status_code']
-    // A server's own fault; what a client has done wrong is no error of the server's span. HTTP spans, "Status"
-    if (typeof status !== 'number' || status < 500) return
-    span.setAttribute('error.type', String(status))
-    span.setStatus({ code: this.#maker.api.SpanStatusCode.ERROR })
+    if (abortReason !== undefined) span.setAttribute('logical_context.abort_reason', typeOfError(abortReason))
+    const fault = serverFault(facts)
+    if (fault === false) return
+    const { api } = this.#maker
+    const failure = this.#failure
+    // Without an answer: the caller may have gone, and then it is no failure that the work stopped.
+    if (fault === undefined && (failure === undefined || this.#scope.saysCancelled(failure.error))) return
+    if (failure !== undefined) recordFailure(api, span, failure.error, failure.at)
+    else span.setStatus({ code: api.SpanStatusCode.ERROR })
+    if (fault !== undefined) span.setAttribute('error.type', fault)
+  }
+
+  /** gRPC's conventions name a span after the method; HTTP's after the route, which is in the scope's name. */
+  get #name(): string {
+    return String(this.#scope.facts?.['rpc.method'] ?? this.#scope.name)
   }
 }

@@ -122,8 +122,9 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     })
   })
   // These may begin outside: with a timer that was set before onRequest, or on the connection.
-  fastify.addHook('onError', (request, _reply, { code }, done) => {
-    if (code === 'FST_ERR_HANDLER_TIMEOUT') abortAtLimit(request, request.routeOptions.handlerTimeout)
+  fastify.addHook('onError', (request, _reply, error, done) => {
+    if (error.code === 'FST_ERR_HANDLER_TIMEOUT') abortAtLimit(request, request.routeOptions.handlerTimeout)
+    request.scope.observation?.failed?.(error)
     request.scope.reenter(done, undefined)
   })
   fastify.addHook('onTimeout', (request, _reply, done) => {

@@ -3,6 +3,7 @@ import type { Metadata, ServerInterceptingCall, ServerInterceptor } from '@grpc/
 import { ClientGoneError, TimeoutError } from '../errors.ts'
 import { checkOptions } from '../options.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
+import { cancelled, deadlineExceeded, tellCall } from './grpc-facts.ts'
 import { Inbound, inboundChecks, type InboundMessage, type InboundOptions } from './inbound.ts'
 
 /** For the option `interceptors` of a `Server`. */
@@ -13,8 +14,6 @@ export interface GrpcServerInterceptor extends ServerInterceptor {
 
 type Listener = Parameters<ServerInterceptingCall['start']>[0]
 
-/** `DEADLINE_EXCEEDED` */
-const deadlineExceeded = 4
 /** gRPC over HTTP/2, "TimeoutValue": a positive integer of at most 8 digits. */
 const maxTimeout = 99_999_999
 
@@ -47,6 +46,7 @@ export function grpcServerInterceptor(options?: InboundOptions): GrpcServerInter
       start.call(call, {
         onReceiveMetadata(metadata) {
           scope = inbound.open(method.path, messageOf(call, metadata))
+          tellCall(scope, method.path, undefined)
           scope.run(() => {
             scope?.anchor()
             listener.onReceiveMetadata(metadata)
@@ -58,6 +58,7 @@ export function grpcServerInterceptor(options?: InboundOptions): GrpcServerInter
         onCancel() {
           if (scope !== undefined && status === undefined) scope.abort(new ClientGoneError(scope.name))
           inScope(scope, listener, 'onCancel')
+          if (scope !== undefined) tellCall(scope, method.path, status ?? cancelled)
           scope?.close()
         },
       })

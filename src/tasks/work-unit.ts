@@ -63,6 +63,11 @@ export abstract class WorkUnit extends Unit implements Canceller {
     this.settings.lateUse.seen(operation, variable, this.name)
   }
 
+  /** @internal Why it was told to stop; undefined if it was not. */
+  get abortReason(): unknown {
+    return this.#cancellation?.reason
+  }
+
   /** @internal */
   protected get aborted(): boolean {
     return this.#cancellation !== undefined && this.#cancellation.aborted
