@@ -1,8 +1,18 @@
 import { styleText } from 'node:util'
+import { collectorUrl, exportReport } from './collector.ts'
 import { isRight, type LogLine, subjectOf, unitsOf } from './log-lines.ts'
 import { requests } from './requests.ts'
 import { openShop } from './shop.ts'
 import { heading, waterfall } from './waterfall.ts'
+
+const args = process.argv.slice(2)
+let collector: string | undefined
+try {
+  collector = collectorUrl(args)
+} catch (error) {
+  console.error((error as Error).message)
+  process.exit(1)
+}
 
 const lines: LogLine[] = []
 const sent = new Map(requests.map((request) => [request.id, request]))
@@ -12,7 +22,7 @@ const shop = await openShop((line) => {
   const request = sent.get(subjectOf(line))
   // When the warehouse has begun, all three services are at work, and none has an answer yet.
   if (request?.hangsUp && line.name === 'warehouse') request.connection.abort('hung up')
-})
+}, args)
 const calls = requests.map(({ call }) => fetch(`${shop.gateway}/orders`, call).then(({ status }) => status, String))
 const outcomes = await Promise.all(calls)
 // Most tasks still run: each service waits for its own.
@@ -35,4 +45,5 @@ console.log(`\nlog lines checked: ${checked.length}, wrong: ${wrong.length}\n`)
 for (const { name, pid, finished, unfinished, elapsedMs } of lines.filter((line) => line.finished !== undefined)) {
   console.log(`${name} (pid ${pid}) drained in ${elapsedMs} ms: ${finished} tasks finished, ${unfinished} unfinished`)
 }
+if (collector !== undefined) console.log(`\n${exportReport(collector, lines)}`)
 process.exitCode = checked.length > 0 && wrong.length === 0 ? 0 : 1

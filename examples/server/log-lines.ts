@@ -1,6 +1,6 @@
-type Texts = 'name' | 'msg' | 'reqId' | 'order' | 'policy' | 'task_name' | 'tenant' | 'user'
+type Texts = 'name' | 'msg' | 'reqId' | 'order' | 'policy' | 'task_name' | 'tenant' | 'user' | 'why'
 type Ids = 'request_id' | 'trace_id' | 'span_id' | 'caused_by'
-type Numbers = 'pid' | 'finished' | 'unfinished' | 'elapsedMs'
+type Numbers = 'pid' | 'finished' | 'unfinished' | 'elapsedMs' | 'spans' | 'unsent'
 
 /** A line of a service's log, as far as the demo reads it. */
 export interface LogLine extends Partial<Record<Texts | Ids, string> & Record<Numbers, number>> {

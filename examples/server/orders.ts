@@ -12,6 +12,8 @@ app.post<{ Body: Order }>('/orders', async ({ body: order }) => {
   log.info({ order: order.id }, 'order accepted')
 
   // The order stands, and so does its work, even if the client has hung up meanwhile.
+  // Part of the request itself, only that nobody waits for it.
+  spawn(() => log.info({ order: order.id }, 'order counted'), { name: 'count-order', policy: 'share' })
   // The receipt belongs to the request: the task sees what the request sees.
   spawn((task) => logged(task, order), { name: 'send-receipt' })
   // The index is the tenant's, and the user no business of it.

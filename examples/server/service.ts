@@ -6,12 +6,16 @@ import { contextLogger } from 'logical-context/bridges/pino'
 import logicalContext, { type LogicalContextOptions } from 'logical-context/middleware/fastify'
 import { type TraceContext, traceContext } from 'logical-context/variables'
 import { pino } from 'pino'
+import { collectorUrl } from './collector.ts'
 import { propagators, tenant, user } from './variables.ts'
 
 export type Order = { id: string; item: string; quantity: number }
 
 /** A server, and a logger that says on every line for which request, tenant and user it was written, in which span. */
 export async function createService(name: string, options: LogicalContextOptions = {}) {
+  const collector = collectorUrl(process.argv.slice(2))
+  // Nothing of OpenTelemetry is loaded if nobody asks for it.
+  const sendSpans = collector && (await import('./tracing.ts')).startTracing(name, collector)
   const causedBy = ({ parentSpanId, link }: TraceContext) => parentSpanId ?? link?.spanId
   const fields = { tenant, user, caused_by: { variable: traceContext, format: causedBy } }
   const log = contextLogger(pino({ name }), { fields })
@@ -20,7 +24,11 @@ export async function createService(name: string, options: LogicalContextOptions
   /** Serves on a free port until the shop closes; then what is under way is finished, requests and tasks. */
   async function listen(): Promise<void> {
     process.send?.(await app.listen({ host: '127.0.0.1', port: 0 }))
-    const { close } = closeWithGrace({ delay: 10_000, skip: ['SIGINT'] }, () => app.close())
+    const { close } = closeWithGrace({ delay: 10_000, skip: ['SIGINT'] }, async () => {
+      await app.close()
+      // After the drain: until then tasks end, and their spans with them.
+      if (sendSpans) log.info(await sendSpans(), 'spans sent')
+    })
     // By message on Windows, which has no SIGTERM; and at the end of the shop, which alone answers to Ctrl-C.
     process.once('message', close).once('disconnect', close)
     process.on('SIGINT', () => {})

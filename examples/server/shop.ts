@@ -3,12 +3,14 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { LogLine } from './log-lines.ts'
 
-/** Starts the three services, each a process on a free port of loopback, and hands on what they log. */
-export async function openShop(onLine: (line: LogLine) => void) {
+/** Starts the three services, each a process on a free port of loopback, and hands on what they log. `options` are theirs. */
+export async function openShop(onLine: (line: LogLine) => void, options: readonly string[] = []) {
   const services: ChildProcess[] = []
 
   async function open(name: string, ...args: string[]): Promise<string> {
-    const child = fork(new URL(`${name}.ts`, import.meta.url), args, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
+    const child = fork(new URL(`${name}.ts`, import.meta.url), [...args, ...options], {
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    })
     if (child.stdout) createInterface(child.stdout).on('line', (text) => onLine(JSON.parse(text) as LogLine))
     // A service that fails ends the shop, and that ends the others.
     child.once('exit', (code) => code !== 0 && process.exit(1))

@@ -13,10 +13,19 @@ export interface Program {
   kill(signal: NodeJS.Signals): void
 }
 
+/** For the options of Node: complains on stderr of every package of OpenTelemetry that is loaded. */
+export const tellOpenTelemetry = `--import=${new URL('tell-opentelemetry.ts', import.meta.url).href}`
+
+interface ProgramOptions {
+  readonly args?: readonly string[]
+  /** Of Node, for the program and the processes that it forks. */
+  readonly nodeOptions?: readonly string[]
+}
+
 /** Starts a program of the example as `npm run` does, in a terminal without colours. */
-export function startProgram(path: string): Program {
+export function startProgram(path: string, { args = [], nodeOptions = [] }: ProgramOptions = {}): Program {
   const { NO_COLOR: _, FORCE_COLOR: __, ...env } = process.env
-  const child = spawn(process.execPath, ['--conditions=logical-context-source', path], {
+  const child = spawn(process.execPath, ['--conditions=logical-context-source', ...nodeOptions, path, ...args], {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
   })

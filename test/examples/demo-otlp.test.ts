@@ -1,0 +1,182 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+import type { ReceivedSpan } from '../../scripts/otlp-receiver.ts'
+import { runTracedDemo, type TracedDemo } from '../../scripts/traced-demo.ts'
+import { startProgram, tellOpenTelemetry } from './program.ts'
+
+describe('npm run demo -- --otlp URL', () => {
+  let demo: TracedDemo
+
+  beforeAll(async () => {
+    demo = await runTracedDemo([tellOpenTelemetry])
+  }, 40_000)
+
+  const nameOf = ({ service, name }: ReceivedSpan) => `${service}: ${name}`
+  const byId = (spanId: string | undefined) => demo.spans.find((span) => span.spanId === spanId)
+
+  /** The spans of an order by service and name, each with whom it is below and what it is linked to. */
+  function spansOf(order: string) {
+    const spans = demo.spans.filter(({ attributes }) => attributes['logical_context.request_id'] === order)
+    const request = spans.find(({ service }) => service === 'gateway')
+    const names = spans.map((span) => {
+      const { kind, parentSpanId, links, status, attributes, traceId } = span
+      const parent = byId(parentSpanId)
+      // The request id is what they were found by, and these are the same on all or new with each run.
+      const left = Object.entries(attributes).filter(
+        ([key]) => !/^(logical_context\.(request_id|task\.id)|network\.|user_agent\.|url\.)/.test(key),
+      )
+      const facts = {
+        kind,
+        ...(parentSpanId !== undefined && { parent: parent === undefined ? parentSpanId : nameOf(parent) }),
+        ...(links.length > 0 && { links: links.map(({ spanId }) => nameOf(byId(spanId) ?? span)) }),
+        ...(status.code !== 'unset' && { status }),
+        trace: traceId === request?.traceId ? "the request's" : 'another',
+        attributes: Object.fromEntries(left),
+      }
+      return [nameOf(span), facts] as const
+    })
+    expect(new Set(names.map(([name]) => name)).size).toBe(names.length)
+    return Object.fromEntries(names)
+  }
+
+  const ofRequest = (method: string, route: string, rest: object) => ({
+    kind: 'server',
+    trace: "the request's",
+    attributes: { 'http.request.method': method, 'http.route': route, ...rest },
+  })
+  const ofTask = (policy: string, rest: object) => ({
+    'logical_context.task.group': 'background',
+    'logical_context.task.policy': policy,
+    'logical_context.task.outcome': 'done',
+    ...rest,
+  })
+  /** What the order starts after it stands. `share` is part of the request: it has no span. */
+  const tasksOf = (tenant: string, user: string) => {
+    const orders = 'orders: POST /orders'
+    const trace = "the request's"
+    return {
+      'orders: send-receipt': {
+        kind: 'internal',
+        parent: orders,
+        trace,
+        attributes: ofTask('inherit', { tenant, user }),
+      },
+      'orders: reindex': { kind: 'internal', parent: orders, trace, attributes: ofTask('only', { tenant }) },
+      'orders: refresh-price-cache': {
+        kind: 'internal',
+        links: [orders],
+        trace: 'another',
+        attributes: ofTask('isolate', { tenant }),
+      },
+      'warehouse: GET /prices': {
+        ...ofRequest('GET', '/prices', { tenant, 'http.response.status_code': 200 }),
+        parent: 'orders: refresh-price-cache',
+        trace: 'another',
+      },
+    }
+  }
+
+  it('ends as without it, and says what it has sent', () => {
+    expect(demo.code).toBe(0)
+    expect(demo.stdout).toMatch(/^log lines checked: \d+, wrong: 0$/m)
+    expect(demo.stdout).toMatch(
+      new RegExp(`^spans sent to http://\\S+/v1/traces: ${demo.spans.length} of ${demo.spans.length}$`, 'm'),
+    )
+    expect(demo.spans).toHaveLength(12 * 3 + 11 * 4)
+  })
+
+  it('loads OpenTelemetry, which the demo without it does not', () => {
+    expect(demo.stderr).toContain('loads @opentelemetry/api')
+  })
+
+  it('shows one order over three services, each task where its policy puts it', () => {
+    const known = { tenant: 'acme', user: 'ada', 'http.response.status_code': 200 }
+
+    expect(spansOf('order-01')).toEqual({
+      'gateway: POST /orders': ofRequest('POST', '/orders', known),
+      'orders: POST /orders': { ...ofRequest('POST', '/orders', known), parent: 'gateway: POST /orders' },
+      'warehouse: POST /reservations': {
+        ...ofRequest('POST', '/reservations', known),
+        parent: 'orders: POST /orders',
+      },
+      ...tasksOf('acme', 'ada'),
+    })
+  })
+
+  it('shows that the client of an order has gone, and that its tasks went on', () => {
+    const known = { tenant: 'globex', user: 'bob' }
+    const gone = { ...known, 'logical_context.abort_reason': 'LCTX_CLIENT_GONE' }
+
+    expect(spansOf('order-02')).toEqual({
+      'gateway: POST /orders': ofRequest('POST', '/orders', gone),
+      'orders: POST /orders': { ...ofRequest('POST', '/orders', gone), parent: 'gateway: POST /orders' },
+      'warehouse: POST /reservations': {
+        ...ofRequest('POST', '/reservations', { ...known, 'http.response.status_code': 200 }),
+        parent: 'orders: POST /orders',
+      },
+      ...tasksOf('globex', 'bob'),
+    })
+  })
+
+  it('shows an order that fails, and the error where it was thrown', () => {
+    const known = { tenant: 'acme', user: 'dan', 'http.response.status_code': 500, 'error.type': '500' }
+    const status = { code: 'error' }
+
+    expect(spansOf('order-04')).toEqual({
+      'gateway: POST /orders': { ...ofRequest('POST', '/orders', known), status },
+      'orders: POST /orders': { ...ofRequest('POST', '/orders', known), status, parent: 'gateway: POST /orders' },
+      'warehouse: POST /reservations': {
+        ...ofRequest('POST', '/reservations', known),
+        status: { code: 'error', message: 'There is no nectar.' },
+        parent: 'orders: POST /orders',
+      },
+    })
+    expect(demo.spans.flatMap((span) => span.events.map((event) => [nameOf(span), event.name]))).toEqual([
+      ['warehouse: POST /reservations', 'exception'],
+    ])
+  })
+
+  it('puts the order of a client with a trace of its own below that client', () => {
+    const { 'gateway: POST /orders': request } = spansOf('order-08')
+
+    expect(request?.parent).toBe('00f067aa0ba902b7')
+    expect(demo.spans.filter(({ traceId }) => traceId === '4bf92f3577b34da6a3ce929d0e0e4736')).toHaveLength(5)
+  })
+
+  it('has a trace for each order, and one for each isolated task', () => {
+    expect(new Set(demo.spans.map(({ traceId }) => traceId)).size).toBe(12 + 11)
+  })
+})
+
+describe('npm run demo -- --otlp, where the URL', () => {
+  it.each<[name: string, args: string[], message: string]>([
+    ['is missing', ['--otlp'], "Option '--otlp <value>' argument missing"],
+    [
+      'has no scheme',
+      ['--otlp', 'localhost:4318'],
+      "expected the URL of a collector, such as http://localhost:4318, got 'localhost:4318'",
+    ],
+    [
+      'is none',
+      ['--otlp', 'jaeger'],
+      "--otlp: expected the URL of a collector, such as http://localhost:4318, got 'jaeger'",
+    ],
+    ['is of another option', ['--oltp', 'http://localhost:4318'], "Unknown option '--oltp'"],
+  ])('%s, says so in one line and starts nothing', async (_name, args, message) => {
+    const demo = startProgram('examples/server/demo.ts', { args })
+
+    expect(await demo.ended).toBe(1)
+    expect(demo.stderr).toContain(message)
+    expect(demo.stderr.trimEnd().split('\n')).toHaveLength(1)
+    expect(demo.stdout).toBe('')
+  })
+
+  it('reaches nobody, runs all the same and says what was not sent', { timeout: 40_000 }, async () => {
+    // A port that nobody may listen on.
+    const demo = startProgram('examples/server/demo.ts', { args: ['--otlp', 'http://127.0.0.1:1'] })
+
+    expect(await demo.ended).toBe(0)
+    expect(demo.stdout).toMatch(/^log lines checked: \d+, wrong: 0$/m)
+    expect(demo.stdout).toMatch(/^spans sent to http:\/\/127\.0\.0\.1:1\/v1\/traces: 0 of 80, connect ECONNREFUSED/m)
+    expect(demo.stderr).toBe('')
+  })
+})

@@ -1,0 +1,12 @@
+// For `node --import`: says which of OpenTelemetry's packages a process and those that it forks load.
+import { registerHooks } from 'node:module'
+
+const told = new Set<string>()
+registerHooks({
+  resolve(specifier, context, next) {
+    const name = /@opentelemetry\/[\w-]+/.exec(specifier)?.[0]
+    if (name !== undefined && !told.has(name)) console.error(`loads ${name}`)
+    told.add(name ?? '')
+    return next(specifier, context)
+  },
+})
