@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest'
-import lockfile from '../package-lock.json' with { type: 'json' }
 import manifest from '../package.json' with { type: 'json' }
 import { wrongExports } from './architecture/exports.ts'
 import { notESModules, tooLong, vagueNames } from './architecture/files.ts'
@@ -9,6 +8,7 @@ import { importsOf, pathsOf, readSource, type SourceFile } from './architecture/
 
 const paths = pathsOf('src/**/*.*')
 const sources = paths.map(readSource)
+const lockfiles = pathsOf('{,test/fixtures/*/}package-lock.json')
 const declared = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies)]
 
 describe('the sources', () => {
@@ -46,8 +46,14 @@ describe('the files of the repository', () => {
     expect(vagueNames(pathsOf('{src,test,examples,bench,docs,scripts}/**/*'))).toEqual([])
   })
 
-  it('lock the dependencies for every registry and platform', () => {
-    expect(wrongLockfile(lockfile as Lockfile)).toEqual([])
+  it.each(lockfiles)('lock the dependencies for every registry and platform in %s', (path) => {
+    expect(wrongLockfile(JSON.parse(readSource(path).text) as Lockfile)).toEqual([])
+  })
+
+  it('have a lockfile beside every package.json', () => {
+    const manifests = pathsOf('{,test/fixtures/*/}package.json')
+
+    expect(lockfiles).toEqual(manifests.map((path) => path.replace('package.json', 'package-lock.json')))
   })
 })
 

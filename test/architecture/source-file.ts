@@ -29,8 +29,10 @@ interface Node {
   readonly source?: { readonly value?: unknown } | null
 }
 
+/** What matches, but for the packages that are installed in a fixture. */
 export function pathsOf(pattern: string): string[] {
-  return globSync(pattern, { cwd: root }).map((path) => path.replaceAll('\\', '/'))
+  const exclude = (path: string) => path.endsWith('node_modules')
+  return globSync(pattern, { cwd: root, exclude }).map((path) => path.replaceAll('\\', '/'))
 }
 
 export function readSource(path: string): SourceFile {

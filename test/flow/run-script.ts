@@ -11,9 +11,13 @@ export interface ScriptEnd {
 }
 
 /** Runs a module in a process of its own, which imports the package from source by its name. */
-export async function runScript(source: string): Promise<ScriptEnd> {
-  const args = ['--conditions=logical-context-source', '--expose-gc', '--input-type=module', '--eval', source]
-  const child = spawn(process.execPath, args, {
+export function runScript(source: string): Promise<ScriptEnd> {
+  return runProgram(['--expose-gc', '--input-type=module', '--eval', source])
+}
+
+/** Runs Node with these arguments in a process of its own, which imports the package from source by its name. */
+export async function runProgram(args: readonly string[]): Promise<ScriptEnd> {
+  const child = spawn(process.execPath, ['--conditions=logical-context-source', ...args], {
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
     stdio: ['ignore', 'pipe', 'pipe'],
   })

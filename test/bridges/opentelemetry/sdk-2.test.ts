@@ -1,0 +1,132 @@
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../../../scripts/otlp-receiver.ts'
+import { installFixture } from '../../fixtures/install.ts'
+import { runProgram } from '../../flow/run-script.ts'
+
+/** What the scenario says of itself. */
+interface Said {
+  diagnosis: string[]
+  sdk: string
+  hasAttach: boolean
+  theirs: string
+  traceparents: number
+}
+
+describe('openTelemetry, with the 2.x line of the SDK', () => {
+  let folder: string
+
+  beforeAll(() => {
+    folder = installFixture('opentelemetry-2')
+  }, 180_000)
+
+  async function run(mode: 'instrumented' | 'own'): Promise<{ said: Said; receiver: OtlpReceiver }> {
+    const receiver = await startOtlpReceiver()
+    onTestFinished(() => receiver.close())
+    const { code, stdout, stderr } = await runProgram([join(folder, 'scenario.ts'), receiver.url, mode])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    return { said: JSON.parse(stdout) as Said, receiver }
+  }
+
+  it('is in the types what the bridge is for', { timeout: 60_000 }, () => {
+    const tsc = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', folder], { encoding: 'utf8' })
+
+    expect(tsc.stdout + tsc.stderr).toBe('')
+  })
+
+  it('has spans by policy below those of its instrumentations', { timeout: 60_000 }, async () => {
+    const { said, receiver } = await run('instrumented')
+
+    expect(said).toEqual({
+      diagnosis: [],
+      sdk: expect.stringContaining(pathToFileURL(folder).href),
+      hasAttach: false,
+      theirs: '7',
+      traceparents: 2,
+    })
+    expect(summary(receiver.spans)).toEqual({
+      'client POST': {},
+      'server POST /orders': { parent: 'client POST', attributes: { tenant: 'acme' } },
+      'internal inherit': { parent: 'server POST /orders', ...done('inherit') },
+      'client POST of inherit': { parent: 'internal inherit', attributes: { tenant: 'acme' } },
+      'server POST /reserve of inherit': { parent: 'client POST of inherit' },
+      'internal only': { parent: 'server POST /orders', ...done('only') },
+      'internal isolate': { links: ['server POST /orders'], ...done('isolate') },
+      'client POST of isolate': { parent: 'internal isolate', attributes: { tenant: 'acme' } },
+      'server POST /reserve of isolate': { parent: 'client POST of isolate' },
+      'internal failing': { parent: 'server POST /orders', ...failed },
+    })
+    expect(measured(receiver)).toEqual(counts)
+  })
+
+  it('has spans by policy below those of the bridge, in the one storage', { timeout: 60_000 }, async () => {
+    const { said, receiver } = await run('own')
+
+    expect(said).toMatchObject({ diagnosis: [], theirs: '7', traceparents: 2 })
+    expect(summary(receiver.spans)).toEqual({
+      'server POST /orders': { attributes: { tenant: 'acme' } },
+      'internal inherit': { parent: 'server POST /orders', ...done('inherit') },
+      'server POST /reserve of inherit': { parent: 'internal inherit' },
+      'internal only': { parent: 'server POST /orders', ...done('only') },
+      'internal isolate': { links: ['server POST /orders'], ...done('isolate') },
+      'server POST /reserve of isolate': { parent: 'internal isolate' },
+      'internal failing': { parent: 'server POST /orders', ...failed },
+    })
+    expect(measured(receiver)).toEqual(counts)
+  })
+})
+
+const ofTask = (policy: string, outcome: string) => ({
+  'logical_context.task.policy': policy,
+  'logical_context.task.outcome': outcome,
+  'logical_context.task.group': 'background',
+  tenant: 'acme',
+})
+const done = (policy: string) => ({ attributes: ofTask(policy, 'done') })
+const failed = {
+  status: { code: 'error', message: 'no truck' },
+  attributes: { ...ofTask('inherit', 'failed'), 'error.type': 'RangeError' },
+  events: ['exception'],
+}
+const counts = { running: 0, queued: 0, failed: 1, 'wait.duration': 5 }
+
+/** The spans by kind and name; of those that are there twice, with the task that they are in. */
+function summary(spans: readonly ReceivedSpan[]): Record<string, object> {
+  const parentOf = ({ parentSpanId }: ReceivedSpan) => spans.find(({ spanId }) => spanId === parentSpanId)
+  const taskOf = (span: ReceivedSpan | undefined): string =>
+    span === undefined || span.kind === 'internal' ? (span?.name ?? '') : taskOf(parentOf(span))
+  const nameOf = (span: ReceivedSpan) => {
+    const task = span.kind === 'internal' ? '' : taskOf(span)
+    return `${span.kind} ${span.name}${task && ` of ${task}`}`
+  }
+  const named = spans.map((span) => {
+    const parent = parentOf(span)
+    const attributes = Object.entries(span.attributes).filter(([key]) =>
+      /^(logical_context\.task\.(?!id)|error\.type|tenant)/.test(key),
+    )
+    const facts = {
+      ...(parent && { parent: nameOf(parent) }),
+      ...(span.links.length > 0 && {
+        links: span.links.map((link) => nameOf(spans.find(({ spanId }) => spanId === link.spanId) ?? span)),
+      }),
+      ...(span.status.code !== 'unset' && { status: span.status }),
+      ...(attributes.length > 0 && { attributes: Object.fromEntries(attributes) }),
+      ...(span.events.length > 0 && { events: span.events.map(({ name }) => name) }),
+    }
+    return [nameOf(span), facts] as const
+  })
+  expect(new Set(named.map(([name]) => name)).size).toBe(spans.length)
+  return Object.fromEntries(named)
+}
+
+/** What the instruments for tasks say at the end. */
+function measured({ metrics }: OtlpReceiver): Record<string, number> {
+  const prefix = 'logical_context.task.'
+  return Object.fromEntries(
+    Array.from(metrics)
+      .filter(([name]) => name.startsWith(prefix))
+      .map(([name, points]) => [name.slice(prefix.length), points.reduce((sum, { value }) => sum + value, 0)]),
+  )
+}
