@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { ReceivedSpan } from '../../scripts/otlp-receiver.ts'
+import { describeRow, spanRows } from '../../scripts/span-rows.ts'
 import { runTracedDemo, type TracedDemo } from '../../scripts/traced-demo.ts'
 import { startProgram, tellOpenTelemetry } from './program.ts'
 
@@ -8,7 +10,7 @@ describe('npm run demo -- --otlp URL', () => {
 
   beforeAll(async () => {
     demo = await runTracedDemo([tellOpenTelemetry])
-  }, 40_000)
+  }, 120_000)
 
   const nameOf = ({ service, name }: ReceivedSpan) => `${service}: ${name}`
   const byId = (spanId: string | undefined) => demo.spans.find((span) => span.spanId === spanId)
@@ -142,6 +144,14 @@ describe('npm run demo -- --otlp URL', () => {
     expect(demo.spans.filter(({ traceId }) => traceId === '4bf92f3577b34da6a3ce929d0e0e4736')).toHaveLength(5)
   })
 
+  it('sends what the picture in the guide shows', async () => {
+    const picture = await readFile(new URL('../../docs/guides/tracing.svg', import.meta.url), 'utf8')
+    const shown = Array.from(picture.matchAll(/data-span="([^"]+)"/g), ([, row]) => row)
+
+    // If this fails, 'npm run trace-picture' draws it anew; then look at it, and at the guide.
+    expect(shown).toEqual(spanRows(demo.spans, 'order-01').map(describeRow))
+  })
+
   it('has a trace for each order, and one for each isolated task', () => {
     expect(new Set(demo.spans.map(({ traceId }) => traceId)).size).toBe(12 + 11)
   })
@@ -170,7 +180,7 @@ describe('npm run demo -- --otlp, where the URL', () => {
     expect(demo.stdout).toBe('')
   })
 
-  it('reaches nobody, runs all the same and says what was not sent', { timeout: 40_000 }, async () => {
+  it('reaches nobody, runs all the same and says what was not sent', { timeout: 120_000 }, async () => {
     // A port that nobody may listen on.
     const demo = startProgram('examples/server/demo.ts', { args: ['--otlp', 'http://127.0.0.1:1'] })
 

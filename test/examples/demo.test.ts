@@ -13,7 +13,7 @@ describe('npm run demo', () => {
     exit = await demo.ended
     ;({ stdout, stderr } = demo)
     trees = readTrees(stdout)
-  }, 20_000)
+  }, 120_000)
 
   /** The rows of all trees with this unit, each with its parent. */
   const rowsOf = (unit: string): (Row & { parent: Row; tree: Tree })[] =>
