@@ -96,7 +96,7 @@ export function openTelemetry(options: OpenTelemetryOptions): OpenTelemetryBridg
 /**
  * A context manager for OpenTelemetry that needs no AsyncLocalStorage of its own: its contexts are in the one that the
  * units are in. For `api.context.setGlobalContextManager(contextManager({ api }).enable())`, or the SDK's option. In
- * return each way into a unit costs a little more, and `api.context.attach` is not supported: it would leak.
+ * return each way into a unit costs a little more.
  *
  * @throws {TypeError} if there is no api.
  */

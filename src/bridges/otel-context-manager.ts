@@ -2,16 +2,8 @@ import { EventEmitter } from 'node:events'
 import type { Context, ContextManager } from '@opentelemetry/api'
 import type { Cell } from '../context/cell.ts'
 import { storage } from '../context/storage.ts'
-import { attach, attachedTo } from '../tasks/narrowed-cell.ts'
-
-/** In the storage where an OpenTelemetry context is active outside any unit. */
-class Outside {
-  readonly attached: Context
-
-  constructor(attached: Context) {
-    this.attached = attached
-  }
-}
+import { attach } from '../tasks/narrowed-cell.ts'
+import { Attachment, contextIn, Outside, type Stored } from './otel-attachment.ts'
 
 type Callback<A extends unknown[], R> = (...args: A) => R
 type Listener = ((...args: unknown[]) => unknown) & { listener?: unknown }
@@ -28,8 +20,7 @@ export class CellContextManager implements ContextManager {
   }
 
   active(): Context {
-    const store = stored()
-    return (store && (attachedTo(store as Cell) as Context | undefined)) ?? this.#root
+    return contextIn(stored()) ?? this.#root
   }
 
   with<A extends unknown[], F extends Callback<A, ReturnType<F>>>(
@@ -38,9 +29,24 @@ export class CellContextManager implements ContextManager {
     thisArg?: ThisParameterType<F>,
     ...args: A
   ): ReturnType<F> {
-    const cell = storage.getStore()
-    const view = cell === undefined ? new Outside(context) : attach(cell, context)
-    return runIn(view as Cell, () => fn.apply(thisArg, args))
+    return runIn(viewWith(context), () => fn.apply(thisArg, args))
+  }
+
+  /**
+   * Of the API since 1.10, which has no type for the token before. What is entered is a view of the same cell, so that
+   * the unit stays; a token that is disposed of elsewhere changes nothing there.
+   */
+  attach(context: Context): { dispose(): void } {
+    const attachment = new Attachment(context, stored())
+    const view = viewWith(attachment)
+    native.enterWith.call(storage, view)
+    return {
+      dispose() {
+        if (attachment.disposed) return
+        attachment.disposed = true
+        if (stored() === view) native.enterWith.call(storage, attachment.before as Cell)
+      },
+    }
   }
 
   bind<T>(context: Context, target: T): T {
@@ -54,10 +60,9 @@ export class CellContextManager implements ContextManager {
       return store instanceof Outside && !entering ? undefined : (store as Cell | undefined)
     }
     storage.run = <R, A extends unknown[]>(cell: Cell, fn: Callback<A, R>, ...args: A): R => {
-      const store = stored()
-      const around = store && attachedTo(store as Cell)
+      const around = contextIn(stored())
       // Every way into another cell passes here, and the context goes along.
-      const view = around === undefined || attachedTo(cell) === around ? cell : attach(cell, around)
+      const view = around === undefined || contextIn(cell) === around ? cell : attach(cell, around)
       return runIn(view, () => fn(...args))
     }
     return this
@@ -111,8 +116,13 @@ const bound = new WeakSet<EventEmitter>()
 /** The methods that `enable` puts its own before. */
 const native = Object.getPrototypeOf(storage) as typeof storage
 
-function stored(): Cell | Outside | undefined {
+function stored(): Stored {
   return native.getStore.call(storage)
+}
+
+function viewWith(attached: unknown): Cell {
+  const cell = storage.getStore()
+  return cell === undefined ? (new Outside(attached) as unknown as Cell) : attach(cell, attached)
 }
 
 /** Node's own `run` asks `getStore` what it must put back. */

@@ -84,8 +84,8 @@ export function attach(cell: Cell, attached: unknown): Cell {
   return new NarrowedCell(baseOf(cell), scopeOf(cell), attached) as unknown as Cell
 }
 
-export function attachedTo(cell: Cell): unknown {
-  return (cell as Partial<NarrowedCell>).attached
+export function attachedTo(cell: Cell | undefined): unknown {
+  return (cell as Partial<NarrowedCell> | undefined)?.attached
 }
 
 /** Lets a block that is being opened belong to the scope in which that happens. */

@@ -19,6 +19,7 @@ const key = api.createContextKey('test')
 const tenant = new ContextVar<string>('tenant')
 const contextOf = (value: string) => api.ROOT_CONTEXT.setValue(key, value)
 const seen = () => api.context.active().getValue(key)
+const attach = (value: string) => api.context.attach(contextOf(value))
 
 describe.each(managers)('the behaviour of a context manager, of %s', (_name, make) => {
   beforeEach(() => {
@@ -136,6 +137,63 @@ describe.each(managers)('the behaviour of a context manager, of %s', (_name, mak
     expect(found).toEqual(['a'])
   })
 
+  it('attaches a context until its token is disposed of, which counts once', () => {
+    api.context.with(contextOf('a'), () => {
+      const token = attach('b')
+      expect(seen()).toBe('b')
+      token.dispose()
+      expect(seen()).toBe('a')
+
+      const another = attach('c')
+      token.dispose()
+      expect(seen()).toBe('c')
+      another.dispose()
+      expect(seen()).toBe('a')
+    })
+  })
+
+  it('nests what is attached, and ends it with the function around it', () => {
+    api.context.with(contextOf('a'), () => {
+      const outer = attach('b')
+      const inner = attach('c')
+      expect(seen()).toBe('c')
+      inner.dispose()
+      expect(seen()).toBe('b')
+      api.context.with(contextOf('d'), () => attach('e'))
+      expect(seen()).toBe('b')
+      outer.dispose()
+      expect(seen()).toBe('a')
+    })
+    expect(seen()).toBeUndefined()
+  })
+
+  it('keeps what is attached in the work that was started under it', async () => {
+    const { later, bound } = api.context.with(contextOf('a'), () => {
+      const token = attach('b')
+      const later = Promise.resolve().then(seen)
+      const disposing = Promise.resolve().then(() => (token.dispose(), seen()))
+      const timer = new Promise((resolve) => setTimeout(() => resolve(seen()), 1))
+      const bound = api.context.bind(api.context.active(), seen)
+      token.dispose()
+      return { later: Promise.all([later, disposing, timer]), bound }
+    })
+
+    expect(await later).toEqual(['b', 'b', 'b'])
+    expect(bound()).toBe('b')
+  })
+
+  it('stays in the unit while a context is attached, and carries it into tasks', async () => {
+    await runInScope(async () => {
+      const token = attach('a')
+      tenant.set('acme')
+      const tasks = (['inherit', 'share', 'isolate'] as const).map((policy) => spawn(seen, { policy }))
+      token.dispose()
+
+      expect(tenant.get()).toBe('acme')
+      expect(await Promise.all(tasks.map((task) => task.result()))).toEqual(['a', 'a', undefined])
+    })
+  })
+
   it('goes along with everything of ours but what is isolated', async () => {
     const steps = isolateGenerator(function* () {
       yield seen()
@@ -187,6 +245,49 @@ describe.each(managers)('the behaviour of a context manager, of %s', (_name, mak
       expect(() => spawn(seen)).toThrow(expect.objectContaining({ code: 'LCTX_OUTSIDE_UNIT' }))
       expect(tenant.get()).toBeUndefined()
     })
+  })
+})
+
+describe('contextManager, attached contexts', () => {
+  beforeEach(() => {
+    api.context.setGlobalContextManager(contextManager({ api }).enable())
+  })
+  afterEach(() => api.context.disable())
+
+  it('leaves another flow alone when a token is disposed of there', async () => {
+    const token = api.context.with(contextOf('a'), () => attach('b'))
+
+    api.context.with(contextOf('of another'), () => {
+      token.dispose()
+      expect(seen()).toBe('of another')
+    })
+  })
+
+  it('goes back to what was there before, in whichever order tokens are disposed of', () => {
+    api.context.with(contextOf('a'), () => {
+      const tokens = ['b', 'c', 'd'].map(attach)
+      const seenAfter = [0, 1, 2].map((i) => {
+        tokens[i]?.dispose()
+        return seen()
+      })
+
+      expect(seenAfter).toEqual(['d', 'd', 'a'])
+    })
+  })
+
+  it('ends what nobody has disposed of with its unit', async () => {
+    const sealed = Promise.withResolvers<void>()
+
+    const late = runInScope(() =>
+      api.context.with(contextOf('a'), () => {
+        attach('b')
+        attach('c')
+        return { late: sealed.promise.then(seen) }
+      }),
+    )
+    sealed.resolve()
+
+    expect(await late.late).toBe('a')
   })
 })
 
