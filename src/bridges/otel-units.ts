@@ -1,13 +1,4 @@
-import type {
-  Attributes,
-  Context,
-  Link,
-  Span,
-  SpanContext,
-  SpanOptions,
-  Tracer,
-  TracerProvider,
-} from '@opentelemetry/api'
+import type { Context, Link, Span, SpanContext, SpanOptions, Tracer, TracerProvider } from '@opentelemetry/api'
 import { storage } from '../context/storage.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import type { Task } from '../tasks/task.ts'
@@ -23,6 +14,7 @@ import { ScopeObservation } from './otel-scope.ts'
 import type { SpanFields } from './otel-span-fields.ts'
 import { type SpanTraces, traceHere } from './otel-span-traces.ts'
 import { TaskObservation } from './otel-task.ts'
+import { UnrecordedTask } from './otel-unrecorded-task.ts'
 
 /** What stands around units needs of the bridge. */
 export interface SpanMaker {
@@ -30,6 +22,8 @@ export interface SpanMaker {
   readonly fields: SpanFields
   /** Starts a span below the one of `context`, in the current unit, which stands at it from then on. */
   start(name: string, options: SpanOptions, context: Context): Span | undefined
+  /** `context` below a unit's caller, or at the unit itself where that is not to be recorded. */
+  below(told: TraceContext | undefined, context: Context): Context
   /** Uses a tracer or a span: what an SDK's processor throws is told of, and does not reach the work. */
   guard<R>(use: () => R): R | undefined
   /** Puts a scope at the span that is active in a context, unless it was active before. */
@@ -76,7 +70,7 @@ export class SpanUnits implements UnitObserver, SpanMaker {
     const inner = storage.getStore() !== undefined && told?.parentSpanId !== undefined
     const joined = inner ? undefined : this.join(scope, around, undefined)
     if (joined !== undefined) return new ScopeObservation(scope, this, joined, undefined)
-    const context = this.#below(told, around)
+    const context = this.below(told, around)
     const span = this.#parts.requestSpans ? this.#startRequest(scope, told, context) : undefined
     const inside = this.#ofUnit(span === undefined ? context : api.trace.setSpan(context, span))
     return new ScopeObservation(scope, this, inside, span)
@@ -96,18 +90,21 @@ export class SpanUnits implements UnitObserver, SpanMaker {
     const { policy } = task
     if (policy === 'share') return undefined
     const { api } = this
-    const active = api.context.active()
+    const here = api.context.active()
     // What is not on the list does not cross, in whichever context it is.
-    const around = typeof policy === 'string' || policy.only.includes(baggage) ? active : this.#ofUnit(active)
+    const around = typeof policy === 'string' || policy.only.includes(baggage) ? here : this.#ofUnit(here)
     const known = traceHere()
-    const spawner = this.#traces.localSpan(around)?.spanContext() ?? this.#identityOf(known)
+    const active = this.#traces.localSpan(around)?.spanContext()
+    const spawner = active ?? this.#identityOf(known)
     if (policy === 'isolate') {
       // Nothing of the request is kept but its identity; what is not to be traced stays so.
       const suppressed = around.getValue(suppressedKey)
       const context = suppressed === undefined ? api.ROOT_CONTEXT : api.ROOT_CONTEXT.setValue(suppressedKey, suppressed)
+      const isDenied = active === undefined ? known?.sampling === 'deny' : (active.traceFlags & 1) === 0
+      if (spawner !== undefined && isDenied) return new UnrecordedTask(this, this.#ofUnit(context), spawner)
       return new TaskObservation(task, this, this.#ofUnit(context), linksTo(spawner))
     }
-    if (this.#traces.localSpan(around) !== undefined || spawner === undefined) {
+    if (active !== undefined || spawner === undefined) {
       return new TaskObservation(task, this, around, [])
     }
     // Where nobody has decided yet whether to record the trace, it must not count as a decision against it.
@@ -150,8 +147,7 @@ export class SpanUnits implements UnitObserver, SpanMaker {
     return storage.run(scope.cell, () => this.start(name, { kind, links }, context))
   }
 
-  /** `context` below the unit's caller, or at the unit itself where that is not to be recorded. */
-  #below(told: TraceContext | undefined, context: Context): Context {
+  below(told: TraceContext | undefined, context: Context): Context {
     const { trace } = this.api
     if (told === undefined) return context
     if (told.parentSpanId !== undefined) {
@@ -182,6 +178,6 @@ export class SpanUnits implements UnitObserver, SpanMaker {
   }
 }
 
-function linksTo(span: SpanContext | undefined, attributes?: Attributes): Link[] {
-  return span === undefined ? [] : [{ context: span, ...(attributes && { attributes }) }]
+function linksTo(span: SpanContext | undefined): Link[] {
+  return span === undefined ? [] : [{ context: span }]
 }

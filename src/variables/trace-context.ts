@@ -91,6 +91,12 @@ export class TraceContext implements SpanLink {
   restart(): TraceContext {
     return new TraceContext({ link: { traceId: this.traceId, spanId: this.spanId } })
   }
+
+  /** The same for work of our own: what was decided not to be recorded stays so. */
+  separate(): TraceContext {
+    if (this.sampling !== 'deny') return this.restart()
+    return new TraceContext({ link: { traceId: this.traceId, spanId: this.spanId }, sampling: 'deny' })
+  }
 }
 
 /** Where the current unit stands in its trace. A spawned task gets a child span; an isolated one a new, linked trace. */
@@ -100,7 +106,7 @@ export const traceContext: ContextVar<TraceContext> = once(
     new ContextVar<TraceContext>('traceContext', {
       onSpawn: (trace, crossing) => {
         const spawner = source.read?.(trace) ?? trace
-        return crossing === 'isolate' ? spawner.restart() : spawner.child()
+        return crossing === 'isolate' ? spawner.separate() : spawner.child()
       },
       survivesSeal: true,
     }),

@@ -1,11 +1,10 @@
 import * as api from '@opentelemetry/api'
-import { AlwaysOffSampler, ParentBasedSampler } from '@opentelemetry/sdk-trace'
 import Fastify from 'fastify'
 import { bind, ContextVar, current, isolateGenerator, run, runInScope, spawn } from 'logical-context'
 import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
 import { inject } from 'logical-context/clients/inject'
 import logicalContext from 'logical-context/middleware/fastify'
-import { b3, w3cTraceContext } from 'logical-context/propagators'
+import { b3 } from 'logical-context/propagators'
 import { TraceContext, traceContext } from 'logical-context/variables'
 import pino from 'pino'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -158,47 +157,6 @@ describe.each(managers)('openTelemetry, requests, with %s', (_name, make) => {
 
     expect(places.length).toBeGreaterThan(6)
     for (const place of places) expect(tree(spans())[place]).toEqual({ parent: 'GET /' })
-  })
-
-  it('honours a caller who does not want the trace to be recorded', async () => {
-    const { spans, tracer } = setUpSdk({ requestSpans: true })
-    const told: string[] = []
-    const { get } = await shop(
-      (app) => {
-        app.get('/', async () => {
-          await inSpan(tracer, 'inside', () => told.push(outbound()['traceparent'] ?? ''))
-          await spawn(() => inSpan(tracer, 'in the task', () => told.push(outbound()['traceparent'] ?? ''))).result()
-          return 'ok'
-        })
-      },
-      { propagators: [w3cTraceContext(), b3()] },
-    )
-
-    await get('/', traceparent('00'))
-    await get('/', { b3: '0' })
-
-    expect(spans()).toEqual([])
-    expect(told).toHaveLength(4)
-    for (const header of told) expect(header).toMatch(/-0[02]$/)
-    expect(told[0]).toContain(caller.traceId)
-  })
-
-  it('carries a decision not to sample of its own to the callee', async () => {
-    const { tracer } = setUpSdk({
-      requestSpans: true,
-      sampler: new ParentBasedSampler({ root: new AlwaysOffSampler() }),
-    })
-    const told: string[] = []
-    const { get } = await shop((app) => {
-      app.get('/', async () => {
-        await inSpan(tracer, 'inside', () => told.push(outbound()['traceparent'] ?? ''))
-        return 'ok'
-      })
-    })
-
-    await get('/')
-
-    expect(told).toEqual([expect.stringMatching(/-0[02]$/)])
   })
 })
 

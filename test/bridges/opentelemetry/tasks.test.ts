@@ -1,5 +1,4 @@
 import * as api from '@opentelemetry/api'
-import { suppressTracing } from '@opentelemetry/core'
 import { AlwaysOffSampler, ParentBasedSampler } from '@opentelemetry/sdk-trace'
 import { ContextVar, runInScope, spawn, type Task, TaskGroup, withTaskGroup } from 'logical-context'
 import { TraceContext, traceContext } from 'logical-context/variables'
@@ -286,40 +285,6 @@ describe.each(managers)('openTelemetry, tasks, with %s', (_name, make) => {
         expect(api.trace.getActiveSpan()).toBe(request)
       }),
     )
-  })
-
-  it('keeps the decision not to record a trace, and that not to trace at all', async () => {
-    const { tracer, spans } = setUpSdk({ sampler: new ParentBasedSampler({ root: new AlwaysOffSampler() }) })
-    const flags: (number | undefined)[] = []
-    const note = () => {
-      flags.push(traceContext.get()?.flags)
-    }
-
-    await runInScope(async () => {
-      await inSpan(tracer, 'unsampled', () => spawn(note, { name: 'below' }).result())
-      await api.context.with(suppressTracing(api.context.active()), async () => {
-        for (const policy of ['inherit', 'isolate'] as const) {
-          await spawn(() => inSpan(tracer, 'inside', note), { name: policy, policy }).result()
-        }
-      })
-    })
-
-    expect(spans()).toEqual([])
-    expect(flags).toEqual([0, undefined, undefined])
-  })
-
-  it('stays suppressed through every policy also where roots are recorded', async () => {
-    const { tracer, spans } = setUpSdk()
-
-    await runInScope(() =>
-      api.context.with(suppressTracing(api.context.active()), async () => {
-        for (const policy of ['inherit', 'isolate', 'share'] as const) {
-          await spawn(() => inSpan(tracer, 'inside', () => {}), { name: policy, policy }).result()
-        }
-      }),
-    )
-
-    expect(spans()).toEqual([])
   })
 
   it('puts tasks of a unit without a span below the unit, as its flags say', async () => {
