@@ -29,6 +29,7 @@ export class CellContextManager implements ContextManager {
     thisArg?: ThisParameterType<F>,
     ...args: A
   ): ReturnType<F> {
+    this.enable()
     return runIn(viewWith(context), () => fn.apply(thisArg, args))
   }
 
@@ -37,6 +38,7 @@ export class CellContextManager implements ContextManager {
    * the unit stays; a token that is disposed of elsewhere changes nothing there.
    */
   attach(context: Context): { dispose(): void } {
+    this.enable()
     const attachment = new Attachment(context, stored())
     const view = viewWith(attachment)
     native.enterWith.call(storage, view)
@@ -54,7 +56,9 @@ export class CellContextManager implements ContextManager {
     return typeof target === 'function' ? (this.#bindFunction(context, target as never) as T) : target
   }
 
+  /** Also where it has been forgotten, or was undone: the official one needs none, and the storage must be read by us. */
   enable(): this {
+    if (Object.hasOwn(storage, 'getStore')) return this
     storage.getStore = () => {
       const store = stored()
       return store instanceof Outside && !entering ? undefined : (store as Cell | undefined)
@@ -86,20 +90,20 @@ export class CellContextManager implements ContextManager {
   #bindEmitter(context: Context, emitter: EventEmitter): void {
     if (bound.has(emitter)) return
     bound.add(emitter)
-    for (const name of ['addListener', 'on', 'prependListener'] as const) {
-      const add = emitter[name]
-      emitter[name] = (event, listener) =>
+    // Of the emitter, which may have its own: a stream flows when somebody listens to its data.
+    const { addListener, on, prependListener } = emitter
+    for (const [name, add] of Object.entries({ addListener, on, prependListener })) {
+      emitter[name as 'on'] = (event, listener) =>
         add.call(
           emitter,
           event,
           Object.assign(this.#bindFunction(context, listener), { listener: listener as unknown }),
         )
     }
-    for (const [name, plain] of [
-      ['once', 'on'],
-      ['prependOnceListener', 'prependListener'],
+    for (const [name, add] of [
+      ['once', on],
+      ['prependOnceListener', prependListener],
     ] as const) {
-      const add = EventEmitter.prototype[plain]
       emitter[name] = (event, listener) => {
         const inContext = this.#bindFunction(context, listener)
         const once: Listener = (...args) => {

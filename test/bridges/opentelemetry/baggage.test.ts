@@ -115,6 +115,32 @@ describe.each(managers)('openTelemetry, baggage: true, with %s', (_name, make) =
     expect(seen).toEqual([undefined, undefined, 'acme'])
   })
 
+  it('is one in handlers and in tasks, on whichever side it is set', async () => {
+    setUpSdk({ baggage: true })
+    const app = Fastify()
+    await app.register(logicalContext)
+    onTestFinished(() => app.close())
+    const seen: unknown[] = []
+    const see = () => seen.push([theirs(), baggage.get()?.get('tenant')])
+    const setBoth = () => {
+      baggage.set(ours.set('tenant', 'ours'))
+      see()
+      withTheirs('theirs', see)
+      see()
+    }
+    app.get('/', async () => {
+      setBoth()
+      await spawn(setBoth).result()
+      see()
+      return 'ok'
+    })
+
+    await app.inject('/')
+
+    const each = ['ours', 'theirs', 'ours'].map((value) => [value, value])
+    expect(seen).toEqual([...each, ...each, ['ours', 'ours']])
+  })
+
   it('leaves out what W3C Baggage has no form for', () => {
     setUpSdk({ baggage: true })
     const bag = api.propagation.createBaggage({

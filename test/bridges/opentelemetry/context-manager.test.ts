@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { Readable } from 'node:stream'
 import * as api from '@opentelemetry/api'
 import {
   bind,
@@ -126,6 +127,44 @@ describe.each(managers)('the behaviour of a context manager, of %s', (_name, mak
     },
   )
 
+  it('lets a stream flow for a listener that is added once', async () => {
+    const stream = api.context.bind(contextOf('a'), Readable.from(['tea']))
+
+    const found = await new Promise((resolve) => stream.once('data', (data) => resolve([data, seen()])))
+
+    expect(found).toEqual(['tea', 'a'])
+  })
+
+  it('removes the listeners of all events, and lets a listener remove itself', () => {
+    const emitter = api.context.bind(contextOf('a'), new EventEmitter())
+    const listener = () => emitter.removeListener('event', listener)
+    emitter.on('event', listener).on('event', seen).once('other', seen)
+
+    emitter.emit('event')
+    expect(emitter.listenerCount('event')).toBe(1)
+    emitter.removeAllListeners()
+
+    expect(emitter.eventNames()).toEqual([])
+  })
+
+  it('is its own result when it is enabled and disabled', () => {
+    const manager = make()
+
+    expect(manager.enable()).toBe(manager)
+    expect(manager.disable()).toBe(manager)
+  })
+
+  it('works without having been enabled, and after having been disabled', () => {
+    for (const manager of [make(), make().enable().disable()]) {
+      const here = () => manager.active().getValue(key)
+      expect(manager.with(contextOf('a'), here)).toBe('a')
+      expect(manager.with(contextOf('a'), () => tenant.get())).toBeUndefined()
+      expect(manager.bind(contextOf('b'), here)()).toBe('b')
+      manager.disable()
+    }
+    api.context.disable()
+  })
+
   it('binds an emitter once', () => {
     const emitter = new EventEmitter()
     api.context.bind(contextOf('a'), api.context.bind(contextOf('a'), emitter))
@@ -198,10 +237,16 @@ describe.each(managers)('the behaviour of a context manager, of %s', (_name, mak
     const steps = isolateGenerator(function* () {
       yield seen()
     })
+    const asyncSteps = isolateGenerator(async function* () {
+      yield seen()
+      await Promise.resolve()
+      yield seen()
+    })
 
     await runInScope(() =>
       api.context.with(contextOf('a'), async () => {
         expect([...steps()]).toEqual(['a'])
+        for await (const step of asyncSteps()) expect(step).toBe('a')
         expect(tenant.run('acme', seen)).toBe('a')
         expect(run(current(), seen)).toBe('a')
         expect(api.context.with(contextOf('b'), bind(seen))).toBe('a')

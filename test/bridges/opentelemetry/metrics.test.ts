@@ -124,6 +124,22 @@ describe('openTelemetry, metrics', () => {
     })
   })
 
+  it('stops when the provider is taken away, and begins again with the next', async () => {
+    setUpSdk()
+    const listening = () => channel('logical-context:task:spawn').hasSubscribers
+    registerMeters()
+    runInScope(() => {})
+    expect(listening()).toBe(true)
+
+    api.metrics.disable()
+    runInScope(() => {})
+    expect(listening()).toBe(false)
+    const meters = registerMeters()
+    await runInScope(() => new TaskGroup().spawn(() => {}).result())
+
+    expect(await meters.read()).toMatchObject({ 'task.running': 0, 'task.wait.duration': 1 })
+  })
+
   it('does nothing without a provider', async () => {
     const { bridge } = setUpSdk()
     const listening = () => channel('logical-context:task:spawn').hasSubscribers

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../../../scripts/otlp-receiver.ts'
 import { installFixture } from '../../fixtures/install.ts'
-import { runProgram } from '../../flow/run-script.ts'
+import { runProgram, runScript } from '../../flow/run-script.ts'
 
 /** What the scenario says of itself. */
 interface Said {
@@ -75,6 +75,52 @@ describe('openTelemetry, with the 2.x line of the SDK', () => {
       'internal failing': { parent: 'server POST /orders', ...failed },
     })
     expect(measured(receiver)).toEqual(counts)
+  })
+})
+
+describe('openTelemetry, given an api that is not the one of the SDK', () => {
+  it('says so in one line', { timeout: 180_000 }, async () => {
+    const old = join(installFixture('opentelemetry-2'), 'scenario.ts')
+
+    const { stdout, stderr } = await runScript(`
+      import { createRequire } from 'node:module'
+      import * as api from '@opentelemetry/api'
+      import { runInScope } from 'logical-context'
+      import { openTelemetry } from 'logical-context/bridges/opentelemetry'
+      const require = createRequire(${JSON.stringify(old)})
+      const say = (line) => console.log(line)
+      require('@opentelemetry/api').diag.setLogger({ error: say, warn: say, info() {}, debug() {}, verbose() {} })
+      openTelemetry({ api })
+      new (require('@opentelemetry/sdk-trace-node').NodeTracerProvider)().register()
+      for (let i = 0; i < 3; i++) runInScope(() => {})
+    `)
+
+    expect(stderr).toBe('')
+    expect(stdout).toMatch(/^logical-context: the api that was given is another copy [^\n]*\n$/)
+  })
+
+  it('works with an older one, which finds what is registered with a newer one', { timeout: 180_000 }, async () => {
+    const old = join(installFixture('opentelemetry-2'), 'scenario.ts')
+
+    const { stdout, stderr } = await runScript(`
+      import { createRequire } from 'node:module'
+      import * as api from '@opentelemetry/api'
+      import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
+      import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
+      import { runInScope, spawn } from 'logical-context'
+      import { openTelemetry } from 'logical-context/bridges/opentelemetry'
+      const say = (line) => console.log(line)
+      api.diag.setLogger({ error: say, warn: say, info() {}, debug() {}, verbose() {} })
+      const exporter = new InMemorySpanExporter()
+      openTelemetry({ api: createRequire(${JSON.stringify(old)})('@opentelemetry/api'), requestSpans: true })
+      api.context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())
+      api.trace.setGlobalTracerProvider(new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] }))
+      await runInScope(() => spawn(() => {}, { name: 'task' }).result(), { name: 'job' })
+      const [task, job] = exporter.getFinishedSpans()
+      console.log(task.name, task.parentSpanContext.spanId === job.spanContext().spanId)
+    `)
+
+    expect({ stdout, stderr }).toEqual({ stdout: 'task true\n', stderr: '' })
   })
 })
 
