@@ -6,7 +6,7 @@ const headHeight = 34
 const plot = { left: 424, right: 876 }
 const barHeight = 18
 /** A bar of that width has room for its duration. */
-const labelWidth = 56
+const labelWidth = 50
 
 /** A waterfall of spans, a panel for each trace, on one axis of time. It brings its own background, light or dark. */
 export function waterfallSvg(rows: readonly SpanRow[], title: string, footnote: string): string {
@@ -91,7 +91,7 @@ function traceHead(y: number, number: number, traceId: string): string {
 }
 
 function answeredLine(x: number, bottom: number): string {
-  return `<path class="answered" d="M${x} 76V${bottom}"/><text class="small answered-text" x="${x}" y="50" text-anchor="middle">answered</text>`
+  return `<path class="answered" d="M${x} 76V${bottom}"/><text class="small" x="${x}" y="50" text-anchor="middle">answered</text>`
 }
 
 function pill(policy: string, line: number): string {
