@@ -48,9 +48,13 @@ export function trackHandler(route: RouteOptions): void {
     if (!isThenable(result)) return result
     // A foreign thenable is asked once: it may do its work anew at each `then`, as a query builder does.
     const promise = result instanceof Promise ? result : Promise.resolve(result)
+    scope.retain()
     // After a hang-up the seal waits for the handler alone; Fastify answers, and logs a failure, behind it.
-    const answered = () => (scope.closed ? new Promise<void>((resolve) => setImmediate(resolve)) : undefined)
-    void scope.hold(promise.then(answered, answered))
+    const settled = () => {
+      if (scope.closed) setImmediate(() => scope.release())
+      else scope.release()
+    }
+    promise.then(settled, settled)
     return promise
   }
   tracked.add(trackedHandler)

@@ -127,10 +127,16 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     request.scope.observation?.failed?.(error)
     request.scope.reenter(done, undefined)
   })
-  fastify.addHook('onTimeout', (request, _reply, done) => {
-    abortAtLimit(request, fastify.initialConfig.connectionTimeout)
-    request.scope.reenter(done, undefined)
-  })
+  // For this one Fastify keeps the last request of an idle connection, and lets go of it only for a hook `onResponse`.
+  const timeoutMs =
+    fastify.initialConfig.connectionTimeout || (fastify.server as Partial<typeof fastify.server>).timeout
+  if (timeoutMs) {
+    fastify.addHook('onTimeout', (request, _reply, done) => {
+      abortAtLimit(request, timeoutMs)
+      request.scope.reenter(done, undefined)
+    })
+    fastify.addHook('onResponse', (_request, _reply, done) => done())
+  }
 
   drainAtClose(fastify, { group: inbound.group, requests, drainTimeoutMs, onDrained })
 }

@@ -1,13 +1,13 @@
 import { Cell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
-import { captureEntry, type Entry, root, storage } from '../context/storage.ts'
+import { captureEntry, type Entry, storage } from '../context/storage.ts'
 import { DeadlineError, ScopeClosedError } from '../errors.ts'
 import type { Abortable } from './cancellation.ts'
+import { LazyDeadline } from './lazy-deadline.ts'
 import { scopeClose, scopeOpen, scopeSeal } from './lifecycle.ts'
 import type { Link } from './linked-list.ts'
 import { currentBase } from './narrowed-cell.ts'
 import { isThenable } from './thenable.ts'
-import { after } from './timer.ts'
 import { observer } from './unit-observer.ts'
 import type { UnitSettings } from './unit-settings.ts'
 import { WorkUnit } from './work-unit.ts'
@@ -28,8 +28,7 @@ export class RequestScope extends WorkUnit {
   /** @internal Its place among what is under way, which it leaves at the seal. */
   link: Link<RequestScope> | undefined = undefined
   #entry: Entry | undefined
-  #deadline: number | undefined
-  #disarm: (() => void) | undefined
+  #deadline: LazyDeadline | undefined
   #pending = 0
   #closed = false
 
@@ -54,7 +53,7 @@ export class RequestScope extends WorkUnit {
 
   /** When the signal aborts at the latest, in milliseconds since the epoch. */
   override get deadline(): number | undefined {
-    return this.#deadline
+    return this.#deadline?.at
   }
 
   /** @internal Whether nothing more begins; the seal may be still to come. */
@@ -97,22 +96,33 @@ export class RequestScope extends WorkUnit {
     return this.#entry.runInAsyncScope(fn, receiver, ...args)
   }
 
+  /** @internal Holds off the seal until `release`. */
+  retain(): void {
+    this.#pending++
+  }
+
+  /** @internal */
+  release(): void {
+    this.#pending--
+    this.#sealIfOver()
+  }
+
   /**
    * @internal Holds off the seal until a promise has settled, and gives a promise for the same. A foreign thenable is
    * asked once: it may do its work anew at each `then`, as a query builder does.
    */
   hold<R>(result: R): R {
     if (!isThenable(result)) return result
-    this.#pending++
+    this.retain()
     // Handlers on the promise itself would hide a rejection that nobody handles.
     return (result instanceof Promise ? result : Promise.resolve(result)).then(
       (value: unknown) => {
-        this.#release()
+        this.release()
         return value
       },
       (error: unknown) => {
         this.observation?.failed?.(error)
-        this.#release()
+        this.release()
         throw error
       },
     ) as R
@@ -120,12 +130,8 @@ export class RequestScope extends WorkUnit {
 
   /** Sets the deadline, in milliseconds since the epoch; of two, the earlier one counts. */
   expireAt(deadline: number): void {
-    if (this.#deadline !== undefined && this.#deadline <= deadline) return
-    this.#deadline = deadline
-    if (this.#disarm === undefined) return
-    this.#disarm()
-    this.#disarm = undefined
-    this.#arm()
+    if (this.#deadline === undefined) this.#deadline = new LazyDeadline(deadline, () => this.expire())
+    else this.#deadline.advance(deadline)
   }
 
   /** @internal */
@@ -136,7 +142,7 @@ export class RequestScope extends WorkUnit {
   /** Aborts the signal, and the tasks that asked to be cancelled with the request. */
   abort(reason: unknown): void {
     this.cancellation.abort(reason, this.cell)
-    this.#disarm?.()
+    this.#deadline?.disarm()
   }
 
   /** @internal Aborts `task` with this scope, until the function it returns is called. */
@@ -156,11 +162,6 @@ export class RequestScope extends WorkUnit {
     this.#sealIfOver()
   }
 
-  #release(): void {
-    this.#pending--
-    this.#sealIfOver()
-  }
-
   #sealIfOver(): void {
     if (!this.#closed || this.#pending > 0 || this.sealed) return
     this.observation?.ended('done', undefined)
@@ -171,20 +172,13 @@ export class RequestScope extends WorkUnit {
     this.link?.leave()
   }
 
-  /** Not before somebody wants to know: a timer a request is dear. */
   #arm(): void {
-    if (this.#deadline === undefined || this.#disarm !== undefined || this.aborted) return
-    const leftMs = this.#deadline - Date.now()
-    // A timer holds the contexts in which it is set.
-    if (leftMs > 0) this.#disarm = root.runInAsyncScope(() => after(leftMs, () => this.expire(), { ref: false }))
-    else this.expire()
+    if (!this.aborted) this.#deadline?.arm()
   }
 
   /** After the seal only tasks can still have the deadline; a timer for nobody would hold the scope. */
   #disarmUnlessTied(): void {
-    if (this.#disarm === undefined || this.cancellation.hasTargets) return
-    this.#disarm()
-    this.#disarm = undefined
+    if (this.#deadline?.armed && !this.cancellation.hasTargets) this.#deadline.disarm()
   }
 }
 
