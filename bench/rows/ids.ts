@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict'
+import { randomBytes, randomFillSync, randomUUID } from 'node:crypto'
+import { type MicroRow, noPeerFaster, ofFloor, ours, type Side } from '../harness/row.ts'
+
+export const ids: readonly MicroRow[] = [idsOf('trace', 32), idsOf('span', 16)]
+
+function idsOf(kind: 'trace' | 'span', digits: 16 | 32): MicroRow {
+  return {
+    kind: 'micro',
+    name: `${kind}-id`,
+    title: `A ${kind} id`,
+    about: `${digits} random hex digits, and no two ids the same.${kind === 'trace' ? ' `randomUUID` has four dashes more.' : ''}`,
+    sides: [
+      side('pooled random bytes', 'floor', digits, () => pooled(digits)),
+      side(ours, 'ours', digits, async () => {
+        const { newSpanId, newTraceId } = await import('../../dist/variables/ids.js')
+        return kind === 'trace' ? newTraceId : newSpanId
+      }),
+      side('randomBytes', 'peer', digits, () => () => randomBytes(digits / 2).toString('hex')),
+      side('OpenTelemetry', 'peer', digits, async () => {
+        const { RandomIdGenerator } = await import('@opentelemetry/sdk-trace')
+        const generator = new RandomIdGenerator()
+        return () => (kind === 'trace' ? generator.generateTraceId() : generator.generateSpanId())
+      }),
+      // As long as a trace id is; a span id is no UUID.
+      ...(kind === 'trace' ? [side('randomUUID', 'peer', 36, () => () => randomUUID())] : []),
+    ],
+    targets: [ofFloor(1.2), noPeerFaster],
+  }
+}
+
+function side(
+  name: string,
+  role: Side['role'],
+  length: number,
+  generator: () => (() => string) | Promise<() => string>,
+): Side {
+  return {
+    name,
+    role,
+    async setup() {
+      const op = await generator()
+      return {
+        op,
+        check() {
+          const made = Array.from({ length: 5000 }, op)
+          assert.equal(new Set(made).size, made.length)
+          for (const id of made) assert.ok(id.length === length && /^[0-9a-f-]+$/.test(id), id)
+        },
+      }
+    },
+  }
+}
+
+/** A call of the random source costs as much as forty ids. */
+function pooled(digits: number): () => string {
+  const pool = Buffer.allocUnsafeSlow(4096)
+  let text = Buffer.alloc(0)
+  let next = 0
+  return () => {
+    if (next + digits > text.length) {
+      text = Buffer.from(randomFillSync(pool).toString('hex'), 'latin1')
+      next = 0
+    }
+    return text.latin1Slice(next, (next += digits))
+  }
+}
