@@ -3,8 +3,9 @@ import { parseArgs } from 'node:util'
 import { type RuntimeName, runtimePath } from '../scripts/runtimes.ts'
 import { prepare } from './harness/library.ts'
 import { checkMicro, measureMicro } from './harness/micro.ts'
-import type { MicroRow } from './harness/row.ts'
-import { microTable } from './report/table.ts'
+import type { Row } from './harness/row.ts'
+import { checkServers, measureServers } from './harness/servers.ts'
+import { tableOf } from './report/table.ts'
 import { verdictsOf } from './report/verdict.ts'
 import { rows } from './rows/index.ts'
 
@@ -17,13 +18,14 @@ const { values: options, positionals: filters } = parseArgs({
     smoke: { type: 'boolean', default: false },
   },
 })
+const { quick } = options
 
 const chosen = rows.filter(isChosen)
 if (chosen.length === 0) throw new Error(`No row is called ${filters.join(' or ')}.`)
 prepare()
 if (options.smoke) {
   for (const row of chosen) {
-    await attempt(row.name, () => checkMicro(row, runtimePath('node26')))
+    await attempt(row.name, () => check(row, runtimePath('node26')))
     console.log(`${row.name}: ${row.sides.length} sides`)
   }
   console.log(`smoke: ${chosen.length} rows, all sides as they should be`)
@@ -31,24 +33,35 @@ if (options.smoke) {
   let [met, all] = [0, 0]
   for (const row of chosen) {
     for (const version of options.node) {
-      const samples = await attempt(`${row.name}, Node ${version}`, () => measureMicro(row, {
-        node: runtimePath(`node${version}` as RuntimeName),
-        rounds: Number(options.rounds ?? (options.quick ? 1 : 3)),
-        batches: options.quick ? 7 : 11,
-        batchMs: options.quick ? 15 : 25,
-      }))
+      const samples = await attempt(`${row.name}, Node ${version}`, () =>
+        measure(row, runtimePath(`node${version}` as RuntimeName)),
+      )
       if (samples === undefined) continue
       const verdicts = verdictsOf(row, samples)
       met += verdicts.filter((verdict) => verdict.met).length
       all += verdicts.length
-      console.log(microTable(row, version, samples, verdicts))
+      console.log(tableOf(row, version, samples, verdicts))
     }
   }
   console.log(`bench: ${met} of ${all} targets met`)
 }
 
-function isChosen(row: MicroRow): boolean {
+function isChosen(row: Row): boolean {
   return filters.length === 0 || filters.some((filter) => row.kind === filter || row.name.includes(filter))
+}
+
+function check(row: Row, node: string): Promise<void> {
+  return row.kind === 'micro' ? checkMicro(row, node) : checkServers(row, node)
+}
+
+function measure(row: Row, node: string) {
+  const rounds = options.rounds === undefined ? undefined : Number(options.rounds)
+  if (row.kind === 'micro') {
+    const [batches, batchMs] = quick ? [7, 15] : [11, 25]
+    return measureMicro(row, { node, rounds: rounds ?? (quick ? 1 : 2), batches, batchMs })
+  }
+  const [windows, windowMs, warmUpRequests] = quick ? [3, 400, 6_000] : [5, 1000, 20_000]
+  return measureServers(row, { node, windows: rounds ?? windows, windowMs, connections: 50, warmUpRequests })
 }
 
 /** A row that fails stops itself, and not the others. */

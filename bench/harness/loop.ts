@@ -14,14 +14,21 @@ export async function timeBatch(work: Work, count: number): Promise<number> {
   return Number(process.hrtime.bigint() - begun) / count
 }
 
-/** How many operations take `batchMs`. Warms up on the way: it goes on until the count has been right three times. */
+/** Of processor time: on a busy machine the clock says nothing of what a compiler has had time for. */
+const warmUpMs = 500
+/** For an operation that never gets steady. */
+const warmUpLimitMs = 4000
+
+/** How many operations take `batchMs`. Warms up on the way: it goes on until three batches in a row are not faster. */
 export async function calibrate(work: Work, batchMs: number): Promise<number> {
   const batchNs = batchMs * 1e6
-  let count = groupSize
-  for (let right = 0; right < 3;) {
-    const tookNs = (await timeBatch(work, count)) * count
-    if (tookNs > batchNs / 2 && tookNs < batchNs * 2) right++
-    count = Math.max(groupSize, Math.round((count * Math.min(4, batchNs / tookNs)) / groupSize) * groupSize)
+  const limit = performance.now() + warmUpLimitMs
+  let [count, best, steady] = [groupSize, Number.POSITIVE_INFINITY, 0]
+  while ((steady < 3 || process.cpuUsage().user < warmUpMs * 1000) && performance.now() < limit) {
+    const nsPerOp = await timeBatch(work, count)
+    steady = nsPerOp > 0.9 * best ? steady + 1 : 0
+    best = Math.min(best, nsPerOp)
+    count = Math.max(groupSize, Math.round(Math.min(4 * count, batchNs / nsPerOp) / groupSize) * groupSize)
   }
   return count
 }

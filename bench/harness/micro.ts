@@ -1,5 +1,7 @@
+import { Child } from './child.ts'
 import type { MicroRow } from './row.ts'
-import { SideProcess } from './side-process.ts'
+import { Samples } from './samples.ts'
+import { shuffled } from './shuffled.ts'
 
 export interface MicroOptions {
   /** The program of Node. */
@@ -11,23 +13,20 @@ export interface MicroOptions {
   readonly batchMs: number
 }
 
-/** Nanoseconds an operation, by side; the sides' figures of one place were measured one after the other. */
-export type Samples = Map<string, number[]>
-
 /** Measures the sides of a row in turn: one batch each, in another order each time. */
 export async function measureMicro(row: MicroRow, options: MicroOptions): Promise<Samples> {
-  const samples: Samples = new Map(row.sides.map(({ name }) => [name, []]))
+  const samples = new Samples()
   for (let round = 0; round < options.rounds; round++) {
     await withSides(row, options.node, async (sides) => {
-      const counts = new Map<SideProcess, number>()
-      for (const side of shuffled(sides)) {
-        const answer = await side.ask({ ask: 'calibrate', batchMs: options.batchMs })
-        if (answer.is === 'count') counts.set(side, answer.count)
+      const counts = new Map<string, number>()
+      for (const [name, side] of shuffled(sides)) {
+        const { count } = await side.ask({ ask: 'calibrate', batchMs: options.batchMs }, 'count')
+        counts.set(name, count)
       }
       for (let batch = 0; batch < options.batches; batch++) {
-        for (const side of shuffled(sides)) {
-          const answer = await side.ask({ ask: 'batch', count: counts.get(side) ?? 1 })
-          if (answer.is === 'time') samples.get(side.name)?.push(answer.nsPerOp)
+        for (const [name, side] of shuffled(sides)) {
+          const { nsPerOp } = await side.ask({ ask: 'batch', count: counts.get(name) ?? 1 }, 'time')
+          samples.add(name, 'ns', nsPerOp)
         }
       }
     })
@@ -41,23 +40,17 @@ export function checkMicro(row: MicroRow, node: string): Promise<void> {
 }
 
 /** All sides in processes of their own, set up and asserted, until `use` has ended. */
-async function withSides(row: MicroRow, node: string, use: (sides: SideProcess[]) => Promise<void>): Promise<void> {
-  const sides: SideProcess[] = []
+async function withSides(
+  row: MicroRow,
+  node: string,
+  use: (sides: (readonly [name: string, side: Child])[]) => Promise<void>,
+): Promise<void> {
+  const sides = row.sides.map(({ name }) => [name, new Child('micro-side', [row.name, name], { node })] as const)
   try {
-    for (const { name } of row.sides) sides.push(new SideProcess(node, row.name, name))
-    await Promise.all(sides.map((side) => side.ready))
-    await Promise.all(sides.map((side) => side.ask({ ask: 'check' })))
+    await Promise.all(sides.map(([, side]) => side.first))
+    await Promise.all(sides.map(([, side]) => side.ask({ ask: 'check' }, 'done')))
     await use(sides)
   } finally {
-    await Promise.all(sides.map((side) => side.stop()))
+    await Promise.all(sides.map(([, side]) => side.stop()))
   }
-}
-
-function shuffled<T>(list: readonly T[]): T[] {
-  const result = [...list]
-  for (let i = result.length - 1; i > 0; i--) {
-    const j = Math.floor(Math.random() * (i + 1))
-    ;[result[i], result[j]] = [result[j] as T, result[i] as T]
-  }
-  return result
 }

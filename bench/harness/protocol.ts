@@ -1,13 +1,49 @@
-/** What the parent asks of a side's process. One question at a time. */
+/** What the parent asks of a process. One question at a time. */
 export type Question =
   | { readonly ask: 'check' }
   | { readonly ask: 'calibrate'; readonly batchMs: number }
   | { readonly ask: 'batch'; readonly count: number }
+  | { readonly ask: 'load'; readonly load: Load }
+  | { readonly ask: 'usage' }
 
-/** What the process answers: `ready` first of all, then one answer a question. */
+export interface Load {
+  readonly port: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly connections: number
+  /** How long at least, and how many requests at least. */
+  readonly ms: number
+  readonly requests: number
+}
+
+/** What the process answers: `ready` or `listening` first of all, then one answer a question. */
 export type Answer =
   | { readonly is: 'ready' }
+  | { readonly is: 'listening'; readonly port: number }
   | { readonly is: 'done' }
   | { readonly is: 'count'; readonly count: number }
   | { readonly is: 'time'; readonly nsPerOp: number }
+  | { readonly is: 'loaded'; readonly requests: number; readonly ms: number; readonly p99Ms: number }
+  | { readonly is: 'usage'; readonly cpuMicros: number }
   | { readonly is: 'failed'; readonly error: string }
+
+/** Answers the parent's questions, one at a time; what throws is answered with. */
+export function answerWith(answer: (question: Question) => Answer | Promise<Answer>): void {
+  process.on('message', (question: Question) => void reply(question))
+
+  async function reply(question: Question): Promise<void> {
+    try {
+      tell(await answer(question))
+    } catch (error) {
+      tell({ is: 'failed', error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    }
+  }
+}
+
+export function tell(answer: Answer): void {
+  process.send?.(answer)
+}
+
+/** For a question that this program does not know. */
+export function unknown(question: Question): never {
+  throw new Error(`Nobody here answers '${question.ask}'.`)
+}

@@ -1,8 +1,37 @@
+import type { FastifyInstance } from 'fastify'
+
 /**
  * What a side is in its row: what could not be done for less, this library, another way to the same end, or a figure to
  * compare with that counts for no target.
  */
 export type Role = 'floor' | 'ours' | 'peer' | 'reference'
+
+/** What is measured, with its unit. */
+export type Figure = 'ns' | 'requests/s' | 'p99 ms' | 'CPU µs' | 'bytes'
+
+/** How far the library is to get. */
+export interface Target {
+  readonly words: string
+  readonly figure: Figure
+  /** The side ours is compared with, `floor`, or `peers` for each of them. */
+  readonly against: string
+  /** Bounds of the ratio of our figure to the other one. */
+  readonly atMost?: number
+  readonly atLeast?: number
+  /** A side whose figure is taken off both first: compares what two sides add to it. */
+  readonly above?: string
+  /** Ours may be larger by so much, whatever the ratio. */
+  readonly atMostMore?: number
+}
+
+interface RowBase<Side extends { name: string; role: Role }> {
+  readonly name: string
+  readonly title: string
+  /** What one operation is, and what is asserted of each side. */
+  readonly about: string
+  readonly sides: readonly Side[]
+  readonly targets: readonly Target[]
+}
 
 /** Something to do over and over. */
 export interface Work {
@@ -24,25 +53,32 @@ export interface Side {
   setup(): Work | Promise<Work>
 }
 
-/** How far the library is to get: the ratio of its figure to that of another side, or of each peer. */
-export interface Target {
-  readonly words: string
-  readonly against: string
-  readonly atMost: number
+export interface MicroRow extends RowBase<Side> {
+  readonly kind: 'micro'
 }
 
-export interface MicroRow {
-  readonly kind: 'micro'
+export interface ServerSide {
   readonly name: string
-  readonly title: string
-  /** What one operation is, and what is asserted of each side. */
-  readonly about: string
-  readonly sides: readonly Side[]
-  readonly targets: readonly Target[]
+  readonly role: Role
+  /** Called in the side's own process: a server with the route `/`, which may call `backend`. */
+  serve(backend: string): Promise<FastifyInstance>
 }
+
+export interface ServerRow extends RowBase<ServerSide> {
+  readonly kind: 'fastify'
+  /** Of each request. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+export type Row = MicroRow | ServerRow
 
 export const ours = 'logical-context'
 
-export const ofFloor = (atMost: number): Target => ({ words: `at most ${atMost} of the floor`, against: 'floor', atMost })
+export const ofFloor = (atMost: number): Target => ({
+  words: `at most ${atMost} of the floor`,
+  figure: 'ns',
+  against: 'floor',
+  atMost,
+})
 
-export const noPeerFaster: Target = { words: 'no peer faster', against: 'peers', atMost: 1 }
+export const noPeerFaster: Target = { words: 'no peer faster', figure: 'ns', against: 'peers', atMost: 1 }

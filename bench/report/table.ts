@@ -1,15 +1,24 @@
-import type { Samples } from '../harness/micro.ts'
-import type { MicroRow } from '../harness/row.ts'
+import type { Figure, Row } from '../harness/row.ts'
+import type { Samples } from '../harness/samples.ts'
 import { ratioOf, type Spread, spreadOf } from '../harness/statistics.ts'
-import type { Verdict } from './verdict.ts'
+import { ourSide, type Verdict } from './verdict.ts'
 
-/** A row's figures for a terminal: each side's time, and ours in relation to it. */
-export function microTable(row: MicroRow, node: string, samples: Samples, verdicts: readonly Verdict[]): string {
-  const ours = samples.get(row.sides.find(({ role }) => role === 'ours')?.name ?? '') ?? []
+/** The figures of each kind of row, the most telling one first. */
+export const figuresOf: Readonly<Record<Row['kind'], readonly Figure[]>> = {
+  micro: ['ns'],
+  fastify: ['requests/s', 'p99 ms', 'CPU µs'],
+}
+
+/** A row's figures for a terminal: those of each side, and ours in relation to them. */
+export function tableOf(row: Row, node: string, samples: Samples, verdicts: readonly Verdict[]): string {
+  const width = Math.max(...row.sides.map(({ name }) => name.length))
   const lines = row.sides.map(({ name, role }) => {
-    const times = samples.get(name) ?? []
-    const ratio = role === 'ours' ? '' : `ours is ${ratioText(ratioOf(ours, times))} of it`
-    return `  ${name.padEnd(46)} ${role.padEnd(9)} ${spreadText(spreadOf(times)).padStart(26)}   ${ratio}`
+    const cells = figuresOf[row.kind].map((figure) => {
+      const figures = samples.of(name, figure)
+      const ratio = ratioText(ratioOf(samples.of(ourSide(row), figure), figures))
+      return `${spreadText(spreadOf(figures), figure).padStart(30)}${role === 'ours' ? '' : `  ours ${ratio}`}`.padEnd(54)
+    })
+    return `  ${name.padEnd(width)} ${role.padEnd(9)} ${cells.join('').trimEnd()}`
   })
   const judged = verdicts.map(
     ({ words, against, ratio, met }) => `  ${met ? 'met   ' : 'MISSED'} ${words}: ${ratioText(ratio)} (${against})`,
@@ -17,8 +26,8 @@ export function microTable(row: MicroRow, node: string, samples: Samples, verdic
   return [`${row.name}, Node ${node}`, ...lines, ...judged, ''].join('\n')
 }
 
-function spreadText({ median, lower, upper }: Spread): string {
-  return `${digits(median)} ns (${digits(lower)}–${digits(upper)})`
+function spreadText({ median, lower, upper }: Spread, unit: string): string {
+  return `${digits(median)} ${unit} (${digits(lower)}–${digits(upper)})`
 }
 
 function ratioText({ median, lower, upper }: Spread): string {
@@ -26,5 +35,5 @@ function ratioText({ median, lower, upper }: Spread): string {
 }
 
 function digits(value: number): string {
-  return value < 100 ? value.toFixed(1) : Math.round(value).toLocaleString('en')
+  return Math.abs(value) < 100 ? value.toFixed(1) : Math.round(value).toLocaleString('en')
 }

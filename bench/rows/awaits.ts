@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { type MicroRow, ofFloor, ours, type Work } from '../harness/row.ts'
+import { type MicroRow, noPeerFaster, ofFloor, ours, type Work } from '../harness/row.ts'
 import { otelContext } from './peers.ts'
 
 const awaits = 100
@@ -51,7 +51,7 @@ export const awaitsRow: MicroRow = {
       setup: () => handles((fn) => fn(), () => 'ann'),
     },
   ],
-  targets: [ofFloor(1.05), { words: 'no peer faster', against: 'peers', atMost: 1 }],
+  targets: [ofFloor(1.05), noPeerFaster],
 }
 
 function handles(open: (fn: () => Promise<unknown>) => Promise<unknown>, read: () => unknown): Work {

@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { type MicroRow, noPeerFaster, ours, type Side, type Work } from '../harness/row.ts'
+import { type MicroRow, noPeerFaster, ours, type Side, type Target, type Work } from '../harness/row.ts'
 import { nestCls, otelContext } from './peers.ts'
 
 const few = 5
 const value = 'ann'
+
+const constant: Target = {
+  words: 'constant: at most 1.1 of a fork with 5',
+  figure: 'ns',
+  against: `${ours}, ${few} variables`,
+  atMost: 1.1,
+}
 
 export const forks: readonly MicroRow[] = [few, 10, 50].map(fork)
 
@@ -75,7 +82,7 @@ function fork(size: number): MicroRow {
     targets: [
       ...(size === few
         ? []
-        : [{ words: 'constant: at most 1.1 of a fork with 5', against: `${ours}, ${few} variables`, atMost: 1.1 }]),
+        : [constant]),
       { ...noPeerFaster, words: 'fastest' },
     ],
   }

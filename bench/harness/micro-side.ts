@@ -1,0 +1,25 @@
+// The process of one side of a micro row: `node micro-side.ts <row> <side>`. It waits for its turns.
+import { sideOf } from '../rows/index.ts'
+import { calibrate, lastResult, runLoop, timeBatch } from './loop.ts'
+import { answerWith, tell, unknown } from './protocol.ts'
+
+const [, , row = '', name = ''] = process.argv
+const work = await sideOf('micro', row, name).setup()
+
+answerWith(async (question) => {
+  switch (question.ask) {
+    case 'check':
+      await work.check()
+      await (work.within ?? ((loop) => loop()))(() => runLoop(work, 3))
+      // Read, so that the results count for something.
+      lastResult()
+      return { is: 'done' }
+    case 'calibrate':
+      return { is: 'count', count: await calibrate(work, question.batchMs) }
+    case 'batch':
+      return { is: 'time', nsPerOp: await timeBatch(work, question.count) }
+    default:
+      return unknown(question)
+  }
+})
+tell({ is: 'ready' })

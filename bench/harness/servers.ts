@@ -1,0 +1,84 @@
+import { Child } from './child.ts'
+import type { Load } from './protocol.ts'
+import type { ServerRow } from './row.ts'
+import { Samples } from './samples.ts'
+import { shuffled } from './shuffled.ts'
+
+export interface ServersOptions {
+  /** The program of Node. */
+  readonly node: string
+  /** Windows of load on each side. */
+  readonly windows: number
+  readonly windowMs: number
+  readonly connections: number
+  /** Before anything is measured. */
+  readonly warmUpRequests: number
+}
+
+/** Servers on one core, and what loads them on the other. */
+const [serverCore, loadCore] = [0, 1] as const
+
+/** Loads the servers of all sides in turn, a window each, in another order each time. */
+export async function measureServers(row: ServerRow, options: ServersOptions): Promise<Samples> {
+  const samples = new Samples()
+  await withServers(row, options.node, async (sides, loader) => {
+    for (let window = -1; window < options.windows; window++) {
+      for (const [name, server, port] of shuffled(sides)) {
+        const before = await server.ask({ ask: 'usage' }, 'usage')
+        const { connections, windowMs: ms, warmUpRequests } = options
+        const load = { port, headers: row.headers, connections, ms, requests: window === -1 ? warmUpRequests : 0 }
+        const { requests, ms: tookMs, p99Ms } = await loadOne(loader, name, load)
+        const after = await server.ask({ ask: 'usage' }, 'usage')
+        // The first window warms up.
+        if (window === -1) continue
+        samples.add(name, 'requests/s', requests / (tookMs / 1000))
+        samples.add(name, 'p99 ms', p99Ms)
+        samples.add(name, 'CPU µs', (after.cpuMicros - before.cpuMicros) / requests)
+      }
+    }
+  })
+  return samples
+}
+
+/** Sends each server a few requests, and measures nothing. */
+export function checkServers(row: ServerRow, node: string): Promise<void> {
+  return withServers(row, node, async (sides, loader) => {
+    for (const [name, , port] of sides) {
+      await loadOne(loader, name, { port, headers: row.headers, connections: 2, ms: 5, requests: 1 })
+    }
+  })
+}
+
+async function loadOne(loader: Child, side: string, load: Load) {
+  try {
+    return await loader.ask({ ask: 'load', load }, 'loaded')
+  } catch (error) {
+    throw new Error(`${side}: the load on it has failed.`, { cause: error })
+  }
+}
+
+type Server = readonly [name: string, server: Child, port: number]
+
+async function withServers(
+  row: ServerRow,
+  node: string,
+  use: (sides: Server[], loader: Child) => Promise<void>,
+): Promise<void> {
+  const children: Child[] = []
+  const start = (...words: ConstructorParameters<typeof Child>) => {
+    const child = new Child(...words)
+    children.push(child)
+    return child
+  }
+  try {
+    const backend = `http://127.0.0.1:${await start('backend', [], { node, core: loadCore }).port()}/`
+    const loader = start('load', [], { node, core: loadCore })
+    const sides = row.sides.map(
+      ({ name }) => [name, start('server', [row.name, name, backend], { node, core: serverCore })] as const,
+    )
+    await loader.first
+    await use(await Promise.all(sides.map(async ([name, server]) => [name, server, await server.port()] as const)), loader)
+  } finally {
+    await Promise.all(children.map((child) => child.stop()))
+  }
+}

@@ -1,0 +1,66 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { createRequire } from 'node:module'
+import type { ServerRow } from '../harness/row.ts'
+import { ours } from '../harness/row.ts'
+import * as ways from './fastify-contexts.ts'
+import { helloServer } from './hello-server.ts'
+import { lastLine, lines, logOf } from './log-of.ts'
+
+export const fastifyLogging: ServerRow = {
+  kind: 'fastify',
+  name: 'fastify-logging',
+  title: 'Fastify: with logging',
+  about:
+    'Each request writes three lines, Fastify’s two and one of its handler, by a logger that knows nothing of the ' +
+    'request; all sides but the first have the request’s id, or span, on the handler’s line.',
+  headers: {},
+  sides: [
+    { name: 'bare', role: 'floor', serve: async () => server(ways.none, { loggerInstance: await logOf() }, '') },
+    { name: ours, role: 'ours', serve: withContextLogger },
+    { name: 'als.run and mixin', role: 'peer', serve: withMixin },
+    { name: '@fastify/request-context and mixin', role: 'peer', serve: withRequestContextMixin },
+    { name: '@fastify/otel and pino instrumentation', role: 'peer', serve: withOtel },
+  ],
+  targets: [
+    { words: 'ahead of every peer in requests/s', figure: 'requests/s', against: 'peers', atLeast: 1 },
+    { words: 'ahead of every peer in CPU a request', figure: 'CPU µs', against: 'peers', atMost: 1 },
+  ],
+}
+
+/** A server whose handler logs; `key` must be on its line. */
+function server(way: ways.ContextWay, options: Parameters<typeof helloServer>[1], key: string) {
+  return helloServer(way, options, (app) => () => {
+    app.log.info('reserved')
+    return lastLine().includes(`"${key}`) && lastLine().includes('reserved')
+  })
+}
+
+async function withContextLogger() {
+  const { contextLogger } = await import('logical-context/bridges/pino')
+  return server(ways.logicalContextAlone, { loggerInstance: contextLogger(await logOf()) }, 'request_id":')
+}
+
+async function withMixin() {
+  const storage = new AsyncLocalStorage<{ request_id: string }>()
+  const way: ways.ContextWay = async (app) => {
+    app.addHook('onRequest', (request, _reply, done) => storage.run({ request_id: request.id }, done))
+    return () => storage.getStore()
+  }
+  const log = await logOf({ mixin: () => ({ ...storage.getStore() }) })
+  return server(way, { loggerInstance: log }, 'request_id":')
+}
+
+async function withRequestContextMixin() {
+  const { requestContext } = await import('@fastify/request-context')
+  const log = await logOf({ mixin: () => ({ request_id: requestContext.get('id' as never) as unknown }) })
+  return server(ways.fastifyRequestContext, { loggerInstance: log }, 'request_id":')
+}
+
+async function withOtel() {
+  const { registerInstrumentations } = await import('@opentelemetry/instrumentation')
+  const { PinoInstrumentation } = await import('@opentelemetry/instrumentation-pino')
+  registerInstrumentations({ instrumentations: [new PinoInstrumentation({ disableLogSending: true })] })
+  // What is loaded by `require` after this is the instrumented one.
+  const pino = createRequire(import.meta.url)('pino') as typeof import('pino').default
+  return server(ways.fastifyOtel, { loggerInstance: pino({}, lines) }, 'trace_id":')
+}
