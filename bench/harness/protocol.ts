@@ -29,6 +29,8 @@ export type Answer =
 /** Answers the parent's questions, one at a time; what throws is answered with. */
 export function answerWith(answer: (question: Question) => Answer | Promise<Answer>): void {
   process.on('message', (question: Question) => void reply(question))
+  // A server would outlive its parent.
+  process.on('disconnect', () => process.exit())
 
   async function reply(question: Question): Promise<void> {
     try {
