@@ -2,8 +2,10 @@
 import { parseArgs } from 'node:util'
 import { type RuntimeName, runtimePath } from '../scripts/runtimes.ts'
 import { prepare } from './harness/library.ts'
+import { checkMemory, measureMemory } from './harness/memory.ts'
 import { checkMicro, measureMicro } from './harness/micro.ts'
 import type { Row } from './harness/row.ts'
+import type { Samples } from './harness/samples.ts'
 import { checkServers, measureServers } from './harness/servers.ts'
 import { tableOf } from './report/table.ts'
 import { verdictsOf } from './report/verdict.ts'
@@ -51,17 +53,25 @@ function isChosen(row: Row): boolean {
 }
 
 function check(row: Row, node: string): Promise<void> {
-  return row.kind === 'micro' ? checkMicro(row, node) : checkServers(row, node)
+  if (row.kind === 'fastify') return checkServers(row, node)
+  if (row.kind === 'memory') return checkMemory(row, node)
+  return checkMicro(row, node)
 }
 
-function measure(row: Row, node: string) {
+function measure(row: Row, node: string): Promise<Samples> {
   const rounds = options.rounds === undefined ? undefined : Number(options.rounds)
-  if (row.kind === 'micro') {
-    const [batches, batchMs] = quick ? [7, 15] : [11, 25]
-    return measureMicro(row, { node, rounds: rounds ?? (quick ? 1 : 2), batches, batchMs })
+  switch (row.kind) {
+    case 'micro':
+      return measureMicro(row, { node, rounds: rounds ?? (quick ? 1 : 2), batches: quick ? 7 : 11, batchMs: quick ? 15 : 25 })
+    case 'growth':
+      return measureMicro(row, { node, rounds: rounds ?? 1, batches: quick ? 3 : 7, batchMs: quick ? 10 : 20 })
+    case 'memory':
+      return measureMemory(row, { node, rounds: rounds ?? (quick ? 1 : 3) })
+    case 'fastify': {
+      const [windows, windowMs, warmUpRequests] = quick ? [3, 400, 6_000] : [5, 1000, 20_000]
+      return measureServers(row, { node, windows: rounds ?? windows, windowMs, connections: 50, warmUpRequests })
+    }
   }
-  const [windows, windowMs, warmUpRequests] = quick ? [3, 400, 6_000] : [5, 1000, 20_000]
-  return measureServers(row, { node, windows: rounds ?? windows, windowMs, connections: 50, warmUpRequests })
 }
 
 /** A row that fails stops itself, and not the others. */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Answer, Question } from './protocol.ts'
 
 /** A program of this folder. */
-export type Program = 'micro-side' | 'server' | 'load' | 'backend'
+export type Program = 'micro-side' | 'memory-side' | 'server' | 'load' | 'backend' | 'clients'
 
 export interface ChildOptions {
   /** The program of Node. */

@@ -11,7 +11,7 @@ export async function timeBatch(work: Work, count: number): Promise<number> {
   const within = work.within ?? ((loop) => loop())
   const begun = now()
   await within(() => runLoop(work, count))
-  return (now() - begun) / count
+  return (now() - begun) / count / (work.units ?? 1)
 }
 
 /** Nanoseconds that this thread has run: what else runs on the machine does not count. */
@@ -29,12 +29,13 @@ const warmUpLimitMs = 4000
 export async function calibrate(work: Work, batchMs: number): Promise<number> {
   const batchNs = batchMs * 1e6
   const limit = performance.now() + warmUpLimitMs
-  let [count, best, steady] = [groupSize, Number.POSITIVE_INFINITY, 0]
+  const least = work.awaited ? 1 : groupSize
+  let [count, best, steady] = [least, Number.POSITIVE_INFINITY, 0]
   while ((steady < 3 || process.cpuUsage().user < warmUpMs * 1000) && performance.now() < limit) {
-    const nsPerOp = await timeBatch(work, count)
+    const nsPerOp = (await timeBatch(work, count)) * (work.units ?? 1)
     steady = nsPerOp > 0.9 * best ? steady + 1 : 0
     best = Math.min(best, nsPerOp)
-    count = Math.max(groupSize, Math.round(Math.min(4 * count, batchNs / nsPerOp) / groupSize) * groupSize)
+    count = Math.max(1, Math.round(Math.min(4 * count, batchNs / nsPerOp) / least)) * least
   }
   return count
 }

@@ -1,10 +1,10 @@
-// The process of one side of a micro row: `node micro-side.ts <row> <side>`. It waits for its turns.
+// The process of one side of a row that is timed: `node micro-side.ts <row> <side>`. It waits for its turns.
 import { sideOf } from '../rows/index.ts'
 import { calibrate, lastResult, runLoop, timeBatch } from './loop.ts'
 import { answerWith, tell, unknown } from './protocol.ts'
 
 const [, , row = '', name = ''] = process.argv
-const work = await sideOf('micro', row, name).setup()
+const work = await sideOf(['micro', 'growth'], row, name).setup()
 
 answerWith(async (question) => {
   switch (question.ask) {

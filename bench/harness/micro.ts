@@ -1,5 +1,5 @@
 import { Child } from './child.ts'
-import type { MicroRow } from './row.ts'
+import type { GrowthRow, MicroRow } from './row.ts'
 import { Samples } from './samples.ts'
 import { shuffled } from './shuffled.ts'
 
@@ -14,7 +14,7 @@ export interface MicroOptions {
 }
 
 /** Measures the sides of a row in turn: one batch each, in another order each time. */
-export async function measureMicro(row: MicroRow, options: MicroOptions): Promise<Samples> {
+export async function measureMicro(row: MicroRow | GrowthRow, options: MicroOptions): Promise<Samples> {
   const samples = new Samples()
   for (let round = 0; round < options.rounds; round++) {
     await withSides(row, options.node, async (sides) => {
@@ -35,13 +35,13 @@ export async function measureMicro(row: MicroRow, options: MicroOptions): Promis
 }
 
 /** Sets all sides up, asserts what they do, and measures nothing. */
-export function checkMicro(row: MicroRow, node: string): Promise<void> {
+export function checkMicro(row: MicroRow | GrowthRow, node: string): Promise<void> {
   return withSides(row, node, async () => {})
 }
 
 /** All sides in processes of their own, set up and asserted, until `use` has ended. */
 async function withSides(
-  row: MicroRow,
+  row: MicroRow | GrowthRow,
   node: string,
   use: (sides: (readonly [name: string, side: Child])[]) => Promise<void>,
 ): Promise<void> {

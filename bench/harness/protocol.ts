@@ -5,6 +5,8 @@ export type Question =
   | { readonly ask: 'batch'; readonly count: number }
   | { readonly ask: 'load'; readonly load: Load }
   | { readonly ask: 'usage' }
+  | { readonly ask: 'bytes'; readonly count: number }
+  | { readonly ask: 'open'; readonly port: number; readonly count: number; readonly untilReply: boolean }
 
 export interface Load {
   readonly port: number
@@ -24,6 +26,7 @@ export type Answer =
   | { readonly is: 'time'; readonly nsPerOp: number }
   | { readonly is: 'loaded'; readonly requests: number; readonly ms: number; readonly p99Ms: number }
   | { readonly is: 'usage'; readonly cpuMicros: number }
+  | { readonly is: 'bytes'; readonly bytes: number }
   | { readonly is: 'failed'; readonly error: string }
 
 /** Answers the parent's questions, one at a time; what throws is answered with. */

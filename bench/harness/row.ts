@@ -13,15 +13,17 @@ export type Figure = 'ns' | 'requests/s' | 'p99 ms' | 'CPU µs' | 'bytes'
 export interface Target {
   readonly words: string
   readonly figure: Figure
-  /** The side ours is compared with, `floor`, or `peers` for each of them. */
+  /** The side ours is compared with, `floor`, or `peers` for each of them; of a curve, a size of ours. */
   readonly against: string
   /** Bounds of the ratio of our figure to the other one. */
   readonly atMost?: number
   readonly atLeast?: number
   /** A side whose figure is taken off both first: compares what two sides add to it. */
   readonly above?: string
-  /** Ours may be larger by so much, whatever the ratio. */
+  /** In place of the ratio: ours may be larger by so much. */
   readonly atMostMore?: number
+  /** In place of the ratio: ours may be so large. */
+  readonly atMostItself?: number
 }
 
 interface RowBase<Side extends { name: string; role: Role }> {
@@ -44,6 +46,8 @@ export interface Work {
   settled?(): boolean
   /** Of an operation that gives a promise: it ends with it. Default: false. */
   awaited?: boolean
+  /** For how many an operation counts. Default: 1. */
+  units?: number
 }
 
 export interface Side {
@@ -55,6 +59,19 @@ export interface Side {
 
 export interface MicroRow extends RowBase<Side> {
   readonly kind: 'micro'
+}
+
+export interface GrowthSide extends Side {
+  /** Whose curve this is a point of, and where on it. */
+  readonly line: string
+  readonly size: number
+}
+
+/** A row whose sides are points of curves. */
+export interface GrowthRow extends RowBase<GrowthSide> {
+  readonly kind: 'growth'
+  /** What grows, for the axis of a chart. */
+  readonly axis: string
 }
 
 export interface ServerSide {
@@ -70,7 +87,21 @@ export interface ServerRow extends RowBase<ServerSide> {
   readonly headers: Readonly<Record<string, string>>
 }
 
-export type Row = MicroRow | ServerRow
+export interface MemorySide {
+  readonly name: string
+  readonly role: Role
+  /** Called in the side's own process. Returns what makes so many more of a thing, and keeps them. */
+  prepare(): Promise<(count: number) => Promise<void>>
+}
+
+export interface MemoryRow extends RowBase<MemorySide> {
+  readonly kind: 'memory'
+  /** What is made. */
+  readonly count: number
+  readonly thing: string
+}
+
+export type Row = MicroRow | GrowthRow | ServerRow | MemoryRow
 
 export const ours = 'logical-context'
 

@@ -4,7 +4,7 @@ import { sideOf } from '../rows/index.ts'
 import { answerWith, tell, unknown } from './protocol.ts'
 
 const [, , row = '', name = '', backend = ''] = process.argv
-const app = await sideOf('fastify', row, name).serve(backend)
+const app = await sideOf(['fastify'], row, name).serve(backend)
 await app.listen({ port: 0, host: '127.0.0.1' })
 
 answerWith((question) => {

@@ -6,6 +6,8 @@ import { ourSide, type Verdict } from './verdict.ts'
 /** The figures of each kind of row, the most telling one first. */
 export const figuresOf: Readonly<Record<Row['kind'], readonly Figure[]>> = {
   micro: ['ns'],
+  growth: ['ns'],
+  memory: ['bytes'],
   fastify: ['requests/s', 'p99 ms', 'CPU µs'],
 }
 

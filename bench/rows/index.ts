@@ -8,9 +8,15 @@ import { fastifySpans } from './fastify-spans.ts'
 import { fastifySpawn } from './fastify-spawn.ts'
 import { forks } from './fork.ts'
 import { get } from './get.ts'
+import { growthBaggage } from './growth-baggage.ts'
+import { growthChain } from './growth-chain.ts'
+import { growthPending } from './growth-pending.ts'
+import { growthVariables } from './growth-variables.ts'
 import { ids } from './ids.ts'
 import { isolate } from './isolate.ts'
 import { logLine } from './log-line.ts'
+import { memoryIdle, memoryInFlight } from './memory-requests.ts'
+import { memoryTasks } from './memory-tasks.ts'
 import { otelScope, otelTask } from './otel-bridge.ts'
 import { propagation } from './propagation.ts'
 import { scope } from './scope.ts'
@@ -37,16 +43,22 @@ export const rows: readonly Row[] = [
   fastifyUndici,
   fastifyFetch,
   fastifySpans,
+  memoryInFlight,
+  memoryIdle,
+  ...memoryTasks,
+  growthVariables,
+  growthChain,
+  growthBaggage,
+  growthPending,
 ]
 
+type Kind = Row['kind']
+type SideOf<K extends Kind> = Extract<Row, { kind: K }>['sides'][number]
+
 /** @throws {Error} if there is none. */
-export function sideOf<Kind extends Row['kind']>(
-  kind: Kind,
-  rowName: string,
-  sideName: string,
-): Extract<Row, { kind: Kind }>['sides'][number] {
-  const row = rows.find(({ name }) => name === rowName)
+export function sideOf<K extends Kind>(kinds: readonly K[], rowName: string, sideName: string): SideOf<K> {
+  const row = rows.find(({ name, kind }) => name === rowName && (kinds as readonly Kind[]).includes(kind))
   const side = row?.sides.find(({ name }) => name === sideName)
-  if (row?.kind !== kind || side === undefined) throw new Error(`No ${kind} row '${rowName}' has a side '${sideName}'.`)
-  return side as Extract<Row, { kind: Kind }>['sides'][number]
+  if (side === undefined) throw new Error(`No ${kinds.join(' or ')} row '${rowName}' has a side '${sideName}'.`)
+  return side as SideOf<K>
 }

@@ -1,91 +1,92 @@
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import { type MicroRow, noPeerFaster, ofFloor, ours } from '../harness/row.ts'
 import { nestCls } from './peers.ts'
-import { type Spawner, spawns, type Tasks } from './tasks.ts'
+import { type Spawner, type SpawnerSide, type Tasks, timed } from './tasks.ts'
 
 const storage = new AsyncLocalStorage<{ user: string }>()
+const see = () => storage.getStore()?.user
+const within: Spawner['within'] = (loop) => storage.run({ user: 'ann' }, loop)
+
+const byRoot: SpawnerSide = {
+  name: 'AsyncResource of a root and registry',
+  role: 'floor',
+  make(tasks) {
+    const root = new AsyncResource('root')
+    return leaving(tasks, (fn) => root.runInAsyncScope(fn), see, within)
+  },
+}
+
+export const bySpawnIsolated: SpawnerSide = {
+  name: ours,
+  role: 'ours',
+  async make(tasks) {
+    const { ContextVar, runInScope, spawn, TaskGroup } = await import('logical-context')
+    const user = new ContextVar<string>('user')
+    const group = new TaskGroup({ onError: tasks.report })
+    return {
+      spawn: (fn) => void spawn(fn, { name: 'work', policy: 'isolate' }),
+      see: () => user.get(),
+      owned: () => group.tasks.size,
+      within: (loop) =>
+        runInScope(
+          () => {
+            user.set('ann')
+            return loop()
+          },
+          { group },
+        ),
+    }
+  },
+}
+
+const byRunOfNothing: SpawnerSide = {
+  name: 'run(undefined) and registry',
+  role: 'peer',
+  make: (tasks) => leaving(tasks, (fn) => storage.run(undefined as never, fn), see, within),
+}
+
+const byClsExit: SpawnerSide = {
+  name: 'cls.exit and registry',
+  role: 'peer',
+  async make(tasks) {
+    const cls = await nestCls()
+    return leaving(
+      tasks,
+      (fn) => cls.exit(fn) as Promise<void>,
+      () => cls.get('user') as string | undefined,
+      (loop) => cls.runWith({ user: 'ann' }, loop),
+    )
+  },
+}
+
+const byRootAlone: SpawnerSide = {
+  name: 'AsyncResource of a root, no registry',
+  role: 'reference',
+  make(tasks) {
+    const root = new AsyncResource('root')
+    return { spawn: (fn) => void root.runInAsyncScope(fn).catch(tasks.report), see, owned: undefined, within }
+  },
+}
 
 export const isolate: MicroRow = {
   kind: 'micro',
   name: 'spawn-isolate',
   title: '`spawn`, isolate, to its end',
   about:
-    'The same task, which sees nothing of the request; all sides but the last keep a registry of what is under way and ' +
-    'report failures.',
-  sides: [
-    {
-      name: 'AsyncResource of a root and registry',
-      role: 'floor',
-      setup() {
-        const root = new AsyncResource('root')
-        return isolated((fn) => root.runInAsyncScope(fn))
-      },
-    },
-    {
-      name: ours,
-      role: 'ours',
-      async setup() {
-        const { ContextVar, runInScope, spawn, TaskGroup } = await import('logical-context')
-        const user = new ContextVar<string>('user')
-        return spawns(undefined, (tasks) => {
-          const group = new TaskGroup({ onError: tasks.report })
-          return {
-            spawn: (fn) => void spawn(fn, { name: 'work', policy: 'isolate' }),
-            see: () => user.get(),
-            owned: () => group.tasks.size,
-            within: (loop) =>
-              runInScope(
-                () => {
-                  user.set('ann')
-                  return loop()
-                },
-                { group },
-              ),
-          }
-        })
-      },
-    },
-    {
-      name: 'run(undefined) and registry',
-      role: 'peer',
-      setup: () => isolated((fn) => storage.run(undefined as never, fn)),
-    },
-    {
-      name: 'cls.exit and registry',
-      role: 'peer',
-      async setup() {
-        const cls = await nestCls()
-        return isolated(
-          (fn) => cls.exit(fn) as Promise<void>,
-          () => cls.get('user') as string | undefined,
-          (loop) => cls.runWith({ user: 'ann' }, loop),
-        )
-      },
-    },
-    {
-      name: 'AsyncResource of a root, no registry',
-      role: 'reference',
-      setup() {
-        const root = new AsyncResource('root')
-        return spawns(undefined, (tasks) => ({
-            spawn: (fn) => void root.runInAsyncScope(fn).catch(tasks.report),
-            see: () => storage.getStore()?.user,
-            owned: undefined,
-            within: (loop) => storage.run({ user: 'ann' }, loop),
-        }))
-      },
-    },
-  ],
+    'The same task, which sees nothing of the request. All sides report a failure, and all but the last keep a registry ' +
+    'of what is under way.',
+  sides: [byRoot, bySpawnIsolated, byRunOfNothing, byClsExit, byRootAlone].map((side) => timed(side, undefined)),
   targets: [ofFloor(1.5), noPeerFaster],
 }
 
-function isolated(
+function leaving(
+  tasks: Tasks,
   leave: (fn: () => Promise<void>) => Promise<void>,
-  see: Spawner['see'] = () => storage.getStore()?.user,
-  within: Spawner['within'] = (loop) => storage.run({ user: 'ann' }, loop),
-) {
+  see: Spawner['see'],
+  within: Spawner['within'],
+): Spawner {
   const registry = new Set<() => Promise<void>>()
-  return spawns(undefined, (tasks: Tasks) => ({
+  return {
     spawn(fn) {
       const task = () => fn()
       registry.add(task)
@@ -100,5 +101,5 @@ function isolated(
     see,
     owned: () => registry.size,
     within,
-  }))
+  }
 }

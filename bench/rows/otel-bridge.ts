@@ -1,6 +1,51 @@
 import assert from 'node:assert/strict'
 import { type MicroRow, ours, type Work } from '../harness/row.ts'
-import { spawns } from './tasks.ts'
+import { bySpawn } from './spawners.ts'
+import { type SpawnerSide, timed } from './tasks.ts'
+
+const byStartActiveSpan: SpawnerSide = {
+  name: 'startActiveSpan by hand',
+  role: 'floor',
+  async make(tasks) {
+    const { api, tracer } = await sdk([])
+    return {
+      spawn(fn) {
+        void tracer.startActiveSpan('work', async (span) => {
+          try {
+            await fn()
+          } catch (error) {
+            span.recordException(error as Error)
+            span.setStatus({ code: api.SpanStatusCode.ERROR, message: String(error) })
+            tasks.report(error)
+          } finally {
+            span.end()
+          }
+        })
+      },
+      see: () => nameOf(api.trace.getActiveSpan()),
+      owned: undefined,
+      within: (loop) => tracer.startActiveSpan('request', loop),
+    }
+  },
+}
+
+const byBridge: SpawnerSide = {
+  name: ours,
+  role: 'ours',
+  async make(tasks) {
+    const { runInScope, spawn, TaskGroup } = await import('logical-context')
+    const { openTelemetry } = await import('logical-context/bridges/opentelemetry')
+    const bridge = openTelemetry({ api: await import('@opentelemetry/api') })
+    const { api, tracer } = await sdk([bridge.spanProcessor])
+    const group = new TaskGroup({ onError: tasks.report })
+    return {
+      spawn: (fn) => void spawn(fn, { name: 'work' }),
+      see: () => nameOf(api.trace.getActiveSpan()),
+      owned: () => group.tasks.size,
+      within: (loop) => tracer.startActiveSpan('request', () => runInScope(loop, { group })),
+    }
+  },
+}
 
 export const otelTask: MicroRow = {
   kind: 'micro',
@@ -8,75 +53,11 @@ export const otelTask: MicroRow = {
   title: 'A spawned task with a span',
   about:
     'A task with one await runs in a span below the request’s, which records a failure and ends with the task; the ' +
-    'SDK drops what it is given.',
+    'SDK drops what it is given. By hand there is no owner, and no context but the span.',
   sides: [
-    {
-      name: 'startActiveSpan by hand',
-      role: 'floor',
-      async setup() {
-        const { api, tracer, ended } = await sdk([])
-        return spans(
-          ended,
-          spawns('work', (tasks) => ({
-            spawn(fn) {
-              void tracer.startActiveSpan('work', async (span) => {
-                try {
-                  await fn()
-                } catch (error) {
-                  span.recordException(error as Error)
-                  span.setStatus({ code: api.SpanStatusCode.ERROR, message: String(error) })
-                  tasks.report(error)
-                } finally {
-                  span.end()
-                }
-              })
-            },
-            see: () => nameOf(api.trace.getActiveSpan()),
-            owned: undefined,
-            within: (loop) => tracer.startActiveSpan('request', loop),
-          })),
-        )
-      },
-    },
-    {
-      name: ours,
-      role: 'ours',
-      async setup() {
-        const { runInScope, spawn, TaskGroup } = await import('logical-context')
-        const { openTelemetry } = await import('logical-context/bridges/opentelemetry')
-        const apiOfBridge = await import('@opentelemetry/api')
-        const bridge = openTelemetry({ api: apiOfBridge })
-        const { api, tracer, ended } = await sdk([bridge.spanProcessor])
-        return spans(
-          ended,
-          spawns('work', (tasks) => {
-            const group = new TaskGroup({ onError: tasks.report })
-            return {
-              spawn: (fn) => void spawn(fn, { name: 'work' }),
-              see: () => nameOf(api.trace.getActiveSpan()),
-              owned: () => group.tasks.size,
-              within: (loop) => tracer.startActiveSpan('request', () => runInScope(loop, { group })),
-            }
-          }),
-        )
-      },
-    },
-    {
-      name: `${ours}, no bridge`,
-      role: 'reference',
-      async setup() {
-        const { runInScope, spawn, TaskGroup } = await import('logical-context')
-        return spawns(undefined, (tasks) => {
-          const group = new TaskGroup({ onError: tasks.report })
-          return {
-            spawn: (fn) => void spawn(fn, { name: 'work' }),
-            see: () => undefined,
-            owned: () => group.tasks.size,
-            within: (loop) => runInScope(loop, { group }),
-          }
-        })
-      },
-    },
+    timed(byStartActiveSpan, 'work'),
+    timed(byBridge, 'work'),
+    timed({ ...bySpawn, name: `${ours}, no bridge`, role: 'reference' }, 'ann'),
   ],
   targets: [],
 }
@@ -143,17 +124,6 @@ async function sdk(processors: readonly object[]) {
   api.context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())
   api.trace.setGlobalTracerProvider(new TracerProvider({ spanProcessors: [...processors, counting] as never }))
   return { api, tracer: api.trace.getTracer('bench'), ended }
-}
-
-/** The side's own assertions, and that its spans have ended. */
-function spans(ended: { count: number }, work: Work): Work {
-  return {
-    ...work,
-    async check() {
-      await work.check()
-      assert.equal(ended.count, 2)
-    },
-  }
 }
 
 function scopes(

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Work } from '../harness/row.ts'
+import type { Role, Side, Work } from '../harness/row.ts'
 
 /** Counts what has been started and what has ended; the failures that a side reports. */
 export class Tasks {
@@ -15,46 +15,70 @@ export class Tasks {
   }
 }
 
+/** A way of starting tasks. */
 export interface Spawner {
   spawn(fn: () => Promise<void>): void
-  /** What a task sees of the request; undefined for nothing. */
+  /** What a task sees of the request. */
   see(): string | undefined
-  /** How many tasks are under way, or undefined for a side that keeps no account. */
+  /** How many tasks are under way, or undefined for a way that keeps no account. */
   owned: (() => number) | undefined
   within<R>(loop: () => R): R
 }
 
-/** A side of a row of tasks, which sees `expected` in a task. */
-export function spawns(expected: string | undefined, make: (tasks: Tasks) => Spawner): Work {
-  const tasks = new Tasks()
-  const { spawn, see, owned, within } = make(tasks)
+export interface SpawnerSide {
+  readonly name: string
+  readonly role: Role
+  make(tasks: Tasks): Spawner | Promise<Spawner>
+}
+
+/** A side that times tasks from their start to their end, each of which sees `expected`. */
+export function timed({ name, role, make }: SpawnerSide, expected: string | undefined): Side {
+  return {
+    name,
+    role,
+    async setup() {
+      const tasks = new Tasks()
+      const spawner = await make(tasks)
+      return { ...workOf(tasks, spawner), check: () => checkSpawner(tasks, spawner, expected) }
+    },
+  }
+}
+
+export function workOf(tasks: Tasks, { spawn, owned, within }: Spawner): Omit<Work, 'check'> {
+  const before = owned?.() ?? 0
   return {
     op() {
       tasks.started++
       spawn(tasks.body)
     },
-    settled: () => tasks.ended === tasks.started && (owned === undefined || owned() === 0),
+    settled: () => tasks.ended === tasks.started && (owned === undefined || owned() === before),
     within,
-    async check() {
-      const failure = new Error('reported')
-      const seen: unknown[] = []
-      await within(async () => {
-        spawn(async () => {
-          await undefined
-          seen.push(see())
-        })
-        if (owned !== undefined) assert.equal(owned(), 1)
-        spawn(async () => {
-          await undefined
-          throw failure
-        })
-        await turn()
-      })
-      assert.deepEqual(seen, [expected])
-      assert.deepEqual(tasks.failures, [failure])
-      if (owned !== undefined) assert.equal(owned(), 0)
-    },
   }
+}
+
+/** A task sees what it should; one that fails is reported; both are forgotten. */
+export async function checkSpawner(
+  tasks: Tasks,
+  { spawn, see, owned, within }: Spawner,
+  expected: string | undefined,
+): Promise<void> {
+  const failure = new Error('reported')
+  const seen: unknown[] = []
+  await within(async () => {
+    spawn(async () => {
+      await undefined
+      seen.push(see())
+    })
+    if (owned !== undefined) assert.equal(owned(), 1)
+    spawn(async () => {
+      await undefined
+      throw failure
+    })
+    await turn()
+  })
+  assert.deepEqual(seen, [expected])
+  assert.deepEqual(tasks.failures, [failure])
+  if (owned !== undefined) assert.equal(owned(), 0)
 }
 
 /** All promises that can go on have gone on. */

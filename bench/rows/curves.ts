@@ -1,0 +1,22 @@
+import { type GrowthSide, ours, type Role, type Work } from '../harness/row.ts'
+
+/** The points of one curve. The last one of ours stands for the library where targets are judged. */
+export function atSizes(
+  sizes: readonly number[],
+  line: string,
+  role: Role,
+  setup: (size: number) => Work | Promise<Work>,
+): GrowthSide[] {
+  return sizes.map((size) => ({
+    name: pointOf(line, size),
+    role: role !== 'ours' || (line === ours && size === sizes.at(-1)) ? role : 'reference',
+    line,
+    size,
+    setup: () => setup(size),
+  }))
+}
+
+/** The name of a point of a curve. */
+export function pointOf(line: string, size: number): string {
+  return `${line} at ${size}`
+}

@@ -1,0 +1,113 @@
+// Ways of passing headers on from a request to a call.
+import assert from 'node:assert/strict'
+import { randomFillSync } from 'node:crypto'
+import type { Work } from '../harness/row.ts'
+import { readB3, readBaggage, readTraceparent, readTracestate } from './hand-written.ts'
+
+export type Headers = Record<string, string>
+export type Format = 'traceparent' | 'tracestate' | 'baggage' | 'b3'
+
+export const traceId = '0af7651916cd43dd8448eb211c80319c'
+
+/** Reads the headers of a request; gives those of a call, and the tenant that was told. */
+export type Hop = (incoming: Headers) => { outgoing: Headers; tenant: string | undefined }
+
+/** The same headers go out, with another span in them. */
+export function workOf(hop: Hop, headers: Headers): Work {
+  return {
+    op: () => hop(headers),
+    check() {
+      const { outgoing, tenant } = hop({ ...headers })
+      assert.deepEqual(Object.keys(outgoing).toSorted(), Object.keys(headers).toSorted())
+      const { traceparent, tracestate, baggage, b3 } = outgoing
+      if (headers['traceparent']) assert.match(traceparent ?? '', new RegExp(`^00-${traceId}-[0-9a-f]{16}-01$`))
+      if (headers['b3']) assert.match(b3 ?? '', new RegExp(`^${traceId}-[0-9a-f]{16}-1`))
+      assert.equal(tracestate, headers['tracestate'])
+      assert.equal(baggage, headers['baggage'])
+      assert.equal(tenant, headers['baggage'] && 'acme')
+    },
+  }
+}
+
+export async function byHand(formats: readonly Format[]): Promise<Hop> {
+  return (incoming) => passOn(incoming, formats)
+}
+
+function passOn(incoming: Headers, formats: readonly Format[]): ReturnType<Hop> {
+  const trace = formats.includes('traceparent') ? readTraceparent(incoming['traceparent']) : readB3(incoming['b3'])
+  const state = formats.includes('tracestate') ? readTracestate(incoming['tracestate']) : undefined
+  const baggage = formats.includes('baggage') ? readBaggage(incoming['baggage'], 'tenant') : undefined
+  const outgoing: Headers = {}
+  if (trace !== undefined) {
+    const span = newSpanId()
+    if (formats.includes('traceparent')) outgoing['traceparent'] = `00-${trace.traceId}-${span}-${trace.flags}`
+    if (formats.includes('b3')) outgoing['b3'] = `${trace.traceId}-${span}-1`
+  }
+  if (state !== undefined) outgoing['tracestate'] = state
+  if (baggage !== undefined) outgoing['baggage'] = baggage.text
+  return { outgoing, tenant: baggage?.value }
+}
+
+const pool = Buffer.alloc(8192)
+let next = pool.length
+
+function newSpanId(): string {
+  if (next + 16 > pool.length) {
+    pool.write(randomFillSync(Buffer.allocUnsafe(4096)).toString('hex'), 'latin1')
+    next = 0
+  }
+  return pool.latin1Slice(next, (next += 16))
+}
+
+export async function byUs(formats: readonly Format[]): Promise<Hop> {
+  const { ContextVar, LogicalContext } = await import('logical-context')
+  const { b3, carrierOf, composite, incomingCarrier, w3cBaggage, w3cTraceContext } =
+    await import('logical-context/propagators')
+  const tenant = new ContextVar<string>('tenant')
+  const propagator = composite([
+    ...(formats.includes('traceparent') ? [w3cTraceContext()] : []),
+    ...(formats.includes('b3') ? [b3()] : []),
+    ...(formats.includes('baggage') ? [w3cBaggage({ members: { tenant } })] : []),
+  ])
+  const complain = (complaint: string, field: string) => assert.fail(`${field}: ${complaint}`)
+  const peer = { trace: 'continue', values: true, complain } as const
+  const destination = { trace: true, values: true, complain } as const
+  return (incoming) => {
+    const context = propagator.extract(LogicalContext.empty, incomingCarrier(incoming), peer)
+    const outgoing: Headers = {}
+    propagator.inject(context, carrierOf(outgoing), destination)
+    return { outgoing, tenant: context.get(tenant) }
+  }
+}
+
+export async function byOpenTelemetry(formats: readonly Format[]): Promise<Hop> {
+  const { defaultTextMapGetter, defaultTextMapSetter, propagation: api, ROOT_CONTEXT } = await import('@opentelemetry/api')
+  const { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } = await import('@opentelemetry/core')
+  const { B3Propagator } = await import('@opentelemetry/propagator-b3')
+  const propagator = new CompositePropagator({
+    // The last one that finds a span wins, and B3 knows no tracestate.
+    propagators: [
+      ...(formats.includes('b3') ? [new B3Propagator()] : []),
+      ...(formats.includes('traceparent') ? [new W3CTraceContextPropagator()] : []),
+      ...(formats.includes('baggage') ? [new W3CBaggagePropagator()] : []),
+    ],
+  })
+  return (incoming) => {
+    const context = propagator.extract(ROOT_CONTEXT, incoming, defaultTextMapGetter)
+    const outgoing: Headers = {}
+    propagator.inject(context, outgoing, defaultTextMapSetter)
+    return { outgoing, tenant: api.getBaggage(context)?.getEntry('tenant')?.value }
+  }
+}
+
+export async function byTctx(): Promise<Hop> {
+  const parents = await import('tctx/traceparent')
+  const states = await import('tctx/tracestate')
+  return ({ traceparent, tracestate }) => {
+    const parent = parents.parse(traceparent ?? '')
+    const outgoing: Headers = {}
+    if (parent !== null) outgoing['traceparent'] = String(parent.child())
+    if (tracestate !== undefined) outgoing['tracestate'] = String(states.parse(tracestate))
+    return { outgoing, tenant: undefined }
+  }
+}
