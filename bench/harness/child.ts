@@ -12,7 +12,6 @@ export interface ChildOptions {
   readonly core?: 0 | 1
 }
 
-
 /** The parent's end of a process that answers questions. */
 export class Child {
   /** The first answer; rejects if the program cannot be set up. */
@@ -29,7 +28,11 @@ export class Child {
       ...[node, '--expose-gc', '--disable-warning=ExperimentalWarning'],
       ...[join(import.meta.dirname, `${program}.ts`), ...words],
     ]
-    this.#child = spawn(command[0] as string, command.slice(1), { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
+    this.#child = spawn(command[0] as string, command.slice(1), {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      // Many processes load the same files.
+      env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
+    })
     this.#child.stderr?.on('data', (text: Buffer) => (this.#stderr += text.toString()))
     this.#child.on('message', (answer: Answer) => this.#settle(answer))
     this.#child.on('exit', (code) =>
@@ -75,5 +78,7 @@ export class Child {
     this.#waiting = undefined
   }
 }
+
+const compileCache = join(import.meta.dirname, '../../.cache/compiled')
 
 const hasTaskset = spawnSync('taskset', ['-c', '1', 'true']).status === 0

@@ -4,7 +4,10 @@ import { Samples } from './samples.ts'
 import { shuffled } from './shuffled.ts'
 
 /** Bytes of heap a thing, each side in a fresh process, one after the other. */
-export async function measureMemory(row: MemoryRow, { node, rounds }: { node: string; rounds: number }): Promise<Samples> {
+export async function measureMemory(
+  row: MemoryRow,
+  { node, rounds }: { node: string; rounds: number },
+): Promise<Samples> {
   const samples = new Samples()
   for (let round = 0; round < rounds; round++) {
     for (const { name } of shuffled(row.sides)) samples.add(name, 'bytes', await bytesOf(row, name, node, row.count))

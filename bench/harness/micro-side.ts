@@ -1,6 +1,6 @@
 // The process of one side of a row that is timed: `node micro-side.ts <row> <side>`. It waits for its turns.
 import { sideOf } from '../rows/index.ts'
-import { calibrate, lastResult, runLoop, timeBatch } from './loop.ts'
+import { calibrate, lastResult, runLoop, timeUndisturbed } from './loop.ts'
 import { answerWith, tell, unknown } from './protocol.ts'
 
 const [, , row = '', name = ''] = process.argv
@@ -17,7 +17,7 @@ answerWith(async (question) => {
     case 'calibrate':
       return { is: 'count', count: await calibrate(work, question.batchMs) }
     case 'batch':
-      return { is: 'time', nsPerOp: await timeBatch(work, question.count) }
+      return { is: 'time', nsPerOp: await timeUndisturbed(work, question.count) }
     default:
       return unknown(question)
   }

@@ -77,7 +77,10 @@ async function withServers(
       ({ name }) => [name, start('server', [row.name, name, backend], { node, core: serverCore })] as const,
     )
     await loader.first
-    await use(await Promise.all(sides.map(async ([name, server]) => [name, server, await server.port()] as const)), loader)
+    await use(
+      await Promise.all(sides.map(async ([name, server]) => [name, server, await server.port()] as const)),
+      loader,
+    )
   } finally {
     await Promise.all(children.map((child) => child.stop()))
   }

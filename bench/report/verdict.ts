@@ -1,4 +1,4 @@
-import type { Role, Row, Target } from '../harness/row.ts'
+import type { Figure, Role, Row, Target } from '../harness/row.ts'
 import type { Samples } from '../harness/samples.ts'
 import { ratioOf, type Spread, spreadOf } from '../harness/statistics.ts'
 
@@ -6,7 +6,9 @@ export interface Verdict {
   readonly words: string
   /** The side that ours was compared with; of several peers, the one that is hardest to beat. */
   readonly against: string
-  readonly ratio: Spread
+  /** What is bounded: a ratio of our figure to the other, or the figure itself, or how much more it is. */
+  readonly value: Spread
+  readonly unit: 'ratio' | Figure
   readonly met: boolean
 }
 
@@ -16,23 +18,39 @@ export function verdictsOf(row: Row, samples: Samples): Verdict[] {
 }
 
 function verdictOf(row: Row, samples: Samples, target: Target): Verdict {
-  const { words, figure, atMost, atMostMore } = target
-  const base = target.above === undefined ? undefined : samples.of(target.above, figure)
-  const figuresOf = (side: string) => samples.of(side, figure).map((value, i) => value - (base?.[i] ?? 0))
-  const us = figuresOf(ourSide(row))
+  const { words, figure, atMostItself, atMostMore } = target
+  const us = samples.of(ourSide(row), figure)
+  if (atMostItself !== undefined) {
+    const value = spreadOf(us)
+    return { words, against: ourSide(row), value, unit: figure, met: value.median <= atMostItself }
+  }
   const compared = row.sides
     .filter((side) => isAgainst(target, side))
-    .map(({ name }) => ({ name, figures: figuresOf(name), ratio: ratioOf(us, figuresOf(name)) }))
-    .toSorted((a, b) => (atMost === undefined ? a.ratio.median - b.ratio.median : b.ratio.median - a.ratio.median))
+    .map(({ name }) => ({ against: name, ...compare(target, us, samples.of(name, figure), samples) }))
+    .toSorted(
+      (a, b) => (target.atMost === undefined && atMostMore === undefined ? 1 : -1) * (a.value.median - b.value.median),
+    )
   const [hardest] = compared
   if (hardest === undefined) throw new Error(`Row '${row.name}' has no side '${target.against}'.`)
-  const more = spreadOf(us.map((value, i) => value - (hardest.figures[i] ?? 0))).median
-  const met = atMostMore === undefined ? isMet(target, hardest.ratio) : more <= atMostMore
-  return { words, against: hardest.name, ratio: hardest.ratio, met }
+  return { words, ...hardest, met: isMet(target, hardest.value) }
 }
 
-export function ourSide(row: Row): string {
-  return row.sides.find(({ role }) => role === 'ours')?.name ?? ''
+function compare(
+  { figure, above, atMostMore }: Target,
+  us: readonly number[],
+  them: readonly number[],
+  samples: Samples,
+): { value: Spread; unit: 'ratio' | Figure } {
+  if (atMostMore !== undefined) {
+    return { value: spreadOf(us.map((value, i) => value - (them[i] ?? Number.NaN))), unit: figure }
+  }
+  const base = above === undefined ? [] : samples.of(above, figure)
+  const added = (figures: readonly number[]) => figures.map((value, i) => value - (base[i] ?? 0))
+  return { value: ratioOf(added(us), added(them)), unit: 'ratio' }
+}
+
+export function ourSide(row: Pick<Row, 'sides'>): string {
+  return (row.sides as readonly { name: string; role: Role }[]).find(({ role }) => role === 'ours')?.name ?? ''
 }
 
 function isAgainst({ against }: Target, { name, role }: { name: string; role: Role }): boolean {
@@ -41,8 +59,9 @@ function isAgainst({ against }: Target, { name, role }: { name: string; role: Ro
 }
 
 /** A peer is better if it is so in three of four rounds: one that does the same as we do is so in half of them. */
-function isMet({ against, atMost, atLeast }: Target, { median, lower, upper }: Spread): boolean {
+function isMet({ against, atMost, atLeast, atMostMore }: Target, { median, lower, upper }: Spread): boolean {
   const amongPeers = against === 'peers'
+  if (atMostMore !== undefined) return median <= atMostMore
   if (atMost !== undefined && (amongPeers ? lower : median) > atMost) return false
   return atLeast === undefined || (amongPeers ? upper : median) >= atLeast
 }

@@ -16,7 +16,10 @@ export const awaitsRow: MicroRow = {
       role: 'floor',
       setup() {
         const storage = new AsyncLocalStorage<{ user: string }>()
-        return handles((fn) => storage.run({ user: 'ann' }, fn), () => storage.getStore()?.user)
+        return handles(
+          (fn) => storage.run({ user: 'ann' }, fn),
+          () => storage.getStore()?.user,
+        )
       },
     },
     {
@@ -26,7 +29,10 @@ export const awaitsRow: MicroRow = {
         const { ContextVar, LogicalContext, runInScope } = await import('logical-context')
         const user = new ContextVar<string>('user')
         const context = LogicalContext.empty.with(user, 'ann')
-        return handles((fn) => runInScope(fn, { context }), () => user.get())
+        return handles(
+          (fn) => runInScope(fn, { context }),
+          () => user.get(),
+        )
       },
     },
     {
@@ -38,9 +44,7 @@ export const awaitsRow: MicroRow = {
         const span = keys[0] as symbol
         return handles(
           (fn) =>
-            asyncLocalStorage.run({ user: 'ann' } as never, () =>
-              context.with(context.active().setValue(span, 1), fn),
-            ),
+            asyncLocalStorage.run({ user: 'ann' } as never, () => context.with(context.active().setValue(span, 1), fn)),
           () => requestContext.get('user' as never),
         )
       },
@@ -48,7 +52,11 @@ export const awaitsRow: MicroRow = {
     {
       name: 'no context',
       role: 'reference',
-      setup: () => handles((fn) => fn(), () => 'ann'),
+      setup: () =>
+        handles(
+          (fn) => fn(),
+          () => 'ann',
+        ),
     },
   ],
   targets: [ofFloor(1.05), noPeerFaster],

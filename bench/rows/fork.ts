@@ -79,12 +79,7 @@ function fork(size: number): MicroRow {
         },
       },
     ],
-    targets: [
-      ...(size === few
-        ? []
-        : [constant]),
-      { ...noPeerFaster, words: 'fastest' },
-    ],
+    targets: [...(size === few ? [] : [constant]), { ...noPeerFaster, words: 'fastest' }],
   }
 }
 
@@ -109,11 +104,7 @@ function oursWith(name: string, size: number): Side {
   }
 }
 
-function forked(side: {
-  fork(fn: () => unknown): unknown
-  get(): unknown
-  within: <R>(loop: () => R) => R
-}): Work {
+function forked(side: { fork(fn: () => unknown): unknown; get(): unknown; within: <R>(loop: () => R) => R }): Work {
   const op = () => side.fork(side.get)
   return { op, within: side.within, check: () => side.within(() => assert.equal(op(), value)) }
 }

@@ -105,10 +105,11 @@ function reads(op: () => unknown, within: <R>(loop: () => R) => R) {
   return {
     op,
     within,
-    check: () => within(async () => {
-      assert.equal(op(), value)
-      await undefined
-      assert.equal(op(), value)
-    }),
+    check: () =>
+      within(async () => {
+        assert.equal(op(), value)
+        await undefined
+        assert.equal(op(), value)
+      }),
   }
 }

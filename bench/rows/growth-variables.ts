@@ -11,7 +11,8 @@ export const growthVariables: GrowthRow = {
   kind: 'growth',
   name: 'growth-variables',
   title: 'Variables: a block with a value of its own',
-  about: 'A block that sees all values of the request, and one that is set for it alone, is entered, and that one is read.',
+  about:
+    'A block that sees all values of the request, and one that is set for it alone, is entered, and that one is read.',
   axis: 'variables',
   sides: [
     ...curve(ours, 'ours', async (size) => {

@@ -81,7 +81,12 @@ export async function byUs(formats: readonly Format[]): Promise<Hop> {
 }
 
 export async function byOpenTelemetry(formats: readonly Format[]): Promise<Hop> {
-  const { defaultTextMapGetter, defaultTextMapSetter, propagation: api, ROOT_CONTEXT } = await import('@opentelemetry/api')
+  const {
+    defaultTextMapGetter,
+    defaultTextMapSetter,
+    propagation: api,
+    ROOT_CONTEXT,
+  } = await import('@opentelemetry/api')
   const { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } = await import('@opentelemetry/core')
   const { B3Propagator } = await import('@opentelemetry/propagator-b3')
   const propagator = new CompositePropagator({

@@ -9,7 +9,13 @@ export const memoryTasks: readonly MemoryRow[] = [10_000, 100_000].map((count) =
   about: 'Tasks of one request wait for one promise. Each failure would be reported.',
   count,
   thing: 'pending task',
-  sides: [{ ...byPromise, role: 'floor' as const }, bySpawn, { ...byHand, role: 'reference' as const }, byLimit, byQueue].map(side),
+  sides: [
+    { ...byPromise, role: 'floor' as const },
+    bySpawn,
+    { ...byHand, role: 'reference' as const },
+    byLimit,
+    byQueue,
+  ].map(side),
   targets: [{ words: 'at most 1,100 B a task', figure: 'bytes', against: ours, atMostItself: 1100 }],
 }))
 

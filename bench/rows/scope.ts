@@ -14,7 +14,10 @@ export const scope: MicroRow = {
       role: 'floor',
       setup() {
         const storage = new AsyncLocalStorage<object>()
-        return opens((fn) => storage.run({}, fn), () => storage.getStore())
+        return opens(
+          (fn) => storage.run({}, fn),
+          () => storage.getStore(),
+        )
       },
     },
     {
@@ -22,7 +25,10 @@ export const scope: MicroRow = {
       role: 'ours',
       async setup() {
         const { currentSignal, runInScope } = await import('logical-context')
-        return opens((fn) => runInScope(fn), () => currentSignal())
+        return opens(
+          (fn) => runInScope(fn),
+          () => currentSignal(),
+        )
       },
     },
     {
@@ -30,7 +36,10 @@ export const scope: MicroRow = {
       role: 'peer',
       async setup() {
         const { asyncLocalStorage, requestContext } = await import('@fastify/request-context')
-        return opens((fn) => asyncLocalStorage.run({} as never, fn), () => requestContext.getStore())
+        return opens(
+          (fn) => asyncLocalStorage.run({} as never, fn),
+          () => requestContext.getStore(),
+        )
       },
     },
     {
@@ -38,7 +47,10 @@ export const scope: MicroRow = {
       role: 'peer',
       async setup() {
         const cls = await nestCls()
-        return opens((fn) => cls.run(fn), () => cls.get())
+        return opens(
+          (fn) => cls.run(fn),
+          () => cls.get(),
+        )
       },
     },
     {
@@ -75,7 +87,10 @@ export const scope: MicroRow = {
       role: 'peer',
       async setup() {
         const context = await unctxContext<object>()
-        return opens((fn) => context.call({}, fn), () => context.tryUse() ?? undefined)
+        return opens(
+          (fn) => context.call({}, fn),
+          () => context.tryUse() ?? undefined,
+        )
       },
     },
     {
@@ -83,7 +98,10 @@ export const scope: MicroRow = {
       role: 'peer',
       async setup() {
         const { default: rtracer } = await import('cls-rtracer')
-        return opens((fn) => rtracer.runWithId(fn), () => rtracer.id())
+        return opens(
+          (fn) => rtracer.runWithId(fn),
+          () => rtracer.id(),
+        )
       },
     },
   ],

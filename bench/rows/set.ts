@@ -100,11 +100,7 @@ export const set: MicroRow = {
   targets: [ofFloor(3), noPeerFaster],
 }
 
-function writes(side: {
-  set(value: string): unknown
-  get(): unknown
-  within: <R>(loop: () => R) => R
-}): Work {
+function writes(side: { set(value: string): unknown; get(): unknown; within: <R>(loop: () => R) => R }): Work {
   const values = ['ann', 'bob']
   let turn = 0
   return {
