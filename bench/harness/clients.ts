@@ -18,8 +18,8 @@ function open(port: number, untilReply: boolean): Promise<void> {
   socket.on('error', reject)
   socket.on('connect', () => socket.write('GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n', () => untilReply || resolve()))
   socket.on('data', (chunk: Buffer) => {
-    if (chunk.latin1Slice().includes('"world"')) resolve()
-    else reject(new Error(`Expected a world, got:\n${chunk.latin1Slice()}`))
+    if (chunk.toString('latin1').includes('"world"')) resolve()
+    else reject(new Error(`Expected a world, got:\n${chunk.toString('latin1')}`))
   })
   return promise
 }

@@ -33,7 +33,7 @@ function send({ port, requests }: Load, end: number, request: Buffer, latencies:
   socket.on('error', reject)
   socket.on('close', () => reject(new Error('The server has closed a connection.')))
   socket.on('data', (chunk: Buffer) => {
-    text += chunk.latin1Slice()
+    text += chunk.toString('latin1')
     if (!isWhole(text)) return
     const now = performance.now()
     latencies.push(now - sentAt)

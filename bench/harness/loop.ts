@@ -65,7 +65,7 @@ async function settleGroups(work: Work, settled: () => boolean, count: number): 
   for (let begun = 0; begun < count; begun += groupSize) {
     const end = Math.min(count, begun + groupSize)
     for (let i = begun; i < end; i++) sink = work.op()
-    while (!settled()) await undefined
+    while (!settled()) await Promise.resolve()
   }
 }
 

@@ -7,19 +7,13 @@ const [, , row = '', name = ''] = process.argv
 const work = await sideOf(['micro', 'growth'], row, name).setup()
 
 answerWith(async (question) => {
-  switch (question.ask) {
-    case 'check':
-      await work.check()
-      await (work.within ?? ((loop) => loop()))(() => runLoop(work, 3))
-      // Read, so that the results count for something.
-      lastResult()
-      return { is: 'done' }
-    case 'calibrate':
-      return { is: 'count', count: await calibrate(work, question.batchMs) }
-    case 'batch':
-      return { is: 'time', nsPerOp: await timeUndisturbed(work, question.count) }
-    default:
-      return unknown(question)
-  }
+  if (question.ask === 'calibrate') return { is: 'count', count: await calibrate(work, question.batchMs) }
+  if (question.ask === 'batch') return { is: 'time', nsPerOp: await timeUndisturbed(work, question.count) }
+  if (question.ask !== 'check') return unknown(question)
+  await work.check()
+  await (work.within ?? ((loop) => loop()))(() => runLoop(work, 3))
+  // Read, so that the results count for something.
+  lastResult()
+  return { is: 'done' }
 })
 tell({ is: 'ready' })

@@ -14,33 +14,18 @@ export interface RunOptions {
 
 /** Sets all sides of a row up and asserts what they do. */
 export function checkRow(row: Row, node: string): Promise<void> {
-  switch (row.kind) {
-    case 'micro':
-    case 'growth':
-      return checkMicro(row, node)
-    case 'memory':
-      return checkMemory(row, node)
-    case 'fastify':
-      return checkServers(row, node)
-  }
+  if (row.kind === 'fastify') return checkServers(row, node)
+  if (row.kind === 'memory') return checkMemory(row, node)
+  return checkMicro(row, node)
 }
 
 /** Measures all sides of a row in turn. */
 export function measureRow(row: Row, { node, quick, rounds }: RunOptions): Promise<Samples> {
-  switch (row.kind) {
-    case 'micro': {
-      const [usual, batches, batchMs] = quick ? [1, 7, 15] : [2, 11, 25]
-      return measureMicro(row, { node, rounds: rounds ?? usual, batches, batchMs })
-    }
-    case 'growth': {
-      const [batches, batchMs] = quick ? [3, 10] : [7, 20]
-      return measureMicro(row, { node, rounds: rounds ?? 1, batches, batchMs })
-    }
-    case 'memory':
-      return measureMemory(row, { node, rounds: rounds ?? (quick ? 1 : 3) })
-    case 'fastify': {
-      const [usual, windowMs, warmUpRequests] = quick ? [3, 400, 6_000] : [5, 1000, 20_000]
-      return measureServers(row, { node, windows: rounds ?? usual, windowMs, connections: 50, warmUpRequests })
-    }
+  if (row.kind === 'memory') return measureMemory(row, { node, rounds: rounds ?? (quick ? 1 : 3) })
+  if (row.kind === 'fastify') {
+    const [usual, windowMs, warmUpRequests] = quick ? [3, 400, 6_000] : [5, 1000, 20_000]
+    return measureServers(row, { node, windows: rounds ?? usual, windowMs, connections: 50, warmUpRequests })
   }
+  const [usual, batches] = row.kind === 'growth' ? [1, quick ? 3 : 7] : [quick ? 1 : 2, quick ? 7 : 11]
+  return measureMicro(row, { node, rounds: rounds ?? usual, batches, batchMs: quick ? 15 : 25 })
 }

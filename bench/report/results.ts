@@ -97,21 +97,21 @@ export function surroundings(nodes: Readonly<Record<string, string>>): Omit<Resu
 }
 
 export function countTargets(rows: readonly RowResult[]): { met: number; all: number } {
-  const verdicts = rows.flatMap(({ nodes }) => nodes.flatMap(({ verdicts }) => verdicts))
-  return { met: verdicts.filter(({ met }) => met).length, all: verdicts.length }
+  const judged = rows.flatMap(({ nodes }) => nodes.flatMap(({ verdicts }) => verdicts))
+  return { met: judged.filter(({ met }) => met).length, all: judged.length }
 }
 
 function packageVersions(): Record<string, string> {
   const bench = join(import.meta.dirname, '..')
-  const { dependencies } = readJson<{ dependencies: Record<string, string> }>(join(bench, 'package.json'))
+  const { dependencies } = readJson(join(bench, 'package.json')) as { dependencies: Record<string, string> }
   const versions = Object.keys(dependencies)
     .filter((name) => !name.startsWith('@types/'))
-    .map((name) => [name, readJson<{ version: string }>(join(bench, 'node_modules', name, 'package.json')).version])
+    .map((name) => [name, (readJson(join(bench, 'node_modules', name, 'package.json')) as { version: string }).version])
   return Object.fromEntries(versions) as Record<string, string>
 }
 
-function readJson<T>(path: string): T {
-  return JSON.parse(readFileSync(path, 'utf8')) as T
+function readJson(path: string): unknown {
+  return JSON.parse(readFileSync(path, 'utf8'))
 }
 
 /** Four digits that count: more would be noise. */

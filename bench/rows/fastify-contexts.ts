@@ -33,7 +33,7 @@ export const logicalContextAlone: ContextWay = async (app) => {
 
 export const fastifyRequestContext: ContextWay = async (app) => {
   const { fastifyRequestContext: plugin, requestContext } = await import('@fastify/request-context')
-  await app.register(plugin, { defaultStoreValues: (request) => ({ id: request.id }) as never })
+  await app.register(plugin, { defaultStoreValues: (request) => ({ id: request.id }) })
   return () => requestContext.get('id' as never)
 }
 
@@ -50,7 +50,9 @@ export const nestClsMiddleware: ContextWay = async (app) => {
 
 export const clsRtracer: ContextWay = async (app) => {
   const { default: rtracer } = await import('cls-rtracer')
-  await app.register(rtracer.fastifyPlugin as FastifyPluginCallback<object>, { useFastifyRequestId: true })
+  await app.register(rtracer.fastifyPlugin as FastifyPluginCallback<{ useFastifyRequestId: boolean }>, {
+    useFastifyRequestId: true,
+  })
   return () => rtracer.id()
 }
 

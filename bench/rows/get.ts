@@ -108,7 +108,7 @@ function reads(op: () => unknown, within: <R>(loop: () => R) => R) {
     check: () =>
       within(async () => {
         assert.equal(op(), value)
-        await undefined
+        await Promise.resolve()
         assert.equal(op(), value)
       }),
   }

@@ -36,7 +36,7 @@ function curve(line: string, role: Role, { make }: SpawnerSide, expected: string
     let seen: string | undefined
     const link = (left: number) => {
       spawn(async () => {
-        await undefined
+        await Promise.resolve()
         if (left > 1) return link(left - 1)
         seen = see()
         ended()

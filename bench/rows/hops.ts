@@ -1,8 +1,8 @@
 // Ways of passing headers on from a request to a call.
 import assert from 'node:assert/strict'
-import { randomFillSync } from 'node:crypto'
 import type { Work } from '../harness/row.ts'
 import { readB3, readBaggage, readTraceparent, readTracestate } from './hand-written.ts'
+import { pooledHex } from './pooled-hex.ts'
 
 export type Headers = Record<string, string>
 export type Format = 'traceparent' | 'tracestate' | 'baggage' | 'b3'
@@ -48,16 +48,7 @@ function passOn(incoming: Headers, formats: readonly Format[]): ReturnType<Hop> 
   return { outgoing, tenant: baggage?.value }
 }
 
-const pool = Buffer.alloc(8192)
-let next = pool.length
-
-function newSpanId(): string {
-  if (next + 16 > pool.length) {
-    pool.write(randomFillSync(Buffer.allocUnsafe(4096)).toString('hex'), 'latin1')
-    next = 0
-  }
-  return pool.latin1Slice(next, (next += 16))
-}
+const newSpanId = pooledHex(16)
 
 export async function byUs(formats: readonly Format[]): Promise<Hop> {
   const { ContextVar, LogicalContext } = await import('logical-context')

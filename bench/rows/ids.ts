@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { randomBytes, randomFillSync, randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { type MicroRow, noPeerFaster, ofFloor, ours, type Side } from '../harness/row.ts'
+import { pooledHex } from './pooled-hex.ts'
 
 export const ids: readonly MicroRow[] = [idsOf('trace', 32), idsOf('span', 16)]
 
@@ -11,7 +12,7 @@ function idsOf(kind: 'trace' | 'span', digits: 16 | 32): MicroRow {
     title: `A ${kind} id`,
     about: `${digits} random hex digits, and no two ids the same.${kind === 'trace' ? ' `randomUUID` has four dashes more.' : ''}`,
     sides: [
-      side('pooled random bytes', 'floor', digits, () => pooled(digits)),
+      side('pooled random bytes', 'floor', digits, () => pooledHex(digits)),
       side(ours, 'ours', digits, async () => {
         const { newSpanId, newTraceId } = await import('../../dist/variables/ids.js')
         return kind === 'trace' ? newTraceId : newSpanId
@@ -49,19 +50,5 @@ function side(
         },
       }
     },
-  }
-}
-
-/** A call of the random source costs as much as forty ids. */
-function pooled(digits: number): () => string {
-  const pool = Buffer.allocUnsafeSlow(4096)
-  let text = Buffer.alloc(0)
-  let next = 0
-  return () => {
-    if (next + digits > text.length) {
-      text = Buffer.from(randomFillSync(pool).toString('hex'), 'latin1')
-      next = 0
-    }
-    return text.latin1Slice(next, (next += digits))
   }
 }

@@ -52,8 +52,8 @@ const byClsExit: SpawnerSide = {
     const cls = await nestCls()
     return leaving(
       tasks,
-      (fn) => cls.exit(fn) as Promise<void>,
-      () => cls.get('user') as string | undefined,
+      (fn) => cls.exit(fn),
+      () => cls.get('user'),
       (loop) => cls.runWith({ user: 'ann' }, loop),
     )
   },
@@ -82,8 +82,8 @@ export const isolate: MicroRow = {
 function leaving(
   tasks: Tasks,
   leave: (fn: () => Promise<void>) => Promise<void>,
-  see: Spawner['see'],
-  within: Spawner['within'],
+  seeHere: Spawner['see'],
+  withinRequest: Spawner['within'],
 ): Spawner {
   const registry = new Set<() => Promise<void>>()
   return {
@@ -98,8 +98,8 @@ function leaving(
         },
       )
     },
-    see,
+    see: seeHere,
     owned: () => registry.size,
-    within,
+    within: withinRequest,
   }
 }

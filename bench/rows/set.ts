@@ -109,7 +109,7 @@ function writes(side: { set(value: string): unknown; get(): unknown; within: <R>
     check: () =>
       side.within(async () => {
         side.set('cat')
-        await undefined
+        await Promise.resolve()
         assert.equal(side.get(), 'cat')
         side.set('dan')
         assert.equal(side.get(), 'dan')

@@ -10,7 +10,7 @@ export class Tasks {
 
   /** The task that is timed. */
   readonly body = async (): Promise<void> => {
-    await undefined
+    await Promise.resolve()
     this.ended++
   }
 }
@@ -66,12 +66,12 @@ export async function checkSpawner(
   const seen: unknown[] = []
   await within(async () => {
     spawn(async () => {
-      await undefined
+      await Promise.resolve()
       seen.push(see())
     })
     if (owned !== undefined) assert.equal(owned(), 1)
     spawn(async () => {
-      await undefined
+      await Promise.resolve()
       throw failure
     })
     await turn()
