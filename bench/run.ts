@@ -71,7 +71,7 @@ async function measure(): Promise<void> {
   const isFull = filters.length === 0 && options.node.length === 3 && !options.quick && process.exitCode === undefined
   if (isFull || options.write) {
     const versions = Object.fromEntries(options.node.map((version) => [version, versionOf(version)]))
-    writeReport({ ...surroundings(versions), rows: results })
+    writeReport({ ...surroundings(versions), quick: options.quick, rows: results })
   }
   const { met, all } = countTargets(results)
   console.log(`bench: ${met} of ${all} targets met`)

@@ -26,12 +26,12 @@ export interface Target {
   readonly atMostItself?: number
 }
 
-interface RowBase<Side extends { name: string; role: Role }> {
+interface RowBase<SideOfKind extends { name: string; role: Role }> {
   readonly name: string
   readonly title: string
   /** What one operation is, and what is asserted of each side. */
   readonly about: string
-  readonly sides: readonly Side[]
+  readonly sides: readonly SideOfKind[]
   readonly targets: readonly Target[]
 }
 

@@ -12,6 +12,7 @@ export function pageOf(results: Results): string {
     'What this library costs beside the least that can be done for the same end, the _floor_, and beside its peers. All ' +
       'figures of one table were measured in one run; compare figures of one row and one Node, and nothing else.',
     `**${met} of ${all} targets are met.** Each target is judged on each Node on its own.`,
+    ...(results.quick ? ['_Of a quick run, on a machine with other work: a first impression._'] : []),
     overview(results),
     ...howToRead(results),
     ...sections.flatMap((section) => sectionOf(section, results)),

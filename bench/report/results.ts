@@ -9,6 +9,8 @@ import { type Verdict, verdictsOf } from './verdict.ts'
 /** All of a run, as it is in `docs/benchmarks/results.json`. The page and the charts are made of nothing else. */
 export interface Results {
   readonly date: string
+  /** Whether it was made with so few rounds that its figures are a first impression. */
+  readonly quick: boolean
   readonly machine: { readonly cpu: string; readonly cores: number; readonly system: string }
   /** By the major version. */
   readonly nodes: Readonly<Record<string, string>>
@@ -82,7 +84,7 @@ export function rowResult({ name, kind, title, about, ...row }: Row, nodes: read
 }
 
 /** The machine that runs this; nothing of it but what a figure depends on. */
-export function surroundings(nodes: Readonly<Record<string, string>>): Omit<Results, 'rows'> {
+export function surroundings(nodes: Readonly<Record<string, string>>): Omit<Results, 'rows' | 'quick'> {
   const all = cpus()
   return {
     date: new Date().toISOString().slice(0, 10),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { type MicroRow, noPeerFaster, ofFloor, ours } from '../harness/row.ts'
-import { honoContext, nestCls, otelContext, unctxContext } from './peers.ts'
+import { honoContext, nestCls, otelContext } from './peers.ts'
 
 const value = 'ann'
 
@@ -90,7 +90,8 @@ export const get: MicroRow = {
       role: 'peer',
       async setup() {
         const store = { tenant: 'a', user: 'b', name: value }
-        const context = await unctxContext<typeof store>()
+        const { createContext } = await import('unctx')
+        const context = createContext<typeof store>({ asyncContext: true, AsyncLocalStorage })
         return reads(
           () => context.use().name,
           (loop) => context.call(store, loop),

@@ -44,9 +44,3 @@ export async function honoContext(values: Record<string, unknown>) {
     },
   }
 }
-
-export async function unctxContext<Store>() {
-  const { createContext } = await import('unctx')
-  const { AsyncLocalStorage } = await import('node:async_hooks')
-  return createContext<Store>({ asyncContext: true, AsyncLocalStorage })
-}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { type MicroRow, noPeerFaster, ofFloor, ours, type Work } from '../harness/row.ts'
-import { honoContext, nestCls, otelContext, unctxContext } from './peers.ts'
+import { honoContext, nestCls, otelContext } from './peers.ts'
 
 export const scope: MicroRow = {
   kind: 'micro',
@@ -86,7 +86,8 @@ export const scope: MicroRow = {
       name: 'unctx',
       role: 'peer',
       async setup() {
-        const context = await unctxContext<object>()
+        const { createContext } = await import('unctx')
+        const context = createContext<object>({ asyncContext: true, AsyncLocalStorage })
         return opens(
           (fn) => context.call({}, fn),
           () => context.tryUse() ?? undefined,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { type MicroRow, noPeerFaster, ofFloor, ours, type Work } from '../harness/row.ts'
-import { honoContext, nestCls, otelContext, unctxContext } from './peers.ts'
+import { honoContext, nestCls, otelContext } from './peers.ts'
 
 export const set: MicroRow = {
   kind: 'micro',
@@ -87,7 +87,8 @@ export const set: MicroRow = {
       name: 'unctx',
       role: 'peer',
       async setup() {
-        const context = await unctxContext<{ user: string }>()
+        const { createContext } = await import('unctx')
+        const context = createContext<{ user: string }>({ asyncContext: true, AsyncLocalStorage })
         const store = { user: '' }
         return writes({
           set: (value) => (context.use().user = value),
