@@ -4,7 +4,7 @@ import type { RowResult } from './results.ts'
 import { fixed, svg, text } from './svg.ts'
 
 const [width, height] = [760, 360]
-const plot = { left: 70, right: 520, top: 44, bottom: 310 }
+const plot = { left: 70, right: 470, top: 44, bottom: 310 }
 
 interface Curve {
   readonly name: string
