@@ -31,13 +31,14 @@ async function timeBatch(work: Work, count: number): Promise<{ clockNs: number; 
   return { clockNs: Number(process.hrtime.bigint() - begun), ranNs: (user + system) * 1000 }
 }
 
-/** Of processor time: on a busy machine the clock says nothing of what a compiler has had time for. */
-const warmUpMs = 500
 /** For an operation that never gets steady. */
 const warmUpLimitMs = 4000
 
-/** How many operations take `batchMs`. Warms up on the way: it goes on until three batches in a row are not faster. */
-export async function calibrate(work: Work, batchMs: number): Promise<number> {
+/**
+ * How many operations take `batchMs`. Warms up on the way, until three batches in a row are not faster and the process has
+ * had `warmUpMs` of processor time: by the clock nobody knows what a compiler has had time for on a busy machine.
+ */
+export async function calibrate(work: Work, batchMs: number, warmUpMs: number): Promise<number> {
   const batchNs = batchMs * 1e6
   const limit = performance.now() + warmUpLimitMs
   const least = work.awaited ? 1 : groupSize

@@ -7,7 +7,9 @@ const [, , row = '', name = ''] = process.argv
 const work = await sideOf(['micro', 'growth'], row, name).setup()
 
 answerWith(async (question) => {
-  if (question.ask === 'calibrate') return { is: 'count', count: await calibrate(work, question.batchMs) }
+  if (question.ask === 'calibrate') {
+    return { is: 'count', count: await calibrate(work, question.batchMs, question.warmUpMs) }
+  }
   if (question.ask === 'batch') return { is: 'time', nsPerOp: await timeUndisturbed(work, question.count) }
   if (question.ask !== 'check') return unknown(question)
   await work.check()

@@ -11,6 +11,8 @@ export interface MicroOptions {
   /** Batches of each side in a round. */
   readonly batches: number
   readonly batchMs: number
+  /** Processor time of each process before anything is measured. */
+  readonly warmUpMs: number
 }
 
 /** Measures the sides of a row in turn: one batch each, in another order each time. */
@@ -20,7 +22,8 @@ export async function measureMicro(row: MicroRow | GrowthRow, options: MicroOpti
     await withSides(row, options.node, async (sides) => {
       const counts = new Map<string, number>()
       for (const [name, side] of shuffled(sides)) {
-        const { count } = await side.ask({ ask: 'calibrate', batchMs: options.batchMs }, 'count')
+        const { batchMs, warmUpMs } = options
+        const { count } = await side.ask({ ask: 'calibrate', batchMs, warmUpMs }, 'count')
         counts.set(name, count)
       }
       for (let batch = 0; batch < options.batches; batch++) {

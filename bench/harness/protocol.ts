@@ -1,7 +1,7 @@
 /** What the parent asks of a process. One question at a time. */
 export type Question =
   | { readonly ask: 'check' }
-  | { readonly ask: 'calibrate'; readonly batchMs: number }
+  | { readonly ask: 'calibrate'; readonly batchMs: number; readonly warmUpMs: number }
   | { readonly ask: 'batch'; readonly count: number }
   | { readonly ask: 'load'; readonly load: Load }
   | { readonly ask: 'usage' }

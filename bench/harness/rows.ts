@@ -27,5 +27,6 @@ export function measureRow(row: Row, { node, quick, rounds }: RunOptions): Promi
     return measureServers(row, { node, windows: rounds ?? usual, windowMs, connections: 50, warmUpRequests })
   }
   const [usual, batches] = row.kind === 'growth' ? [1, quick ? 3 : 7] : [quick ? 1 : 2, quick ? 7 : 11]
-  return measureMicro(row, { node, rounds: rounds ?? usual, batches, batchMs: quick ? 15 : 25 })
+  const [batchMs, warmUpMs] = quick ? [15, 300] : [25, 600]
+  return measureMicro(row, { node, rounds: rounds ?? usual, batches, batchMs, warmUpMs })
 }

@@ -18,21 +18,18 @@ export function verdictsOf(row: Row, samples: Samples): Verdict[] {
 }
 
 function verdictOf(row: Row, samples: Samples, target: Target): Verdict {
-  const { words, figure, atMostItself, atMostMore } = target
+  const { words, figure, atMostItself } = target
   const us = samples.of(ourSide(row), figure)
   if (atMostItself !== undefined) {
     const value = spreadOf(us)
     return { words, against: ourSide(row), value, unit: figure, met: value.median <= atMostItself }
   }
-  const compared = row.sides
+  const [hardest] = row.sides
     .filter((side) => isAgainst(target, side))
     .map(({ name }) => ({ against: name, ...compare(target, us, samples.of(name, figure), samples) }))
-    .toSorted(
-      (a, b) => (target.atMost === undefined && atMostMore === undefined ? 1 : -1) * (a.value.median - b.value.median),
-    )
-  const [hardest] = compared
+    .toSorted((a, b) => excess(target, b.value) - excess(target, a.value))
   if (hardest === undefined) throw new Error(`Row '${row.name}' has no side '${target.against}'.`)
-  return { words, ...hardest, met: isMet(target, hardest.value) }
+  return { words, ...hardest, met: excess(target, hardest.value) <= 0 }
 }
 
 function compare(
@@ -58,10 +55,13 @@ function isAgainst({ against }: Target, { name, role }: { name: string; role: Ro
   return against === 'floor' ? role === 'floor' : name === against
 }
 
-/** A peer is better if it is so in three of four rounds: one that does the same as we do is so in half of them. */
-function isMet({ against, atMost, atLeast, atMostMore }: Target, { median, lower, upper }: Spread): boolean {
+/**
+ * By how much a bound is missed; at most 0 if it is kept. A peer is better if it is so in three of four rounds: one that
+ * does the same as we do is so in half of them.
+ */
+function excess({ against, atMost, atLeast, atMostMore }: Target, { median, lower, upper }: Spread): number {
+  if (atMostMore !== undefined) return median - atMostMore
   const amongPeers = against === 'peers'
-  if (atMostMore !== undefined) return median <= atMostMore
-  if (atMost !== undefined && (amongPeers ? lower : median) > atMost) return false
-  return atLeast === undefined || (amongPeers ? upper : median) >= atLeast
+  if (atLeast !== undefined) return atLeast - (amongPeers ? upper : median)
+  return (amongPeers ? lower : median) - (atMost ?? Number.NaN)
 }
