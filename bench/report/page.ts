@@ -11,9 +11,10 @@ export function pageOf(results: Results): string {
     '<!-- Written by `npm run bench`, of docs/benchmarks/results.json and the words in bench/report and bench/reasons.ts. -->',
     'What this library costs beside the least that can be done for the same end, the _floor_, and beside its peers. All ' +
       'figures of one table were measured in one run; compare figures of one row and one Node, and nothing else.',
-    `**${met} of ${all} targets are met.** Each target is judged on each Node on its own.`,
-    ...(results.quick ? ['_Of a quick run, on a machine with other work: a first impression._'] : []),
-    overview(results),
+    ...(results.rows.length === 0
+      ? ['_Not measured yet: `npm run bench` writes the figures here._']
+      : [`**${met} of ${all} targets are met.** Each target is judged on each Node on its own.`, overview(results)]),
+    ...(results.quick ? ['_Of a quick run: a first impression._'] : []),
     ...howToRead(results),
     ...sections.flatMap((section) => sectionOf(section, results)),
     '',
@@ -40,9 +41,12 @@ function targetLines(row: RowResult, versions: readonly string[]): string[][] {
   ])
 }
 
-function howToRead({ date, machine, nodes, packages }: Results): string[] {
+function howToRead({ date, machine, nodes, packages, rows }: Results): string[] {
   const versions = Object.values(nodes).join(', ')
   const peers = Object.entries(packages).map(([name, version]) => `${name} ${version}`)
+  const measuredOn =
+    `Measured on ${date}: ${machine.cpu}, ${machine.cores} cores, ${machine.system}; Node ${versions}. ` +
+    `Beside: ${peers.join(', ')}. The figures are in [results.json](benchmarks/results.json).`
   return [
     '## How to read it',
     '- A **floor** is hand-written code for that one end, with nothing to spare. It does the same work, which is ' +
@@ -53,6 +57,9 @@ function howToRead({ date, machine, nodes, packages }: Results): string[] {
       'and a fifth more.\n' +
       '- A ratio is taken between figures that were measured one after the other, and its median is shown: what slows ' +
       'the machine for a while slows both.\n' +
+      '- Of a server: the ratio of the requests a second, these, the processor time of one request and how much of it ' +
+      'is more than at the floor, the 99th percentile of the time to a reply.\n' +
+      '- Of memory: bytes, and how many more than at the floor.\n' +
       '- "No peer faster" is missed if a peer was faster in three of four rounds: of two that do the same, each is so in ' +
       'half of them.\n' +
       '- _Reference_ rows count for no target.',
@@ -62,8 +69,7 @@ function howToRead({ date, machine, nodes, packages }: Results): string[] {
       'each has been warmed up until it gets no faster. A batch of 25 ms in which something else had the processor is taken again. Servers run on one core, ' +
       'the load on the other, 50 connections. Bytes are those of the heap after the collector has been, less what was ' +
       'there before.',
-    `Measured on ${date}: ${machine.cpu}, ${machine.cores} cores, ${machine.system}; Node ${versions}. ` +
-      `Beside: ${peers.join(', ')}. The figures are in [results.json](benchmarks/results.json).`,
+    ...(rows.length === 0 ? [] : [measuredOn]),
     '```sh\nnpm run bench                                   # all of it, half an hour; writes this page\n' +
       'npm run bench -- --quick                        # the same with fewer rounds, writes nothing\n' +
       'npm run bench -- spawn --node 26 --rounds 5     # rows by a part of their name, one Node\n' +
@@ -117,17 +123,27 @@ function cellOf({ kind }: RowResult, result: NodeResult | undefined, i: number):
 }
 
 const cells: Readonly<Record<RowResult['kind'], (side: SideResult) => string>> = {
-  micro: ({ figures: [ns], isBase }) =>
-    ns === undefined ? '–' : `${isBase ? '1' : spread(ns.ratio)}, ${number(ns.value.median)} ns`,
-  growth: ({ figures: [ns] }) => (ns === undefined ? '–' : `${spread(ns.value)} ns`),
+  micro: ({ figures: [ns], isBase }) => join(ns && [isBase ? '1' : spread(ns.ratio), `${number(ns.value.median)} ns`]),
+  growth: ({ figures: [ns] }) => join(ns && [`${spread(ns.value)} ns`]),
   memory: ({ figures: [bytes], isBase }) =>
-    bytes === undefined
-      ? '–'
-      : `${number(bytes.value.median)} B${isBase ? '' : `, ${bytes.more.median < 0 ? '' : '+'}${number(bytes.more.median)}`}`,
+    join(bytes && [`${number(bytes.value.median)} B`, ...(isBase ? [] : [signed(bytes.more.median)])]),
   fastify: ({ figures: [requests, cpu, p99], isBase }) =>
-    requests === undefined || cpu === undefined || p99 === undefined
-      ? '–'
-      : `${isBase ? '1' : spread(requests.ratio)}, ${number(requests.value.median)}/s, ${number(cpu.value.median)} µs, p99 ${number(p99.value.median)} ms`,
+    join(
+      requests && [
+        isBase ? '1' : spread(requests.ratio),
+        `${number(requests.value.median)}/s`,
+        `${number(cpu?.value.median ?? 0)} µs${isBase ? '' : ` (${signed(cpu?.more.median ?? 0)})`}`,
+        `p99 ${number(p99?.value.median ?? 0)} ms`,
+      ],
+    ),
+}
+
+function join(words: readonly string[] | undefined): string {
+  return words?.join(', ') ?? '–'
+}
+
+function signed(value: number): string {
+  return `${value < 0 ? '−' : '+'}${number(Math.abs(value))}`
 }
 
 function tableOf(head: readonly string[], lines: readonly (readonly string[])[]): string {
