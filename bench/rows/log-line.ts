@@ -44,7 +44,7 @@ export const logLine: MicroRow = {
         const { pinoMixin } = await import('logical-context/bridges/pino')
         const { tenant, within } = await request()
         const log = pino({ mixin: pinoMixin({ fields: { tenant } }) }, out)
-        return { ...logs(out, () => log.info('reserved')), within }
+        return logs(out, () => log.info('reserved'), within)
       },
     },
     {
@@ -55,7 +55,11 @@ export const logLine: MicroRow = {
         const { pino } = await import('pino')
         const storage = new AsyncLocalStorage<typeof fields>()
         const log = pino({ mixin: () => ({ ...storage.getStore() }) }, out)
-        return { ...logs(out, () => log.info('reserved')), within: (loop) => storage.run(fields, loop) }
+        return logs(
+          out,
+          () => log.info('reserved'),
+          (loop) => storage.run(fields, loop),
+        )
       },
     },
     {
@@ -88,7 +92,11 @@ export const logLine: MicroRow = {
         const log = pino({}, out).child({ request_id: fields.request_id, tenant: fields.tenant })
         const span = { traceId: fields.trace_id, spanId: fields.span_id, traceFlags: 1 }
         const active = trace.setSpanContext(context.active(), span)
-        return { ...logs(out, () => log.info('reserved')), within: (loop) => context.with(active, loop) }
+        return logs(
+          out,
+          () => log.info('reserved'),
+          (loop) => context.with(active, loop),
+        )
       },
     },
   ],
@@ -103,11 +111,12 @@ class Lines {
   }
 }
 
-function logs(out: Lines, op: () => void): Work {
+function logs(out: Lines, op: () => void, within: <R>(loop: () => R) => R = (loop) => loop()): Work {
   return {
     op,
+    within,
     check() {
-      op()
+      within(op)
       const { level, msg, ...rest } = JSON.parse(out.last) as Record<string, unknown>
       assert.deepEqual([level, msg], [30, 'reserved'])
       for (const [key, value] of Object.entries(fields)) assert.equal(rest[key], value, `${key} of ${out.last}`)
@@ -126,8 +135,7 @@ async function withContextLogger(linesAValue: number): Promise<Work> {
     if (line++ % linesAValue === 0) tenant.set(fields.tenant)
     log.info('reserved')
   }
-  const work = logs(out, op)
-  return { ...work, within, check: () => within(work.check) }
+  return logs(out, op, within)
 }
 
 async function request() {
