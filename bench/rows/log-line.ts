@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { createRequire } from 'node:module'
+import type { Logger } from 'pino'
 import { type MicroRow, noPeerFaster, ofFloor, ours, type Work } from '../harness/row.ts'
 
 const fields = {
@@ -30,6 +31,21 @@ export const logLine: MicroRow = {
       },
     },
     { name: ours, role: 'ours', setup: () => withContextLogger(Number.POSITIVE_INFINITY) },
+    {
+      name: `${ours}, no child`,
+      role: 'reference',
+      setup: () => withContextLogger(Number.POSITIVE_INFINITY, (logger) => logger),
+    },
+    {
+      name: 'static fields, no child',
+      role: 'reference',
+      async setup() {
+        const out = new Lines()
+        const { pino } = await import('pino')
+        const log = pino({ base: fields }, out)
+        return logs(out, () => log.info('reserved'))
+      },
+    },
     {
       name: `${ours}, a value set every ${linesARequest} lines`,
       role: 'reference',
@@ -124,12 +140,16 @@ function logs(out: Lines, op: () => void, within: <R>(loop: () => R) => R = (loo
   }
 }
 
-async function withContextLogger(linesAValue: number): Promise<Work> {
+/** By a child, as a framework gives one to each request: pino's first logger is slower than its children. */
+async function withContextLogger(
+  linesAValue: number,
+  loggerOf: (logger: Logger) => Logger = (logger) => logger.child({}),
+): Promise<Work> {
   const out = new Lines()
   const { pino } = await import('pino')
   const { contextLogger } = await import('logical-context/bridges/pino')
   const { tenant, within } = await request()
-  const log = contextLogger(pino({}, out), { fields: { tenant } })
+  const log = loggerOf(contextLogger(pino({}, out), { fields: { tenant } }))
   let line = 0
   const op = () => {
     if (line++ % linesAValue === 0) tenant.set(fields.tenant)
