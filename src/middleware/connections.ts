@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2'
 import type { Server, Socket } from 'node:net'
 import { InFlight } from '../tasks/in-flight.ts'
+import { LinkedList } from '../tasks/linked-list.ts'
 
 type Connection = Socket | ServerHttp2Session
 type Message = IncomingMessage | Http2ServerRequest
@@ -9,6 +10,7 @@ type Response = ServerResponse | Http2ServerResponse
 
 /** What a connection is used for. */
 interface Use {
+  readonly connection: Connection
   /** Its requests without a whole reply. */
   open: number
   /** Whether a request has come at all. */
@@ -22,7 +24,8 @@ interface Use {
  * those with a reply that has ended and is not yet sent, takes a silent one for busy, and does not know HTTP/2.
  */
 export class Connections {
-  readonly #uses = new Map<Connection, Use>()
+  readonly #uses = new WeakMap<Connection, Use>()
+  readonly #open = new LinkedList<Use>()
   readonly #replies = new InFlight<Response>()
   #ending = false
 
@@ -35,11 +38,11 @@ export class Connections {
   /** Ends the connections without a request now, and the others with their last reply. */
   endIdle(): void {
     this.#ending = true
-    for (const [connection, use] of this.#uses) {
+    for (const { connection, open, asked, newest } of this.#open.items) {
       // To an HTTP/2 client it says that its requests are answered, and that it makes no new ones.
       if (!isSocket(connection)) connection.close()
-      else if (use.open > 0) announceEnd(use.newest)
-      else if (use.asked) connection.destroySoon()
+      else if (open > 0) announceEnd(newest)
+      else if (asked) connection.destroySoon()
     }
   }
 
@@ -54,29 +57,28 @@ export class Connections {
 
   /** Destroys the sockets that have never sent anything: a browser opens some in case it needs them. */
   destroySilent(): void {
-    for (const connection of this.#uses.keys()) {
+    for (const { connection } of this.#open.items) {
       if (isSocket(connection) && connection.bytesRead === 0) connection.destroy()
     }
   }
 
   /** Resolves when all that are open now are closed. */
   async closed(): Promise<void> {
-    await Promise.all(
-      Array.from(this.#uses.keys(), (connection) => new Promise((end) => connection.once('close', end))),
-    )
+    await Promise.all(this.#open.items.map(({ connection }) => new Promise((end) => connection.once('close', end))))
   }
 
   destroy(): void {
-    for (const connection of this.#uses.keys()) connection.destroy()
+    for (const { connection } of this.#open.items) connection.destroy()
   }
 
   #useOf(connection: Connection): Use {
     const known = this.#uses.get(connection)
     if (known !== undefined) return known
-    const use: Use = { open: 0, asked: false, newest: undefined }
+    const use: Use = { connection, open: 0, asked: false, newest: undefined }
     // On TLS a connection is two sockets: the raw one, known from the start, and at the first request the other.
     this.#uses.set(connection, use)
-    connection.once('close', () => this.#uses.delete(connection))
+    const link = this.#open.add(use)
+    connection.once('close', () => link.leave())
     return use
   }
 
