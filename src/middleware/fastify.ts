@@ -121,7 +121,8 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
       done()
     })
   })
-  // These may begin outside: with a timer that was set before onRequest, or on the connection.
+  // These may begin outside: with a timer that was set before onRequest, or on the connection. `onRequestAbort` does not:
+  // it begins with the request's `close`.
   fastify.addHook('onError', (request, _reply, error, done) => {
     if (error.code === 'FST_ERR_HANDLER_TIMEOUT') abortAtLimit(request, request.routeOptions.handlerTimeout)
     request.scope.observation?.failed?.(error)
