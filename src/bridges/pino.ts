@@ -1,7 +1,7 @@
 import { cellKey } from '../context/cell.ts'
 import { storage } from '../context/storage.ts'
-import { isFunction, show } from '../options.ts'
-import { LogFields, type LogFieldsOptions } from './log-fields.ts'
+import { aFunction, type Checks, checkOptions, show } from '../options.ts'
+import { LogFields, logFieldsChecks, type LogFieldsOptions } from './log-fields.ts'
 import {
   descriptions,
   findInside,
@@ -27,6 +27,8 @@ export interface PinoMixinOptions extends LogFieldsOptions {
 
 /** `mixin` of pino's options. */
 export type PinoMixin = (mergeObject: object, level: number, logger: unknown) => object
+
+const mixinChecks: Checks = { ...logFieldsChecks, mixin: aFunction }
 
 /**
  * Puts the fields of the current unit on every line of `logger` and of its children: `request_id`, `trace_id`,
@@ -80,11 +82,10 @@ export function contextLogger<L extends PinoLike>(logger: L, options: LogFieldsO
  *
  * @throws {TypeError} for a field that is no variable or a sensitive one.
  */
-export function pinoMixin({ mixin, ...options }: PinoMixinOptions = {}): PinoMixin {
-  const fields = new LogFields('pinoMixin', options)
-  if (mixin !== undefined && !isFunction(mixin)) {
-    throw new TypeError(`pinoMixin: option 'mixin' expected a function, got ${show(mixin)}.`)
-  }
+export function pinoMixin(options: PinoMixinOptions = {}): PinoMixin {
+  checkOptions('pinoMixin', options, mixinChecks)
+  const { mixin, ...fieldOptions } = options
+  const fields = new LogFields('pinoMixin', fieldOptions)
   const bindingsOf = bindingsReader()
   return (mergeObject, level, logger) => {
     // Made anew for each line: pino writes into it.

@@ -80,6 +80,8 @@ function* keysOf(hostname: string): Generator<string, void, undefined> {
   const host = withoutFinalDot(hostname)
   // A redirect chooses its host: the number of lookups has a limit.
   if (host.length > maxNameLength) return
+  // An empty label is none below a name, and `.example.com` as a host is not the rule of that form.
+  if (host.startsWith('.')) return
   yield host
   for (let dot = host.indexOf('.', 1); dot !== -1; dot = host.indexOf('.', dot + 1)) yield host.slice(dot)
 }
@@ -131,8 +133,11 @@ function splitHost(entry: string): HostParts | undefined {
 
 /** A host as `URL.hostname` has it: in lower case, in ASCII, IPv6 in brackets; undefined for what is none. */
 function canonicalHost(host: string): string | undefined {
+  if (isIPv6(host)) return URL.parse(`http://[${host}]/`)?.hostname
   if (host === '' || host.startsWith('.') || strange.test(host)) return undefined
-  return URL.parse(`http://${isIPv6(host) ? `[${host}]` : host}/`)?.hostname
+  // A URL parser would take what is behind a colon for the port, and nothing for the usual one.
+  if (host.startsWith('[') ? !host.endsWith(']') : host.includes(':')) return undefined
+  return URL.parse(`http://${host}/`)?.hostname
 }
 
 function isAddress(hostname: string): boolean {

@@ -43,7 +43,11 @@ function configured(options: ContextFetchOptions): ContextFetch {
   const outbound = new Outbound('contextFetch', outboundOptions)
   const fetchInContext: Fetch = (input, init) => call(fetch ?? globalThis.fetch, outbound, current(), input, init)
   return Object.assign(fetchInContext, {
-    with: (more: ContextFetchOptions) => configured({ ...options, ...more }),
+    with(more: ContextFetchOptions) {
+      // Before they are spread: null spreads to nothing.
+      checkOptions('contextFetch', more, checks)
+      return configured({ ...options, ...more })
+    },
     outbound,
   })
 }

@@ -41,7 +41,11 @@ function configured(options: OutboundOptions): Inject {
     outbound.inject(context, carrierOf(carrier), target)
   }
   return Object.assign(injectInto, {
-    with: (more: OutboundOptions) => configured({ ...options, ...more }),
+    with(more: OutboundOptions) {
+      // Before they are spread: null spreads to nothing.
+      checkOptions('inject', more, outboundChecks)
+      return configured({ ...options, ...more })
+    },
     outbound,
   })
 }

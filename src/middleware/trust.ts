@@ -1,5 +1,5 @@
 import { compile } from '@fastify/proxy-addr'
-import { anyOf, type Check, isFunction } from '../options.ts'
+import { anyOf, type Check, isFunction, show } from '../options.ts'
 import { compileTrust, type TrustOptions, type Verdict } from '../propagators/trust.ts'
 import type { InboundMessage } from './inbound.ts'
 
@@ -41,6 +41,18 @@ function isAddresses(trust: Exclude<Trust, (message: never) => unknown>): trust 
 
 function compileAddresses(addresses: TrustedAddresses | undefined): ((address: string) => boolean) | undefined {
   if (addresses === undefined) return undefined
-  const trusts = compile(typeof addresses === 'string' ? addresses : [...addresses])
+  const trusts = compiled(addresses)
   return (address) => trusts(address, 0)
+}
+
+function compiled(addresses: TrustedAddresses): ReturnType<typeof compile> {
+  try {
+    return compile(typeof addresses === 'string' ? addresses : [...addresses])
+  } catch (cause) {
+    throw new TypeError(
+      "trust: expected addresses, ranges such as '10.0.0.0/8', or 'loopback', 'linklocal', 'uniquelocal', " +
+        `got ${show(addresses)}.`,
+      { cause },
+    )
+  }
 }

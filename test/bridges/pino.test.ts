@@ -393,6 +393,8 @@ describe('contextLogger', () => {
     expect(() => contextLogger(console as never)).toThrow(/expected a logger of pino/)
     expect(() => contextLogger(null as never)).toThrow(/expected a pino logger/)
     expect(() => contextLogger(pino(), { field: {} } as never)).toThrow(/unknown option 'field'/)
+    expect(() => pinoMixin(null as never)).toThrow('pinoMixin: expected an options object, got null.')
+    expect(() => pinoMixin({ mixin: 1 as never })).toThrow("pinoMixin: option 'mixin' expected a function, got 1.")
   })
 })
 

@@ -76,6 +76,7 @@ describe('compileDestinations', () => {
     ['an address that ends alike', '27.0.0.1', 'http://127.0.0.1/'],
     ['a look-alike in Cyrillic', 'example.com', 'https://exаmple.com/'],
     ['a name in Unicode that looks alike', 'bücher.example', 'https://bũcher.example/'],
+    ['an empty label below a suffix', '.example.com', 'http://.example.com/'],
     ['a name longer than names are', '.example.com', `https://${'a.'.repeat(130)}example.com/`],
   ])('does not tell %s', (_, rule, url) => {
     expect(judge([rule], url)).toBe(false)
@@ -125,6 +126,9 @@ describe('compileDestinations', () => {
     ['a port beyond the last', 'localhost:65536'],
     ['a port of six digits', 'localhost:000080'],
     ['a port that is no number', 'localhost:http'],
+    ['a colon without a port', 'example.com:'],
+    ['two colons before a port', '[::1]::3000'],
+    ['two ports', '[::1]:0:3000'],
     ['an IPv4 address out of range', '256.0.0.1'],
     ['a suffix of an IPv4 address', '.0.0.1'],
     ['a suffix of an IPv6 address', '.[::1]'],

@@ -177,6 +177,7 @@ describe('contextFetch', () => {
   it.each<[name: string, options: object, message: RegExp]>([
     ['an unknown option', { value: [] }, /unknown option 'value'/],
     ['values that are no array', { values: 'example.com' }, /option 'values' expected an array, got 'example.com'/],
+    ['no options', null as never, /expected an options object, got null/],
     ['values that are no host', { values: ['http://'] }, /expected a host/],
     ['a trace that is no list', { trace: 'example.com' }, /option 'trace' expected a boolean or an array/],
     ['a trace that is no host', { trace: ['*'] }, /expected a host/],

@@ -52,6 +52,7 @@ describe('inject', () => {
     ['a host for a URL', () => inject(current(), {}, { to: 'orders' }), "option 'to' expected an absolute URL"],
     ['an unknown option of a call', () => inject(current(), {}, { url: '' } as never), "unknown option 'url'"],
     ['an unknown option', () => inject.with({ value: [] } as never), "unknown option 'value'"],
+    ['no options', () => inject.with(null as never), 'inject: expected an options object, got null'],
     ['no host', () => inject.with({ values: ['*'] }), 'inject: expected a host'],
   ])('throws a TypeError for %s', (_, call, message) => {
     expect(call).toThrow(TypeError)

@@ -150,6 +150,17 @@ describe('trust', () => {
     expect(await ask(app, lines, '/webhooks/paid')).toMatchObject({ continued: false, linked: false, tenant: null })
   })
 
+  it.each<[name: string, trust: string | string[], shown: string]>([
+    ['a name', ['gateway.internal'], "[ 'gateway.internal' ]"],
+    ['a prefix that is too long', '10.0.0.0/33', "'10.0.0.0/33'"],
+    ['an empty text', '', "''"],
+  ])('throws at registration for %s', async (_, trust, shown) => {
+    const message = `trust: expected addresses, ranges such as '10.0.0.0/8', or 'loopback', 'linklocal', 'uniquelocal', got ${shown}.`
+
+    await expect(open({ trust })).rejects.toThrow(message)
+    await expect(open({ trust })).rejects.toThrow(TypeError)
+  })
+
   it('may be the verified peer of a TLS connection', async () => {
     const app = await open(
       {
