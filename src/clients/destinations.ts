@@ -137,7 +137,9 @@ function canonicalHost(host: string): string | undefined {
   if (host === '' || host.startsWith('.') || strange.test(host)) return undefined
   // A URL parser would take what is behind a colon for the port, and nothing for the usual one.
   if (host.startsWith('[') ? !host.endsWith(']') : host.includes(':')) return undefined
-  return URL.parse(`http://${host}/`)?.hostname
+  const hostname = URL.parse(`http://${host}/`)?.hostname
+  // There are other dots than ours, and the parser makes them ours: one in front would turn a host into a suffix.
+  return hostname?.startsWith('.') ? undefined : hostname
 }
 
 function isAddress(hostname: string): boolean {

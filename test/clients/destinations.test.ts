@@ -126,6 +126,8 @@ describe('compileDestinations', () => {
     ['a port beyond the last', 'localhost:65536'],
     ['a port of six digits', 'localhost:000080'],
     ['a port that is no number', 'localhost:http'],
+    ['a full-width dot in front', '。com'],
+    ['a dot and a full-width dot in front', '.。com'],
     ['a colon without a port', 'example.com:'],
     ['two colons before a port', '[::1]::3000'],
     ['two ports', '[::1]:0:3000'],
