@@ -1,0 +1,4 @@
+import { describeTargets } from './describe-targets.ts'
+import { headerTargets } from './targets/index.ts'
+
+describeTargets(headerTargets)

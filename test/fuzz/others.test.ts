@@ -1,0 +1,4 @@
+import { describeTargets } from './describe-targets.ts'
+import { otherTargets } from './targets/index.ts'
+
+describeTargets(otherTargets)

@@ -1,0 +1,76 @@
+import { carrierOf, type CarrierSource, incomingCarrier } from 'logical-context/propagators'
+import { ensure, ensureSame, type FuzzTarget } from '../target.ts'
+import { linesOf } from './lines.ts'
+
+const names = ['traceparent', 'x-request-id', '__proto__', 'constructor', 'get', '']
+
+export const carrier: FuzzTarget = {
+  name: 'carrier',
+  seeds: [
+    'traceparent: a\nx-request-id: b',
+    'Traceparent: a\nTRACEPARENT: b\ntraceparent: c',
+    '__proto__: polluted\nconstructor: x\nprototype: y',
+    'get: a\nhas: b\nset: c',
+    ': \n:\n\n',
+    'x-request-id: a, b\nX-Request-Id: \n',
+  ],
+  tokens: [
+    '\n',
+    ': ',
+    'traceparent: ',
+    'Traceparent',
+    'x-request-id: ',
+    '__proto__: ',
+    'toString: ',
+    'get: ',
+    ', ',
+    'a\nb: ',
+  ],
+  read: (input) => carriersOf(linesOf(input)).map((source) => names.map((name) => carrierOf(source).get(name))),
+  check(input) {
+    const lines = linesOf(input)
+    const inOrder = carriersOf(lines)
+    const bySpelling = [...spellingsOf(lines)].flatMap(([name, values]) => values.map((value): Line => [name, value]))
+    for (const name of names) {
+      for (const [place, source] of inOrder.entries()) {
+        const expected = textOf(place < 2 ? lines : bySpelling, name)
+        const carrier = carrierOf(source)
+        ensureSame(carrier.get(name), expected, `finds all lines of '${name}' in their order`)
+        ensureSame(carrier.has(name), expected !== undefined, `says whether there is '${name}'`)
+      }
+    }
+    const own = incomingCarrier(Object.fromEntries(lines))
+    own.set('x-new', input)
+    ensureSame(own.get('x-new'), input, 'reads what it has written')
+    ensure(isUntouched(), 'leaves Object alone')
+  },
+}
+
+type Line = [name: string, value: string]
+
+/** The same headers, in the forms that libraries have for them; the last two know no order among spellings. */
+function carriersOf(lines: Line[]): CarrierSource[] {
+  const spellings = spellingsOf(lines)
+  return [lines.flat(), lines.map(([name, value]): Line => [name, value]), spellings, Object.fromEntries(spellings)]
+}
+
+function spellingsOf(lines: Line[]): Map<string, string[]> {
+  const spellings = new Map<string, string[]>()
+  for (const [name, value] of lines) {
+    const known = spellings.get(name)
+    if (known === undefined) spellings.set(name, [value])
+    else known.push(value)
+  }
+  return spellings
+}
+
+function textOf(lines: Line[], name: string): string | undefined {
+  const found = lines.filter(([known]) => known.toLowerCase() === name)
+  return found.length === 0 ? undefined : found.map(([, value]) => value).join(', ')
+}
+
+function isUntouched(): boolean {
+  let count = 0
+  for (const key in {}) count += key.length
+  return count === 0
+}
