@@ -24,8 +24,8 @@ export const worstPieces: readonly string[] = [
 /** A text that is twice as long may take so much more time: twice, and what garbage and caches add. */
 export const maxRatio = 2.5
 
-/** Below the limit of a header, 8192 bytes, and above it: what is cut there would hide what comes before. */
-const lengths = [4 * 1024, 16 * 1024] as const
+/** Twice the first one is below the limit of a member, 4096 bytes: what is not looked at any more would seem fast. */
+const lengths = [1536, 16 * 1024] as const
 /** A sample is so long that the clock's steps do not matter, and there are so many that a median has a meaning. */
 const sampleMs = 0.1
 const samples = 11

@@ -40,11 +40,12 @@ export const baggage: FuzzTarget = {
 
     const text = read.toString()
     ensureLegalBaggage(text)
-    ensureSame(entriesOf(Baggage.parse(text)), entries, 'reads what it has written')
+    if (text !== input) ensureSame(entriesOf(Baggage.parse(text)), entries, 'reads what it has written')
     for (const { key, value } of entries.slice(-3)) {
       if (entries.filter((entry) => entry.key === key).length === 1) ensureSame(read.get(key), value, 'finds a member')
     }
   },
+  frame: (text) => `k=${text}`,
 }
 
 /** Legal in a header, and within the limits of DESIGN, section 7. */

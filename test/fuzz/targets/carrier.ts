@@ -29,14 +29,14 @@ export const carrier: FuzzTarget = {
   read: (input) => carriersOf(linesOf(input)).map((source) => names.map((name) => carrierOf(source).get(name))),
   check(input) {
     const lines = linesOf(input)
-    const inOrder = carriersOf(lines)
+    const carriers = carriersOf(lines).map((source) => carrierOf(source))
     const bySpelling = [...spellingsOf(lines)].flatMap(([name, values]) => values.map((value): Line => [name, value]))
     for (const name of names) {
-      for (const [place, source] of inOrder.entries()) {
-        const expected = textOf(place < 2 ? lines : bySpelling, name)
-        const carrier = carrierOf(source)
-        ensureSame(carrier.get(name), expected, `finds all lines of '${name}' in their order`)
-        ensureSame(carrier.has(name), expected !== undefined, `says whether there is '${name}'`)
+      const [expected, expectedBySpelling] = [textOf(lines, name), textOf(bySpelling, name)]
+      for (const [place, carrier] of carriers.entries()) {
+        const text = place < 2 ? expected : expectedBySpelling
+        ensureSame(carrier.get(name), text, `finds all lines of '${name}' in their order`)
+        ensureSame(carrier.has(name), text !== undefined, `says whether there is '${name}'`)
       }
     }
     const own = incomingCarrier(Object.fromEntries(lines))
