@@ -1,0 +1,51 @@
+// `npm run soak -- node22 --requests=2000`: serves requests that know who they are, and looks at each step of each of
+// them whether that has changed. Bare, it does so on all Node versions, with as many requests as are promised.
+import { parseArgs } from 'node:util'
+import { namedRuntimes, onRuntime } from './on-runtime.ts'
+import { nodes } from './runtimes.ts'
+import type { Run } from './soak/run.ts'
+import type { Soaked } from './soak/soak.ts'
+
+const { values, positionals } = parseArgs({
+  options: { requests: { type: 'string', default: '20000' }, connections: { type: 'string', default: '100' } },
+  allowPositionals: true,
+})
+const requests = Number(values.requests)
+/** Enough to saturate what is shared. */
+const controlRequests = 2000
+
+const table: object[] = []
+const failures: string[] = []
+const total = { checks: 0, crossed: 0, lost: 0 }
+const seenOfControls: Record<string, number> = {}
+for (const runtime of namedRuntimes(positionals, nodes)) {
+  const args = [requests, Number(values.connections), controlRequests].map(String)
+  const { library, controls } = await onRuntime<Run>(runtime, 'soak/run.ts', args)
+  table.push(row(runtime, 'logical-context', library))
+  total.checks += library.checks
+  total.crossed += library.crossed
+  total.lost += library.lost
+  if (library.crossed + library.lost > 0 || library.requests !== requests) {
+    failures.push(`${runtime}: something has crossed or is lost.`, ...library.samples)
+  }
+  for (const [name, seen] of Object.entries(controls)) {
+    table.push(row(runtime, name, seen))
+    seenOfControls[name] = (seenOfControls[name] ?? 0) + seen.foreign
+    if (seen.foreign === 0) failures.push(`${runtime}: the control '${name}' has not crossed. Can the checks fail?`)
+  }
+}
+
+console.table(table)
+for (const failure of failures) console.error(failure)
+if (failures.length > 0) process.exitCode = 1
+const count = (number: number) => number.toLocaleString('en')
+const crossings = Object.entries(seenOfControls).map(([name, crossed]) => `${name} ${count(crossed)}`)
+console.log(
+  `soak: ${count(total.checks)} checks, ${count(total.crossed)} crossed, ${count(total.lost)} lost; ` +
+    `controls crossed: ${crossings.join(', ')} times`,
+)
+
+function row(runtime: string, carrier: string, soaked: Soaked): object {
+  const { checks, crossed, foreign, lost, requests, tasks, sockets, seconds } = soaked
+  return { runtime, carrier, requests, sockets, tasks, checks, crossed, foreign, lost, seconds: Math.round(seconds) }
+}

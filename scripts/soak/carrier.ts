@@ -1,0 +1,59 @@
+import type { FastifyInstance } from 'fastify'
+import { bind, ContextVar, isolateGenerator, type Policy, runInScope, spawn } from 'logical-context'
+import logicalContext from 'logical-context/middleware/fastify'
+import { requestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
+import { factNames, type Facts, oneMoreHop, type PolicyName } from './facts.ts'
+
+type Generators = Generator<Facts, void> | AsyncGenerator<Facts, void>
+
+/** A way to carry what a request knows: this library, or one of those that are known to be wrong. */
+export interface Carrier {
+  /** Called before the routes are made: opens a unit for each request. */
+  register(app: FastifyInstance): Promise<void>
+  /** Does work that is no request's in a unit of its own. */
+  open(work: () => Promise<void>): Promise<void>
+  read(): Facts
+  /** Sets what is given and leaves the rest. */
+  write(facts: Facts): void
+  spawn(work: () => Promise<void>, policy: PolicyName): Promise<void>
+  bind(callback: () => void): () => void
+  isolate<G extends Generators>(generate: () => G): () => G
+}
+
+const tenant = new ContextVar<string>('tenant', { onSpawn: 'keep' })
+const user = new ContextVar<string>('user')
+const variables = {
+  tenant,
+  user,
+  basket: new ContextVar<string>('basket'),
+  payment: new ContextVar<string>('payment', { onSpawn: 'drop', sensitive: true }),
+  hops: new ContextVar<string>('hops', { onSpawn: oneMoreHop }),
+  step: new ContextVar<string>('step'),
+}
+
+export const propagators = [w3cTraceContext(), w3cBaggage({ members: { tenant, user } }), requestId()]
+
+const policyOf = (name: PolicyName): Policy => (name === 'only' ? { only: [variables.basket] } : name)
+
+/** The one that has to be right. */
+export const library: Carrier = {
+  async register(app) {
+    // A task that waits for its children must not wait for their places.
+    await app.register(logicalContext, { propagators, limits: { maxConcurrent: 100_000 }, drainTimeoutMs: 60_000 })
+  },
+  open: (work) => runInScope(work),
+  read() {
+    const facts: Record<string, string | undefined> = {}
+    for (const name of factNames) facts[name] = variables[name].get()
+    return facts
+  },
+  write(facts) {
+    for (const name of factNames) {
+      const value = facts[name]
+      if (value !== undefined) variables[name].set(value)
+    }
+  },
+  spawn: (work, policy) => spawn(work, { policy: policyOf(policy) }).result(),
+  bind,
+  isolate: isolateGenerator,
+}

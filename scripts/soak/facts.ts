@@ -1,0 +1,43 @@
+import type { Policy } from 'logical-context'
+
+/**
+ * What a unit of work knows here. Each value begins with the id of the request that it belongs to, so that one in the
+ * wrong place says whose it is.
+ */
+export interface Facts {
+  /** Survives every policy. */
+  readonly tenant?: string | undefined
+  readonly user?: string | undefined
+  /** The one that `{ only }` names. */
+  readonly basket?: string | undefined
+  /** Crosses no spawn. */
+  readonly payment?: string | undefined
+  /** Derived at each spawn. */
+  readonly hops?: string | undefined
+  /** Written by each task for itself. */
+  readonly step?: string | undefined
+}
+
+export const factNames = ['tenant', 'user', 'basket', 'payment', 'hops', 'step'] as const
+
+export type PolicyName = Extract<Policy, string> | 'only'
+
+export const policyNames: readonly PolicyName[] = ['inherit', 'isolate', 'share', 'only']
+
+/** What a request knows that says who it is. */
+export function factsOf(owner: string): Facts {
+  const own = (name: string) => `${owner}/${name}`
+  return { tenant: own('t'), user: own('u'), basket: own('b'), payment: own('p'), hops: own('h'), step: own('s') }
+}
+
+/** One more spawn, in what `hops` says. */
+export const oneMoreHop = (hops: string): string => `${hops}+`
+
+/** What a task has to see under a policy: the rules 2 to 5 of `docs/concepts.md`, and those of the variables. */
+export function acrossSpawn(facts: Facts, policy: PolicyName): Facts {
+  if (policy === 'share') return facts
+  const { tenant, user, basket, step } = facts
+  const hops = facts.hops && oneMoreHop(facts.hops)
+  if (policy === 'inherit') return { tenant, user, basket, hops, step }
+  return policy === 'only' ? { tenant, basket, hops } : { tenant, hops }
+}

@@ -1,0 +1,57 @@
+import { Agent, type IncomingMessage, request } from 'node:http'
+import { text } from 'node:stream/consumers'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { Ledger } from './ledger.ts'
+
+export interface LoadOptions {
+  /** How many requests there are in all. */
+  requests: number
+  /** How many connections stay open, each with one request after the other. */
+  connections: number
+}
+
+const kinds = [
+  { method: 'GET', path: '/text' },
+  { method: 'POST', path: '/body' },
+  { method: 'GET', path: '/stream' },
+  { method: 'POST', path: '/body' },
+] as const
+
+/** Sends the requests and compares each answer with what was asked. */
+export async function load(url: string, ledger: Ledger, { requests, connections }: LoadOptions): Promise<void> {
+  const agents = Array.from({ length: connections }, () => new Agent({ keepAlive: true, maxSockets: 1 }))
+  let sent = 0
+  await Promise.all(
+    agents.map(async (agent) => {
+      for (let number = sent++; number < requests; number = sent++) {
+        const owner = `r${number}`
+        ledger.asked()
+        try {
+          const body = await send(url, number, owner, agent)
+          ledger.answered(owner, body, owner)
+        } catch (error) {
+          ledger.unanswered(owner, error)
+        }
+      }
+      agent.destroy()
+    }),
+  )
+}
+
+async function send(url: string, number: number, owner: string, agent: Agent): Promise<string> {
+  const { method, path } = kinds[number % kinds.length] ?? kinds[0]
+  const headers: Record<string, string> = { 'x-request-id': owner, 'content-type': 'application/json' }
+  // Each fourth is nobody's, of all kinds.
+  if (Math.floor(number / kinds.length) % 4 !== 0) headers['authorization'] = 'somebody'
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+  const call = request(url + path, { method, headers, agent }, resolve).on('error', reject)
+  if (method === 'POST') {
+    // In pieces, which come as chunks of their own.
+    for (const piece of ['{"own', `er": "${owner.slice(0, 2)}`]) {
+      call.write(piece)
+      await turn()
+    }
+    call.end(`${owner.slice(2)}"}`)
+  } else call.end()
+  return text(await promise)
+}

@@ -1,0 +1,165 @@
+import { readFile } from 'node:fs'
+import { readFile as readFileAsync } from 'node:fs/promises'
+import { PassThrough, Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { Calls } from './calls.ts'
+import type { Carrier } from './carrier.ts'
+import { acrossSpawn, type Facts, factsOf, type PolicyName, policyNames } from './facts.ts'
+import type { Ledger } from './ledger.ts'
+import { CallbackPool, MessageWorker, sharedGenerators } from './shared.ts'
+
+/** How many tasks each task spawns, by its depth. */
+const children = [2, 2, 1, 1] as const
+
+/** One place in a request's work: whose it is, and what is to be seen there. */
+interface Place {
+  readonly owner: string
+  readonly facts: Facts
+}
+
+/** The work that requests do: trees of tasks under all policies, which wait in all the ways a server waits. */
+export class Work {
+  readonly #carrier: Carrier
+  readonly #calls: Calls
+  readonly #ledger: Ledger
+  readonly #pool = new CallbackPool(3)
+  readonly #worker: MessageWorker
+  readonly #generators: ReturnType<typeof sharedGenerators>
+  #waits = 0
+  #spawns = 0
+
+  constructor(carrier: Carrier, calls: Calls, ledger: Ledger) {
+    this.#carrier = carrier
+    this.#calls = calls
+    this.#ledger = ledger
+    this.#worker = new MessageWorker(carrier)
+    this.#generators = sharedGenerators(carrier)
+  }
+
+  check(where: string, { owner, facts }: Place): void {
+    this.#ledger.check(owner, where, this.#carrier.read(), facts)
+  }
+
+  /** What a handler does: a call, a wait, tasks that it waits for and one that it does not. */
+  async handle(place: Place): Promise<void> {
+    this.check('handler', place)
+    await this.#call(place)
+    this.check('after a call', place)
+    const policy = (['inherit', 'isolate', 'only'] as const)[this.#spawns % 3] ?? 'inherit'
+    // Outlives the reply: a cell of its own is what it needs for that.
+    void this.#spawn(place, policy, children.length - 1)
+    await this.#tree(place, 0)
+  }
+
+  /** Waits somehow, spawns tasks that do the same, and looks at each step whether anything has changed. */
+  async #tree(place: Place, depth: number): Promise<void> {
+    await this.#wait(place)
+    this.check(`depth ${depth}, after a wait`, place)
+    const count = children[depth] ?? 0
+    if (count === 0) return
+    const policies = Array.from({ length: count }, () => policyNames[this.#spawns % policyNames.length] ?? 'inherit')
+    await Promise.all(policies.map((policy) => this.#spawn(place, policy, depth + 1)))
+    this.check(`depth ${depth}, after its tasks`, place)
+  }
+
+  #spawn(place: Place, policy: PolicyName, depth: number): Promise<void> {
+    const spawned = this.#spawns++
+    this.#ledger.spawned()
+    const crossed = { owner: place.owner, facts: acrossSpawn(place.facts, policy) }
+    const work = async () => {
+      this.check(`depth ${depth}, ${policy}`, crossed)
+      const own = policy === 'share' ? crossed : this.#write(crossed, `step ${spawned}`)
+      await this.#tree(own, depth)
+    }
+    return this.#carrier.spawn(() => this.#ledger.task(work), policy)
+  }
+
+  /** Nobody's requests write nothing: they would see whatever is left of somebody. */
+  #write({ owner, facts }: Place, step: string): Place {
+    if (facts.tenant === undefined) return { owner, facts }
+    const written = { step: `${owner}/${step}` }
+    this.#carrier.write(written)
+    return { owner, facts: { ...facts, ...written } }
+  }
+
+  async #call({ owner, facts: { tenant, user } }: Place): Promise<void> {
+    this.#ledger.check(owner, 'what a call tells', await this.#calls.call(), { tenant, user })
+  }
+
+  async #wait(place: Place): Promise<void> {
+    await this.#kinds[this.#waits++ % this.#kinds.length]?.(place)
+  }
+
+  readonly #kinds: readonly ((place: Place) => Promise<unknown>)[] = [
+    () => turn(),
+    (place) => this.#called(place, 'nextTick', (done) => process.nextTick(done)),
+    (place) => this.#called(place, 'queueMicrotask', (done) => queueMicrotask(done)),
+    (place) => this.#called(place, 'setTimeout', (done) => setTimeout(done, 0)),
+    (place) => this.#called(place, 'setImmediate', (done) => setImmediate(done)),
+    (place) => this.#called(place, 'readFile', (done) => readFile(import.meta.filename, done)),
+    () => readFileAsync(import.meta.filename),
+    (place) => this.#query(place),
+    (place) => this.#query(place),
+    (place) => this.#stream(place),
+    (place) => this.#generate(place),
+    (place) => this.#message(place),
+  ]
+
+  /** A callback, with a look at what it sees. */
+  #called(place: Place, where: string, start: (done: () => void) => void): Promise<void> {
+    return new Promise((resolve) =>
+      start(() => {
+        this.check(where, place)
+        resolve()
+      }),
+    )
+  }
+
+  /** A connection of a pool is shared, and so is the stack on which it is handed on: its callback is bound. */
+  #query(place: Place): Promise<void> {
+    return new Promise((resolve) => {
+      const callback = this.#carrier.bind(() => {
+        this.check('callback of a pool', place)
+        setImmediate(() => {
+          this.check('query', place)
+          this.#pool.release()
+          resolve()
+        })
+      })
+      this.#pool.acquire(callback)
+    })
+  }
+
+  async #stream(place: Place): Promise<void> {
+    const source = async function* (this: Work) {
+      for (let part = 0; part < 2; part++) {
+        await turn()
+        this.check('source of a stream', place)
+        yield 'part'
+      }
+    }
+    const sink = new PassThrough().on('data', () => this.check('data of a stream', place))
+    await pipeline(Readable.from(source.call(this)), sink)
+  }
+
+  /** A generator's step is its own, and all else its driver's. */
+  async #generate({ owner, facts }: Place): Promise<void> {
+    for (const generator of this.#generators) {
+      const { value } = await generator.next()
+      this.#ledger.check(owner, 'generator', { ...value, step: undefined }, { ...facts, step: undefined })
+    }
+  }
+
+  /** The worker's unit knows nothing of the request, and what is written there stays there. */
+  #message({ owner, facts }: Place): Promise<void> {
+    return this.#worker.send(async () => {
+      const message = `${owner}/message`
+      this.#ledger.check(message, 'message', this.#carrier.read(), {})
+      const own = facts.tenant === undefined ? {} : factsOf(message)
+      this.#carrier.write(own)
+      await turn()
+      this.#ledger.check(message, 'after a wait in a message', this.#carrier.read(), own)
+    })
+  }
+}
