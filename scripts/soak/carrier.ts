@@ -39,7 +39,7 @@ const policyOf = (name: PolicyName): Policy => (name === 'only' ? { only: [varia
 export const library: Carrier = {
   async register(app) {
     // A task that waits for its children must not wait for their places.
-    await app.register(logicalContext, { propagators, limits: { maxConcurrent: 100_000 }, drainTimeoutMs: 60_000 })
+    await app.register(logicalContext, { propagators, limits: { maxConcurrent: 100_000 }, drainTimeoutMs: 10_000 })
   },
   open: (work) => runInScope(work),
   read() {

@@ -10,6 +10,9 @@ export interface LoadOptions {
   connections: number
 }
 
+/** Whoever has no answer by then has none: it is lost. */
+const answerLimitMs = 20_000
+
 const kinds = [
   { method: 'GET', path: '/text' },
   { method: 'POST', path: '/body' },
@@ -45,6 +48,7 @@ async function send(url: string, number: number, owner: string, agent: Agent): P
   if (Math.floor(number / kinds.length) % 4 !== 0) headers['authorization'] = 'somebody'
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const call = request(url + path, { method, headers, agent }, resolve).on('error', reject)
+  call.setTimeout(answerLimitMs, () => call.destroy(new Error(`no answer within ${answerLimitMs} ms`)))
   if (method === 'POST') {
     // In pieces, which come as chunks of their own.
     for (const piece of ['{"own', `er": "${owner.slice(0, 2)}`]) {

@@ -1,32 +1,38 @@
 import { Readable } from 'node:stream'
-import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import type { Carrier } from './carrier.ts'
-import { type Facts, factsOf } from './facts.ts'
-import type { Work } from './work.ts'
+import { factsOf } from './facts.ts'
+import type { Place, Work } from './work.ts'
 
-const placeOf = ({ headers }: FastifyRequest): { owner: string; facts: Facts } => {
-  const owner = String(headers['x-request-id'])
-  // Some requests are nobody's.
-  return { owner, facts: headers.authorization === undefined ? {} : factsOf(owner) }
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What this request has to see. */
+    place: Place
+  }
 }
 
 /** A server whose every hook and handler looks at what it sees. */
 export async function server(carrier: Carrier, work: Work): Promise<FastifyInstance> {
   const app = Fastify()
   await carrier.register(app)
-  app.addHook('onRequest', async (request) => carrier.write(placeOf(request).facts))
-  app.addHook('preParsing', async (request) => work.check('preParsing', placeOf(request)))
-  app.addHook('preHandler', async (request) => work.check('preHandler', placeOf(request)))
-  app.addHook('onSend', async (request) => work.check('onSend', placeOf(request)))
-  app.addHook('onResponse', async (request) => work.check('onResponse', placeOf(request)))
+  app.decorateRequest('place')
+  app.addHook('onRequest', async (request) => {
+    const { 'x-request-id': id, authorization } = request.headers
+    const owner = String(id)
+    // Some requests are nobody's.
+    request.place = { owner, facts: authorization === undefined ? {} : factsOf(owner) }
+    carrier.write(request.place.facts)
+  })
+  app.addHook('preParsing', async ({ place }) => work.check('preParsing', place))
+  app.addHook('preHandler', async ({ place }) => work.check('preHandler', place))
+  app.addHook('onSend', async ({ place }) => work.check('onSend', place))
+  app.addHook('onResponse', async ({ place }) => work.check('onResponse', place))
 
-  app.get('/text', async (request) => {
-    const place = placeOf(request)
+  app.get('/text', async ({ place }) => {
     await work.handle(place)
     return place.owner
   })
-  app.get('/stream', async (request, reply) => {
-    const place = placeOf(request)
+  app.get('/stream', async ({ place }, reply) => {
     await work.handle(place)
     async function* parts() {
       for (const part of place.owner.match(/.{1,4}/g) ?? []) {
@@ -37,9 +43,9 @@ export async function server(carrier: Carrier, work: Work): Promise<FastifyInsta
     }
     return reply.type('text/plain').send(Readable.from(parts()))
   })
-  app.post<{ Body: { owner: string } }>('/body', async (request) => {
-    await work.handle(placeOf(request))
-    return request.body.owner
+  app.post<{ Body: { owner: string } }>('/body', async ({ place, body }) => {
+    await work.handle(place)
+    return body.owner
   })
   return app
 }

@@ -3,19 +3,21 @@ import { readFile as readFileAsync } from 'node:fs/promises'
 import { PassThrough, Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setImmediate as turn } from 'node:timers/promises'
+import { CallbackPool } from './callback-pool.ts'
 import type { Calls } from './calls.ts'
 import type { Carrier } from './carrier.ts'
 import { acrossSpawn, type Facts, factsOf, type PolicyName, policyNames } from './facts.ts'
 import type { Ledger } from './ledger.ts'
-import { CallbackPool, MessageWorker, sharedGenerators } from './shared.ts'
+import { MessageWorker } from './message-worker.ts'
+import { sharedGenerators } from './shared-generators.ts'
 
 /** How many tasks each task spawns, by its depth. */
 const children = [2, 2, 1, 1] as const
 
-/** One place in a request's work: whose it is, and what is to be seen there. */
-interface Place {
+/** Whose a unit is, and what is to be seen in it now: what is written in it, whoever shares it sees. */
+export interface Place {
   readonly owner: string
-  readonly facts: Facts
+  facts: Facts
 }
 
 /** The work that requests do: trees of tasks under all policies, which wait in all the ways a server waits. */
@@ -28,6 +30,7 @@ export class Work {
   readonly #generators: ReturnType<typeof sharedGenerators>
   #waits = 0
   #spawns = 0
+  #writes = 0
 
   constructor(carrier: Carrier, calls: Calls, ledger: Ledger) {
     this.#carrier = carrier
@@ -58,29 +61,34 @@ export class Work {
     this.check(`depth ${depth}, after a wait`, place)
     const count = children[depth] ?? 0
     if (count === 0) return
-    const policies = Array.from({ length: count }, () => policyNames[this.#spawns % policyNames.length] ?? 'inherit')
-    await Promise.all(policies.map((policy) => this.#spawn(place, policy, depth + 1)))
+    const tasks = Array.from({ length: count }, () => {
+      const policy = policyNames[this.#spawns % policyNames.length] ?? 'inherit'
+      return this.#spawn(place, policy, depth + 1)
+    })
+    // After the spawn: a task sees it if it shares, and else not.
+    this.#write(place)
+    await Promise.all(tasks)
     this.check(`depth ${depth}, after its tasks`, place)
   }
 
   #spawn(place: Place, policy: PolicyName, depth: number): Promise<void> {
-    const spawned = this.#spawns++
+    this.#spawns++
     this.#ledger.spawned()
-    const crossed = { owner: place.owner, facts: acrossSpawn(place.facts, policy) }
+    const own = policy === 'share' ? place : { owner: place.owner, facts: acrossSpawn(place.facts, policy) }
     const work = async () => {
-      this.check(`depth ${depth}, ${policy}`, crossed)
-      const own = policy === 'share' ? crossed : this.#write(crossed, `step ${spawned}`)
+      this.check(`depth ${depth}, ${policy}`, own)
+      this.#write(own)
       await this.#tree(own, depth)
     }
     return this.#carrier.spawn(() => this.#ledger.task(work), policy)
   }
 
   /** Nobody's requests write nothing: they would see whatever is left of somebody. */
-  #write({ owner, facts }: Place, step: string): Place {
-    if (facts.tenant === undefined) return { owner, facts }
-    const written = { step: `${owner}/${step}` }
-    this.#carrier.write(written)
-    return { owner, facts: { ...facts, ...written } }
+  #write(place: Place): void {
+    if (place.facts.tenant === undefined) return
+    const step = `${place.owner}/step ${this.#writes++}`
+    place.facts = { ...place.facts, step }
+    this.#carrier.write({ step })
   }
 
   async #call({ owner, facts: { tenant, user } }: Place): Promise<void> {
