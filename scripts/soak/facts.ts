@@ -24,10 +24,15 @@ export type PolicyName = Extract<Policy, string> | 'only'
 
 export const policyNames: readonly PolicyName[] = ['inherit', 'isolate', 'share', 'only']
 
-/** What a request knows that says who it is. */
-export function factsOf(owner: string): Facts {
+/** Who sends a request: somebody, somebody of whom nothing is known that has a rule of its own, or nobody. */
+export type Sender = 'known' | 'plain' | 'nobody'
+
+/** What a request of a sender knows. */
+export function factsOf(owner: string, sender: Sender): Facts {
+  if (sender === 'nobody') return {}
   const own = (name: string) => `${owner}/${name}`
-  return { tenant: own('t'), user: own('u'), basket: own('b'), payment: own('p'), hops: own('h'), step: own('s') }
+  const plain = { user: own('u'), basket: own('b'), step: own('s') }
+  return sender === 'plain' ? plain : { ...plain, tenant: own('t'), payment: own('p'), hops: own('h') }
 }
 
 /** One more spawn, in what `hops` says. */

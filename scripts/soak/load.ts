@@ -1,6 +1,7 @@
 import { Agent, type IncomingMessage, request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { setImmediate as turn } from 'node:timers/promises'
+import type { Sender } from './facts.ts'
 import type { Ledger } from './ledger.ts'
 
 export interface LoadOptions {
@@ -19,6 +20,8 @@ const kinds = [
   { method: 'GET', path: '/stream' },
   { method: 'POST', path: '/body' },
 ] as const
+
+const senders: readonly Sender[] = ['nobody', 'known', 'plain', 'known']
 
 /** Sends the requests and compares each answer with what was asked. */
 export async function load(url: string, ledger: Ledger, { requests, connections }: LoadOptions): Promise<void> {
@@ -43,9 +46,8 @@ export async function load(url: string, ledger: Ledger, { requests, connections 
 
 async function send(url: string, number: number, owner: string, agent: Agent): Promise<string> {
   const { method, path } = kinds[number % kinds.length] ?? kinds[0]
-  const headers: Record<string, string> = { 'x-request-id': owner, 'content-type': 'application/json' }
-  // Each fourth is nobody's, of all kinds.
-  if (Math.floor(number / kinds.length) % 4 !== 0) headers['authorization'] = 'somebody'
+  const sender = senders[Math.floor(number / kinds.length) % senders.length] ?? 'known'
+  const headers = { 'x-request-id': owner, 'x-sender': sender, 'content-type': 'application/json' }
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const call = request(url + path, { method, headers, agent }, resolve).on('error', reject)
   call.setTimeout(answerLimitMs, () => call.destroy(new Error(`no answer within ${answerLimitMs} ms`)))

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Carrier } from './carrier.ts'
-import { factsOf } from './facts.ts'
+import { factsOf, type Sender } from './facts.ts'
 import type { Place, Work } from './work.ts'
 
 declare module 'fastify' {
@@ -17,10 +17,9 @@ export async function server(carrier: Carrier, work: Work): Promise<FastifyInsta
   await carrier.register(app)
   app.decorateRequest('place')
   app.addHook('onRequest', async (request) => {
-    const { 'x-request-id': id, authorization } = request.headers
-    const owner = String(id)
-    // Some requests are nobody's.
-    request.place = { owner, facts: authorization === undefined ? {} : factsOf(owner) }
+    const owner = String(request.headers['x-request-id'])
+    const sender = request.headers['x-sender'] as Sender
+    request.place = { owner, sender, facts: factsOf(owner, sender) }
     carrier.write(request.place.facts)
   })
   app.addHook('preParsing', async ({ place }) => work.check('preParsing', place))

@@ -50,7 +50,7 @@ export const controls: Readonly<Record<string, (options: LoadOptions) => Promise
     const ended = Promise.withResolvers<Soaked>()
     // Somebody whose unit lives on opens the connections. That of a request that is over has nothing left to tell.
     await library.open(async () => {
-      library.write(factsOf('long'))
+      library.write(factsOf('long', 'known'))
       await Promise.all(Array.from({ length: connections }, () => calls.call()))
       outside(() => soak(library, calls, options)).then(ended.resolve, ended.reject)
       await ended.promise

@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { CallbackPool } from './callback-pool.ts'
 import type { Calls } from './calls.ts'
 import type { Carrier } from './carrier.ts'
-import { acrossSpawn, type Facts, factsOf, type PolicyName, policyNames } from './facts.ts'
+import { acrossSpawn, type Facts, factsOf, type PolicyName, policyNames, type Sender } from './facts.ts'
 import type { Ledger } from './ledger.ts'
 import { MessageWorker } from './message-worker.ts'
 import { sharedGenerators } from './shared-generators.ts'
@@ -17,6 +17,7 @@ const children = [2, 2, 1, 1] as const
 /** Whose a unit is, and what is to be seen in it now: what is written in it, whoever shares it sees. */
 export interface Place {
   readonly owner: string
+  readonly sender: Sender
   facts: Facts
 }
 
@@ -59,6 +60,7 @@ export class Work {
   async #tree(place: Place, depth: number): Promise<void> {
     await this.#wait(place)
     this.check(`depth ${depth}, after a wait`, place)
+    this.#write(place)
     const count = children[depth] ?? 0
     if (count === 0) return
     const tasks = Array.from({ length: count }, () => {
@@ -74,10 +76,9 @@ export class Work {
   #spawn(place: Place, policy: PolicyName, depth: number): Promise<void> {
     this.#spawns++
     this.#ledger.spawned()
-    const own = policy === 'share' ? place : { owner: place.owner, facts: acrossSpawn(place.facts, policy) }
+    const own = policy === 'share' ? place : { ...place, facts: acrossSpawn(place.facts, policy) }
     const work = async () => {
       this.check(`depth ${depth}, ${policy}`, own)
-      this.#write(own)
       await this.#tree(own, depth)
     }
     return this.#carrier.spawn(() => this.#ledger.task(work), policy)
@@ -85,7 +86,7 @@ export class Work {
 
   /** Nobody's requests write nothing: they would see whatever is left of somebody. */
   #write(place: Place): void {
-    if (place.facts.tenant === undefined) return
+    if (place.sender === 'nobody') return
     const step = `${place.owner}/step ${this.#writes++}`
     place.facts = { ...place.facts, step }
     this.#carrier.write({ step })
@@ -159,15 +160,17 @@ export class Work {
     }
   }
 
-  /** The worker's unit knows nothing of the request, and what is written there stays there. */
-  #message({ owner, facts }: Place): Promise<void> {
+  /** The worker's unit knows nothing of the request, what is written there stays there, and a task may outlive it. */
+  #message({ owner, sender }: Place): Promise<void> {
     return this.#worker.send(async () => {
-      const message = `${owner}/message`
-      this.#ledger.check(message, 'message', this.#carrier.read(), {})
-      const own = facts.tenant === undefined ? {} : factsOf(message)
-      this.#carrier.write(own)
+      const place: Place = { owner: `${owner}/message`, sender, facts: {} }
+      this.check('message', place)
+      place.facts = factsOf(place.owner, sender)
+      this.#carrier.write(place.facts)
+      void this.#spawn(place, 'inherit', children.length)
+      this.#write(place)
       await turn()
-      this.#ledger.check(message, 'after a wait in a message', this.#carrier.read(), own)
+      this.check('message, after a wait', place)
     })
   }
 }

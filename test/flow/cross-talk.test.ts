@@ -6,10 +6,11 @@ describe('cross-talk', () => {
   const options = { requests: 300, connections: 50 }
 
   it('is none: no request sees anything of another, in some 20,000 checks', { timeout: 60_000 }, async () => {
-    const { samples, checks, ...counts } = await soakLibrary(options)
+    const { samples, checks, tasks, ...counts } = await soakLibrary(options)
 
     expect(samples).toEqual([])
-    expect(counts).toMatchObject({ crossed: 0, lost: 0, requests: 300, tasks: 300 * 16, sockets: 50 })
+    expect(counts).toMatchObject({ crossed: 0, lost: 0, requests: 300, sockets: 50 })
+    expect(tasks).toBeGreaterThan(300 * 16)
     expect(checks).toBeGreaterThan(20_000)
   })
 
