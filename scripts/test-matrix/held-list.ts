@@ -1,0 +1,53 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { FileResult } from './suite.ts'
+
+/** What the page says of each test file, by the name of the runtime. */
+export type HeldList = ReadonlyMap<string, Readonly<Record<string, string>>>
+
+/** The runtimes of which the page tells, in the order of its columns. */
+export const listed = ['bun', 'deno'] as const
+
+const page = new URL('../../docs/runtimes.md', import.meta.url)
+const begin = '<!-- written by `npm run test:matrix -- bun deno --write` -->'
+const end = '<!-- end -->'
+
+export const holds = 'holds'
+
+/** What a file's tests have come to, in a word or two; without a result, the file's run has not ended. */
+export function verdict(result: FileResult | undefined): string {
+  if (result === undefined) return 'does not end'
+  const { passed, failed } = result
+  if (failed === 0) return holds
+  return passed === 0 ? 'fails' : `${passed} of ${passed + failed}`
+}
+
+export function readHeldList(text = readFileSync(page, 'utf8')): HeldList {
+  const rows = between(text).matchAll(/^\| `([^`]+)` *\|(.*)\|$/gm)
+  return new Map(
+    Array.from(rows, ([, file = '', cells = '']) => {
+      const verdicts = cells.split('|').map((cell) => cell.trim())
+      return [file, Object.fromEntries(listed.map((runtime, column) => [runtime, verdicts[column] ?? '']))]
+    }),
+  )
+}
+
+export function writeHeldList(list: HeldList): void {
+  const rows = [...list]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([file, verdicts]) => {
+      const cells = listed.map((runtime) => verdicts[runtime] ?? '')
+      return `| \`${file}\` | ${cells.join(' | ')} |`
+    })
+  const table = ['| test file | Bun | Deno |', '| --- | --- | --- |', ...rows].join('\n')
+  const text = readFileSync(page, 'utf8')
+  writeFileSync(page, text.replace(between(text), `\n\n${table}\n\n`))
+  spawnSync('npx', ['oxfmt', fileURLToPath(page)], { stdio: 'inherit', shell: process.platform === 'win32' })
+}
+
+function between(text: string): string {
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)]
+  if (from === -1 || to < from) throw new Error(`docs/runtimes.md has no place for the list, from ${begin} to ${end}.`)
+  return text.slice(from + begin.length, to)
+}
