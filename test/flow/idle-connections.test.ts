@@ -1,0 +1,183 @@
+import { once } from 'node:events'
+import { Agent, createServer, get, type Server } from 'node:http'
+import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import Fastify, { type FastifyRequest } from 'fastify'
+import { ContextVar, current, runInScope } from 'logical-context'
+import logicalContext from 'logical-context/middleware/fastify'
+import { Pool } from 'undici'
+import { Pool as Pool7 } from 'undici7'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { heapInUse, isCollected } from './memory.ts'
+
+const user = new ContextVar<object>('user')
+const limitBytes = 2_048
+/** What is not collected takes every try. */
+const slow = { timeout: 30_000 }
+
+describe('a server’s connection that is idle', () => {
+  it('holds neither the values of the request it has brought nor the request', slow, async () => {
+    const left: WeakRef<object>[] = []
+    const app = await shop(true, (request) => {
+      user.set(remembered(left))
+      left.push(new WeakRef(request), new WeakRef(request.headers))
+    })
+
+    const socket = await ask(app.port)
+
+    expect(left).toHaveLength(3)
+    expect(await Promise.all(left.map(isCollected))).toEqual([true, true, true])
+    expect(socket.destroyed).toBe(false)
+  })
+
+  it('holds them where somebody holds a snapshot: the test can fail', slow, async () => {
+    const values: WeakRef<object>[] = []
+    const held: unknown[] = []
+    const app = await shop(true, () => {
+      user.set(remembered(values))
+      held.push(current())
+    })
+
+    await ask(app.port)
+
+    expect(await isCollected(values[0] as WeakRef<object>)).toBe(false)
+    expect(held).toHaveLength(1)
+  })
+
+  it('holds at most 2 KB of the context', { timeout: 60_000 }, async () => {
+    const plain = await shop(false, () => {})
+    const withContext = await shop(true, () => user.set(tenKilobytes()))
+
+    const bare = await bytesOfEach(() => ask(plain.port))
+    const held = await bytesOfEach(() => ask(withContext.port))
+
+    expect(held - bare).toBeLessThanOrEqual(limitBytes)
+  })
+})
+
+/** Opens a connection that stays open, by asking a server through it. */
+type Client = (url: string) => Promise<unknown>
+
+type Row = [name: string, client: Client, serve?: () => Server]
+
+/** Each call opens a connection of its own. */
+const clients: Row[] = [
+  ['an agent of node:http', byAgent],
+  ['a pool of undici', (url) => byPool(new Pool(url))],
+  ['a session of HTTP/2', byHttp2, () => createHttp2Server((_, reply) => reply.end('ok')) as never],
+]
+const otherClients: Row[] = [
+  ['a pool of undici 7', (url) => byPool(new Pool7(url) as unknown as Pool)],
+  ['fetch', async (url) => (await fetch(url)).text()],
+]
+
+describe('a client’s connection that is idle', () => {
+  const serveHttp = () => createServer((_, reply) => reply.end('ok'))
+
+  it.each([...clients, ...otherClients])(
+    'does not hold the values of the unit that has opened it: %s',
+    slow,
+    async (_, client, serve) => {
+      const url = await listening((serve ?? serveHttp)())
+      const values: WeakRef<object>[] = []
+
+      const held = await runInScope(() => {
+        user.set(remembered(values))
+        return client(url)
+      })
+
+      expect(await isCollected(values[0] as WeakRef<object>)).toBe(true)
+      expect(held).toBeDefined()
+    },
+  )
+
+  it.each(clients)('holds at most 2 KB of it: %s', { timeout: 60_000 }, async (_, client, serve) => {
+    const url = await listening((serve ?? serveHttp)())
+    const inUnit = () =>
+      runInScope(() => {
+        user.set(tenKilobytes())
+        return client(url)
+      })
+
+    const bare = await bytesOfEach(() => client(url))
+    const held = await bytesOfEach(inUnit)
+
+    expect(held - bare).toBeLessThanOrEqual(limitBytes)
+  })
+})
+
+async function shop(withContext: boolean, handle: (request: FastifyRequest) => void): Promise<{ port: number }> {
+  const app = Fastify({ forceCloseConnections: true })
+  onTestFinished(() => app.close())
+  if (withContext) await app.register(logicalContext)
+  app.get('/', async (request) => {
+    handle(request)
+    return 'ok'
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  return { port: (app.server.address() as AddressInfo).port }
+}
+
+/** Sends one request on a connection of its own, which stays open until the test ends. */
+async function ask(port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1')
+  onTestFinished(() => void socket.destroy())
+  socket.write('GET / HTTP/1.1\r\nhost: shop\r\n\r\n')
+  await once(socket, 'data')
+  return socket
+}
+
+async function listening(server: Server): Promise<string> {
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => {
+    server.close()
+    server.closeAllConnections?.()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+async function byAgent(url: string): Promise<Agent> {
+  const agent = new Agent({ keepAlive: true })
+  onTestFinished(() => agent.destroy())
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  get(url, { agent }, (reply) => reply.resume().on('end', resolve)).on('error', reject)
+  await promise
+  return agent
+}
+
+async function byPool(pool: Pool): Promise<Pool> {
+  onTestFinished(() => pool.destroy())
+  const { body } = await pool.request({ path: '/', method: 'GET' })
+  await body.text()
+  return pool
+}
+
+async function byHttp2(url: string): Promise<unknown> {
+  const session = connectHttp2(url)
+  onTestFinished(() => session.destroy())
+  const stream = session.request({ ':path': '/' }).resume()
+  await once(stream, 'end')
+  return session
+}
+
+async function bytesOfEach(open: () => Promise<unknown>): Promise<number> {
+  const count = 100
+  // What is made once for all.
+  for (let number = 0; number < 10; number++) await open()
+
+  const held: unknown[] = []
+  const before = await heapInUse()
+  for (let number = 0; number < count; number++) held.push(await open())
+  const bytes = ((await heapInUse()) - before) / count
+  return held.length === count ? bytes : Number.NaN
+}
+
+function remembered(values: WeakRef<object>[]): object {
+  const value = tenKilobytes()
+  values.push(new WeakRef(value))
+  return value
+}
+
+function tenKilobytes(): object {
+  return { payload: Array.from({ length: 1_250 }, () => Math.random()) }
+}
