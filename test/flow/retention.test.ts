@@ -1,46 +1,18 @@
-import { EventEmitter } from 'node:events'
-import { bind, ContextVar, current, isolateGenerator, type RequestScope, run, runInScope, spawn } from 'logical-context'
+import { bind, current, type RequestScope, runInScope, spawn } from 'logical-context'
 import { afterEach, describe, expect, it } from 'vitest'
+import { leftovers, tidy, user, waitForEver } from './leftovers.ts'
 import { isCollected } from './memory.ts'
 
-const user = new ContextVar<object>('user')
 const quiet = { onLateUse: () => {} }
+/** What is not collected takes every try. */
+const slow = { timeout: 30_000 }
 
 /** What outlives its unit here, as timers, caches and sockets do in a server. */
 const outliving: unknown[] = []
-afterEach(() => {
-  for (const held of outliving.splice(0)) if (held instanceof Timer) held.stop()
-})
+afterEach(() => outliving.splice(0).forEach(tidy))
 
 describe('after the end of a unit, its values are not held by', () => {
-  it.each<[name: string, leave: (scope: RequestScope) => unknown]>([
-    ['a timer that is idle', () => new Timer(() => user.get())],
-    ['a timer of a block', () => user.run(current().get(user) ?? {}, () => new Timer(() => user.get()))],
-    ['a timer of a run', () => run(current(), () => new Timer(() => user.get()))],
-    ['a promise that is forgotten', () => new Promise(() => {}).then(() => user.get())],
-    ['an async function that waits for ever', () => waitForEver()],
-    ['a bound function in a cache', () => bind(() => user.get())],
-    ['a bound function of a block', () => user.run(current().get(user) ?? {}, () => bind(() => user.get()))],
-    [
-      'a listener',
-      () =>
-        new EventEmitter().on(
-          'event',
-          bind(() => user.get()),
-        ),
-    ],
-    ['a generator that is suspended', () => suspended()],
-    ['an async generator that is suspended', () => suspendedAsync()],
-    ['a generator that has set the value itself', () => suspendedWith(current().get(user) ?? {})],
-    ['a task that has ended', () => spawn(() => {})],
-    ['a shared task that still runs', () => spawn(waitForEver, { policy: 'share' })],
-    ['an isolated task that still runs', () => spawn(waitForEver, { policy: 'isolate' })],
-    ['a task with other variables that still runs', () => spawn(waitForEver, { policy: { only: [] } })],
-    ['a task of an isolated task', () => spawn(() => spawn(waitForEver), { policy: 'isolate' })],
-    ['an override that was never disposed', () => user.override({})],
-    ['a unit that was opened in it', () => runInScope(waitForEver)],
-    ['its scope', (scope) => scope],
-  ])('%s', async (_, leave) => {
+  it.each(leftovers)('%s', async (_, leave) => {
     const value = inUnit(leave)
 
     expect(await isCollected(value)).toBe(true)
@@ -49,7 +21,7 @@ describe('after the end of a unit, its values are not held by', () => {
 
 describe('after the end of a unit, its values are held by', () => {
   // The control, which shows that the tests above can fail.
-  it('a snapshot that is held', async () => {
+  it('a snapshot that is held', slow, async () => {
     const value = inUnit(() => current())
 
     expect(await isCollected(value)).toBe(false)
@@ -71,7 +43,7 @@ describe('a scope that has ended', () => {
 })
 
 describe('a task that inherits', () => {
-  it('holds the values it sees, and no longer than it runs', async () => {
+  it('holds the values it sees, and no longer than it runs', slow, async () => {
     const gate = Promise.withResolvers<void>()
     const value = inUnit(() => spawn(() => gate.promise.then(() => user.has())))
 
@@ -88,7 +60,7 @@ describe('a task that inherits', () => {
     expect(await isCollected(scope)).toBe(true)
   })
 
-  it('holds the request’s scope where it is cancelled with it, and no longer than it runs', async () => {
+  it('holds the request’s scope where it is cancelled with it, and no longer than it runs', slow, async () => {
     const gate = Promise.withResolvers<void>()
     const scope = scopeOf(() => spawn(() => gate.promise, { cancelWith: 'request' }))
 
@@ -118,18 +90,6 @@ describe('a long unit', () => {
   })
 })
 
-class Timer {
-  readonly #handle: NodeJS.Timeout
-
-  constructor(callback: () => void) {
-    this.#handle = setInterval(callback, 3_600_000)
-  }
-
-  stop(): void {
-    clearInterval(this.#handle)
-  }
-}
-
 /** The value of a unit that has ended, and has left something behind that is held. */
 function inUnit(leave: (scope: RequestScope) => unknown): WeakRef<object> {
   const values: WeakRef<object>[] = []
@@ -154,40 +114,4 @@ function remembered(values: WeakRef<object>[]): object {
   const value = { payload: 'x'.repeat(1000) }
   values.push(new WeakRef(value))
   return value
-}
-
-async function waitForEver(): Promise<void> {
-  await new Promise(() => {})
-  user.get()
-}
-
-function suspended(): unknown {
-  const generator = isolateGenerator(function* () {
-    for (;;) yield user.has()
-  })()
-  generator.next()
-  return generator
-}
-
-function suspendedAsync(): unknown {
-  const generator = isolateGenerator(async function* () {
-    for (;;) yield user.has()
-  })()
-  void generator.next()
-  return generator
-}
-
-function suspendedWith(value: object): unknown {
-  const generator = isolateGenerator(function* (own: WeakRef<object>) {
-    setFrom(own)
-    yield 1
-  })(new WeakRef(value))
-  generator.next()
-  return generator
-}
-
-/** Apart from the generator, whose variables would hold the value. */
-function setFrom(ref: WeakRef<object>): void {
-  const value = ref.deref()
-  if (value !== undefined) user.set(value)
 }
