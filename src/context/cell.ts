@@ -66,8 +66,13 @@ export class Cell {
     this.siblings = undefined
   }
 
-  /** Never the values, of which some are sensitive: a logger that bears a cell may be logged itself. */
+  /** Never the values, of which some are sensitive: what bears a cell may be logged, a task or a logger for two. */
   [inspect.custom](): string {
+    return 'Cell'
+  }
+
+  /** The same for whoever logs as JSON. */
+  toJSON(): string {
     return 'Cell'
   }
 }

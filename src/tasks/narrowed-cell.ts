@@ -69,6 +69,10 @@ class NarrowedCell implements CellShape {
   [inspect.custom](): string {
     return this.base[inspect.custom]()
   }
+
+  toJSON(): string {
+    return this.base.toJSON()
+  }
 }
 
 /** Blocks that were opened in a scope: each has values of its own, and the scope of its surroundings. */

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { ContextVar, current, isolateGenerator, runInScope } from 'logical-context'
 import { describe, expect, it } from 'vitest'
 import type { Cell } from '../../src/context/cell.ts'
@@ -49,6 +50,12 @@ describe('a cell', () => {
       [undefined, undefined],
       [undefined, undefined],
     ])
+  })
+
+  it('shows none of its values, printed or as JSON', () => {
+    const cell = user.run('hunter2', currentCell)
+
+    expect([inspect(cell), JSON.stringify({ cell })]).toEqual(['Cell', '{"cell":"Cell"}'])
   })
 })
 
