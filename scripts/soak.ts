@@ -46,6 +46,6 @@ console.log(
 )
 
 function row(runtime: string, carrier: string, soaked: Soaked): object {
-  const { checks, crossed, foreign, lost, requests, tasks, sockets, seconds } = soaked
-  return { runtime, carrier, requests, sockets, tasks, checks, crossed, foreign, lost, seconds: Math.round(seconds) }
+  const { requests: answered, sockets, tasks, checks, crossed, foreign, lost, seconds } = soaked
+  return { runtime, carrier, answered, sockets, tasks, checks, crossed, foreign, lost, seconds: Math.round(seconds) }
 }
