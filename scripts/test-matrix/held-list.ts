@@ -24,7 +24,7 @@ export function verdict(result: FileResult | undefined): string {
 }
 
 export function readHeldList(text = readFileSync(page, 'utf8')): HeldList {
-  const rows = between(text).matchAll(/^\| `([^`]+)` *\|(.*)\|$/gm)
+  const rows = text.slice(...place(text)).matchAll(/^\| `([^`]+)` *\|(.*)\|$/gm)
   return new Map(
     Array.from(rows, ([, file = '', cells = '']) => {
       const verdicts = cells.split('|').map((cell) => cell.trim())
@@ -42,12 +42,14 @@ export function writeHeldList(list: HeldList): void {
     })
   const table = ['| test file | Bun | Deno |', '| --- | --- | --- |', ...rows].join('\n')
   const text = readFileSync(page, 'utf8')
-  writeFileSync(page, text.replace(between(text), `\n\n${table}\n\n`))
+  const [from, to] = place(text)
+  writeFileSync(page, `${text.slice(0, from)}\n\n${table}\n\n${text.slice(to)}`)
   spawnSync('npx', ['oxfmt', fileURLToPath(page)], { stdio: 'inherit', shell: process.platform === 'win32' })
 }
 
-function between(text: string): string {
+/** Where the list begins and ends in the page. */
+function place(text: string): [from: number, to: number] {
   const [from, to] = [text.indexOf(begin), text.indexOf(end)]
   if (from === -1 || to < from) throw new Error(`docs/runtimes.md has no place for the list, from ${begin} to ${end}.`)
-  return text.slice(from + begin.length, to)
+  return [from + begin.length, to]
 }

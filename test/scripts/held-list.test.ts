@@ -1,0 +1,44 @@
+import { existsSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { holds, listed, readHeldList, verdict } from '../../scripts/test-matrix/held-list.ts'
+
+const result = { file: 'test/a.test.ts', failures: [] }
+
+describe('docs/runtimes.md', () => {
+  const list = readHeldList()
+
+  it('lists test files that there are, and what has become of each', () => {
+    expect(list.size).toBeGreaterThan(100)
+    expect([...list.keys()].filter((file) => !existsSync(file))).toEqual([])
+    for (const verdicts of list.values()) expect(Object.keys(verdicts)).toEqual([...listed])
+  })
+})
+
+describe('readHeldList', () => {
+  it('reads the rows between its marks', () => {
+    const text = [
+      '| `test/before.test.ts` | holds | holds |',
+      '<!-- written by `npm run test:matrix -- bun deno --write` -->',
+      '| test file | Bun | Deno |',
+      '| --- | --- | --- |',
+      '| `test/a.test.ts`  | holds | 3 of 4 |',
+      '<!-- end -->',
+    ].join('\n')
+
+    expect([...readHeldList(text)]).toEqual([['test/a.test.ts', { bun: holds, deno: '3 of 4' }]])
+  })
+})
+
+describe('verdict', () => {
+  it.each<[name: string, passed: number, failed: number, expected: string]>([
+    ['all pass', 4, 0, holds],
+    ['some fail', 3, 1, '3 of 4'],
+    ['all fail', 0, 4, 'fails'],
+  ])('says it in a word or two where %s', (_, passed, failed, expected) => {
+    expect(verdict({ ...result, passed, failed })).toBe(expected)
+  })
+
+  it('says so where there is no end', () => {
+    expect(verdict(undefined)).toBe('does not end')
+  })
+})
