@@ -31,7 +31,8 @@ function isAlive(ref: WeakRef<object>): boolean {
   return ref.deref() !== undefined
 }
 
-function collectGarbage(type: 'major' | 'minor' = 'major'): void {
+/** All of it, or what is young, at once. */
+export function collectGarbage(type: 'major' | 'minor' = 'major'): void {
   const { gc, Bun } = globalThis as { gc?: (options: object) => void; Bun?: { gc(force: boolean): void } }
   if (Bun !== undefined) Bun.gc(true)
   else if (gc !== undefined) gc({ type })

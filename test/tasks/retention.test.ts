@@ -1,5 +1,6 @@
 import { type Canceller, runInScope, spawn, type Task, TaskGroup, withTaskGroup, withTimeout } from 'logical-context'
 import { describe, expect, it } from 'vitest'
+import { collectGarbage } from '../flow/memory.ts'
 
 const tick = () => new Promise<void>((resolve) => setImmediate(resolve))
 
@@ -8,7 +9,7 @@ async function held(refs: readonly WeakRef<object>[]): Promise<number> {
   // A WeakRef holds its target until the turn of the event loop has ended.
   for (let i = 0; i < 3; i++) {
     await tick()
-    globalThis.gc?.()
+    collectGarbage()
   }
   return refs.filter((ref) => ref.deref() !== undefined).length
 }
