@@ -1,6 +1,7 @@
 // `npm run test:matrix -- node22 bun`: the tests on other runtimes; bare, on all. The Node versions have to pass. Of Bun
-// and Deno `docs/runtimes.md` says which files hold; those must not stop. With `--write` the page is written anew.
-import { globSync } from 'node:fs'
+// and Deno `docs/runtimes.md` says which files hold; those must not stop. With `--write` the page is written anew; with
+// `--only=test/clients` these tests are run.
+import { existsSync, globSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { type HeldList, holds, listed, readHeldList, verdict, writeHeldList } from './test-matrix/held-list.ts'
 import { type FileResult, runSuite, type Setting } from './test-matrix/suite.ts'
@@ -21,7 +22,10 @@ const suiteLimitMs = 15 * 60_000
 /** For one file, with the start of the runtime. */
 const fileLimitMs = 90_000
 
-const { values, positionals } = parseArgs({ options: { write: { type: 'boolean' } }, allowPositionals: true })
+const { values, positionals } = parseArgs({
+  options: { write: { type: 'boolean' }, only: { type: 'string', default: '' } },
+  allowPositionals: true,
+})
 const unknown = positionals.find((name) => !settings.some((setting) => setting.name === name))
 if (unknown !== undefined) {
   throw new TypeError(`expected names out of ${settings.map(({ name }) => name).join(', ')}, got '${unknown}'.`)
@@ -52,7 +56,7 @@ console.log(`test:matrix: ${figures.join('; ')}`)
 
 /** A runtime that has to pass: what fails is an error, also if all of it does. */
 async function atOnce(setting: Setting): Promise<FileResult[]> {
-  const results = await runSuite(setting, { limitMs: suiteLimitMs })
+  const results = await runSuite(setting, { files: values.only === '' ? [] : [values.only], limitMs: suiteLimitMs })
   if (results === undefined) {
     console.error(`${setting.name}: no report.`)
     return [{ file: '', passed: 0, failed: 1, failures: [] }]
@@ -66,7 +70,8 @@ async function atOnce(setting: Setting): Promise<FileResult[]> {
 /** Each file in a process of its own: one that hangs takes no other with it. */
 async function byFile(setting: Setting): Promise<FileResult[]> {
   const results: FileResult[] = []
-  const next = globSync('test/**/*.test.ts').toSorted().values()
+  const files = globSync('test/**/*.test.ts').filter((file) => file.startsWith(values.only))
+  const next = files.toSorted().values()
   const runNext = async () => {
     for (const file of next) {
       const [result] = (await runSuite(setting, { files: [file], limitMs: fileLimitMs })) ?? []
@@ -91,8 +96,13 @@ function compare(runtime: string, results: readonly FileResult[]): number {
   return stopped
 }
 
+/** What is known of files that are still there, and what was found now. */
 function merged(before: HeldList, after: HeldList): HeldList {
-  return new Map([...after].map(([file, verdicts]) => [file, { ...before.get(file), ...verdicts }]))
+  const known = [...before].filter(([file]) => existsSync(file))
+  return new Map([
+    ...known,
+    ...[...after].map(([file, verdicts]) => [file, { ...before.get(file), ...verdicts }] as const),
+  ])
 }
 
 function sum(results: readonly FileResult[], column: 'passed' | 'failed'): number {
