@@ -53,8 +53,10 @@ export async function runSuite(
   const folder = mkdtempSync(join(tmpdir(), 'test-matrix-'))
   const report = join(folder, 'report.json')
   const vitest = [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...args, ...files]
+  // Whether it holds is asked, and not how fast: runtimes differ.
+  const patience = '--testTimeout=60000'
   const reporters = ['--reporter=json', `--outputFile=${report}`]
-  const child = spawn(runtimePath(runtime), [...flags, ...vitest, ...reporters], {
+  const child = spawn(runtimePath(runtime), [...flags, ...vitest, patience, ...reporters], {
     cwd: root,
     // A group of its own, so that its workers can be ended with it.
     detached: true,
