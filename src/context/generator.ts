@@ -76,11 +76,14 @@ function inTurn(): (step: () => unknown) => Promise<unknown> {
   }
 }
 
-function follow(layer: Cell, driver: Cell | undefined): void {
+/** Who drives outside any unit: a layer that has a driver is known as a layer, whatever stands around it. */
+const nobody = new Cell(emptyValues, undefined)
+
+function follow(layer: Cell, driver: Cell = nobody): void {
   // A body that drives itself, over whatever detour, keeps its driver: a circle would have no end to read at.
-  for (let cell = driver; cell !== undefined; cell = cell.driver) if (cell === layer) return
+  for (let cell: Cell | undefined = driver; cell !== undefined; cell = cell.driver) if (cell === layer) return
   layer.driver = driver
   layer.memo = undefined
-  if (driver?.unit !== undefined && driver.unit !== layer.unit) driver.unit.adopt(layer)
-  layer.unit = driver?.unit
+  if (driver.unit !== undefined && driver.unit !== layer.unit) driver.unit.adopt(layer)
+  layer.unit = driver.unit
 }

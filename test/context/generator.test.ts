@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { bind, ContextVar, current, isolateGenerator, runInScope, spawn, TaskGroup } from 'logical-context'
+import { bind, ContextVar, current, isolateGenerator, runInScope, shield, spawn, TaskGroup } from 'logical-context'
 import { describe, expect, it } from 'vitest'
 import { storage } from '../../src/context/storage.ts'
 
@@ -611,6 +611,23 @@ describe('isolateGenerator of an async generator', () => {
       { done: false, value: 1 },
       { done: false, value: 2 },
     ])
+  })
+
+  it.each<[name: string, drive: <R>(fn: () => R) => R]>([
+    ['in a unit', (fn) => runInScope(fn)],
+    ['outside any unit', (fn) => fn()],
+  ])('lets a body start its next step itself out of a combinator, %s', async (_, drive) => {
+    const steps: Promise<unknown>[] = []
+    const generator: AsyncGenerator<unknown> = isolateGenerator(async function* () {
+      user.set('own')
+      steps.push(shield(() => generator.next()))
+      yield 1
+      yield [user.get(), tenant.get()]
+    })()
+
+    await drive(() => generator.next())
+
+    expect(await Promise.all(steps)).toEqual([{ done: false, value: ['own', undefined] }])
   })
 })
 
