@@ -1,227 +1,287 @@
-import * as api from 'logical-context'
+import { subscribe } from 'node:diagnostics_channel'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
-  type BodyAct,
+  type ContextVar,
+  currentSignal,
+  type LateEvent,
+  type LogicalContext,
+  type Policy,
+  spawn,
+  TaskGroup,
+} from 'logical-context'
+import { Flow, type Live } from './flow.ts'
+import { ObedientGenerator } from './generator-body.ts'
+import type { Parts } from './parts.ts'
+import { type Act, type BodyAct, pick, type PolicySpec, type preparations, type Step } from './program.ts'
+import {
+  derive,
   names,
-  pick,
-  type PolicySpec,
+  show,
   type Sight,
-  type Step,
   type Value,
   type Variable,
   type VariableSpec,
   variables,
-} from './program.ts'
+} from './variables.ts'
 
-/** The calls of the package that programs are made of. A test of the tests replaces some of them by wrong ones. */
-export type Api = Pick<
-  typeof api,
-  'bind' | 'ContextVar' | 'current' | 'isolateGenerator' | 'run' | 'runInScope' | 'spawn'
->
+/** Is told of each thing that happens in the package, at the moment when it happens. */
+export interface Witness {
+  act(step: Step, outcome: unknown): void
+  sees(flow: number, sight: Sight): void
+  /** A generator's body begins a step for a flow. */
+  drives(generator: number, flow: number): void
+  actsInBody(generator: number, body: BodyAct, outcome: unknown): void
+  takesJob(worker: number): void
+  /** A call with a limit that is over at once is over; `flow` lives in it. */
+  returns(flow: number, outcome: unknown): void
+  unitEnds(flow: number): void
+}
 
-/** Lets a flow live where this is called. */
-type Live = () => Promise<void>
+type Var = ContextVar<Value, Value>
+type HandOver = ReturnType<Parts['startWorker']>
 
-type Var = api.ContextVar<Value, Value>
+const variablesByClass = new WeakMap<Parts['ContextVar'], Record<Variable, Var>>()
 
-/** Runs programs with the package itself. Each flow is an async function that waits for what it is told to do. */
+let lateWrites = 0
+subscribe('logical-context:context:late', (event) => {
+  if ((event as LateEvent).operation === 'write') lateWrites++
+})
+
+/** Runs programs with the package itself. */
 export class Library {
-  readonly #api: Api
+  readonly #parts: Parts
+  readonly #witness: Witness
+  /** Something to await whose end somebody else chooses. */
+  readonly #turn: (what: string) => Promise<unknown>
   readonly #vars: Readonly<Record<Variable, Var>>
-  readonly #group = new api.TaskGroup({ onError: () => {} })
-  readonly #flows: Flow[] = [new Flow(false)]
-  readonly #snapshots: api.LogicalContext[] = []
+  readonly #group = new TaskGroup({ onError: () => {} })
+  readonly #flows: Flow[] = []
+  readonly #snapshots: LogicalContext[] = []
   readonly #bounds: ((live: Live) => unknown)[] = []
   readonly #overrides: Disposable[] = []
-  readonly #generators: Generator[] = []
+  readonly #generators: ObedientGenerator[] = []
+  readonly #workers: HandOver[] = []
+  /** What is not over when its step is: calls, and steps of async generators. */
+  readonly #pending: Promise<unknown>[] = []
 
-  constructor(replaced: Partial<Api> = {}) {
-    this.#api = { ...api, ...replaced }
-    this.#vars = makeVariables(this.#api)
-    void this.#flows[0]?.live()
+  /** Calls whose time is about to be over. */
+  readonly #limits: Promise<void>[] = []
+
+  constructor(parts: Parts, witness: Witness, turn: (what: string) => Promise<unknown>) {
+    this.#parts = parts
+    this.#witness = witness
+    this.#turn = turn
+    this.#vars = variablesOf(parts)
+    this.#begin((live) => live())
   }
 
-  async do(step: Step): Promise<Sight> {
-    const flow = pick(this.#flows, step.flow)
-    const outcome = flow === undefined || flow.over ? 'nobody is there' : await this.#act(flow, step)
-    const read = async (flow: Flow) => (flow.over ? 'over' : flow.do(() => this.#see((variable) => variable)))
-    return {
-      outcome,
-      flows: await Promise.all(this.#flows.map(read)),
-      snapshots: this.#snapshots.map((snapshot) =>
-        this.#see((variable) => ({ has: () => snapshot.has(variable), get: () => snapshot.get(variable) })),
+  /** Lets a flow do a step. Returns when all has begun that begins with it. */
+  async do(step: Step): Promise<void> {
+    const flow = this.#flows[pick(this.#flows.length, step.flow) ?? 0] as Flow
+    const count = this.#flows.length
+    await flow.do(() => {
+      const act = { ...step, flow: flow.number }
+      this.#witness.act(
+        act,
+        outcomeOf(() => this.#act(flow, act)),
+      )
+    })
+    await Promise.all(this.#flows.slice(count).map(({ living }) => living))
+    await Promise.all(this.#limits.splice(0))
+    // Whatever has to happen at an end has happened then.
+    if (step.does === 'end') for (let i = 0; i < 2; i++) await nextTurn()
+  }
+
+  /** Lets each flow say what it sees. */
+  async lookAround(): Promise<void> {
+    const look = (flow: Flow) => flow.do(() => this.#witness.sees(flow.number, this.#see()))
+    await Promise.all(this.#flows.map(look))
+  }
+
+  get snapshots(): Sight[] {
+    return this.#snapshots.map((snapshot) =>
+      show(
+        (variable) => snapshot.has(this.#vars[variable]),
+        (variable) => snapshot.get(this.#vars[variable]),
       ),
-    }
+    )
   }
 
-  async #act(flow: Flow, step: Step): Promise<unknown> {
-    if (step.does === 'end') return flow.end()
-    if (step.does === 'step a generator') {
-      const generator = pick(this.#generators, step.generator)
-      return generator && settle(flow.do(() => generator.step(() => this.#actInBody(step.body))))
-    }
-    return settle(flow.do(() => this.#actNow(step)))
+  /** Resolves when nothing is on its way any more. */
+  async settled(): Promise<void> {
+    while (this.#pending.length > 0) await this.#pending.shift()
   }
 
-  #actNow(step: Exclude<Step, { does: 'end' | 'step a generator' }>): unknown {
-    const { bind, current, isolateGenerator, run, runInScope, spawn } = this.#api
-    switch (step.does) {
+  /** Ends all that still lives, so that nothing holds it. */
+  async close(): Promise<void> {
+    for (const handOver of this.#workers) handOver(undefined)
+    for (const flow of this.#flows) {
+      void flow.do(() => {
+        flow.over = true
+      })
+    }
+    await nextTurn()
+  }
+
+  #act(flow: Flow, act: Act): unknown {
+    const { bind, current, isolateGenerator, run, runInScope, shield } = this.#parts
+    switch (act.does) {
       case 'set':
-        return this.#vars[step.variable].set(step.value)
+        return this.#vars[act.variable].set(act.value)
       case 'delete':
-        return this.#vars[step.variable].delete()
+        return this.#vars[act.variable].delete()
       case 'override':
-        this.#overrides.push(this.#vars[step.variable].override(step.value))
-        return undefined
+        return this.#override(this.#vars[act.variable], act.value)
       case 'restore':
-        return pick(this.#overrides, step.override)?.[Symbol.dispose]()
+        return this.#overrides[pick(this.#overrides.length, act.override) ?? -1]?.[Symbol.dispose]()
       case 'go on':
-        return this.#begin((live) => goOn[step.way](live))
+        return this.#begin((live) => goOn[act.way](live))
       case 'block':
-        return this.#begin((live) => this.#vars[step.variable].run(step.value, live))
+        return this.#begin((live) => this.#vars[act.variable].run(act.value, live))
       case 'capture':
         this.#snapshots.push(current())
         return undefined
       case 'run': {
-        const snapshot = pick(this.#snapshots, step.snapshot)
+        const snapshot = this.#snapshots[pick(this.#snapshots.length, act.snapshot) ?? -1]
         return snapshot && this.#begin((live) => run(snapshot, live))
       }
       case 'bind':
         this.#bounds.push(bind((live: Live) => live()))
         return undefined
       case 'call bound': {
-        const bound = pick(this.#bounds, step.bound)
+        const bound = this.#bounds[pick(this.#bounds.length, act.bound) ?? -1]
         return bound && this.#begin((live) => bound(live))
       }
       case 'spawn':
-        return this.#begin((live) => spawn(live, { policy: this.#policy(step.policy) }), true)
-      case 'open a unit':
-        return this.#begin(
-          (live) => runInScope(live, { group: this.#group, lateWrites: 'throw', onLateUse: () => {} }),
-          true,
-        )
-      case 'make a generator':
-        this.#generators.push(new Generator(step.kind, isolateGenerator))
+        return this.#begin((live) => this.#parts.spawn(live, { policy: this.#policy(act.policy) }), 'a unit')
+      case 'gather':
+        return this.#gather(act.count)
+      case 'withTimeout':
+        return this.#begin((live) => this.#withTimeout(live, act.limit), 'a call')
+      case 'shield':
+        return this.#begin((live) => void shield(live), 'a call')
+      case 'open a unit': {
+        const options = { group: this.#group, lateWrites: act.lateWrites, onLateUse: () => {} }
+        return this.#begin((live) => runInScope(live, options), 'a unit')
+      }
+      case 'end':
+        if (flow.ends === undefined) return 'has no end'
+        flow.over = true
         return undefined
+      case 'make a generator':
+        this.#generators.push(new ObedientGenerator(act.kind, isolateGenerator))
+        return undefined
+      case 'step a generator':
+        return this.#step(pick(this.#generators.length, act.generator), act.body, flow)
+      case 'start a worker':
+        this.#workers.push(this.#parts.startWorker(() => this.#turn('a worker takes a job')))
+        return undefined
+      case 'hand over':
+        return this.#handOver(pick(this.#workers.length, act.worker), act.job)
       default:
-        return step satisfies never
+        return act satisfies never
     }
+  }
+
+  #override(variable: Var, value: Value): void {
+    const before = lateWrites
+    const override = variable.override(value)
+    if (lateWrites === before) this.#overrides.push(override)
+  }
+
+  #gather(count: number): unknown {
+    if (!isInUnit()) return 'not outside'
+    const flows = Array.from({ length: count }, (_, index) => this.#flow(this.#flows.length + index, 'a unit'))
+    const gather = () => this.#parts.gather(flows.map(({ live }) => live))
+    // Where the time is over, nothing would begin: that is no matter of values, and has tests of its own.
+    void (currentSignal()?.aborted === true ? this.#parts.shield(gather) : gather())
+    this.#flows.push(...flows)
+    return undefined
+  }
+
+  #withTimeout(live: Live, limit: 'far' | 'over at once'): void {
+    const flow = this.#flows.length
+    const call = this.#parts.withTimeout(live, limit === 'far' ? 60_000 : 0)
+    if (limit === 'far') {
+      // What is around it may have no time left, and then it has none either.
+      call.catch(() => {})
+      return
+    }
+    const returns = call.then(
+      () => this.#witness.returns(flow, 'in time'),
+      (error: unknown) => this.#witness.returns(flow, codeOf(error)),
+    )
+    this.#limits.push(returns)
+  }
+
+  #step(number: number | undefined, body: BodyAct, driver: Flow): void {
+    const generator = this.#generators[number ?? -1]
+    if (number === undefined || generator === undefined) return
+    const step = generator.step({
+      begin: () => this.#witness.drives(number, driver.number),
+      wait: () => this.#turn('a generator goes on'),
+      act: () =>
+        this.#witness.actsInBody(
+          number,
+          body,
+          outcomeOf(() => this.#actInBody(body)),
+        ),
+    })
+    this.#pending.push(Promise.resolve(step))
   }
 
   #actInBody(body: BodyAct): unknown {
     if (body.act === 'set') return this.#vars[body.variable].set(body.value)
     if (body.act === 'delete') return this.#vars[body.variable].delete()
-    return this.#begin((live) => void Promise.resolve().then(live))
+    return this.#begin((live) => void Promise.resolve().then(() => live()))
+  }
+
+  #handOver(number: number | undefined, preparation: (typeof preparations)[number]): void {
+    const handOver = this.#workers[number ?? -1]
+    if (number === undefined || handOver === undefined) return
+    const { bind, current, run } = this.#parts
+    const snapshot = current()
+    const prepare = {
+      bound: () => bind((live: Live) => live()),
+      'with a snapshot': () => (live: Live) => run(snapshot, live),
+      'as it is': () => (live: Live) => live(),
+    }
+    const job = prepare[preparation]()
+    const taken = Promise.withResolvers<void>()
+    this.#pending.push(taken.promise)
+    handOver(() => {
+      this.#begin(job)
+      this.#witness.takesJob(number)
+      taken.resolve()
+    })
   }
 
   /** A new flow lives where `start` calls what it is given. */
-  #begin(start: (live: Live) => unknown, endsUnit = false): unknown {
-    const flow = new Flow(endsUnit)
-    start(() => flow.live())
+  #begin(start: (live: Live) => unknown, ends?: Flow['ends']): void {
+    const flow = this.#flow(this.#flows.length, ends)
+    start(flow.live)
     this.#flows.push(flow)
-    return flow.living
   }
 
-  #policy(policy: PolicySpec): api.Policy {
+  #flow(number: number, ends: Flow['ends']): Flow {
+    return new Flow(number, ends, () => this.#witness.unitEnds(number))
+  }
+
+  #policy(policy: PolicySpec): Policy {
     return typeof policy === 'string' ? policy : { only: policy.only.map((name) => this.#vars[name]) }
   }
 
-  #see(reader: (variable: Var) => { has(): boolean; get(): Value }): unknown {
-    return Object.fromEntries(
-      names.map((name) => {
-        const seen = reader(this.#vars[name])
-        return [name, [seen.has() ? 'set' : 'default', seen.get()]]
-      }),
+  #see(): Sight {
+    return show(
+      (variable) => this.#vars[variable].has(),
+      (variable) => this.#vars[variable].get(),
     )
   }
 }
 
-class Flow {
-  readonly #endsUnit: boolean
-  readonly #living = Promise.withResolvers<void>()
-  readonly #ended = Promise.withResolvers<void>()
-  #inbox = Promise.withResolvers<(() => void) | undefined>()
-  over = false
-
-  constructor(endsUnit: boolean) {
-    this.#endsUnit = endsUnit
-  }
-
-  /** Resolves when the flow has begun to live. */
-  get living(): Promise<void> {
-    return this.#living.promise
-  }
-
-  async live(): Promise<void> {
-    this.#living.resolve()
-    for (;;) {
-      const job = await this.#inbox.promise
-      if (job === undefined) break
-      this.#inbox = Promise.withResolvers()
-      job()
-    }
-    // Whoever has called this goes on first, and ends the unit.
-    setImmediate(() => this.#ended.resolve())
-  }
-
-  /** What `fn` gives when the flow calls it, in the flow's own context. */
-  do<R>(fn: () => R): Promise<Awaited<R>> {
-    return new Promise((resolve, reject) => {
-      this.#inbox.resolve(() => {
-        try {
-          resolve(fn() as Awaited<R>)
-        } catch (error) {
-          reject(error)
-        }
-      })
-    })
-  }
-
-  async end(): Promise<unknown> {
-    if (!this.#endsUnit) return 'has no end'
-    this.over = true
-    this.#inbox.resolve(undefined)
-    await this.#ended.promise
-    return 'ended'
-  }
-}
-
-/** A generator whose body does what it is sent. */
-class Generator {
-  readonly #generator: { next(act: () => unknown): IteratorResult<unknown> | Promise<IteratorResult<unknown>> }
-  #begun = false
-
-  constructor(kind: 'sync' | 'async', isolateGenerator: Api['isolateGenerator']) {
-    this.#generator = kind === 'sync' ? isolateGenerator(syncBody)() : isolateGenerator(asyncBody)()
-  }
-
-  async step(act: () => unknown): Promise<unknown> {
-    if (!this.#begun) void this.#generator.next(act)
-    this.#begun = true
-    const { value } = await this.#generator.next(act)
-    return value
-  }
-}
-
-function* syncBody(): globalThis.Generator<unknown, never, () => unknown> {
-  let outcome: unknown
-  for (;;) {
-    const act = yield outcome
-    outcome = codeOrResult(act)
-  }
-}
-
-async function* asyncBody(): AsyncGenerator<unknown, never, () => unknown> {
-  let outcome: unknown
-  for (;;) {
-    const act = yield outcome
-    await Promise.resolve()
-    outcome = codeOrResult(act)
-  }
-}
-
-const goOn: Record<Extract<Step, { does: 'go on' }>['way'], (live: Live) => void> = {
+const goOn: Record<Extract<Act, { does: 'go on' }>['way'], (live: Live) => void> = {
   await: (live) => void liveAfterAwait(live),
-  then: (live) => void Promise.resolve().then(live),
+  then: (live) => void Promise.resolve().then(() => live()),
   nextTick: (live) => process.nextTick(() => void live()),
   microtask: (live) => queueMicrotask(() => void live()),
   immediate: (live) => setImmediate(() => void live()),
@@ -233,30 +293,34 @@ async function liveAfterAwait(live: Live): Promise<void> {
   await live()
 }
 
-/** Variables of which those that are far have more than the array's 32 before them. */
-function makeVariables({ ContextVar }: Api): Record<Variable, Var> {
-  const make = (name: Variable): Var => {
+/** Made once for each class: the array of values has places for 32, and those that are far have more before them. */
+function variablesOf({ ContextVar }: Parts): Record<Variable, Var> {
+  const known = variablesByClass.get(ContextVar)
+  if (known !== undefined) return known
+  const made = {} as Record<Variable, Var>
+  const make = (name: Variable) => {
     const { onSpawn, ...spec }: VariableSpec = variables[name]
-    const rule = onSpawn === 'derive' ? (value: Value) => `${String(value)}'` : onSpawn
-    return new ContextVar<Value, Value>(name, { ...spec, ...(rule && { onSpawn: rule }) })
+    const rule = onSpawn === 'derive' ? derive : onSpawn
+    made[name] = new ContextVar<Value, Value>(name, { ...spec, ...(rule && { onSpawn: rule }) })
   }
-  const entries = names.filter((name) => !name.startsWith('far')).map((name) => [name, make(name)] as const)
+  names.filter((name) => !name.startsWith('far')).forEach(make)
   for (let i = 0; i < 32; i++) void new ContextVar('between')
-  const far = names.filter((name) => name.startsWith('far')).map((name) => [name, make(name)] as const)
-  return Object.fromEntries([...entries, ...far]) as Record<Variable, Var>
+  names.filter((name) => name.startsWith('far')).forEach(make)
+  variablesByClass.set(ContextVar, made)
+  return made
 }
 
-async function settle(outcome: Promise<unknown>): Promise<unknown> {
-  try {
-    return await outcome
-  } catch (error) {
-    return codeOf(error)
-  }
+/** Only where there is a unit is there somebody to own a task. */
+function isInUnit(): boolean {
+  return outcomeOf(() => void spawn(() => {}, { policy: 'share' })) === undefined
 }
 
-function codeOrResult(act: () => unknown): unknown {
+/** What comes of an act: what it gives, the code of the error that it throws, or that its late write was reported. */
+function outcomeOf(act: () => unknown): unknown {
+  const before = lateWrites
   try {
-    return act()
+    const result = act()
+    return lateWrites === before ? result : 'reported'
   } catch (error) {
     return codeOf(error)
   }

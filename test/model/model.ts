@@ -1,18 +1,8 @@
 // The rules of section 3 of the design, as plainly as they can be written: values are a Map that is copied whenever
 // somebody else gets it, a cell is an object that holds one, and who sees which cell is said by hand. No
-// AsyncLocalStorage, no sharing, nothing fast.
-import {
-  type BodyAct,
-  names,
-  pick,
-  type PolicySpec,
-  type Sight,
-  type Step,
-  type Value,
-  type Variable,
-  type VariableSpec,
-  variables,
-} from './program.ts'
+// AsyncLocalStorage, no sharing, nothing fast. It is told of each thing that happens, at the moment when it happens.
+import { type Act, type BodyAct, pick, type PolicySpec, type Step } from './program.ts'
+import { derive, show, type Sight, type Value, type Variable, type VariableSpec, variables } from './variables.ts'
 
 /** Deleted in a layer: the driver's value is hidden. */
 const deleted = Symbol('deleted')
@@ -28,19 +18,16 @@ interface Cell {
 }
 
 interface Unit {
+  readonly lateWrites: 'throw' | 'report'
   ended: boolean
 }
 
 interface Flow {
   /** Undefined outside any unit and block. */
   readonly cell: Cell | undefined
-  /** The unit that ends with this flow. */
-  readonly ends: Unit | undefined
+  /** What ends with this flow: a unit, or a call whose caller has waited for it. */
+  readonly ends: Unit | 'a call' | undefined
   over: boolean
-}
-
-interface Generator {
-  layer: Cell
 }
 
 interface Override {
@@ -51,54 +38,58 @@ interface Override {
   over: boolean
 }
 
+interface Worker {
+  readonly cell: Cell | undefined
+  /** For each job, what it makes of the worker's cell when it is taken. */
+  readonly jobs: ((worker: Cell | undefined) => Cell | undefined)[]
+}
+
 export class Model {
   readonly #cells: Cell[] = []
   readonly #flows: Flow[] = [{ cell: undefined, ends: undefined, over: false }]
   readonly #snapshots: Values[] = []
   readonly #bounds: { readonly cell: Cell | undefined }[] = []
   readonly #overrides: Override[] = []
-  readonly #generators: Generator[] = []
+  readonly #generators: { layer: Cell }[] = []
+  readonly #workers: Worker[] = []
 
-  do(step: Step): Sight {
-    const flow = pick(this.#flows, step.flow)
-    const outcome = flow === undefined || flow.over ? 'nobody is there' : this.#act(flow, step)
-    return {
-      outcome,
-      flows: this.#flows.map((flow) => (flow.over ? 'over' : show(visible(flow.cell)))),
-      snapshots: this.#snapshots.map(show),
-    }
+  get flowCount(): number {
+    return this.#flows.length
   }
 
-  #act(flow: Flow, step: Step): unknown {
+  /** What a flow sees now. */
+  see(flow: number): Sight {
+    return showValues(visible(this.#flows[flow]?.cell))
+  }
+
+  get snapshots(): Sight[] {
+    return this.#snapshots.map(showValues)
+  }
+
+  /** A flow does a step; says what comes of it. What a generator's body does then is told in its own time. */
+  act({ flow: number, ...act }: Step): unknown {
+    const flow = this.#flows[number] as Flow
     const { cell } = flow
-    switch (step.does) {
+    switch (act.does) {
       // Rule 1: a write is seen by all flows of the cell. Rules 9 and 10: not after the end, not outside.
       case 'set':
-        return writing(cell, (own) => own.set(step.variable, step.value))
+        return writing(cell, (own) => own.set(act.variable, act.value))
       case 'delete':
-        return deleteIn(cell, step.variable)
+        return deleteIn(cell, act.variable)
       case 'override':
-        return writing(cell, (own, cell) => {
-          const { variable } = step
-          const before = new Map([...own].filter(([set]) => set === variable))
-          this.#overrides.push({ cell, variable, before: this.#cell(before, cell.unit), over: false })
-          own.set(variable, step.value)
-        })
+        return this.#override(cell, act)
       case 'restore':
-        return this.#restore(step.override)
+        return this.#restore(pick(this.#overrides.length, act.override))
       case 'go on':
         return this.#flow(cell)
       // Rule 6: a block has a cell of its own, which starts from what is visible.
-      case 'block': {
-        const block = this.#cell(visible(cell), cell?.unit)
-        block.own.set(step.variable, step.value)
-        return this.#flow(block)
-      }
+      case 'block':
+        return this.#flow(this.#cell(visible(cell).set(act.variable, act.value), cell?.unit))
       case 'capture':
         this.#snapshots.push(visible(cell))
         return undefined
       case 'run': {
-        const snapshot = pick(this.#snapshots, step.snapshot)
+        const snapshot = this.#snapshots[pick(this.#snapshots.length, act.snapshot) ?? -1]
         return snapshot && this.#flow(this.#cell(snapshot, cell?.unit))
       }
       // Rule 11: whoever calls it, what was bound is in the cell of who has bound it.
@@ -106,43 +97,85 @@ export class Model {
         this.#bounds.push({ cell })
         return undefined
       case 'call bound': {
-        const bound = pick(this.#bounds, step.bound)
+        const bound = this.#bounds[pick(this.#bounds.length, act.bound) ?? -1]
         return bound && this.#flow(bound.cell)
       }
       case 'spawn':
-        return this.#spawn(cell, step.policy)
+        // Rules 8 and 10: any task can spawn, for its cell has a unit, and nobody else can.
+        return cell?.unit === undefined ? 'LCTX_OUTSIDE_UNIT' : this.#task(cell, cell.unit, act.policy)
+      // Each of the functions is a task that inherits. Outside any unit the tasks could spawn only until the last one ends.
+      case 'gather':
+        if (cell?.unit === undefined) return 'not outside'
+        for (let i = 0; i < act.count; i++) this.#task(cell, cell.unit, 'inherit')
+        return undefined
+      // Whoever waits for a call shares with it, whatever is wrapped around it, and after its time is over too.
+      case 'withTimeout':
+      case 'shield':
+        return this.#flow(cell, 'a call')
       // Rule 10: a unit inside a unit starts fresh.
       case 'open a unit': {
-        const unit = { ended: false }
+        const unit = { lateWrites: act.lateWrites, ended: false }
         return this.#flow(this.#cell(new Map(), unit), unit)
       }
       case 'end':
-        return this.#end(flow)
+        if (flow.ends === undefined) return 'has no end'
+        flow.over = true
+        return undefined
       case 'make a generator':
         this.#generators.push({ layer: this.#cell(new Map(), undefined) })
+        this.drive(this.#generators.length - 1, number)
         return undefined
-      case 'step a generator': {
-        const generator = pick(this.#generators, step.generator)
-        return generator && this.#step(generator, cell, step.body)
-      }
+      case 'step a generator':
+        return undefined
+      case 'start a worker':
+        this.#workers.push({ cell, jobs: [] })
+        return undefined
+      case 'hand over':
+        return this.#handOver(cell, act)
       default:
-        return step satisfies never
+        return act satisfies never
     }
   }
 
-  /** Rules 2 to 5, and 8: any task can spawn, for its cell has a unit. */
-  #spawn(cell: Cell | undefined, policy: PolicySpec): unknown {
-    if (cell?.unit === undefined) return 'LCTX_OUTSIDE_UNIT'
-    const unit = { ended: false }
-    if (policy === 'share') return this.#flow(cell, unit)
-    return this.#flow(this.#cell(cross(visible(cell), policy), unit), unit)
+  /** Rule 7: from here until its next yield a generator's body runs for this flow. */
+  drive(number: number, flow: number): void {
+    const generator = this.#generators[number] as { layer: Cell }
+    const driver = this.#flows[flow]?.cell
+    if (generator.layer.sealed) generator.layer = this.#cell(new Map(), undefined)
+    const { layer } = generator
+    if (driversOf(driver).includes(layer)) return
+    layer.driver = driver
+    layer.unit = driver?.unit
+  }
+
+  /** Rule 7: the body writes to its layer, and sees its driver's values behind that. */
+  actInBody(number: number, body: BodyAct): unknown {
+    const { layer } = this.#generators[number] as { layer: Cell }
+    if (body.act === 'set') return writing(layer, (own) => own.set(body.variable, body.value))
+    if (body.act === 'delete') return deleteIn(layer, body.variable)
+    return this.#flow(layer)
+  }
+
+  /** A worker takes the job that waits longest. */
+  takeJob(number: number): void {
+    const { cell, jobs } = this.#workers[number] as Worker
+    this.#flow(jobs.shift()?.(cell))
+  }
+
+  isOver(flow: number): boolean {
+    return this.#flows[flow]?.over === true
+  }
+
+  /** Whether a flow's unit has ended, where it has one and is over. */
+  hasEnded(flow: number): boolean {
+    const { ends, over } = this.#flows[flow] as Flow
+    return typeof ends !== 'object' || !over || ends.ended
   }
 
   /** Rule 9: with the unit all its cells are sealed, and hold no more than what survives. */
-  #end(flow: Flow): unknown {
-    const { ends: unit } = flow
-    if (unit === undefined) return 'has no end'
-    flow.over = true
+  endUnit(flow: number): unknown {
+    const { ends: unit, over } = this.#flows[flow] ?? { over: false }
+    if (typeof unit !== 'object' || !over) return 'too early'
     unit.ended = true
     for (const cell of this.#cells) {
       if (cell.unit !== unit || cell.sealed) continue
@@ -150,30 +183,42 @@ export class Model {
       cell.driver = undefined
       cell.sealed = true
     }
-    return 'ended'
+    return undefined
   }
 
-  /** Rule 7: the body writes to its layer, and sees its driver's values behind that. */
-  #step(generator: Generator, driver: Cell | undefined, body: BodyAct): unknown {
-    if (generator.layer.sealed) generator.layer = this.#cell(new Map(), undefined)
-    const { layer } = generator
-    if (!driversOf(driver).includes(layer)) {
-      layer.driver = driver
-      layer.unit = driver?.unit
-    }
-    if (body.act === 'set') return writing(layer, (own) => own.set(body.variable, body.value))
-    if (body.act === 'delete') return deleteIn(layer, body.variable)
-    return this.#flow(layer)
+  /** Rules 2 to 5. */
+  #task(cell: Cell, { lateWrites }: Unit, policy: PolicySpec): undefined {
+    const unit = { lateWrites, ended: false }
+    if (policy === 'share') return this.#flow(cell, unit)
+    return this.#flow(this.#cell(cross(visible(cell), policy), unit), unit)
   }
 
-  #restore(which: number): unknown {
-    const override = pick(this.#overrides, which)
+  #override(cell: Cell | undefined, { variable, value }: Extract<Act, { does: 'override' }>): unknown {
+    return writing(cell, (own, cell) => {
+      const before = new Map([...own].filter(([set]) => set === variable))
+      this.#overrides.push({ cell, variable, before: this.#cell(before, cell.unit), over: false })
+      own.set(variable, value)
+    })
+  }
+
+  #restore(which: number | undefined): unknown {
+    const override = this.#overrides[which ?? -1]
     if (override === undefined || override.over) return undefined
     override.over = true
     const { cell, variable, before } = override
     if (cell.sealed) return undefined
     cell.own.delete(variable)
     for (const [set, value] of before.own) cell.own.set(set, value)
+    return undefined
+  }
+
+  /** A worker runs all jobs where it was started, so a job has to be told where it belongs: rules 11 and 6. */
+  #handOver(cell: Cell | undefined, { worker, job }: Extract<Act, { does: 'hand over' }>): unknown {
+    const jobs = this.#workers[pick(this.#workers.length, worker) ?? -1]?.jobs
+    const snapshot = visible(cell)
+    if (job === 'bound') jobs?.push(() => cell)
+    else if (job === 'with a snapshot') jobs?.push((worker) => this.#cell(snapshot, worker?.unit))
+    else jobs?.push((worker) => worker)
     return undefined
   }
 
@@ -184,7 +229,7 @@ export class Model {
     return cell
   }
 
-  #flow(cell: Cell | undefined, ends?: Unit): undefined {
+  #flow(cell: Cell | undefined, ends?: Unit | 'a call'): undefined {
     this.#flows.push({ cell, ends, over: false })
   }
 }
@@ -195,7 +240,7 @@ function cross(values: Values, policy: Exclude<PolicySpec, 'share'>): Values {
   for (const [variable, value] of values) {
     const { onSpawn }: VariableSpec = variables[variable]
     if (onSpawn === 'drop') continue
-    if (onSpawn === 'derive') crossed.set(variable, `${String(value)}'`)
+    if (onSpawn === 'derive') crossed.set(variable, derive(value, typeof policy === 'string' ? policy : 'only'))
     else if (onSpawn === 'keep' || policy === 'inherit') crossed.set(variable, value)
     else if (policy !== 'isolate' && policy.only.includes(variable)) crossed.set(variable, value)
   }
@@ -215,7 +260,7 @@ function visible(cell: Cell | undefined): Values {
 
 function writing(cell: Cell | undefined, write: (own: Values, cell: Cell) => void): unknown {
   if (cell === undefined) return 'LCTX_OUTSIDE_UNIT'
-  if (cell.sealed) return 'LCTX_LATE_WRITE'
+  if (cell.sealed) return cell.unit?.lateWrites === 'throw' ? 'LCTX_LATE_WRITE' : 'reported'
   write(cell.own, cell)
   return undefined
 }
@@ -234,12 +279,9 @@ function survivesSeal(variable: Variable): boolean {
   return spec.survivesSeal ?? spec.onSpawn === 'keep'
 }
 
-function show(values: Values): unknown {
-  const defaultOf = (variable: Variable) => (variables[variable] as VariableSpec).default
-  return Object.fromEntries(
-    names.map((variable) => [
-      variable,
-      values.has(variable) ? ['set', values.get(variable)] : ['default', defaultOf(variable)],
-    ]),
+function showValues(values: Values): Sight {
+  return show(
+    (variable) => values.has(variable),
+    (variable) => (values.has(variable) ? values.get(variable) : (variables[variable] as VariableSpec).default),
   )
 }

@@ -1,37 +1,13 @@
 import * as fc from 'fast-check'
-
-/** What the programs write. Undefined is a value as any other. */
-export type Value = string | undefined
-
-export type OnSpawn = 'keep' | 'drop' | 'derive'
-
-export interface VariableSpec {
-  readonly default?: string
-  readonly onSpawn?: OnSpawn
-  readonly survivesSeal?: boolean
-}
-
-/** One variable of each kind. The `far` ones are made after so many others that they stand in the tree. */
-export const variables = {
-  plain: {},
-  defaulted: { default: 'default' },
-  kept: { onSpawn: 'keep' },
-  keptToTheEnd: { onSpawn: 'keep', survivesSeal: false },
-  dropped: { onSpawn: 'drop' },
-  derived: { onSpawn: 'derive' },
-  survivor: { survivesSeal: true },
-  far: {},
-  farKept: { onSpawn: 'keep' },
-} as const satisfies Record<string, VariableSpec>
-
-export type Variable = keyof typeof variables
-
-export const names = Object.keys(variables) as Variable[]
+import { names, type Value, type Variable } from './variables.ts'
 
 export type PolicySpec = 'inherit' | 'isolate' | 'share' | { readonly only: readonly Variable[] }
 
 /** How the code of a unit goes on somewhere else without being spawned. */
 export const ways = ['await', 'then', 'nextTick', 'microtask', 'immediate', 'timer'] as const
+
+/** How a job is prepared for a worker in the same process. */
+export const preparations = ['bound', 'with a snapshot', 'as it is'] as const
 
 /** What a generator's body does between two yields. */
 export type BodyAct =
@@ -39,11 +15,7 @@ export type BodyAct =
   | { readonly act: 'delete'; readonly variable: Variable }
   | { readonly act: 'leave a flow behind' }
 
-/**
- * One line of a program. A flow is a piece of code that waits to be told what to do next: each step has one flow do
- * one thing, so the order of the steps is the interleaving. Numbers pick one of what there is, modulo its count.
- */
-export type Step = { readonly flow: number } & (
+export type Act =
   | { readonly does: 'set'; readonly variable: Variable; readonly value: Value }
   | { readonly does: 'delete'; readonly variable: Variable }
   | { readonly does: 'override'; readonly variable: Variable; readonly value: Value }
@@ -55,18 +27,24 @@ export type Step = { readonly flow: number } & (
   | { readonly does: 'bind' }
   | { readonly does: 'call bound'; readonly bound: number }
   | { readonly does: 'spawn'; readonly policy: PolicySpec }
-  | { readonly does: 'open a unit' }
+  | { readonly does: 'gather'; readonly count: number }
+  | { readonly does: 'withTimeout'; readonly limit: 'far' | 'over at once' }
+  | { readonly does: 'shield' }
+  | { readonly does: 'open a unit'; readonly lateWrites: 'throw' | 'report' }
   | { readonly does: 'end' }
   | { readonly does: 'make a generator'; readonly kind: 'sync' | 'async' }
   | { readonly does: 'step a generator'; readonly generator: number; readonly body: BodyAct }
-)
+  | { readonly does: 'start a worker' }
+  | { readonly does: 'hand over'; readonly worker: number; readonly job: (typeof preparations)[number] }
 
-/** What can be seen after a step: of each flow and each snapshot the value of each variable, and what the step gave. */
-export interface Sight {
-  readonly outcome: unknown
-  readonly flows: readonly unknown[]
-  readonly snapshots: readonly unknown[]
-}
+/**
+ * A flow is a piece of code that waits to be told what to do next; each step tells one flow to do one thing. Numbers
+ * pick one of what there is at the time, modulo its count.
+ */
+export type Step = { readonly flow: number } & Act
+
+/** Lists of steps that are gone through at the same time, in an order that the scheduler makes. */
+export type Program = readonly (readonly Step[])[]
 
 const which = fc.nat(20)
 const variable = fc.constantFrom(...names)
@@ -81,10 +59,6 @@ const body = fc.oneof<fc.Arbitrary<BodyAct>[]>(
   fc.record({ act: fc.constant('leave a flow behind') }),
 )
 
-function step<T extends object>(does: string, rest: { [K in keyof T]: fc.Arbitrary<T[K]> }, weight: number) {
-  return { weight, arbitrary: fc.record({ flow: which, does: fc.constant(does), ...rest }) as fc.Arbitrary<Step> }
-}
-
 const anyStep = fc.oneof(
   step('set', { variable, value }, 8),
   step('delete', { variable }, 2),
@@ -97,27 +71,32 @@ const anyStep = fc.oneof(
   step('bind', {}, 1),
   step('call bound', { bound: which }, 2),
   step('spawn', { policy }, 5),
-  step('open a unit', {}, 3),
-  step('end', {}, 3),
+  step('gather', { count: fc.integer({ min: 1, max: 3 }) }, 2),
+  step('withTimeout', { limit: fc.constantFrom('far', 'over at once') }, 2),
+  step('shield', {}, 1),
+  step('open a unit', { lateWrites: fc.constantFrom('throw', 'report') }, 3),
+  step('end', {}, 4),
   step('make a generator', { kind: fc.constantFrom('sync', 'async') }, 2),
-  step('step a generator', { generator: which, body }, 5),
+  step('step a generator', { generator: which, body }, 6),
+  step('start a worker', {}, 1),
+  step('hand over', { worker: which, job: fc.constantFrom(...preparations) }, 3),
 )
 
+const opening: Step = { flow: 0, does: 'open a unit', lateWrites: 'throw' }
+
 /** A program begins outside any unit, with a unit: little can be done without one. */
-export const programs: fc.Arbitrary<readonly Step[]> = fc
-  .array(anyStep, { minLength: 1, maxLength: 40, size: 'max' })
-  .map((steps) => [{ flow: 0, does: 'open a unit' } as const, ...steps])
+export const programs: fc.Arbitrary<Program> = fc
+  .oneof(
+    fc.tuple(fc.array(anyStep, { minLength: 1, maxLength: 40, size: 'max' })),
+    fc.array(fc.array(anyStep, { minLength: 1, maxLength: 15, size: 'max' }), { minLength: 2, maxLength: 3 }),
+  )
+  .map(([first = [], ...others]) => [[opening, ...first], ...others])
 
-export function printProgram(program: readonly Step[]): string {
-  return program.map((line, index) => `${index + 1}. ${printStep(line)}`).join('\n')
+function step<T extends object>(does: Act['does'], rest: { [K in keyof T]: fc.Arbitrary<T[K]> }, weight: number) {
+  return { weight, arbitrary: fc.record({ flow: which, does: fc.constant(does), ...rest }) as fc.Arbitrary<Step> }
 }
 
-function printStep({ flow, does, ...rest }: Step): string {
-  const details = Object.entries(rest).map(([key, detail]) => `${key} ${JSON.stringify(detail) ?? 'undefined'}`)
-  return [`flow ${flow}: ${does}`, ...details].join(', ')
-}
-
-/** The one that a number picks, or nothing where there is nothing to pick from. */
-export function pick<T>(from: readonly T[], number: number): T | undefined {
-  return from[number % from.length]
+/** The place of the one that a number picks, or nothing where there is nothing to pick from. */
+export function pick(count: number, number: number): number | undefined {
+  return count === 0 ? undefined : number % count
 }
