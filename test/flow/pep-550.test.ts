@@ -1,4 +1,4 @@
-import { ContextVar, isolateGenerator, type Policy, runInScope, spawn } from 'logical-context'
+import { ContextVar, current, isolateGenerator, type Policy, runInScope, spawn } from 'logical-context'
 import { describe, expect, it } from 'vitest'
 
 // The examples by which PEP 550 and its discussion explain what a context is to do.
@@ -59,6 +59,36 @@ describe('the example of the discussion on awaited calls and timeouts', () => {
 
 describe('the examples of PEP 550', () => {
   const variable = new ContextVar<string>('var')
+
+  it('“Regular Single-threaded Code”: a variable behaves as a global one does', () => {
+    const sub = () => {
+      const seen = variable.get()
+      variable.set('sub')
+      return seen
+    }
+
+    const seen = runInScope(() => {
+      variable.set('main')
+      return [sub(), variable.get()]
+    })
+
+    expect(seen).toEqual(['main', 'sub'])
+  })
+
+  it('“Multithreaded Code”: what is separate starts with nothing, and changes nothing: isolate', async () => {
+    const sub = () => {
+      const seen = variable.get()
+      variable.set('sub')
+      return seen
+    }
+
+    const seen = await runInScope(async () => {
+      variable.set('main')
+      return [await spawn(sub, { policy: 'isolate' }).result(), variable.get()]
+    })
+
+    expect(seen).toEqual([undefined, 'main'])
+  })
 
   it('“Generators”: a change in the body is not seen by the caller, one of the caller is seen in the body', () => {
     const seen: unknown[] = []
@@ -136,6 +166,109 @@ describe('the examples of PEP 550', () => {
     })
 
     expect(seen).toEqual(['main', 'sub', 'main modified', 'main modified'])
+  })
+
+  it('“Coroutines and Asynchronous Tasks”: a task does not see what its parent changes after the spawn', async () => {
+    const changed = Promise.withResolvers<void>()
+    const sub = async () => {
+      await changed.promise
+      const seen = variable.get()
+      variable.set('sub')
+      return seen
+    }
+
+    const seen = await runInScope(async () => {
+      variable.set('main')
+      const task = spawn(sub)
+      variable.set('main changed')
+      changed.resolve()
+      return [await task.result(), variable.get()]
+    })
+
+    expect(seen).toEqual(['main', 'main changed'])
+  })
+
+  it('“contextlib.contextmanager”: a plain generator is the way to set something for the code around its yield', () => {
+    const manager = function* (value: string) {
+      const before = variable.override(value)
+      yield
+      before[Symbol.dispose]()
+    }
+
+    const seen = runInScope(() => {
+      variable.set('main')
+      const within = manager('in the with block')
+      within.next()
+      const inside = variable.get()
+      within.next()
+      return [inside, variable.get()]
+    })
+
+    expect(seen).toEqual(['in the with block', 'main'])
+  })
+
+  it('“Coroutines not leaking context changes by default”, rejected: what __aenter__ sets is seen by the block', async () => {
+    const enter = async () => {
+      await Promise.resolve()
+      return variable.override('entered')
+    }
+
+    const seen = await runInScope(async () => {
+      variable.set('main')
+      const inside = []
+      {
+        using _ = await enter()
+        inside.push(variable.get())
+      }
+      return [...inside, variable.get()]
+    })
+
+    expect(seen).toEqual(['entered', 'main'])
+  })
+
+  it('“Enumerating context vars”: a context shows which variables are set in it', () => {
+    const other = new ContextVar<string>('other')
+
+    const shown = runInScope(() => {
+      other.set('set')
+      return [String(variable.run('set', current)), String(current())]
+    })
+
+    expect(shown).toEqual(['LogicalContext(var, other)', 'LogicalContext(other)'])
+  })
+
+  it('“Should yield from leak context changes?”: no, as next() does not', () => {
+    const inner = isolateGenerator(function* () {
+      variable.set('inner')
+      yield variable.get()
+    })
+    const outer = isolateGenerator(function* () {
+      variable.set('outer')
+      yield* inner()
+      yield variable.get()
+    })
+
+    expect(runInScope(() => [...outer(), variable.get()])).toEqual(['inner', 'outer', undefined])
+  })
+
+  it('“Setting and restoring context variables”: delete() in a generator hides the outer value; giving back does not', () => {
+    const gen = isolateGenerator(function* () {
+      const before = variable.override('gen')
+      yield variable.get()
+      before[Symbol.dispose]()
+      yield variable.get()
+      variable.delete()
+      yield variable.get()
+    })
+
+    const seen = runInScope(() => {
+      variable.set('main')
+      return [...gen(), variable.get()]
+    })
+
+    // In the PEP delete() only removes the layer's own value; here that is what giving an override back does, and
+    // delete() is a write as any other, which the layer holds.
+    expect(seen).toEqual(['gen', 'main', undefined, 'main'])
   })
 
   it('“Asynchronous Generators”: behave as generators do', async () => {
