@@ -1,8 +1,8 @@
-import type { Witness } from './library.ts'
 import { Model } from './model.ts'
 import { printAct, printBody } from './print.ts'
 import type { BodyAct, Step } from './program.ts'
 import { names, type Sight } from './variables.ts'
+import type { Witness } from './witness.ts'
 
 /** Lets the model do what the package has just done, and keeps the first difference. */
 export class Comparison implements Witness {

@@ -1,51 +1,16 @@
-import { subscribe } from 'node:diagnostics_channel'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import {
-  type ContextVar,
-  currentSignal,
-  type LateEvent,
-  type LogicalContext,
-  type Policy,
-  spawn,
-  TaskGroup,
-} from 'logical-context'
+import { currentSignal, type LogicalContext, type Policy, spawn, TaskGroup } from 'logical-context'
 import { Flow, type Live } from './flow.ts'
 import { ObedientGenerator } from './generator-body.ts'
+import { codeOf, countLateWrites, outcomeOf } from './outcome.ts'
+import { type Var, variablesOf } from './package-variables.ts'
 import type { Parts } from './parts.ts'
 import { type Act, type BodyAct, pick, type PolicySpec, type preparations, type Step } from './program.ts'
-import {
-  derive,
-  names,
-  show,
-  type Sight,
-  type Value,
-  type Variable,
-  type VariableSpec,
-  variables,
-} from './variables.ts'
+import { show, type Sight, type Value, type Variable } from './variables.ts'
+import { goOn } from './ways.ts'
+import type { Witness } from './witness.ts'
 
-/** Is told of each thing that happens in the package, at the moment when it happens. */
-export interface Witness {
-  act(step: Step, outcome: unknown): void
-  sees(flow: number, sight: Sight): void
-  /** A generator's body begins a step for a flow. */
-  drives(generator: number, flow: number): void
-  actsInBody(generator: number, body: BodyAct, outcome: unknown): void
-  takesJob(worker: number): void
-  /** A call with a limit that is over at once is over; `flow` lives in it. */
-  returns(flow: number, outcome: unknown): void
-  unitEnds(flow: number): void
-}
-
-type Var = ContextVar<Value, Value>
 type HandOver = ReturnType<Parts['startWorker']>
-
-const variablesByClass = new WeakMap<Parts['ContextVar'], Record<Variable, Var>>()
-
-let lateWrites = 0
-subscribe('logical-context:context:late', (event) => {
-  if ((event as LateEvent).operation === 'write') lateWrites++
-})
 
 /** Runs programs with the package itself. */
 export class Library {
@@ -184,9 +149,9 @@ export class Library {
   }
 
   #override(variable: Var, value: Value): void {
-    const before = lateWrites
+    const before = countLateWrites()
     const override = variable.override(value)
-    if (lateWrites === before) this.#overrides.push(override)
+    if (countLateWrites() === before) this.#overrides.push(override)
   }
 
   #gather(count: number): unknown {
@@ -279,56 +244,7 @@ export class Library {
   }
 }
 
-const goOn: Record<Extract<Act, { does: 'go on' }>['way'], (live: Live) => void> = {
-  await: (live) => void liveAfterAwait(live),
-  then: (live) => void Promise.resolve().then(() => live()),
-  nextTick: (live) => process.nextTick(() => void live()),
-  microtask: (live) => queueMicrotask(() => void live()),
-  immediate: (live) => setImmediate(() => void live()),
-  timer: (live) => setTimeout(() => void live(), 0),
-}
-
-async function liveAfterAwait(live: Live): Promise<void> {
-  await Promise.resolve()
-  await live()
-}
-
-/** Made once for each class: the array of values has places for 32, and those that are far have more before them. */
-function variablesOf({ ContextVar }: Parts): Record<Variable, Var> {
-  const known = variablesByClass.get(ContextVar)
-  if (known !== undefined) return known
-  const made = {} as Record<Variable, Var>
-  const make = (name: Variable) => {
-    const { onSpawn, ...spec }: VariableSpec = variables[name]
-    const rule = onSpawn === 'derive' ? derive : onSpawn
-    made[name] = new ContextVar<Value, Value>(name, { ...spec, ...(rule && { onSpawn: rule }) })
-  }
-  names.filter((name) => !name.startsWith('far')).forEach(make)
-  for (let i = 0; i < 32; i++) void new ContextVar('between')
-  names.filter((name) => name.startsWith('far')).forEach(make)
-  variablesByClass.set(ContextVar, made)
-  return made
-}
-
 /** Only where there is a unit is there somebody to own a task. */
 function isInUnit(): boolean {
   return outcomeOf(() => void spawn(() => {}, { policy: 'share' })) === undefined
-}
-
-/** What comes of an act: what it gives, the code of the error that it throws, or that its late write was reported. */
-function outcomeOf(act: () => unknown): unknown {
-  const before = lateWrites
-  try {
-    const result = act()
-    return lateWrites === before ? result : 'reported'
-  } catch (error) {
-    return codeOf(error)
-  }
-}
-
-/** Errors of the package are outcomes; all others are mistakes of ours. */
-function codeOf(error: unknown): unknown {
-  const { code } = error as { code?: string }
-  if (code?.startsWith('LCTX_') !== true) throw error
-  return code
 }
