@@ -83,7 +83,9 @@ describe('b3, extracting one header', () => {
     ['five fields', `${trace}-${span}-1-${parent}-1`],
     ['a UUID', 'b970dafd-0d95-40aa-95d8-1d8725aebe40'],
     ['words', 'not-a-tumor'],
-    ['another separator', `${trace}:${span}:1`],
+    ['another separator behind the trace id', `${trace}:${span}-1`],
+    ['another separator behind the span id', `${trace}-${span}:1`],
+    ['another separator behind the state', `${trace}-${span}-1:${parent}`],
     ['a line end behind', `${trace}-${span}-1\n`],
     ['NBSP in front', `\u00a0${trace}-${span}-1`],
   ])('refuses %s', (_name, header) => {
@@ -295,7 +297,7 @@ describe('b3, injecting', () => {
       { ...ids, 'x-b3-traceid': shortTrace, 'x-b3-sampled': '0' },
     ],
   ])('writes several headers: %s', (_name, context, headers) => {
-    expect(injectInto(b3({ inject: 'multi' }), context).headers).toEqual(headers)
+    expect(injectInto(b3({ inject: 'multi' }), context).headers).toStrictEqual(headers)
   })
 
   it.each<[name: string, options: B3Options, headers: Record<string, string>]>([
