@@ -28,7 +28,7 @@ for (let i = 0; tried < programs && difference === undefined && Date.now() < end
   console.log(`${count(tried)} programs, ${count(steps)} steps`)
 }
 if (difference !== undefined) {
-  console.error(`${difference} (In test/model: with 'npm test -- test/model'.)`)
+  console.error(difference)
   process.exitCode = 1
 }
 console.log(`prove: ${count(tried)} programs, ${count(steps)} steps, ${difference === undefined ? 0 : 1} differences`)

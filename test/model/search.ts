@@ -9,7 +9,7 @@ export interface Search {
   replaced?: Partial<Parts>
   programs: number
   seed: number
-  /** Leads to one program again. */
+  /** Leads to one program again: its place among those of the seed. */
   path?: string | undefined
   /** Called after each program, with the count of its steps. */
   onProgram?: (steps: number) => void
@@ -27,7 +27,9 @@ export async function findDifference(search: Search): Promise<string | undefined
   const parameters = { numRuns, seed, ...(path !== undefined && { path }) }
   const { failed, errorInstance, counterexamplePath } = await quietly(() => fc.check(property, parameters))
   if (!failed) return undefined
-  return `${(errorInstance as Error).message}\nMODEL_SEED=${seed} MODEL_PATH=${counterexamplePath} runs it again.`
+  // A path into the shrinking would lead to the program, but not to its schedule: it is shrunk anew.
+  const [place] = String(counterexamplePath).split(':')
+  return `${(errorInstance as Error).message}\nrun again by: MODEL_SEED=${seed} MODEL_PATH=${place} npm test -- test/model`
 }
 
 interface Outcome {
