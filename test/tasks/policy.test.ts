@@ -1,6 +1,8 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { ContextVar, type Policy, runInScope, spawn, TaskGroup } from 'logical-context'
 import { deadline, TraceContext, traceContext } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
+import { policyName } from '../../src/tasks/policy.ts'
 
 const user = new ContextVar<string>('user')
 const tenant = new ContextVar<string>('tenant')
@@ -309,6 +311,43 @@ describe('the order of policies', () => {
   function nameOf(policy: Policy | undefined): string | undefined {
     return typeof policy === 'object' ? 'only' : policy
   }
+})
+
+describe('other libraries’ contexts', () => {
+  const other = new AsyncLocalStorage<string>()
+
+  it.each<[name: string, policy: Policy, seen: string | undefined]>([
+    ['inherit', 'inherit', 'theirs'],
+    ['only', { only: [] }, 'theirs'],
+    ['share', 'share', 'theirs'],
+    ['isolate, which leaves them', 'isolate', undefined],
+  ])('are what the task finds, before and after an await: %s', async (_, policy, seen) => {
+    const task = other.run('theirs', () =>
+      runInScope(() =>
+        spawn(
+          async () => {
+            const atOnce = other.getStore()
+            await Promise.resolve()
+            return [atOnce, other.getStore()]
+          },
+          { policy },
+        ),
+      ),
+    )
+
+    expect(await task.result()).toEqual([seen, seen])
+  })
+})
+
+describe('policyName', () => {
+  it.each<[policy: Policy, name: string]>([
+    ['inherit', 'inherit'],
+    ['isolate', 'isolate'],
+    ['share', 'share'],
+    [{ only: [user] }, 'only'],
+  ])('is one word for %o', (policy, name) => {
+    expect(policyName(policy)).toBe(name)
+  })
 })
 
 describe('an ill-formed policy', () => {
