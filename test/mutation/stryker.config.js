@@ -1,0 +1,23 @@
+import { room } from './rooms.ts'
+
+const name = process.env['MUTATION_ROOM']
+const folder = '.cache/mutation'
+
+/** Paths are relative to the repository, where scripts/mutate.ts starts Stryker. */
+export default {
+  mutate: room.mutate,
+  testRunner: 'vitest',
+  vitest: { configFile: 'test/mutation/vitest.config.ts', related: false },
+  coverageAnalysis: 'perTest',
+  concurrency: 2,
+  // Stryker would rewrite the settings of the compiler through an API that TypeScript 7 does not have.
+  tsconfigFile: 'none',
+  disableTypeChecks: false,
+  // What was found out is kept, so that files can be mutated one after another; a changed file is done again.
+  incremental: true,
+  incrementalFile: `${folder}/${name}.incremental.json`,
+  reporters: ['progress-append-only', 'json'],
+  jsonReporter: { fileName: `${folder}/${name}.json` },
+  tempDirName: `${folder}/sandbox`,
+  ignorePatterns: ['.cache', 'dist', 'docs', 'examples', 'test/mutation/node_modules'],
+}
