@@ -2,7 +2,7 @@
 // no test notices. Without files it takes the whole room, without a room all of them: an hour or more. What was found
 // out is kept in .cache, so a room can be done in parts; `--fresh` forgets it.
 import { spawnSync } from 'node:child_process'
-import { existsSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { rooms } from '../test/mutation/rooms.ts'
 import { readScore, type Score } from '../test/mutation/score.ts'
@@ -11,7 +11,9 @@ import { readScore, type Score } from '../test/mutation/score.ts'
 const goal = 90
 const root = join(import.meta.dirname, '..')
 const home = join(root, 'test/mutation')
-const stryker = join(home, 'node_modules/@stryker-mutator/core/bin/stryker.js')
+/** Stryker is no part of the root install, for it is heavy and few need it. */
+const tool = join(root, '.cache/mutation/stryker')
+const stryker = join(tool, 'node_modules/@stryker-mutator/core/bin/stryker.js')
 
 const given = process.argv.slice(2)
 const fresh = given.includes('--fresh')
@@ -28,13 +30,12 @@ const unexplained = scores.reduce((total, score) => total + score.unexplained.le
 const explained = scores.reduce((total, score) => total + score.explained, 0)
 console.log(`mutation: ${scores.map(print).join(', ')}; survivors: ${explained} explained, ${unexplained} not`)
 
-/** Stryker is no part of the root install, for it is heavy and few need it. */
+/** From the lockfile in test/mutation; vitest it finds in the root install, above it. */
 function install(): void {
   if (existsSync(stryker)) return
-  const { status } = spawnSync('npm', ['ci', '--prefix', home], {
-    stdio: 'inherit',
-    shell: process.platform === 'win32',
-  })
+  mkdirSync(tool, { recursive: true })
+  for (const file of ['package.json', 'package-lock.json', '.npmrc']) copyFileSync(join(home, file), join(tool, file))
+  const { status } = spawnSync('npm', ['ci'], { cwd: tool, stdio: 'inherit', shell: process.platform === 'win32' })
   if (status !== 0) throw new Error('mutate: Stryker could not be installed, see above.')
 }
 

@@ -19,5 +19,5 @@ export default {
   reporters: ['progress-append-only', 'json'],
   jsonReporter: { fileName: `${folder}/${name}.json` },
   tempDirName: `${folder}/sandbox`,
-  ignorePatterns: ['.cache', 'dist', 'docs', 'examples', 'test/mutation/node_modules'],
+  ignorePatterns: ['.cache', 'dist', 'docs', 'examples'],
 }
