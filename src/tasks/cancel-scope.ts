@@ -43,12 +43,12 @@ export class CancelScope implements Canceller, Abortable {
   }
 
   get signal(): AbortSignal {
-    this.#tieToParent()
+    if (!this.#ended) this.#tieToParent()
     return this.#cancellation.signal
   }
 
   get aborted(): boolean {
-    this.#tieToParent()
+    if (!this.#ended) this.#tieToParent()
     return this.#cancellation.aborted
   }
 
@@ -72,11 +72,15 @@ export class CancelScope implements Canceller, Abortable {
 
   tie(target: Abortable): () => void {
     this.#tieToParent()
-    return this.#cancellation.tie(target)
+    const untie = this.#cancellation.tie(target)
+    return () => {
+      untie()
+      if (this.#ended) this.#untieUnlessNeeded()
+    }
   }
 
   expire(): void {
-    this.#tieToParent()
+    if (!this.#ended) this.#tieToParent()
     if (this.#limit === undefined) this.#parent?.expire()
     else this.abort(this.#limit.error())
   }
@@ -95,13 +99,19 @@ export class CancelScope implements Canceller, Abortable {
 
   end(): void {
     this.#ended = true
-    this.#untie?.()
-    this.#untie = undefined
+    this.#untieUnlessNeeded()
   }
 
   /** Not before somebody asks. */
   #tieToParent(): void {
-    if (this.#untie !== undefined || this.#ended || this.#parent === undefined) return
+    if (this.#untie !== undefined || this.#parent === undefined) return
     this.#untie = this.#parent.tie(this)
+  }
+
+  /** A call that was begun in here, and goes on after the end, is still cancelled with what is around both. */
+  #untieUnlessNeeded(): void {
+    if (this.#cancellation.hasTargets) return
+    this.#untie?.()
+    this.#untie = undefined
   }
 }

@@ -1,5 +1,6 @@
 import {
   bind,
+  type Canceller,
   ContextVar,
   currentDeadline,
   currentSignal,
@@ -249,6 +250,33 @@ describe('withTimeout', () => {
     ['an unknown option', () => withTimeout(() => {}, 100, { ms: 1 } as never)],
   ])('rejects with a TypeError for %s', async (_name, call) => {
     await expect(call()).rejects.toThrow(TypeError)
+  })
+
+  it.each<[name: string, look: (limit: Canceller) => void]>([
+    ['whose signal was read before', (limit) => void limit.signal],
+    ['whose signal nobody has read', () => {}],
+  ])('ends what goes on after the call around it with the limit around both: a call %s', async (_, look) => {
+    const left: { limit?: Canceller; outcome?: { error?: unknown } } = {}
+
+    const outer = settled(
+      runInScope(() =>
+        withTimeout(async () => {
+          await withTimeout(() => {
+            const call = withTimeout((limit) => {
+              look(limit)
+              left.limit = limit
+              return never
+            }, 60_000)
+            left.outcome = settled(call)
+          }, 60_000)
+          await never
+        }, 100),
+      ),
+    )
+    await vi.advanceTimersByTimeAsync(100)
+
+    expect(outer.error).toMatchObject({ code: 'LCTX_TIMEOUT' })
+    expect([left.outcome?.error, left.limit?.signal.reason]).toEqual([outer.error, outer.error])
   })
 })
 
