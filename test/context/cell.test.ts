@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { ContextVar, current, isolateGenerator, runInScope } from 'logical-context'
+import { bind, ContextVar, current, isolateGenerator, runInScope } from 'logical-context'
 import { describe, expect, it } from 'vitest'
 import type { Cell } from '../../src/context/cell.ts'
 import { storage } from '../../src/context/storage.ts'
@@ -36,6 +36,23 @@ describe('a cell', () => {
     })
 
     expect([afterWrite, cell.memo]).toEqual([undefined, undefined])
+  })
+
+  it('stays sealed when a snapshot is taken of what is left', () => {
+    const late = runInScope(() =>
+      bind(() => {
+        current()
+        user.set('late')
+      }),
+    )
+
+    expect(late).toThrow(expect.objectContaining({ code: 'LCTX_LATE_WRITE' }))
+  })
+
+  it('of a block that begins after its unit’s end is held by nobody', () => {
+    const late = runInScope(() => bind(() => user.run('late', currentCell)))
+
+    expect(late().siblings).toBe(undefined)
   })
 
   it('is let go by its driver’s end, and by its siblings', () => {

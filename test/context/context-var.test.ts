@@ -1,5 +1,5 @@
 import { bind, ContextVar, current, LogicalContext, run, runInScope } from 'logical-context'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 
 const late = { lateWrites: 'throw', onLateUse: () => {} } as const
 
@@ -79,6 +79,14 @@ describe('ContextVar.get', () => {
 
   it('gives the default in a unit that has not set it', () => {
     expect(runInScope(() => [user.get(), user.has()])).toEqual(['nobody', false])
+  })
+
+  it('is no late read where the unit still runs', () => {
+    const onLateUse = vi.fn()
+
+    runInScope(() => user.get(), { onLateUse })
+
+    expect(onLateUse).not.toHaveBeenCalled()
   })
 
   it('gives undefined where that was set, and not the default', () => {
@@ -405,6 +413,18 @@ describe('ContextVar.override', () => {
     expect(lateOverride).toThrow(expect.objectContaining({ code: 'LCTX_LATE_WRITE' }))
   })
 
+  it('does nothing but report after the end of a unit that is configured so, nor does its disposal', () => {
+    const reports: string[] = []
+
+    const late = runInScope(() => bind(() => user.override('late')), {
+      lateWrites: 'report',
+      onLateUse: ({ operation }) => reports.push(operation),
+    })
+    late()[Symbol.dispose]()
+
+    expect(reports).toEqual(['write'])
+  })
+
   it('leaves a variable with a rule in the list of those once', () => {
     const kept = new ContextVar<number>('kept', { onSpawn: 'keep' })
 
@@ -416,6 +436,18 @@ describe('ContextVar.override', () => {
     })
 
     expect(depthOf(context.values[1])).toBe(1)
+  })
+})
+
+describe('a variable outside any unit', () => {
+  it.each<[operation: string, call: (variable: ContextVar<string>) => unknown]>([
+    ['set', (variable) => variable.set('value')],
+    ['delete', (variable) => variable.delete()],
+    ['override', (variable) => variable.override('value')],
+  ])('says what was called: %s', (operation, call) => {
+    const variable = new ContextVar<string>('variable')
+
+    expect(() => call(variable)).toThrow(`ContextVar 'variable': ${operation}() was called outside any unit of work.`)
   })
 })
 

@@ -1,6 +1,17 @@
 import { Readable } from 'node:stream'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { bind, ContextVar, current, isolateGenerator, runInScope, shield, spawn, TaskGroup } from 'logical-context'
+import {
+  bind,
+  ContextVar,
+  current,
+  isolateGenerator,
+  type LogicalContext,
+  outside,
+  runInScope,
+  shield,
+  spawn,
+  TaskGroup,
+} from 'logical-context'
 import { describe, expect, it } from 'vitest'
 import { storage } from '../../src/context/storage.ts'
 
@@ -113,6 +124,23 @@ describe('isolateGenerator', () => {
     const generator = announce('own')
 
     expect([generator.next().value, generator.next().value, user.get()]).toEqual(['nobody', 'own', 'nobody'])
+  })
+
+  it('is driven outside any unit while the unit that has driven it before still runs', () => {
+    const generator = announce('own')
+
+    const seen = runInScope(() => {
+      user.set('ada')
+      return [generator.next().value, outside(() => generator.next().value), generator.next().value]
+    })
+
+    expect(seen).toEqual(['ada', 'own', 'own'])
+  })
+
+  it('has methods that can be replaced, and are not enumerated, as those of any generator', () => {
+    const descriptor = Object.getOwnPropertyDescriptor(announce('own'), 'next')
+
+    expect(descriptor).toMatchObject({ configurable: true, writable: true, enumerable: false })
   })
 
   it('hides the driver’s value where the body deletes it, and only from the body', () => {
@@ -308,6 +336,36 @@ describe('isolateGenerator', () => {
     expect(await Promise.all(readings)).toEqual([['own', 'acme']])
   })
 
+  it('shows its snapshots the driver’s values beside its own, of variables made before and after', () => {
+    const own = new ContextVar<string>('own')
+    const after = new ContextVar<string>('after')
+
+    const seen = runInScope(() => {
+      user.set('ada')
+      after.set('after')
+      const generator = isolateGenerator(function* () {
+        own.set('own')
+        yield current()
+      })()
+      const context = generator.next().value as LogicalContext
+      return [context.get(user), context.get(own), context.get(after)]
+    })
+
+    expect(seen).toEqual(['ada', 'own', 'after'])
+  })
+
+  it('keeps what the body has set to the variable’s own rules', async () => {
+    const dropped = new ContextVar<string>('dropped', { onSpawn: 'drop' })
+    const generator = isolateGenerator(function* () {
+      dropped.set('in the body')
+      yield spawn(() => dropped.get())
+    })()
+
+    const task = runInScope(() => generator.next().value)
+
+    expect(await task?.result()).toBe(undefined)
+  })
+
   it('keeps survivors readable in what its body has left behind', () => {
     const lateReads: (() => unknown)[] = []
     const leaveBehind = isolateGenerator(function* () {
@@ -385,10 +443,10 @@ describe('isolateGenerator', () => {
     expect(() => isolateGenerator(value as never)).toThrow(/^isolateGenerator: expected a generator function, got /)
   })
 
-  it('refuses a function that makes no generator, when that is called', () => {
-    const wrapped = isolateGenerator((() => 7) as never)
+  it.each([7, undefined, null])('refuses a function that makes no generator but %s, when that is called', (value) => {
+    const wrapped = isolateGenerator((() => value) as never)
 
-    expect(wrapped).toThrow(/^isolateGenerator: expected a generator function, got one that returns 7/)
+    expect(wrapped).toThrow(`isolateGenerator: expected a generator function, got one that returns ${value}`)
   })
 })
 
@@ -477,6 +535,31 @@ describe('isolateGenerator of an async generator', () => {
 
     const answers = [ask('ada'), ask('grace'), ask('barbara')]
     gate.resolve()
+
+    expect(await Promise.all(answers)).toEqual(['ada', 'grace', 'barbara'])
+  })
+
+  it('lets a step that is asked for between two others wait for both', async () => {
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const generator = isolateGenerator(async function* () {
+      for (const gate of gates) {
+        await gate.promise
+        yield user.get()
+      }
+    })()
+    const ask = (name: string) =>
+      runInScope(async () => {
+        user.set(name)
+        return (await generator.next()).value
+      })
+
+    const answers = [ask('ada'), ask('grace')]
+    gates[0]?.resolve()
+    await answers[0]
+    answers.push(ask('barbara'))
+    await Promise.resolve()
+    gates[1]?.resolve()
+    gates[2]?.resolve()
 
     expect(await Promise.all(answers)).toEqual(['ada', 'grace', 'barbara'])
   })

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { ContextVar, current, LogicalContext, run, runInScope } from 'logical-context'
+import { ContextVar, current, LogicalContext, run, runInScope, TaskGroup } from 'logical-context'
 import { describe, expect, it } from 'vitest'
 
 const user = new ContextVar<string | undefined, string>('user', { default: 'nobody' })
@@ -166,3 +166,11 @@ function circle(): unknown {
   object.self = object
   return object
 }
+
+describe('the classes of the package', () => {
+  it('are told apart by instanceof', () => {
+    expect(LogicalContext.empty instanceof LogicalContext).toBe(true)
+    expect(LogicalContext.empty instanceof ContextVar).toBe(false)
+    expect(new TaskGroup() instanceof LogicalContext).toBe(false)
+  })
+})

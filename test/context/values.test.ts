@@ -1,5 +1,6 @@
 import { ContextVar, current, isolateGenerator, LogicalContext, run, runInScope, spawn } from 'logical-context'
 import { describe, expect, it } from 'vitest'
+import { emptyValues, put, read } from '../../src/context/values.ts'
 
 // More than the 32 that stand in the array itself, so that the tree is used whatever other variables there are.
 const many = Array.from(
@@ -175,3 +176,17 @@ function operations(variable: ContextVar<number | undefined, string>) {
 function nodesOf(node: unknown): unknown[] {
   return Array.isArray(node) ? [node, ...node.flatMap(nodesOf)] : []
 }
+
+describe('values', () => {
+  it.each([2, 31, 32, 33, 63, 64, 1023, 1024, 2 ** 20, 2 ** 20 + 2 ** 15, 2 ** 21])(
+    'hold a value at index %i',
+    (index) => {
+      const values = [...emptyValues]
+      put(values, index - 1, 'before')
+      put(values, index, 'at')
+      put(values, index + 2 ** 20, 'far away')
+
+      expect([index - 1, index, index + 1].map((place) => read(values, place))).toEqual(['before', 'at', undefined])
+    },
+  )
+})

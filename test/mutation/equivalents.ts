@@ -9,6 +9,116 @@ export interface Equivalent {
 }
 
 export const equivalents: readonly Equivalent[] = [
+  // context
+  {
+    file: 'src/context/logical-context.ts',
+    changes: ['\'?\' → ""'],
+    why: 'Every index has a name; the compiler cannot know.',
+  },
+  {
+    file: 'src/context/logical-context.ts',
+    changes: ['\'LogicalContext\' → ""'],
+    line: "shareClass(LogicalContext, 'LogicalContext')",
+    why: 'The mark is only to differ from those of the other classes, and does.',
+  },
+  {
+    file: 'src/context/context-var.ts',
+    changes: ['\'ContextVar\' → ""'],
+    line: "shareClass(ContextVar, 'ContextVar')",
+    why: 'The mark is only to differ from those of the other classes, and does.',
+  },
+  {
+    file: 'src/context/shared-class.ts',
+    changes: ['{ value: true } → {}', 'true → false'],
+    line: 'Object.defineProperty(shared.prototype, mark, { value: true })',
+    why: 'That the mark is there counts, not its value.',
+  },
+  {
+    file: 'src/context/storage.ts',
+    changes: ['throw new VersionMismatchError(layout, found.layout) → ;', 'found.layout !== layout → false'],
+    why: 'storage.test.ts proves it in a process of its own, where no mutant is active.',
+  },
+  {
+    file: 'src/context/storage.ts',
+    changes: ['\'logical-context\' → ""', '\'root\' → ""'],
+    why: 'A label for tools, and a key that is only to differ from the others.',
+  },
+  {
+    file: 'src/context/storage.ts',
+    changes: ['[] → ["Stryker was here"]'],
+    line: 'names: [],',
+    why: 'One place that no variable has: all indexes move with it.',
+  },
+  {
+    file: 'src/context/values.ts',
+    changes: ['index < values.length → true', 'index < values.length → index <= values.length'],
+    line: 'if (index < near) return index < values.length ? values[index] : undefined',
+    why: 'Beyond its end an array gives undefined too, only more slowly.',
+  },
+  {
+    file: 'src/context/values.ts',
+    changes: ['read(values, slot.index) === undefined → true'],
+    why: 'addRuled looks itself whether it knows the variable; the read is the shorter way.',
+  },
+  {
+    file: 'src/context/values.ts',
+    changes: ['values.length < index → false', 'values.length < index → values.length <= index'],
+    why: 'A hole, and a place that is written at once, read as undefined; only the speed differs.',
+  },
+  {
+    file: 'src/context/values.ts',
+    changes: ['!isPresent(raw) → false'],
+    line: 'if (!isPresent(raw)) continue',
+    why: 'What is not present reads the same where it is written down; only the array is longer.',
+  },
+  {
+    file: 'src/context/values.ts',
+    changes: ['index < values.length → index <= values.length'],
+    line: 'for (let index = firstIndex; index < values.length; index++) {',
+    why: 'The place behind the last one is undefined, and skipped.',
+  },
+  {
+    file: 'src/context/values.ts',
+    changes: ['[undefined, undefined] → []'],
+    line: 'export const emptyValues: Values = [undefined, undefined]',
+    why: 'Both read as undefined; the array has the shape of those that follow.',
+  },
+  {
+    file: 'src/context/context-var.ts',
+    changes: ["raw === undefined || typeof raw === 'symbol' → true"],
+    why: 'The slow way gives the same.',
+  },
+  {
+    file: 'src/context/context-var.ts',
+    changes: ['cell !== undefined → true'],
+    line: 'if (cell !== undefined && before !== undefined && !cell.sealed)',
+    why: 'Without a cell there is no value before either; the compiler cannot know.',
+  },
+  {
+    file: 'src/context/context-var.ts',
+    changes: ['cell.unit?.late → cell.unit.late'],
+    why: 'A cell is sealed by its unit, so it has one; the compiler cannot know.',
+  },
+  {
+    file: 'src/context/generator.ts',
+    changes: ['driver.unit !== layer.unit → true'],
+    why: 'To adopt a layer once more at each step only makes a list longer: growth.test.ts.',
+  },
+  {
+    file: 'src/context/unit.ts',
+    changes: [
+      'earlier.length < this.#pruneAt → true',
+      'earlier.length < this.#pruneAt → false',
+      'earlier.length < this.#pruneAt → earlier.length <= this.#pruneAt',
+      'earlier.length < this.#pruneAt → earlier.length >= this.#pruneAt',
+      'earlier.filter((known) => known.deref() !== undefined) → earlier',
+      'known.deref() !== undefined → true',
+      'Math.max(listLength, 2 * this.#earlier.length) → Math.min(listLength, 2 * this.#earlier.length)',
+      '2 * this.#earlier.length → 2 / this.#earlier.length',
+    ],
+    why: 'When empty lists are forgotten is a matter of memory and time: growth.test.ts, with a million blocks.',
+  },
+  // tasks
   {
     file: 'src/tasks/policy.ts',
     changes: ["typeof value !== 'object' → false"],
@@ -26,6 +136,7 @@ export const equivalents: readonly Equivalent[] = [
     changes: ['cell === storage.getStore() → false'],
     why: 'To enter the cell where one is already changes nothing but costs a frame.',
   },
+  // propagators
   {
     file: 'src/propagators/b3-grammar.ts',
     changes: ['sampling === undefined → false'],
