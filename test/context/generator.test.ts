@@ -701,7 +701,7 @@ describe('isolateGenerator of an async generator', () => {
     ['outside any unit', (fn) => fn()],
   ])('lets a body start its next step itself out of a combinator, %s', async (_, drive) => {
     const steps: Promise<unknown>[] = []
-    const generator: AsyncGenerator<unknown> = isolateGenerator(async function* () {
+    const generator: AsyncGenerator = isolateGenerator(async function* () {
       user.set('own')
       steps.push(shield(() => generator.next()))
       yield 1

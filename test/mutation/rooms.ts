@@ -17,7 +17,10 @@ export const rooms: Readonly<Record<string, Room>> = {
       .map((name) => `test/tasks/${name}.test.ts`)
       .concat(rules),
   },
-  propagators: { mutate: ['src/propagators/**/*.ts'], tests: ['test/propagators/**/*.test.ts'] },
+  propagators: {
+    mutate: ['src/propagators/**/*.ts'],
+    tests: ['test/propagators/!(contract).test.ts', 'test/propagators/contract.test.ts'],
+  },
 }
 
 /** Tests that take long and find what others find too. */
