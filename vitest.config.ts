@@ -10,5 +10,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     execArgv: ['--conditions=logical-context-source', '--expose-gc'],
     maxWorkers: 2,
+    // Enough for a machine that has other work: no test waits for the clock.
+    testTimeout: 30_000,
   },
 })
