@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerResponse } from 'node:http2'
 import { ClientGoneError } from '../errors.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 
@@ -27,6 +28,12 @@ export function closeWithEvents(scope: RequestScope, request: IncomingMessage, r
   const exchange: Exchange = { scope, response, requestOpen: !request.closed }
   emitIn(exchange, request as EventEmitter as ScopedEmitter)
   emitIn(exchange, response as EventEmitter as ScopedEmitter)
+  // The client may have gone while a hook before ours was at work: that event is over, and the hooks behind still begin.
+  if (isClosed(response)) close({ ...exchange, requestOpen: true }, response)
+}
+
+function isClosed(response: ServerResponse | Http2ServerResponse): boolean {
+  return 'stream' in response ? response.stream.closed : response.closed
 }
 
 /**

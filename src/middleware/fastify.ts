@@ -112,9 +112,12 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     const { url, config } = request.routeOptions
     scope.name = `${request.method} ${url ?? '(no route)'}`
     scope.settings = routeSettings(config) ?? inbound.settingsFor(config.logicalContext?.policy)
-    scope.link = requests.add(scope)
     if (scope.observation !== undefined) tellFacts(scope, request, reply)
-    closeWithEvents(scope, request.raw, reply.raw)
+    // A request that is routed again, by `fastify.routing` for one, goes on in the unit that it has.
+    if (scope.link === undefined) {
+      scope.link = requests.add(scope)
+      closeWithEvents(scope, request.raw, reply.raw)
+    }
     if (replyIdHeader !== false) reply.header(replyIdHeader, scope.context.get(requestId))
     scope.run(() => {
       scope.anchor()
