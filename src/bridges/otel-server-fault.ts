@@ -13,7 +13,7 @@ const faults = new Set<unknown>([
  * done wrong; undefined where there was no answer. Semantic conventions for HTTP spans, "Status", and for gRPC
  */
 export function serverFault(facts: Readonly<Record<string, string | number | undefined>>): string | false | undefined {
-  const status = facts['http.response.status_code'] ?? facts['rpc.status_code']
+  const status = facts['http.response.status_code'] ?? facts['rpc.response.status_code']
   if (status === undefined) return undefined
   return (typeof status === 'number' ? status >= 500 : faults.has(status)) && String(status)
 }

@@ -13,5 +13,5 @@ export function tellCall(scope: RequestScope, path: string, status: number | und
   if (scope.observation === undefined) return
   const code = status === undefined ? undefined : (statuses[status] ?? String(status))
   // The full name of the method, `package.Service/Method`; the path of HTTP/2 has a slash before it.
-  scope.facts = { 'rpc.system.name': 'grpc', 'rpc.method': path.slice(1), 'rpc.status_code': code }
+  scope.facts = { 'rpc.system.name': 'grpc', 'rpc.method': path.slice(1), 'rpc.response.status_code': code }
 }

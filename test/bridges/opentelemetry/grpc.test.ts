@@ -56,7 +56,7 @@ describe('openTelemetry, calls of gRPC', () => {
     expect(call.attributes).toMatchObject({
       'rpc.system.name': 'grpc',
       'rpc.method': 'shop.Orders/unary',
-      'rpc.status_code': name,
+      'rpc.response.status_code': name,
     })
     expect(call.attributes['error.type']).toBe(fault ? name : undefined)
   })
@@ -95,7 +95,7 @@ describe('openTelemetry, calls of gRPC', () => {
 
     expect(span('shop.Orders/download').status).toEqual({ code: UNSET })
     expect(span('shop.Orders/download').attributes).toMatchObject({
-      'rpc.status_code': 'CANCELLED',
+      'rpc.response.status_code': 'CANCELLED',
       'logical_context.abort_reason': 'LCTX_CLIENT_GONE',
     })
   })
