@@ -60,7 +60,7 @@ export class LinkedList<T extends object> {
     if (link.item === undefined) return
     link.before.after = link.after
     link.after.before = link.before
-    // What has left leads nowhere: whoever still holds it holds nothing else.
+    // What has left leads to no other item: whoever still holds it does not hold those that came after it.
     link.item = undefined
     link.before = link.after = link
     this.#size--

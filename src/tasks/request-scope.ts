@@ -19,7 +19,7 @@ import { WorkUnit } from './work-unit.ts'
  */
 export class RequestScope extends WorkUnit {
   name: string
-  /** @internal Replaced once, when the route is known. */
+  /** @internal Replaced when the route is known. */
   settings: UnitSettings
   /** @internal */
   readonly cell: Cell
