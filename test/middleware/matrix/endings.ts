@@ -85,7 +85,7 @@ export const endings: Readonly<Record<string, readonly Ending[]>> = {
     {
       name: 'connectionTimeout',
       about: "Fastify's option `connectionTimeout` ends the connection while the handler waits.",
-      server: { connectionTimeout: 100 },
+      server: { connectionTimeout: 1_000 },
       async act(shop) {
         const socket = await connectAsBob(shop)
         socket.write(get('/held', 'ann'))

@@ -24,7 +24,7 @@ export async function addRoutes(app: FastifyInstance, recipe: Recipe, see: See, 
   app.get('/ok', { schema }, (request) => handle(request))
   app.post('/body', { schema }, (request) => handle(request))
   app.get('/held', { schema }, (request) => handle(request, () => held))
-  app.get('/timed', { schema, handlerTimeout: 100 }, (request) => handle(request, () => held))
+  app.get('/timed', { schema, handlerTimeout: 1_000 }, (request) => handle(request, () => held))
   app.get('/callback', { schema }, (request, reply) => {
     look(request, 'handler')
     setTimeout(() => {
