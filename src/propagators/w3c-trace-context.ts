@@ -77,7 +77,7 @@ function inject(context: LogicalContext, carrier: Carrier, destination: Destinat
 }
 
 /** Version 00, whatever the caller's was. Trace Context level 2, 3.2.4 */
-export function formatTraceparent(trace: TraceContext): string {
+function formatTraceparent(trace: TraceContext): string {
   return `00-${trace.traceId}-${trace.spanId}${flagTexts[trace.flags & knownFlags]}`
 }
 

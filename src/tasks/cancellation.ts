@@ -81,7 +81,7 @@ export function follow(signal: AbortSignal, target: Abortable): () => void {
 }
 
 /** Those that a listener adds meanwhile are not aborted: a listener that starts its work again would have no end. */
-export function abortAll(targets: Iterable<Abortable>, reason: unknown): void {
+function abortAll(targets: Iterable<Abortable>, reason: unknown): void {
   for (const target of Array.from(targets)) target.abort(reason)
 }
 
