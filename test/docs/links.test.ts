@@ -1,0 +1,99 @@
+import { globSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import manifest from '../../package.json' with { type: 'json' }
+import { anchorsOf, brokenLinks } from './links.ts'
+import { missingPaths, scriptsIn } from './names.ts'
+import { readDocument, root } from './run-blocks.ts'
+
+const files = globSync(['*.md', 'docs/**/*.md'], { cwd: root }).map((file) => file.replaceAll('\\', '/'))
+const documents = files.map((file) => [file, readDocument(file)] as const)
+const scripts = Object.keys(manifest.scripts)
+
+describe('the Markdown files', () => {
+  it('are found', () => {
+    expect(files).toEqual(expect.arrayContaining(['README.md', 'CONTRIBUTING.md', 'docs/guides/fastify.md']))
+  })
+
+  it('have no link that leads nowhere', () => {
+    expect(documents.flatMap(([file, markdown]) => brokenLinks(file, markdown))).toEqual([])
+  })
+
+  it('name no file of this repository that there is not', () => {
+    expect(documents.flatMap(([file, markdown]) => missingPaths(file, markdown))).toEqual([])
+  })
+
+  it('say to run no script that there is not', () => {
+    const unknown = documents.flatMap(([file, markdown]) =>
+      scriptsIn(markdown)
+        .filter((script) => !scripts.includes(script))
+        .map((script) => `${file}: ${script}`),
+    )
+
+    expect(unknown).toEqual([])
+  })
+
+  it('are all reached from README, by one link or several', () => {
+    const reached = new Set(['README.md'])
+    for (const file of reached) for (const next of linkedFrom(file)) if (files.includes(next)) reached.add(next)
+
+    // For those who come without a README.
+    expect(files.filter((file) => !reached.has(file) && file !== 'AGENTS.md')).toEqual([])
+  })
+})
+
+describe('CONTRIBUTING.md', () => {
+  it('names every npm script, but those that are part of another one', () => {
+    const named = scriptsIn(readDocument('CONTRIBUTING.md'))
+    const parts = [...scriptsIn(manifest.scripts.check), 'prepack']
+
+    expect(scripts.filter((script) => !named.includes(script) && !parts.includes(script))).toEqual([])
+  })
+})
+
+describe('brokenLinks', () => {
+  it.each<[name: string, markdown: string]>([
+    ['a file that there is not', '[a](nowhere.md)'],
+    ['a heading that there is not', '[a](README.md#nowhere)'],
+    ['a heading of its own that there is not', '# Here\n\n[a](#nowhere)'],
+    ['a picture that there is not', '![a](nowhere.svg)'],
+    ['a definition', '[a]\n\n[a]: nowhere.md'],
+    ['a link whose text is code', '[`a`](nowhere.md)'],
+    ['the second link of a line', '[a](README.md), [b](nowhere.md)'],
+    ['an anchor in what has no headings', '[a](LICENSE#nowhere)'],
+  ])('finds %s', (_, markdown) => {
+    expect(brokenLinks('x.md', markdown)).toEqual([expect.stringMatching(/^x\.md:\d: .*nowhere/)])
+  })
+
+  it.each<[name: string, markdown: string]>([
+    ['a file', '[a](README.md)'],
+    ['a file in the folder of the text', '[a](../README.md)'],
+    ['a heading', '# It is `here`!\n\n[a](#it-is-here)'],
+    ['a web page', '[a](https://example.com/nowhere)'],
+    ['what stands in code', '`[a](nowhere.md)`\n\n```md\n[a](nowhere.md)\n```'],
+  ])('accepts %s', (name, markdown) => {
+    expect(brokenLinks(name.includes('folder') ? 'docs/x.md' : 'x.md', markdown)).toEqual([])
+  })
+})
+
+describe('anchorsOf', () => {
+  it('makes them as GitHub does, and numbers those that come again', () => {
+    expect(
+      anchorsOf('# What? It is `get()`\n\n## [A link](b.md) – and é\n\n```sh\n# no heading\n```\n\n## A\n\n## A'),
+    ).toEqual(['what-it-is-get', 'a-link--and-é', 'a', 'a-1'])
+  })
+})
+
+describe('missingPaths', () => {
+  it('finds files that there are not, and leaves alone what stands for many', () => {
+    const markdown = '`src/nowhere.ts`, `src/index.ts`, `test/<room>/`, `test/*.ts`, `src/nowhere.ts` without `code`'
+
+    expect(missingPaths('x.md', markdown)).toEqual(['x.md:1: src/nowhere.ts', 'x.md:1: src/nowhere.ts'])
+  })
+})
+
+/** The files of this repository that a text links to. */
+function linkedFrom(file: string): string[] {
+  return Array.from(readDocument(file).matchAll(/\]\(([^)#\s]+)/g), (match) =>
+    new URL(match[1] ?? '', `file:///${file}`).pathname.slice(1),
+  )
+}
