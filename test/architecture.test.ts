@@ -8,7 +8,8 @@ import { importsOf, pathsOf, readSource, type SourceFile } from './architecture/
 
 const paths = pathsOf('src/**/*.*')
 const sources = paths.map(readSource)
-const lockfiles = pathsOf('{,test/fixtures/*/}package-lock.json')
+const packages = '{,bench/,test/mutation/,test/fixtures/*/}'
+const lockfiles = pathsOf(`${packages}package-lock.json`)
 const declared = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies)]
 
 describe('the sources', () => {
@@ -51,7 +52,7 @@ describe('the files of the repository', () => {
   })
 
   it('have a lockfile beside every package.json', () => {
-    const manifests = pathsOf('{,test/fixtures/*/}package.json')
+    const manifests = pathsOf(`${packages}package.json`)
 
     expect(lockfiles).toEqual(manifests.map((path) => path.replace('package.json', 'package-lock.json')))
   })
