@@ -18,7 +18,10 @@ export function composite(propagators: readonly Propagator[]): Propagator {
   const list: readonly Propagator[] = [...propagators]
   for (const propagator of list) {
     if (isPropagator(propagator)) continue
-    throw new TypeError(`composite: expected a propagator with fields, extract and inject, got ${show(propagator)}.`)
+    const remedy = typeof propagator === 'function' ? ` Call it: ${(propagator as { name: string }).name}().` : ''
+    throw new TypeError(
+      `composite: expected a propagator with fields, extract and inject, got ${show(propagator)}.${remedy}`,
+    )
   }
   if (list.filter(({ fields }) => fields.includes('baggage')).length > 1) {
     throw new TypeError("composite: expected one propagator of 'baggage', got several. Declare all members in one.")

@@ -175,7 +175,7 @@ describe('composite, registered', () => {
     [
       'a factory that was not called',
       [w3cTraceContext],
-      /^composite: expected a propagator with fields, extract and inject, got \[Function/,
+      /^composite: expected a propagator .*, got \[Function: w3cTraceContext\]\. Call it: w3cTraceContext\(\)\./,
     ],
     ['null', [null], /^composite: expected a propagator with fields, extract and inject, got null\./],
     [
