@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { type Figures, reliabilityPage } from '../../scripts/reliability/page.ts'
+import { promises } from '../../scripts/reliability/promises.ts'
+
+const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+const figures = JSON.parse(read('docs/reliability.json')) as Figures
+const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+
+describe('docs/reliability.md', () => {
+  it('is what the promises and the figures last seen make of it', () => {
+    expect(read('docs/reliability.md')).toBe(reliabilityPage(figures))
+  })
+
+  it.each(promises.map(({ command }) => command))(
+    'has a figure of %s, which is a script of this package',
+    (command) => {
+      expect(Object.keys(scripts)).toContain(command)
+      expect(figures[command]).toEqual({
+        figure: expect.stringMatching(/\d/),
+        date: expect.stringMatching(/^\d{4}-\d\d-\d\d$/),
+        machine: expect.stringMatching(/^\d+ cores of /),
+        node: expect.stringMatching(/^\d+\.\d+\.\d+$/),
+        minutes: expect.any(Number),
+      })
+    },
+  )
+
+  it('has no figure of anything else', () => {
+    expect(
+      Object.keys(figures).filter((command) => !promises.some((promised) => promised.command === command)),
+    ).toEqual([])
+  })
+})
