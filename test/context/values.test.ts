@@ -1,6 +1,6 @@
 import { ContextVar, current, isolateGenerator, LogicalContext, run, runInScope, spawn } from 'logical-context'
 import { describe, expect, it } from 'vitest'
-import { emptyValues, put, read } from '../../src/context/values.ts'
+import { emptyValues, overlay, put, read } from '../../src/context/values.ts'
 
 // More than the 32 that stand in the array itself, so that the tree is used whatever other variables there are.
 const many = Array.from(
@@ -189,4 +189,12 @@ describe('values', () => {
       expect([index - 1, index, index + 1].map((place) => read(values, place))).toEqual(['before', 'at', undefined])
     },
   )
+
+  it('show through where a layer above them has none', () => {
+    const [base, layer] = [[...emptyValues], [...emptyValues]]
+    put(base, 5, 'base')
+    put(layer, 9, 'layer')
+
+    expect([5, 9].map((index) => read(overlay(base, layer), index))).toEqual(['base', 'layer'])
+  })
 })

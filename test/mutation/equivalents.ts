@@ -118,6 +118,11 @@ export const equivalents: readonly Equivalent[] = [
     ],
     why: 'When empty lists are forgotten is a matter of memory and time: growth.test.ts, with a million blocks.',
   },
+  {
+    file: 'src/context/unit.ts',
+    changes: ['[] → ["Stryker was here"]'],
+    why: 'What is no block of the unit is passed over at the seal.',
+  },
   // tasks
   {
     file: 'src/tasks/policy.ts',
