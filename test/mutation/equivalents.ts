@@ -141,6 +141,30 @@ export const equivalents: readonly Equivalent[] = [
     changes: ['cell === storage.getStore() → false'],
     why: 'To enter the cell where one is already changes nothing but costs a frame.',
   },
+  {
+    file: 'src/tasks/task.ts',
+    changes: ['!(source instanceof AbortSignal) → true'],
+    why: 'A signal has no deadline and no request that one could ask it for.',
+  },
+  {
+    file: 'src/tasks/task.ts',
+    changes: [
+      'entry?.runInAsyncScope → entry.runInAsyncScope',
+      'this.ticket?.withdraw → this.ticket.withdraw',
+      'this.#cell?.unit → this.#cell.unit',
+    ],
+    why: 'Who is held has an entry and a ticket, and who ends has a cell; the compiler cannot know.',
+  },
+  {
+    file: 'src/tasks/task.ts',
+    changes: ['taskStart.hasSubscribers → true', 'taskEnd.hasSubscribers → true'],
+    why: 'To publish to nobody does nothing; only the message is made for nothing.',
+  },
+  {
+    file: 'src/tasks/task.ts',
+    changes: ['this.observation === undefined → true', '() => this.#work() → () => undefined'],
+    why: 'Only a bridge stands around a task: test/bridges/opentelemetry/tasks.test.ts notices.',
+  },
   // propagators
   {
     file: 'src/propagators/b3-grammar.ts',

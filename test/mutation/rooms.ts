@@ -15,7 +15,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     ),
     tests: ['policy', 'spawn', 'task', 'task-group', 'lifecycle', 'cancellation', 'retention']
       .map((name) => `test/tasks/${name}.test.ts`)
-      .concat(rules),
+      .concat(rules, 'test/tasks/task-limits.test.ts'),
   },
   propagators: {
     mutate: ['src/propagators/**/*.ts'],

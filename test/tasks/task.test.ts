@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { inspect } from 'node:util'
 import { setImmediate } from 'node:timers/promises'
 import { ContextVar, current, runInScope, spawn, type Task, TaskGroup } from 'logical-context'
@@ -145,6 +146,47 @@ describe('the result of a task', () => {
 
     expect(await task.result()).toBe('rows')
     expect(seen).toEqual(['ada'])
+  })
+})
+
+describe('the result of a task, asked for twice', () => {
+  it('comes to both', async () => {
+    const gate = Promise.withResolvers<number>()
+    const task = runInScope(() => spawn(() => gate.promise))
+
+    const results = [task.result(), task.result()]
+    gate.resolve(7)
+
+    expect(await Promise.all(results)).toEqual([7, 7])
+  })
+
+  it('is no unhandled rejection where nobody waits for it', async () => {
+    const onUnhandled = vi.fn()
+    process.on('unhandledRejection', onUnhandled)
+    const fails = () => Promise.reject(new Error('fails'))
+
+    const task = runInScope(() => spawn(fails, { onError: () => {} }))
+    void task.result()
+    await setImmediate()
+    process.off('unhandledRejection', onUnhandled)
+
+    expect(onUnhandled).not.toHaveBeenCalled()
+  })
+})
+
+describe('the context of a task', () => {
+  it('is empty where the task is only announced', () => {
+    const seen: string[] = []
+    const look = (event: unknown) => seen.push(String((event as { task: Task }).task.context))
+    subscribe('logical-context:task:spawn', look)
+
+    runInScope(() => {
+      user.set('ada')
+      seen.push(String(spawn(() => {}, { policy: 'share' }).context))
+    })
+    unsubscribe('logical-context:task:spawn', look)
+
+    expect(seen).toEqual(['LogicalContext()', 'LogicalContext(user)'])
   })
 })
 
