@@ -97,20 +97,27 @@ export function describePropagator(name: string, make: () => Propagator, samples
       ['restart', false],
       ['ignore', true],
       ['ignore', false],
-    ])('never throws for what a carrier holds, to a peer it is to %s, values %s', (verdict, values) => {
-      const propagator = make()
+    ])(
+      'never throws for what a carrier holds, to a peer it is to %s, values %s',
+      { timeout: 60_000 },
+      (verdict, values) => {
+        const propagator = make()
 
-      fc.assert(
-        fc.property(headersOf(propagator, fc.oneof(texts, fc.string({ unit: 'binary' }), hostileTexts)), (headers) => {
-          const read = extractFrom(propagator, headers, { trace: verdict, values })
-          const written = injectInto(propagator, read.context)
+        fc.assert(
+          fc.property(
+            headersOf(propagator, fc.oneof(texts, fc.string({ unit: 'binary' }), hostileTexts)),
+            (headers) => {
+              const read = extractFrom(propagator, headers, { trace: verdict, values })
+              const written = injectInto(propagator, read.context)
 
-          expect(Object.values(written.headers).filter((text) => !/^[\t\x20-\x7e]*$/.test(text))).toEqual([])
-          expect(read.complaints.length).toBeLessThan(100)
-        }),
-        { numRuns: 200 },
-      )
-    })
+              expect(Object.values(written.headers).filter((text) => !/^[\t\x20-\x7e]*$/.test(text))).toEqual([])
+              expect(read.complaints.length).toBeLessThan(100)
+            },
+          ),
+          { numRuns: 200 },
+        )
+      },
+    )
 
     it('takes no values from a peer that may set none, and no trace from one whose trace it is to ignore', () => {
       const propagator = make()
