@@ -167,6 +167,34 @@ export const equivalents: readonly Equivalent[] = [
   },
   // propagators
   {
+    file: 'src/propagators/attempt.ts',
+    changes: ['{ return undefined } → {}'],
+    why: 'A function without a return gives undefined too.',
+  },
+  {
+    file: 'src/propagators/header-field.ts',
+    changes: ['i < text.length → i <= text.length'],
+    why: 'Behind the end of a text there is NaN, which is neither below nor above anything.',
+  },
+  {
+    file: 'src/propagators/carrier.ts',
+    changes: ['key === name → false', 'key.length === name.length → true'],
+    line: 'return key === name || (key.length === name.length && key.toLowerCase() === name)',
+    why: 'Both are only shorter ways to the same answer.',
+  },
+  {
+    file: 'src/propagators/jaeger.ts',
+    changes: ['\'\' → "Stryker was here!"'],
+    line: "const [trace = '', span = '', parent = '', flags = ''] = parts",
+    why: 'There are four parts, or the text was refused; the compiler cannot know.',
+  },
+  {
+    file: 'src/propagators/b3.ts',
+    changes: ['\'\' → "Stryker was here!"'],
+    line: "if (trimOws(carrier.get(flagsField) ?? '') === '1') return 'debug'",
+    why: 'Any text that is not 1 does.',
+  },
+  {
     file: 'src/propagators/b3-grammar.ts',
     changes: ['sampling === undefined → false'],
     line: 'if (sampling === undefined || text.length === start + 2) return sampling',
