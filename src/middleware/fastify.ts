@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { cellKey } from '../context/cell.ts'
@@ -122,6 +123,14 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     scope.run(() => {
       scope.anchor()
       done()
+    })
+  })
+  // A hook before ours has the request still, or has answered it: then nothing else ends the unit.
+  fastify.server.on('request', (message: ScopedMessage, response: ServerResponse) => {
+    const scope = message[scopeKey]
+    if (scope === undefined || scope.link !== undefined) return
+    response.once('close', () => {
+      if (scope.link === undefined && response.writableEnded) scope.close()
     })
   })
   // These may begin outside: with a timer that was set before onRequest, or on the connection. `onRequestAbort` does not:

@@ -97,6 +97,27 @@ describe("logicalContext's entry", () => {
     expect(scope.sealed).toBe(true)
     expect(scope.signal.reason).toMatchObject({ code: 'LCTX_CLIENT_GONE' })
   })
+
+  it.each([
+    ['HTTP/1', false],
+    ['HTTP/2', true],
+  ])('ends a request that a hook before it has answered, over %s', async (_name, http2) => {
+    const answered = Promise.withResolvers<RequestScope>()
+    const app = http2 ? (Fastify({ http2: true }) as unknown as FastifyInstance) : Fastify()
+    app.addHook('onRequest', async ({ scope }, reply) => {
+      reply.raw.once('close', () => setImmediate(() => answered.resolve(scope)))
+      return reply.code(401).send('not you')
+    })
+    await app.register(logicalContext)
+    app.get('/', () => 'never reached')
+    const port = await portOf(app)
+
+    const hangUp = http2 ? askHttp2(port) : ask(port)
+    const scope = await answered.promise
+    hangUp()
+
+    expect(scope.sealed).toBe(true)
+  })
 })
 
 function ask(port: number): () => void {
