@@ -20,7 +20,7 @@ for (let round = 1; round <= rounds; round++) {
 console.table(table)
 const sum = (column: keyof Row) => table.reduce((total, row) => total + row[column], 0)
 console.log(
-  `${rounds} rounds: ${sum('acknowledged')} acknowledged, ${sum('finished')} finished, ` +
+  `shutdown: ${rounds} rounds, ${sum('acknowledged')} acknowledged, ${sum('finished')} finished, ` +
     `${sum('reported')} reported as unfinished, ${sum('lost')} lost.`,
 )
 if (failed > 0) {
