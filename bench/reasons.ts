@@ -2,4 +2,53 @@
  * Why a target is missed, and what was tried, by the row's name; the page says it below the row. A row that meets its
  * targets needs none.
  */
-export const reasons: Readonly<Record<string, string>> = {}
+export const reasons: Readonly<Record<string, string>> = {
+  get: 'The least there is reads a place that it knows; here a variable knows its own, and the value must be told from "never set". Tried: a place for each variable in the array itself, which is what there is; a further comparison is saved by letting any symbol take the slow way.',
+  scope:
+    'A scope owns tasks, can be cancelled and is sealed: that is an object for it, a cell, and the emptying of the cell at its end. `als.run({})` has none of these. Tried, and kept: no closure on the way in, no reading of the environment, no way back into other contexts before somebody needs one. On Node 22, where `run` itself costs next to nothing, the rest shows most.',
+  ...forks(
+    'A block is a cell that its unit holds, so that the seal reaches what the block has set, too; an object spread is forgotten, and outlives the request in whatever holds it. The cost does not depend on the number of variables.',
+  ),
+  'spawn-inherit':
+    'A task has an owner, a number, an end that is counted, and a signal that is made when it is read. What is left above the floor is these objects.',
+  'spawn-isolate':
+    'The floor runs in the one root context. A task must have a cell of its own, or one isolated task would see what another has set; a cell is entered by `AsyncLocalStorage.run`, which copies a frame on Node 24 and 26 and costs more than the rest of the floor. Tried: leaving and entering in one call without a closure, which is kept; cells used again, which is not: a timer of the task before would read the values of the task after.',
+  ...hops(
+    'The floor copies what came. Here each part is checked before it is believed, and again before it goes out: a `tracestate` or a member that breaks the grammar is not passed on, and a declared member goes through its codec. Texts are kept as they came until somebody reads them or sends them on.',
+  ),
+  'span-id': 'The floor is the same pool; what is more is a check that the id is not zero.',
+  'trace-id': 'The floor is the same pool; what is more is a check that the id is not zero.',
+  'log-line':
+    'The fields are text already when the line is written, as those of a static child are. What is more: whose line it is must be asked, and whether the line, its logger or a span has anything else to say.',
+  awaits:
+    'The awaits cost what they cost in one `als.run`; the opening and the seal of the scope around them are what is more.',
+  ...servers(
+    'The floor is one line. Here each request gets an id and a unit with an end: the events of its request and response are heard in its context, its handler and its reply are waited for at the seal and at a close, its peer is judged, its id stands in the reply and on its log lines. Profiles show no part that stands out. Tried, and kept: one `emit` for all requests in place of a closure each, lists in place of Sets (see the decision), ids from a pool, no hook that a server does not need.',
+  ),
+  ...heaps(
+    'A request holds its scope, its cell and values, its trace and id, its place among the requests in flight and the way back into its contexts; a task, the same without the request. Fields that most units never use are made when they are used.',
+  ),
+}
+
+function forks(reason: string): Record<string, string> {
+  return same(['fork-5', 'fork-10', 'fork-50'], reason)
+}
+
+function hops(reason: string): Record<string, string> {
+  return same(['traceparent', 'tracestate', 'baggage-3', 'baggage-10', 'b3', 'all-formats'], reason)
+}
+
+function servers(reason: string): Record<string, string> {
+  return same(
+    ['fastify-hello', 'fastify-full', 'fastify-logging', 'fastify-spawn', 'fastify-undici', 'fastify-fetch'],
+    reason,
+  )
+}
+
+function heaps(reason: string): Record<string, string> {
+  return same(['memory-in-flight', 'memory-idle', 'memory-tasks-10000', 'memory-tasks-100000'], reason)
+}
+
+function same(rows: readonly string[], reason: string): Record<string, string> {
+  return Object.fromEntries(rows.map((row) => [row, reason]))
+}
