@@ -1,4 +1,4 @@
-import { BlockList, isIP, isIPv4 } from 'node:net'
+import { BlockList, isIP, isIPv4, SocketAddress } from 'node:net'
 import { isPrivateAddress } from '../../../src/propagators/private-address.ts'
 import { ensureSame, type FuzzTarget } from '../target.ts'
 
@@ -50,5 +50,5 @@ export const privateAddress: FuzzTarget = {
 }
 
 function isAsNodeWrites(address: string): boolean {
-  return URL.parse(`http://[${address}]/`)?.hostname === `[${address}]`
+  return new SocketAddress({ address, family: 'ipv6' }).address === address
 }
