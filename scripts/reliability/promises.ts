@@ -56,6 +56,7 @@ export const promises: readonly Promised[] = [
   },
   {
     command: 'fuzz',
+    args: ['--seconds=8'],
     title: 'No header can hurt',
     promise:
       'No input of a peer throws, passes a limit or takes more than linear time; no option is misunderstood in silence.',
