@@ -86,10 +86,10 @@ export class ServerDrain {
   /** Resolves when no request is under way and no task is left: a request may spawn, and a task make a request. */
   async #quiet(): Promise<void> {
     const { group, requests, connections } = this.#options
-    while (requests.size > 0 || connections.busy || group.size > 0) {
+    while (requests.size > 0 || connections.busy || group.tasks.size > 0) {
       await requests.idle()
       await connections.idle()
-      if (group.size > 0) await group.idle()
+      if (group.tasks.size > 0) await group.idle()
     }
   }
 

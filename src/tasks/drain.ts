@@ -45,7 +45,7 @@ export async function drain(
   const startedAt = performance.now()
   const endedBefore = group.endedCount
   // Without a time to wait for, what is left is noted, and told, before anything else can happen.
-  const quiet = timeoutMs === 0 ? group.size === 0 : await settled(group, timeoutMs)
+  const quiet = timeoutMs === 0 ? group.tasks.size === 0 : await settled(group, timeoutMs)
   const finished = group.endedCount - endedBefore
   const left = new Map<Task, Sight>()
   // Once it is quiet, the drain is over: what is spawned a moment later has its whole time before it.
@@ -81,11 +81,11 @@ function abandon(group: TaskGroup, left: Map<Task, Sight>, reason: AbandonedErro
 
 /** Resolves with true when the group has no task, or with false when the time is over. */
 async function settled(group: TaskGroup, timeoutMs: number): Promise<boolean> {
-  if (group.size === 0) return true
+  if (group.tasks.size === 0) return true
   const limit = Promise.withResolvers<'over'>()
   const disarm = after(timeoutMs, () => limit.resolve('over'))
   // A task may spawn another as its last act, so one idle moment is not yet the end.
-  while (group.size > 0) {
+  while (group.tasks.size > 0) {
     if ((await Promise.race([group.idle(), limit.promise])) === 'over') return false
   }
   disarm()

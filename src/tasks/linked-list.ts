@@ -11,6 +11,10 @@ export class Link<T extends object> {
     this.#list = list
   }
 
+  isIn(list: LinkedList<T>): boolean {
+    return this.#list === list && this.item !== undefined
+  }
+
   /** A second time it does nothing. */
   leave(): void {
     this.#list.delete(this)

@@ -47,7 +47,7 @@ export class StructuredTaskGroup extends TaskGroup {
       else this.#onFailure(error, this, undefined)
       return undefined
     } finally {
-      while (this.size > 0) await this.idle()
+      while (this.tasks.size > 0) await this.idle()
       this.close()
       this.#scope.end()
     }

@@ -9,6 +9,7 @@ import { taskAbandon, type TaskOutcome, taskRefuse, taskSpawn } from './lifecycl
 import { aPolicy, type Policy } from './policy.ts'
 import { cancellerFor, spawnChecks, type SpawnOptions } from './spawn-options.ts'
 import { type OnTaskError, Task } from './task.ts'
+import { TaskSet } from './task-set.ts'
 import { limitChecks, type Limits, limitsOf, type TaskLimits } from './task-limits.ts'
 import { settingsOf, type UnitSettings } from './unit-settings.ts'
 
@@ -44,6 +45,8 @@ export class TaskGroup {
   readonly policy: Policy | undefined
   readonly #onError: OnTaskError
   readonly #tasks = new InFlight<Task>()
+  /** The tasks that have not ended, in the order of their spawning. */
+  readonly tasks: ReadonlySet<Task> = new TaskSet(this.#tasks)
   /** For tasks spawned outside any unit. */
   readonly #settings: UnitSettings
   readonly #limits: Limits | undefined
@@ -62,16 +65,6 @@ export class TaskGroup {
     this.#onError = onError
     this.#settings = { group: this, policy: undefined, lateUse: lateUseByDefault }
     this.#limits = limitsOf('TaskGroup', options)
-  }
-
-  /** The tasks that have not ended, in the order of their spawning, as a set of now. */
-  get tasks(): ReadonlySet<Task> {
-    return new Set(this.#tasks.items)
-  }
-
-  /** @internal How many tasks have not ended. */
-  get size(): number {
-    return this.#tasks.size
   }
 
   get counters(): TaskCounters {
