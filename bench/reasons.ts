@@ -4,6 +4,9 @@
  */
 export const reasons: Readonly<Record<string, string>> = {
   get: 'The least there is reads a place that it knows; here a variable knows its own, and the value must be told from "never set". Tried: a place for each variable in the array itself, which is what there is; a further comparison is saved by letting any symbol take the slow way.',
+  set: 'A write must know whether the unit has ended and whether somebody holds a snapshot of the values, and drop what was derived from them; the faster peer writes into an object that everybody shares.',
+  'growth-variables':
+    'Up to 32 variables a write copies an array; beyond, it goes through a tree, which is dearer once and flat from there on.',
   scope:
     'A scope owns tasks, can be cancelled and is sealed: that is an object for it, a cell, and the emptying of the cell at its end. `als.run({})` has none of these. Tried, and kept: no closure on the way in, no reading of the environment, no way back into other contexts before somebody needs one. On Node 22, where `run` itself costs next to nothing, the rest shows most.',
   ...forks(
