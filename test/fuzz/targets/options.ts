@@ -23,12 +23,15 @@ const words = [
   'report',
 ]
 
+const aborted = oddValues.get('an AbortSignal') as AbortSignal
+
 /** The first line names a function; the others are its options, `name=value`, or all of them: `=value`. */
 export const options: FuzzTarget = {
   name: 'options',
   seeds: [
     ...[...owners.keys()].map((owner) => `${owner}\nname=text`),
     ...[...owners.keys()].map((owner) => `${owner}\n=null`),
+    ...[...owners.keys()].map((owner) => `${owner}\nsignal=an AbortSignal`),
     'w3cBaggage\nmembers=members\nothers=keep',
     'contextFetch.with\nvalues=a list of rules\ntrace=true',
     'grpcServerInterceptor\ntrust=a list of text\npropagators=a list of propagators',
@@ -47,9 +50,10 @@ export const options: FuzzTarget = {
     const whole =
       /^[^\n]+\n=(null|true|0|1n|a symbol|NaN)$/.test(input) && owners.has(input.slice(0, input.indexOf('\n')))
     ensure(!whole || error !== undefined, 'takes no options that are no object')
-    if (error === undefined) return
-    const { name, code, message } = error as Error & { code?: string }
-    const isCoded = code?.startsWith('LCTX_') === true
+    // What was aborted before rejects with the reason for that.
+    if (error === undefined || error === aborted.reason) return
+    const { name, code, message } = error as Error & { code?: unknown }
+    const isCoded = typeof code === 'string' && code.startsWith('LCTX_')
     const isTold = error instanceof TypeError && /expected/.test(message) && /got|one of/.test(message)
     ensure(isCoded || isTold, 'refuses with a code, or a TypeError that says expected and got', name, message)
     // It names the option, which may be as long as a program likes.
