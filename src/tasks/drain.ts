@@ -56,7 +56,6 @@ export async function drain(
     // What a task has begun when it was told to stop.
     abandon(group, left, reason)
   }
-  const running = group.tasks
   return {
     finished,
     unfinished: Array.from(left, ([task, sight]) => ({
@@ -64,7 +63,7 @@ export async function drain(
       name: task.name,
       policy: policyName(task.policy),
       ...sight,
-      ended: !running.has(task),
+      ended: !group.tasks.has(task),
     })),
     elapsedMs: performance.now() - startedAt,
   }
