@@ -20,7 +20,7 @@ export const promises: readonly Promised[] = [
       'What a piece of work reads, and who sees what it writes, is what the [twelve rules](concepts.md) say, however awaits, tasks, generators, timeouts and late callbacks are mixed and in whatever order they run.',
     how: 'Random programs run in the library and in a [model](../test/model) of PEP 550 that knows no `AsyncLocalStorage`, step beside step, under random schedules. Deliberately wrong libraries, one for each kind of step, must be found.',
     inTests:
-      '2,000 programs, and all wrong libraries. The behaviours that CPython, asyncio, trio, the AsyncContext proposal and PEP 550 assert are tests of their own, in `test/outside`.',
+      '2,000 programs, the same each time, and all wrong libraries. The behaviours that CPython, asyncio, trio, the AsyncContext proposal and PEP 550 assert are tests of their own, in `test/outside`.',
   },
   {
     command: 'soak',

@@ -32,7 +32,10 @@ export interface OutboundOptions {
   onDropped?: (dropped: Dropped) => void
 }
 
-export const aUrl: Check = anyOf('an absolute URL', (value) => URL.canParse(String(value)))
+export const aUrl: Check = anyOf(
+  'an absolute URL',
+  (value) => value instanceof URL || (typeof value === 'string' && URL.canParse(value)),
+)
 
 export const outboundChecks: Checks = {
   // `composite` checks its list, and `compileDestinations` its own.

@@ -50,6 +50,22 @@ describe('inject', () => {
 
   it.each<[name: string, call: () => void, message: string]>([
     ['a host for a URL', () => inject(current(), {}, { to: 'orders' }), "option 'to' expected an absolute URL"],
+    [
+      'an object that is no URL, without turning it into a text',
+      () =>
+        inject(
+          current(),
+          {},
+          {
+            to: {
+              toString() {
+                throw new RangeError('not asked for')
+              },
+            } as never,
+          },
+        ),
+      "option 'to' expected an absolute URL",
+    ],
     ['an unknown option of a call', () => inject(current(), {}, { url: '' } as never), "unknown option 'url'"],
     ['an unknown option', () => inject.with({ value: [] } as never), "unknown option 'value'"],
     ['no options', () => inject.with(null as never), 'inject: expected an options object, got null'],

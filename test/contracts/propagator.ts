@@ -20,6 +20,9 @@ export interface PropagatorSamples {
   texts: fc.Arbitrary<string>
 }
 
+// The same inputs each time: chance does not decide what lands.
+fc.configureGlobal({ seed: Number(process.env['PROPERTY_SEED'] ?? 1) })
+
 /** What every propagator promises, a user's own too: call it with a factory and samples. */
 export function describePropagator(name: string, make: () => Propagator, samples: PropagatorSamples): void {
   const { contexts, variables = [], trace = false, texts } = samples

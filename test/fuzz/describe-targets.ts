@@ -5,8 +5,11 @@ import { doublingRatio, maxRatio, worstPieces } from './linearity.ts'
 import type { FuzzTarget } from './target.ts'
 
 const count = 200_000
-/** `FUZZ_SEED=7 npm test -- test/fuzz -t tracestate` runs what has failed again. `npm run fuzz` goes on for longer. */
-const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31)
+/**
+ * The same inputs each time: chance does not decide what lands. `FUZZ_SEED=7 npm test -- test/fuzz -t tracestate` tries
+ * others, and `npm run fuzz` others each time, for longer.
+ */
+const seed = Number(process.env['FUZZ_SEED'] ?? 1)
 
 /** What each parser promises; in two files, so that two workers have half of it each. */
 export function describeTargets(targets: readonly FuzzTarget[]): void {

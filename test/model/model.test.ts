@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { findDifference } from './search.ts'
 import { wrongParts } from './wrong-parts.ts'
 
-/** In the environment: what tries a program again. */
-const seed = Number(process.env['MODEL_SEED'] ?? Math.trunc(Math.random() * 2 ** 31))
+/** The same programs each time: chance does not decide what lands, and `npm run prove` tries others each time. */
+const seed = Number(process.env['MODEL_SEED'] ?? 1)
 const path = process.env['MODEL_PATH']
 
 describe('the package', () => {

@@ -4,8 +4,8 @@ import { expect } from 'vitest'
 /** How many schedules each property tries. */
 export const schedules = 10_000
 
-/** In the environment: what tries a run again. */
-const seed = Number(process.env['SCHEDULE_SEED'] ?? Math.trunc(Math.random() * 2 ** 31))
+/** The same ones each time: chance does not decide what lands. Another seed in the environment tries others. */
+const seed = Number(process.env['SCHEDULE_SEED'] ?? 1)
 
 /**
  * Tries a property with many programs, each under an order of events of its own, and no rejection left unhandled.
