@@ -18,6 +18,7 @@ export interface BaggageCodec<T> {
 
 /** A member of the `baggage` header that is a variable. */
 export interface DeclaredMember {
+  readonly key: string
   readonly variable: AnyContextVar
   /** `context` with the value of the member between two places of a header. */
   take(context: LogicalContext, header: string, start: number, end: number, complain: Complain): LogicalContext
@@ -39,6 +40,7 @@ export function declareMember(key: string, declaration: unknown): DeclaredMember
   const field = `baggage.${key}`
 
   return {
+    key,
     variable,
     field,
     take(context, header, start, end, complain) {

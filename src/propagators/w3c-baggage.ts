@@ -2,10 +2,10 @@ import type { ContextVar } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { anyOf, type Checks, checkOptions, oneOf } from '../options.ts'
 import { Baggage, baggage } from '../variables/baggage.ts'
-import { fitMembers, formatMember, maxBaggageBytes, visitMembers } from '../variables/baggage-grammar.ts'
+import { fitMembers, formatMember, maxBaggageBytes, prepend, visitMembers } from '../variables/baggage-grammar.ts'
 import { baggageOf } from '../variables/current-baggage.ts'
-import { trimOws } from '../variables/ows.ts'
 import { type BaggageCodec, type DeclaredMember, declareMember } from './baggage-member.ts'
+import { DeclaredMembers } from './declared-members.ts'
 import { type Complain, type Destination, mayTell, type Propagator } from './propagator.ts'
 
 const field = 'baggage'
@@ -40,7 +40,7 @@ const checks: Checks = {
 export function w3cBaggage<Values>(options?: W3cBaggageOptions<Values>): Propagator {
   checkOptions('w3cBaggage', options, checks)
   const { members = {}, others = 'keep' } = options ?? {}
-  const declared = new Map(Object.entries(members).map(([key, member]) => [key, declareMember(key, member)]))
+  const declared = new DeclaredMembers(Object.entries(members).map(([key, member]) => declareMember(key, member)))
   const keep = others === 'keep'
 
   return {
@@ -67,28 +67,43 @@ export function w3cBaggage<Values>(options?: W3cBaggageOptions<Values>): Propaga
   }
 }
 
-type Declared = ReadonlyMap<string, DeclaredMember>
 /** Where a declared member is in a text; undefined for one that comes twice. */
-type Found = Map<DeclaredMember, readonly [start: number, end: number] | undefined>
+type Found = Map<DeclaredMember, Place | undefined>
+type Place = readonly [start: number, end: number]
 
 /** Finds the declared members, and reads no other: the rest stays a text. */
-function split(text: string, declared: Declared, complain: Complain): { found: Found; rest: string } {
+function split(text: string, declared: DeclaredMembers, complain: Complain): { found: Found; rest: string } {
   const found: Found = new Map()
-  if (declared.size === 0 && text.length <= maxBaggageBytes) return { found, rest: text }
-  const rest: string[] = []
+  if (declared.list.length === 0 && text.length <= maxBaggageBytes) return { found, rest: text }
+  const find = declared.finderIn(text)
+  const places: Place[] = []
   const whole = visitMembers(text, (start, end) => {
-    const member = declared.get(keyAt(text, start, end))
-    if (member === undefined) rest.push(text.slice(start, end))
-    else found.set(member, found.has(member) ? undefined : [start, end])
+    const member = find(start, end)
+    if (member === undefined) return
+    const place = [start, end] as const
+    places.push(place)
+    found.set(member, found.has(member) ? undefined : place)
   })
-  if (!whole) complain('truncated', field)
-  return { found, rest: whole && found.size === 0 ? text : rest.join(',') }
+  if (whole) return { found, rest: withoutPlaces(text, places) }
+  complain('truncated', field)
+  const rest: string[] = []
+  visitMembers(text, (start, end) => {
+    if (find(start, end) === undefined) rest.push(text.slice(start, end))
+  })
+  return { found, rest: rest.join(',') }
 }
 
-function keyAt(text: string, start: number, end: number): string {
-  let equals = start
-  while (equals < end && text.charCodeAt(equals) !== 0x3d) equals++
-  return trimOws(text, start, equals)
+/** A list without those of its members, by as few cuts as there can be. */
+function withoutPlaces(text: string, places: readonly Place[]): string {
+  if (places.length === 0) return text
+  const kept: string[] = []
+  let from = 0
+  for (const [start, end] of places) {
+    if (start > from) kept.push(text.slice(from, start - 1))
+    from = end + 1
+  }
+  if (from <= text.length) kept.push(text.slice(from))
+  return kept.join(',')
 }
 
 function takeAll(context: LogicalContext, text: string, found: Found, complain: Complain): LogicalContext {
@@ -100,9 +115,9 @@ function takeAll(context: LogicalContext, text: string, found: Found, complain: 
   return taken
 }
 
-function writeAll(context: LogicalContext, declared: Declared, destination: Destination): string[] {
+function writeAll(context: LogicalContext, declared: DeclaredMembers, destination: Destination): string[] {
   const texts: string[] = []
-  for (const member of declared.values()) {
+  for (const member of declared.list) {
     const text = mayTell(destination, member.variable) ? member.write(context, destination.complain) : undefined
     if (text !== undefined) texts.push(text)
   }
@@ -110,11 +125,12 @@ function writeAll(context: LogicalContext, declared: Declared, destination: Dest
 }
 
 /** The declared members first, so that they go out if not all can; of the others, those that are not declared. */
-function withOthers(texts: string[], others: Baggage, declared: Declared, complain: Complain): string {
+function withOthers(texts: string[], others: Baggage, declared: DeclaredMembers, complain: Complain): string {
   for (const problem of others.problems) complain(problem, field)
-  const members = others.members.filter(({ key }) => !declared.has(key))
-  if (texts.length === 0 && members.length === others.size && others.asItCame !== undefined) return others.asItCame
-  return fit([...texts, ...members.map(formatMember)], complain)
+  const list = texts.length === 0 ? others.asItCame : others.plainText
+  const joined = list === undefined || declared.areIn(list) ? undefined : prepend(texts, list, others.size)
+  if (joined !== undefined) return joined
+  return fit([...texts, ...others.members.filter(({ key }) => !declared.has(key)).map(formatMember)], complain)
 }
 
 function fit(texts: readonly string[], complain: Complain): string {

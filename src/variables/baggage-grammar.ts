@@ -7,6 +7,7 @@ const maxMemberBytes = 4096
 
 const tokenKind = 1
 const octetKind = 2
+const [commaCode, semicolonCode, equalsCode] = [0x2c, 0x3b, 0x3d] as const
 const kinds = characterKinds()
 
 /** A member as it is on the wire, in its parts, without optional whitespace. */
@@ -35,6 +36,29 @@ export function visitMembers(text: string, visit: (start: number, end: number) =
     start = end + 1
   }
   return all
+}
+
+/**
+ * How many members a plain text has: one within the limits, of nothing but well-formed members without whitespace. 0
+ * for any other, which may be in order too. Each character is looked at once, and nothing is made.
+ */
+export function countPlain(text: string): number {
+  if (text.length > maxBaggageBytes) return 0
+  for (let start = 0, count = 1; count <= maxMembers; count++) {
+    const end = plainEnd(text, start)
+    if (end === -1 || end - start > maxMemberBytes) return 0
+    if (end === text.length) return count
+    start = end + 1
+  }
+  return 0
+}
+
+/** Members in front of a list that keeps to the limits; undefined if not all of both fit them. */
+export function prepend(texts: readonly string[], list: string, count: number): string | undefined {
+  if (texts.length === 0) return list
+  const { text, truncated } = fitMembers(texts)
+  const whole = !truncated && texts.length + count <= maxMembers && text.length + 1 + list.length <= maxBaggageBytes
+  return whole ? `${text},${list}` : undefined
 }
 
 /** As many of the members, in their order, as fit the limits. */
@@ -95,7 +119,7 @@ export function isToken(text: string): boolean {
 
 /** Whether a character may stand in a value: printable ASCII but blank, `"`, `,`, `;` and `\`. */
 export function isBaggageOctet(code: number): boolean {
-  return ((kinds[code] ?? 0) & octetKind) !== 0
+  return ((kinds[code] as number) & octetKind) !== 0
 }
 
 function isBaggageText(text: string): boolean {
@@ -103,12 +127,33 @@ function isBaggageText(text: string): boolean {
 }
 
 function isOfKind(text: string, kind: number): boolean {
-  for (let i = 0; i < text.length; i++) if (((kinds[text.charCodeAt(i)] ?? 0) & kind) === 0) return false
-  return true
+  return endOfKind(text, 0, kind) === text.length
 }
 
+/** Where the characters of one kind end that begin at a place. */
+function endOfKind(text: string, start: number, kind: number): number {
+  let end = start
+  while (end < text.length && ((kinds[text.charCodeAt(end)] as number) & kind) !== 0) end++
+  return end
+}
+
+/** Where the member that begins at a place ends, at a comma or with the text; -1 if it is not plain. */
+function plainEnd(text: string, start: number): number {
+  let end = endOfKind(text, start, tokenKind)
+  if (end === start || text.charCodeAt(end) !== equalsCode) return -1
+  end = endOfKind(text, end + 1, octetKind)
+  while (text.charCodeAt(end) === semicolonCode) {
+    const key = end + 1
+    end = endOfKind(text, key, tokenKind)
+    if (end === key) return -1
+    if (text.charCodeAt(end) === equalsCode) end = endOfKind(text, end + 1, octetKind)
+  }
+  return end === text.length || text.charCodeAt(end) === commaCode ? end : -1
+}
+
+/** As long as there are codes: no look-up is out of range. */
 function characterKinds(): Uint8Array {
-  const table = new Uint8Array(128)
+  const table = new Uint8Array(0x10000)
   for (let code = 0x21; code <= 0x7e; code++) {
     const character = String.fromCharCode(code)
     if (!'",;\\'.includes(character)) table[code] = octetKind

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { show } from '../options.ts'
 import {
+  countPlain,
   fitMembers,
   formatMember,
   formatProperty,
@@ -41,6 +42,8 @@ export class Baggage {
   /** Undefined as long as nobody has read the text. */
   #members: readonly WireMember[] | undefined
   #problems: readonly BaggageProblem[] = noProblems
+  /** The members of a plain text, which goes out without being read; 0 of any other, undefined before somebody asks. */
+  #plainCount: number | undefined
 
   private constructor(text: string | undefined, members?: readonly WireMember[]) {
     this.#text = text
@@ -54,7 +57,7 @@ export class Baggage {
 
   /** How many members there are, of repeated keys all. */
   get size(): number {
-    return this.members.length
+    return this.#countPlain() || this.members.length
   }
 
   /** The value of a key; of a key that repeats, the last one, as OpenTelemetry reads it. */
@@ -104,8 +107,14 @@ export class Baggage {
 
   /** @internal The text that may go out unchanged. */
   get asItCame(): string | undefined {
+    if (this.plainText !== undefined) return this.plainText
     if (this.members.length === 0 || this.#problems.length > 0) return undefined
     return this.#text
+  }
+
+  /** @internal The same, if it has no whitespace and nobody has read it. */
+  get plainText(): string | undefined {
+    return this.#countPlain() > 0 ? this.#text : undefined
   }
 
   /**
@@ -113,13 +122,17 @@ export class Baggage {
    * bytes or 64 members, or had more than 4096 bytes.
    */
   get problems(): readonly BaggageProblem[] {
-    this.#read()
+    if (this.#countPlain() === 0) this.#read()
     return this.#problems
   }
 
   /** @internal */
   get members(): readonly WireMember[] {
     return this.#read()
+  }
+
+  #countPlain(): number {
+    return (this.#plainCount ??= this.#text === undefined || this.#members !== undefined ? 0 : countPlain(this.#text))
   }
 
   #read(): readonly WireMember[] {

@@ -2,6 +2,7 @@ import { inspect } from 'node:util'
 import { show } from '../options.ts'
 import {
   fitTracestate,
+  isPlainTracestate,
   isTracestateKey,
   isTracestateValue,
   maxTracestateLength,
@@ -79,6 +80,7 @@ export class Tracestate {
 
   /** What goes out: the text as it came, if it keeps to the grammar and the limits. Empty if there are no members. */
   toString(): string {
+    if (this.#members === undefined && isPlainTracestate(this.#text)) return this.#text
     return this.#read().length === 0 ? '' : this.#text
   }
 

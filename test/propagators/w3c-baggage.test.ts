@@ -31,6 +31,20 @@ describe('w3cBaggage, extracting declared members', () => {
   it.each<[name: string, header: string | string[], value: string | undefined, others: string, complaints?: string[]]>([
     ['the only one', 'tenant=acme', 'acme', ''],
     ['among others', 'a=1,tenant=acme,b=2', 'acme', 'a=1,b=2'],
+    ['before others', 'tenant=acme,a=1,b=2', 'acme', 'a=1,b=2'],
+    ['behind others', 'a=1,b=2,tenant=acme', 'acme', 'a=1,b=2'],
+    ['between empty members', ',tenant=acme,', 'acme', ''],
+    ['without an equals sign, among others', 'a=1,tenant,b=2', undefined, 'a=1,b=2', ['malformed baggage.tenant']],
+    ['twice in a row, among others', 'a=1,tenant=x,tenant=y,b=2', undefined, 'a=1,b=2', ['duplicate baggage.tenant']],
+    ['beside another declared one', 'a=1,plan=7,b=2,tenant=acme,c=3', 'acme', 'a=1,b=2,c=3'],
+    ['a key that ends like it', 'a=1,xtenant=acme', undefined, 'a=1,xtenant=acme'],
+    [
+      'beside a member that is too long',
+      `a=1,${'x'.repeat(4097)},tenant=acme,b=2`,
+      'acme',
+      'a=1,b=2',
+      ['truncated baggage'],
+    ],
     ['with blanks', ' tenant = acme ', 'acme', ''],
     ['an escaped value', 'tenant=a%20b%C3%A9', 'a bé', ''],
     ['bytes that are not UTF-8', 'tenant=a%FF', 'a\ufffd', ''],
@@ -267,6 +281,25 @@ describe('w3cBaggage, injecting', () => {
 
     expect(injectInto(propagator, forged).headers['baggage']).toBe('x=1')
     expect(injectInto(propagator, forged.with(tenant, 'acme')).headers['baggage']).toBe('tenant=acme,x=1')
+  })
+
+  it('writes the others as they are, behind its own, as long as both fit the limits', () => {
+    const write = (own: string, others: string) => {
+      const full = LogicalContext.empty.with(tenant, own).with(baggage, Baggage.parse(others))
+      const { headers, complaints } = injectInto(propagator, full)
+      return [headers['baggage'], ...complaints]
+    }
+    const many = Array.from({ length: 63 }, (_, place) => `k${place}=v`).join(',')
+    const others = `a=${'x'.repeat(4000)},b=${'y'.repeat(4000)}`
+    const room = 8192 - others.length - 'tenant=,'.length
+
+    expect(write('acme', 'a=1;p;q=2,b=')).toEqual(['tenant=acme,a=1;p;q=2,b='])
+    expect(write('acme', many)).toEqual([`tenant=acme,${many}`])
+    expect(write('z'.repeat(room), others)).toEqual([`tenant=${'z'.repeat(room)},${others}`])
+    expect(write('z'.repeat(room + 1), others)).toEqual([
+      `tenant=${'z'.repeat(room + 1)},a=${'x'.repeat(4000)}`,
+      'truncated baggage',
+    ])
   })
 
   it('leaves out members that break the grammar, and says so', () => {

@@ -12,6 +12,16 @@ function read(baggage: Baggage): Members {
 const many = (count: number) => Array.from({ length: count }, (_, i) => `k${i}=${i}`).join(',')
 const tokenCharacters = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
+/** What a list says of itself. */
+function told(baggage: Baggage) {
+  return { text: String(baggage), size: baggage.size, problems: baggage.problems }
+}
+
+/** The same of one whose members nobody has asked for: a plain text is not taken apart then. */
+function unread(text: string) {
+  return told(Baggage.parse(text))
+}
+
 describe('Baggage.parse', () => {
   it.each<[name: string, text: string, members: Members]>([
     ['nothing', '', []],
@@ -157,6 +167,7 @@ describe('Baggage.parse', () => {
     expect(baggage.size).toBe(members.length)
     expect(baggage.problems).toEqual([])
     expect(String(baggage)).toBe(members.length === 0 ? '' : text)
+    expect(unread(text)).toEqual(told(baggage))
   })
 
   it.each<[name: string, member: string]>([
@@ -204,6 +215,7 @@ describe('Baggage.parse', () => {
     ])
     expect(baggage.problems).toEqual(['malformed'])
     expect(String(baggage)).toBe('a=1,b=2')
+    expect(unread(`a=1,${member},b=2`)).toEqual(told(baggage))
   })
 
   it.each<[name: string, text: string, keys: string[]]>([
@@ -218,6 +230,7 @@ describe('Baggage.parse', () => {
 
     expect(Array.from(baggage, ([key]) => key)).toEqual(keys)
     expect(baggage.problems).toContain('truncated')
+    expect(unread(text)).toEqual(told(baggage))
   })
 })
 

@@ -85,6 +85,7 @@ describe('Tracestate.parse', () => {
     expect([...state]).toEqual(entries)
     expect(state.size).toBe(entries.length)
     expect(state.problem).toBe(undefined)
+    expect(String(Tracestate.parse(text))).toBe(String(state))
   })
 
   it.each<[name: string, text: string]>([
@@ -134,6 +135,7 @@ describe('Tracestate.parse', () => {
     expect([...state]).toEqual([])
     expect(String(state)).toBe('')
     expect(state.problem).toBe('malformed')
+    expect(String(Tracestate.parse(text))).toBe('')
   })
 
   it.each<[name: string, text: string, cut: string]>([
