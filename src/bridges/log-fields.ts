@@ -43,7 +43,7 @@ export const logFieldsChecks: Checks = {
 /** What the lines of a unit carry: the known fields, and the declared ones after them. */
 export class LogFields {
   readonly keys: ReadonlySet<string>
-  readonly #readers: readonly (readonly [string, Reader])[]
+  readonly #fields: readonly { key: string; prefix: string; reader: Reader }[]
 
   /** @throws {TypeError} for a field that is no variable, is sensitive, or has a key that is taken. */
   constructor(owner: string, options: LogFieldsOptions) {
@@ -51,16 +51,21 @@ export class LogFields {
     const declared = Object.entries(options.fields ?? {}).map(
       ([key, field]) => [key, readerOf(`${owner}: field '${key}'`, key, field)] as const,
     )
-    this.#readers = [...knownFields, ...declared]
-    this.keys = new Set(this.#readers.map(([key]) => key))
+    this.#fields = [...knownFields, ...declared].map(([key, reader]) => {
+      return { key, prefix: `,${JSON.stringify(key)}:`, reader }
+    })
+    this.keys = new Set(this.#fields.map(({ key }) => key))
   }
 
-  /** Gives the fields that have a value in a cell. Never throws: a field whose format or writing fails is left out. */
-  read(cell: Cell, take: (key: string, value: unknown) => void): void {
-    for (const [key, reader] of this.#readers) {
+  /**
+   * Gives the fields that have a value in a cell, and what stands before the value in a line. Never throws: a field
+   * whose format or writing fails is left out.
+   */
+  read(cell: Cell, take: (key: string, value: unknown, prefix: string) => void): void {
+    for (const { key, prefix, reader } of this.#fields) {
       try {
         const value = reader(cell)
-        if (value !== undefined) take(key, value)
+        if (value !== undefined) take(key, value, prefix)
       } catch {
         // A log call does not fail for the sake of its context.
       }

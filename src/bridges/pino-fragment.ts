@@ -54,22 +54,23 @@ export interface Fragment {
   readonly active: unknown
   readonly parts: readonly Part[]
   readonly text: string
-  bindings: string
-  joined: string
+  /** Behind the bindings of the latest line, and of the one before with others. */
+  latest: Joined
+  earlier: Joined
+}
+
+/** The fields behind a logger's own bindings. */
+export interface Joined {
+  readonly bindings: string
+  readonly text: string
   /** Whether the bindings may hold one of the keys already. */
-  clash: boolean
+  readonly clash: boolean
 }
 
 /** A key, and `,"key":value` as it stands in a line. */
 export type Part = readonly [key: string, text: string]
 
-export function fragmentFor(
-  logger: Internals,
-  inside: Inside,
-  cell: Cell,
-  fields: LogFields,
-  bindings: string,
-): Fragment {
+export function fragmentFor(logger: Internals, inside: Inside, cell: Cell, fields: LogFields): Fragment {
   let fragment = cell.memo as Fragment | undefined
   if (
     fragment?.fields !== fields ||
@@ -81,31 +82,73 @@ export function fragmentFor(
     // A layer's values may change with its driver's, without a write.
     if (cell.driver === undefined) cell.memo = fragment
   }
-  if (fragment.bindings !== bindings && fragment.joined !== bindings) {
-    fragment.bindings = bindings
-    fragment.joined = bindings + fragment.text
-    fragment.clash = fragment.parts.some(([key]) => bindings.includes(`"${key}":`))
-  }
   return fragment
+}
+
+/** The fields behind `bindings`, which may be joined with them already. */
+export function joinTo(bindings: string, fragment: Fragment): Joined {
+  const { latest, earlier } = fragment
+  if (isOf(latest, bindings)) return latest
+  // The lines of a request's own logger and of the app's take turns.
+  fragment.earlier = latest
+  fragment.latest = isOf(earlier, bindings) ? earlier : join(bindings, fragment)
+  return fragment.latest
+}
+
+function isOf(joined: Joined, bindings: string): boolean {
+  return joined.bindings === bindings || joined.text === bindings
+}
+
+function join(bindings: string, { parts, text }: Fragment): Joined {
+  return { bindings, text: bindings + text, clash: parts.some(([key]) => bindings.includes(`"${key}":`)) }
 }
 
 function writeFragment(logger: Internals, inside: Inside, cell: Cell, fields: LogFields): Fragment {
   const serializers = logger[inside.serializers] as Record<string, ((value: unknown) => unknown) | undefined>
   const stringifiers = logger[inside.stringifiers] as Record<string | symbol, Stringify | undefined>
-  const wildcard = Object.getOwnPropertySymbols(stringifiers).find(
-    (symbol) => symbol.description === 'pino.wildcardFirst',
-  )
+  const wildcard = wildcardOf(stringifiers)
   const parts: Part[] = []
-  fields.read(cell, (key, value) => {
+  fields.read(cell, (key, value, prefix) => {
     const serialize = serializers[key]
-    const stringify =
-      stringifiers[key] ?? (wildcard && stringifiers[wildcard]) ?? (logger[inside.stringify] as Stringify)
-    const text = stringify(serialize === undefined ? value : serialize(value), logger[inside.stringifySafe])
-    if (text !== undefined) parts.push([key, `,${JSON.stringify(key)}:${text}`])
+    const shown = serialize === undefined ? value : serialize(value)
+    const stringify = stringifiers[key] ?? (wildcard && stringifiers[wildcard])
+    const text =
+      stringify === undefined && isPlain(shown)
+        ? `"${shown}"`
+        : (stringify ?? (logger[inside.stringify] as Stringify))(shown, logger[inside.stringifySafe])
+    if (text !== undefined) parts.push([key, prefix + text])
   })
   const text = parts.map(([, part]) => part).join('')
   const active = activeTrace(undefined)
-  return { fields, stringifiers, serializers, active, parts, text, bindings: '', joined: text, clash: false }
+  const alone = { bindings: '', text, clash: false }
+  return { fields, stringifiers, serializers, active, parts, text, latest: alone, earlier: alone }
 }
+
+/** The key of a redaction of everything, by the stringifiers that may have it. */
+const wildcards = new WeakMap<object, symbol | undefined>()
+
+function wildcardOf(stringifiers: object): symbol | undefined {
+  if (!wildcards.has(stringifiers)) {
+    const symbols = Object.getOwnPropertySymbols(stringifiers)
+    wildcards.set(
+      stringifiers,
+      symbols.find(({ description }) => description === 'pino.wildcardFirst'),
+    )
+  }
+  return wildcards.get(stringifiers)
+}
+
+/** A text that is the same in JSON, as ids are: to look is cheaper than to convert. */
+function isPlain(value: unknown): value is string {
+  if (typeof value !== 'string' || value.length > longest) return false
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i)
+    if (code < 0x20 || code > 0x7e || code === quote || code === backslash) return false
+  }
+  return true
+}
+
+const longest = 64
+const [quote, backslash] = [0x22, 0x5c] as const
 
 type Stringify = (value: unknown, safe: unknown) => string | undefined

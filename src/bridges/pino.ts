@@ -9,6 +9,7 @@ import {
   fragmentFor,
   type Inside,
   type Internals,
+  joinTo,
   type Part,
 } from './pino-fragment.ts'
 
@@ -58,14 +59,15 @@ export function contextLogger<L extends PinoLike>(logger: L, options: LogFieldsO
     const cell = storage.getStore() ?? this[cellKey]
     if (cell === undefined) return asJson.call(this, object, message, level, time)
     const bindings = this[inside.bindings] as string
-    const fragment = fragmentFor(this, inside, cell, fields, bindings)
+    const fragment = fragmentFor(this, inside, cell, fields)
+    const joined = joinTo(bindings, fragment)
     // A serializer or a toJSON that logs comes here again while the bindings are exchanged.
-    if (bindings === fragment.joined) return asJson.call(this, object, message, level, time)
-    if (fragment.clash || mayClash(this, inside, object, fields.keys)) {
+    if (bindings === joined.text) return asJson.call(this, object, message, level, time)
+    if (joined.clash || mayClash(this, inside, object, fields.keys)) {
       const line = asJson.call(this, object, message, level, time)
       return withMissing(line, fragment.parts, this[inside.end] as string)
     }
-    this[inside.bindings] = fragment.joined
+    this[inside.bindings] = joined.text
     try {
       return asJson.call(this, object, message, level, time)
     } finally {

@@ -1,12 +1,26 @@
+import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2'
 import type { Server, Socket } from 'node:net'
 import { InFlight } from '../tasks/in-flight.ts'
-import { LinkedList } from '../tasks/linked-list.ts'
+import { type Link, LinkedList } from '../tasks/linked-list.ts'
 
 type Connection = Socket | ServerHttp2Session
 type Message = IncomingMessage | Http2ServerRequest
 type Response = ServerResponse | Http2ServerResponse
+
+const replyKey: unique symbol = Symbol('logical-context.reply')
+
+/** A reply that is neither sent nor lost. */
+interface Reply {
+  readonly connections: Connections
+  readonly use: Use
+  readonly link: Link<Response>
+}
+
+interface TrackedResponse extends EventEmitter {
+  [replyKey]?: Reply
+}
 
 /** What a connection is used for. */
 interface Use {
@@ -88,14 +102,25 @@ export class Connections {
     use.open++
     use.asked = true
     use.newest = response
-    const link = this.#replies.add(response)
-    response.once('close', () => {
-      use.open--
-      if (use.newest === response) use.newest = undefined
-      link.leave()
-      if (this.#ending && use.open === 0) endSoon(connection)
-    })
+    const tracked = response as TrackedResponse
+    tracked[replyKey] = { connections: this, use, link: this.#replies.add(response) }
+    tracked.on('close', endReply)
   }
+
+  /** @internal */
+  end({ use, link }: Reply): void {
+    use.open--
+    if (use.newest === link.item) use.newest = undefined
+    link.leave()
+    if (this.#ending && use.open === 0) endSoon(use.connection)
+  }
+}
+
+/** One for all replies: a closure for each, and a wrapper that calls it once, would be dearer than the rest. */
+function endReply(this: TrackedResponse): void {
+  const reply = this[replyKey]
+  this[replyKey] = undefined
+  reply?.connections.end(reply)
 }
 
 /** A stream of HTTP/2 whose client has gone has no session any more. */

@@ -95,13 +95,13 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   const scopeFor = (message: ScopedMessage) =>
     (message[scopeKey] ??= inbound.open(`${message.method} ${message.url}`, message))
   fastify.setGenReqId((message: ScopedMessage) => scopeFor(message).context.get(requestId) ?? '')
-  fastify.setChildLoggerFactory((logger, bindings, loggerOptions, message: ScopedMessage) => {
-    const child = logger.child(bindings, loggerOptions)
-    // Fastify logs outside any context at times; a logger that knows its unit loses nothing then. The logger of
-    // `logger: false` is its own child, and no request's.
-    if (child !== logger) Object.assign(child, { [cellKey]: scopeFor(message).cell })
-    return child
-  })
+  // The logger of `logger: false` is its own child, and no request's; a factory would have Fastify check it each time.
+  if (fastify.log.child({}) !== fastify.log) {
+    fastify.setChildLoggerFactory((logger, bindings, loggerOptions, message: ScopedMessage) => {
+      // Fastify logs outside any context at times; a logger that knows its unit loses nothing then.
+      return Object.assign(logger.child(bindings, loggerOptions), { [cellKey]: scopeFor(message).cell })
+    })
+  }
 
   fastify.addHook('onRoute', (route) => {
     setRouteSettings(route, inbound, undefined)

@@ -1,11 +1,13 @@
 import { randomFillSync } from 'node:crypto'
+import type { Latin1Buffer } from './latin1-buffer.ts'
 
 /** Bytes of randomness fetched at once: a call of the random source costs as much as forty ids. */
 const poolBytes = 4096
 const pool: Buffer = Buffer.allocUnsafeSlow(poolBytes)
 /** The pool as lower-case hex digits, of which an id is a slice. */
-const digits: Buffer = Buffer.allocUnsafeSlow(poolBytes * 2)
+const digits: Latin1Buffer = Buffer.allocUnsafeSlow(poolBytes * 2) as Latin1Buffer
 let next: number = digits.length
+const zero = 0x30
 
 /** 32 lower-case hex digits, not all zero. */
 export function newTraceId(): string {
@@ -19,9 +21,9 @@ export function newSpanId(): string {
 
 function take(length: 16 | 32): string {
   if (next + length > digits.length) refill()
-  const id = digits.toString('latin1', next, next + length)
+  const id = digits.latin1Slice(next, next + length)
   next += length
-  return id.startsWith('0000000000000000') ? take(length) : id
+  return id.charCodeAt(0) === zero && id.startsWith('0000000000000000') ? take(length) : id
 }
 
 function refill(): void {

@@ -155,6 +155,27 @@ describe.each(makers)('%s', (_name, make) => {
     expect(out.raw[0]?.split('\n')).toHaveLength(2)
   })
 
+  it.each<[name: string, value: string]>([
+    ['a quote', 'a"b'],
+    ['a backslash', 'a\\b'],
+    ['a tab', 'a\tb'],
+    ['DEL', 'a\x7fb'],
+    ['a letter of latin1', 'caf\u00e9'],
+    ['a character of two code units', '\u{1f600}'],
+    ['nothing to escape, and more than 64 characters', 'x'.repeat(65)],
+    ['nothing at all', ''],
+  ])('writes a value with %s as JSON does', (_name, value) => {
+    const out = memory()
+    const log = make({}, out)
+
+    runInScope(() => {
+      tenant.set(value)
+      log.info('x')
+    })
+
+    expect(out.raw[0]).toContain(`"tenant":${JSON.stringify(value)}`)
+  })
+
   it('gives each of two overlapping units its own fields', async () => {
     const out = memory()
     const log = make({}, out)
