@@ -5,7 +5,7 @@ import { lateUseByDefault, type LateUseOptions, LateUseWatch } from './late-use.
 import { aPolicy, type Policy } from './policy.ts'
 import { RequestScope } from './request-scope.ts'
 import { TaskGroup } from './task-group.ts'
-import { settingsOf } from './unit-settings.ts'
+import { settingsOf, type UnitSettings } from './unit-settings.ts'
 
 /** Owns what is spawned in units that name no group; a program that uses it drains it before it exits. */
 export const backgroundGroup: TaskGroup = once('backgroundGroup', () => new TaskGroup({ name: 'background' }))
@@ -45,11 +45,24 @@ const checks: Checks = {
  *
  * @throws {TypeError} if `fn` is no function, or for an option that is unknown or of the wrong type.
  */
-export function runInScope<R>(fn: (scope: RequestScope) => R, options: ScopeOptions = {}): R {
+export function runInScope<R>(fn: (scope: RequestScope) => R, options?: ScopeOptions): R {
   if (typeof fn !== 'function') throw new TypeError(`runInScope: expected a function, got ${show(fn)}.`)
+  const name = fn.name || 'scope'
+  const scope =
+    options === undefined ? new RequestScope(name, LogicalContext.empty, byDefault) : openScope(name, options)
+  try {
+    return scope.run(fn, scope)
+  } finally {
+    scope.close()
+  }
+}
+
+const byDefault: UnitSettings = { group: backgroundGroup, policy: undefined, lateUse: lateUseByDefault }
+
+function openScope(byFunction: string, options: ScopeOptions): RequestScope {
   checkOptions('runInScope', options, checks)
   const {
-    name = fn.name || 'scope',
+    name = byFunction,
     context = LogicalContext.empty,
     group = backgroundGroup,
     policy,
@@ -61,9 +74,5 @@ export function runInScope<R>(fn: (scope: RequestScope) => R, options: ScopeOpti
   const lateUse = told ? new LateUseWatch({ lateWrites, onLateUse }) : lateUseByDefault
   const scope = new RequestScope(name, context, { group, policy, lateUse })
   if (deadline !== undefined) scope.expireAt(deadline)
-  try {
-    return scope.run(fn, scope)
-  } finally {
-    scope.close()
-  }
+  return scope
 }
