@@ -11,13 +11,13 @@ const maxTimerMs = 2 ** 31 - 1
  */
 export function atDeadline(
   context: LogicalContext,
-  call: string,
+  call: () => string,
   abort: (reason: TimeoutError) => void,
 ): (() => void) | undefined {
   const end = context.get(deadline)
   if (end === undefined) return undefined
   const remainingMs = Math.max(0, Math.ceil(end - Date.now()))
-  const over = () => abort(new TimeoutError(call, remainingMs))
+  const over = () => abort(new TimeoutError(call(), remainingMs))
   if (remainingMs === 0) over()
   if (remainingMs === 0 || !(remainingMs <= maxTimerMs)) return undefined
   const timer = setTimeout(over, remainingMs)
@@ -32,7 +32,7 @@ const timers = new FinalizationRegistry<() => void>((forget) => forget())
 /** The caller's signal and the deadline in one; `forget` lets go of the timer. */
 export function withDeadline(
   context: LogicalContext,
-  call: string,
+  call: () => string,
   signal: AbortSignal | null | undefined,
 ): { signal: AbortSignal | null | undefined; forget?: (() => void) | undefined } {
   if (!context.has(deadline)) return { signal }

@@ -50,6 +50,7 @@ const ruleChecks: Checks = { host: anything, only: anArray }
  * @throws {TypeError} for what is no host, and for a variable that is sensitive; `owner` is who it names.
  */
 export function compileDestinations(owner: string, list: Destinations): Judge {
+  if (list.length === 0) return nobody
   const rules = Map.groupBy(
     list.map((entry) => ruleOf(owner, entry)),
     ({ key }) => key,
@@ -68,6 +69,8 @@ export function compileDestinations(owner: string, list: Destinations): Judge {
     return told.length > 0 && told
   }
 }
+
+export const nobody: Judge = () => false
 
 /** A target of what a client knows of it; null for what is no host. The port is empty for the protocol's own. */
 export function targetOf(protocol: string, host: string, port: string): Target | null {

@@ -7,7 +7,7 @@ export interface FetchCall {
   /** Null for what only the `fetch` that is wrapped may understand: a path, for one. */
   readonly url: URL | null
   readonly method: string
-  /** What the caller has set, not to be changed. */
+  /** A copy of what the caller has set. */
   readonly headers: Headers
   readonly redirect: RequestInit['redirect']
   readonly signal: RequestInit['signal'] | undefined

@@ -1,6 +1,7 @@
 import { current } from '../context/current.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { aFunction, type Checks, checkOptions } from '../options.ts'
+import { carrierOf } from '../propagators/carrier.ts'
 import { withDeadline } from './deadline.ts'
 import { type FetchInput, readCall } from './fetch-call.ts'
 import { Outbound, outboundChecks, type OutboundOptions } from './outbound.ts'
@@ -60,11 +61,14 @@ async function call(
   init: RequestInit | undefined,
 ): Promise<Response> {
   const { url, method, headers, signal: own, redirect, init: given, firstHop } = readCall(input, init)
-  const { signal, forget } = withDeadline(context, `${method} ${url?.origin ?? ''}${url?.pathname ?? ''}`, own)
+  const { signal, forget } = withDeadline(context, () => `${method} ${url?.origin ?? ''}${url?.pathname ?? ''}`, own)
   try {
     signal?.throwIfAborted()
     const byHand = url !== null && redirect === 'follow' && outbound.tellsApart
-    if (!byHand) return await fetch(input, { ...given, signal, headers: outbound.addTo(headers, context, url) })
+    if (!byHand) {
+      outbound.inject(context, carrierOf(headers), url)
+      return await fetch(input, { ...given, signal, headers })
+    }
     const followed: RequestInit = { signal, redirect: 'manual' }
     const first = firstHop(url)
     try {

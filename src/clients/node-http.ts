@@ -40,7 +40,7 @@ export function injectNodeHttp(options?: OutboundOptions): NodeHttpInjection {
     const context = current()
     outbound.inject(context, new RequestCarrier(request), targetOfRequest(request))
     const { method, protocol, host, path } = request
-    const call = `${method} ${protocol}//${host}${path.split('?', 1)[0]}`
+    const call = () => `${method} ${protocol}//${host}${path.split('?', 1)[0]}`
     const forget = atDeadline(context, call, (reason) => abort(request, reason))
     if (forget !== undefined) request.once('close', forget)
   }

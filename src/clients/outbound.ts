@@ -3,12 +3,21 @@ import { aFunction, anyOf, anything, type Check, type Checks } from '../options.
 import { type Carrier, carrierOf } from '../propagators/carrier.ts'
 import { composite } from '../propagators/composite.ts'
 import { deadline } from '../propagators/deadline.ts'
+import { isFieldValue } from '../propagators/header-field.ts'
 import type { Complain, Complaint, Destination, Propagator } from '../propagators/propagator.ts'
 import { requestId } from '../propagators/request-id.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
 import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
 import { isToken } from '../variables/baggage-grammar.ts'
-import { anArray, compileDestinations, type Destinations, type Hosts, type Judge, type Target } from './destinations.ts'
+import {
+  anArray,
+  compileDestinations,
+  type Destinations,
+  type Hosts,
+  type Judge,
+  nobody,
+  type Target,
+} from './destinations.ts'
 
 export type { DestinationRule, Destinations, Hosts, Target } from './destinations.ts'
 
@@ -142,7 +151,7 @@ class GuardedCarrier implements Carrier {
   }
 
   set(name: string, value: string): void {
-    if (typeof value !== 'string' || !isToken(name) || !isFieldValue(value)) {
+    if (!isToken(name) || !isFieldValue(value)) {
       this.#complain('malformed', name)
       return
     }
@@ -152,17 +161,7 @@ class GuardedCarrier implements Carrier {
   }
 }
 
-/** Printable ASCII, space and tab: what a new field should keep to. RFC 9110, 5.5 */
-function isFieldValue(value: string): boolean {
-  for (let i = 0; i < value.length; i++) {
-    const code = value.charCodeAt(i)
-    if (code !== 0x09 && (code < 0x20 || code > 0x7e)) return false
-  }
-  return true
-}
-
 const everybody: Judge = () => true
-const nobody: Judge = () => false
 
 function judgeOf(owner: string, trace: boolean | Hosts): Judge {
   if (typeof trace !== 'boolean') return compileDestinations(owner, trace)

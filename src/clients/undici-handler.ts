@@ -26,7 +26,7 @@ export class ContextHandler implements Dispatcher.DispatchHandler {
   }
 
   /** Dispatches, unless the deadline of `context` is over. */
-  dispatch(context: LogicalContext, call: string, dispatch: (handler: this) => boolean): boolean {
+  dispatch(context: LogicalContext, call: () => string, dispatch: (handler: this) => boolean): boolean {
     this.#forget = atDeadline(context, call, (reason) => this.#abort(reason))
     return this.#ended === undefined ? dispatch(this) : true
   }

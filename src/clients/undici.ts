@@ -44,14 +44,26 @@ export function undiciInterceptor(options?: UndiciInterceptorOptions): UndiciInt
       // Undici says null of a pool that chooses among several.
       const origin = String(fixedOrigin ?? (poolOrigin === undefined ? request.origin : poolOrigin) ?? '')
       const told = copyOf(headers)
-      const confidential = outbound.inject(context, carrierOf(told), path.startsWith('/') ? URL.parse(origin) : null)
-      const call = `${method} ${origin}${path.split('?', 1)[0]}`
+      const confidential = outbound.inject(context, carrierOf(told), path.startsWith('/') ? targetAt(origin) : null)
+      const call = () => `${method} ${origin}${path.split('?', 1)[0]}`
       return new ContextHandler(handler, confidential).dispatch(context, call, (handlerInContext) =>
         dispatch({ ...request, headers: told as typeof headers }, handlerInContext),
       )
     }
   }
   return Object.assign(intercept, { outbound })
+}
+
+/** Parsed once: a program calls the same hosts again and again. */
+const targets = new Map<string, URL | null>()
+const maxTargets = 256
+
+function targetAt(origin: string): URL | null {
+  let target = targets.get(origin)
+  if (target !== undefined) return target
+  if (targets.size === maxTargets) targets.clear()
+  targets.set(origin, (target = URL.parse(origin)))
+  return target
 }
 
 /** A copy: an object of an object; one array, names and values in turn, of such an array and of pairs of any kind. */
