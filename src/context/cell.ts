@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import type { Unit } from './unit.ts'
-import { overlay, read, type Slot, survivorsOf, type Values, write } from './values.ts'
+import { copyFor, overlay, read, type Slot, survivorsOf, type Values, write } from './values.ts'
 
 /** Others hold the same `values`: copy before writing. */
 const shared = 0
@@ -43,7 +43,7 @@ export class Cell {
   /** The caller has checked that the cell is not sealed. */
   write(slot: Slot, raw: unknown): void {
     if (this.#state === shared) {
-      this.values = this.values.slice()
+      this.values = copyFor(this.values, slot)
       this.#state = owned
     }
     this.memo = undefined

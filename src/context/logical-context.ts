@@ -4,6 +4,7 @@ import type { ContextVar } from './context-var.ts'
 import { shareClass } from './shared-class.ts'
 import { sensitiveVariables, variableNames } from './storage.ts'
 import {
+  copyFor,
   decode,
   deletedValue,
   emptyValues,
@@ -81,7 +82,7 @@ export class LogicalContext {
   }
 
   #written<T, D>(variable: ContextVar<T, D>, raw: unknown): LogicalContext {
-    const values = this.values.slice()
+    const values = copyFor(this.values, variable)
     write(values, variable, raw)
     return new LogicalContext(values)
   }

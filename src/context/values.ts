@@ -55,6 +55,15 @@ export function write(values: Values, slot: Slot, raw: unknown): void {
   put(values, slot.index, raw)
 }
 
+/** A copy for one who writes the variable next. */
+export function copyFor(values: Values, { index }: Slot): Values {
+  const copy = values.slice()
+  if (index >= near || index < copy.length) return copy
+  while (copy.length <= index) copy.push(undefined)
+  // An array that has grown has room for sixteen more values, and would keep it as long as the unit lives.
+  return copy.slice()
+}
+
 /** Writes a raw value in place, of a variable without rules or with rules that `values` know already. */
 export function put(values: Values, index: number, raw: unknown): void {
   if (index >= near) {

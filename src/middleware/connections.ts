@@ -1,4 +1,3 @@
-import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2'
 import type { Server, Socket } from 'node:net'
@@ -9,19 +8,6 @@ type Connection = Socket | ServerHttp2Session
 type Message = IncomingMessage | Http2ServerRequest
 type Response = ServerResponse | Http2ServerResponse
 
-const replyKey: unique symbol = Symbol('logical-context.reply')
-
-/** A reply that is neither sent nor lost. */
-interface Reply {
-  readonly connections: Connections
-  readonly use: Use
-  readonly link: Link<Response>
-}
-
-interface TrackedResponse extends EventEmitter {
-  [replyKey]?: Reply
-}
-
 /** What a connection is used for. */
 interface Use {
   readonly connection: Connection
@@ -31,19 +17,44 @@ interface Use {
   asked: boolean
   /** The reply to the newest request, until it is sent. */
   newest: Response | undefined
+  link: Link<Use> | undefined
 }
+
+/** A reply that is neither sent nor lost. */
+interface Reply {
+  readonly use: Use
+  readonly link: Link<Response>
+}
+
+/** What has something of a list's under a symbol of the list's. */
+type Tracked<Item> = Record<symbol, Item | undefined>
 
 /**
  * The connections of a server, and how to end each of them without a loss. Node's own `closeIdleConnections` destroys
  * those with a reply that has ended and is not yet sent, takes a silent one for busy, and does not know HTTP/2.
  */
 export class Connections {
-  readonly #uses = new WeakMap<Connection, Use>()
+  /** Under these a connection has its use, and a response its reply: a `WeakMap` would be dearer for the collector. */
+  readonly #useKey = Symbol('logical-context.use')
+  readonly #replyKey = Symbol('logical-context.reply')
+  /** One listener for all of a kind: a closure for each, and a wrapper that calls it once, would be dearer than the rest. */
+  readonly #onConnectionClose: () => void
+  readonly #onResponseClose: () => void
   readonly #open = new LinkedList<Use>()
   readonly #replies = new InFlight<Response>()
   #ending = false
 
   constructor(server: Server) {
+    const useKey = this.#useKey
+    const replyKey = this.#replyKey
+    const endReply = (reply: Reply | undefined) => this.#end(reply)
+    this.#onConnectionClose = function onConnectionClose(this: Tracked<Use>) {
+      this[useKey]?.link?.leave()
+    }
+    this.#onResponseClose = function onResponseClose(this: Tracked<Reply>) {
+      endReply(this[replyKey])
+      this[replyKey] = undefined
+    }
     const add = (connection: Connection) => void this.#useOf(connection)
     server.on('connection', add).on('session', add)
     server.on('request', (message: Message, response: Response) => this.#begin(connectionOf(message), response))
@@ -86,13 +97,14 @@ export class Connections {
   }
 
   #useOf(connection: Connection): Use {
-    const known = this.#uses.get(connection)
+    const tracked = connection as Connection & Tracked<Use>
+    const known = tracked[this.#useKey]
     if (known !== undefined) return known
-    const use: Use = { connection, open: 0, asked: false, newest: undefined }
     // On TLS a connection is two sockets: the raw one, known from the start, and at the first request the other.
-    this.#uses.set(connection, use)
-    const link = this.#open.add(use)
-    connection.once('close', () => link.leave())
+    const use: Use = { connection, open: 0, asked: false, newest: undefined, link: undefined }
+    tracked[this.#useKey] = use
+    use.link = this.#open.add(use)
+    connection.on('close', this.#onConnectionClose)
     return use
   }
 
@@ -102,25 +114,19 @@ export class Connections {
     use.open++
     use.asked = true
     use.newest = response
-    const tracked = response as TrackedResponse
-    tracked[replyKey] = { connections: this, use, link: this.#replies.add(response) }
-    tracked.on('close', endReply)
+    const tracked = response as Response & Tracked<Reply>
+    tracked[this.#replyKey] = { use, link: this.#replies.add(response) }
+    response.on('close', this.#onResponseClose)
   }
 
-  /** @internal */
-  end({ use, link }: Reply): void {
+  #end(reply: Reply | undefined): void {
+    if (reply === undefined) return
+    const { use, link } = reply
     use.open--
     if (use.newest === link.item) use.newest = undefined
     link.leave()
     if (this.#ending && use.open === 0) endSoon(use.connection)
   }
-}
-
-/** One for all replies: a closure for each, and a wrapper that calls it once, would be dearer than the rest. */
-function endReply(this: TrackedResponse): void {
-  const reply = this[replyKey]
-  this[replyKey] = undefined
-  reply?.connections.end(reply)
 }
 
 /** A stream of HTTP/2 whose client has gone has no session any more. */

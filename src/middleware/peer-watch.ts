@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { show } from '../options.ts'
-import type { Complaint, Peer } from '../propagators/propagator.ts'
+import type { Complain, Complaint, Peer } from '../propagators/propagator.ts'
 import type { Verdict } from '../propagators/trust.ts'
 import { inboundRefuse } from '../tasks/lifecycle.ts'
 import type { InboundMessage } from './inbound.ts'
@@ -41,7 +41,7 @@ export class PeerWatch {
     if (known !== undefined) return known
     const { trace, values } = this.#verdictOn(message)
     const address = message.socket.remoteAddress ?? ''
-    const peer: Peer = { trace, values, complain: (complaint, field) => this.#count(complaint, field, address) }
+    const peer = new SocketPeer(this, address, trace, values)
     this.#peers.set(message.socket, peer)
     return peer
   }
@@ -51,7 +51,7 @@ export class PeerWatch {
     try {
       return this.#rule.judge(message)
     } catch (error) {
-      this.#count(
+      this.count(
         'refused',
         'trust',
         message.socket.remoteAddress ?? '',
@@ -61,7 +61,8 @@ export class PeerWatch {
     }
   }
 
-  #count(complaint: Complaint, field: string, address: string, hint: string = hints[complaint]): void {
+  /** @internal */
+  count(complaint: Complaint, field: string, address: string, hint: string = hints[complaint]): void {
     this.counters[complaint]++
     if (inboundRefuse.hasSubscribers) inboundRefuse.publish({ complaint, field })
     const network = `${complaint} ${networkOf(address)}`
@@ -72,6 +73,25 @@ export class PeerWatch {
     } catch (error) {
       console.error(`logical-context: onRefusal has failed: ${show(error)}`)
     }
+  }
+}
+
+/** What is believed of a socket. Most have nothing to complain of, so that a function for it is made when it is asked for. */
+class SocketPeer implements Peer {
+  readonly trace: Peer['trace']
+  readonly values: boolean
+  readonly #watch: PeerWatch
+  readonly #address: string
+
+  constructor(watch: PeerWatch, address: string, trace: Peer['trace'], values: boolean) {
+    this.#watch = watch
+    this.#address = address
+    this.trace = trace
+    this.values = values
+  }
+
+  get complain(): Complain {
+    return (complaint, field) => this.#watch.count(complaint, field, this.#address)
   }
 }
 
