@@ -1,5 +1,6 @@
 import type { Cell } from '../context/cell.ts'
 import { storage } from '../context/storage.ts'
+import { LinkedList } from './linked-list.ts'
 
 /** Something that can be told to stop. */
 export interface Abortable {
@@ -12,7 +13,7 @@ export interface Abortable {
  */
 export class Cancellation {
   #controller: AbortController | undefined
-  #targets: Set<Abortable> | undefined
+  #targets: LinkedList<Abortable> | undefined
   #aborted = false
   #reason: unknown
 
@@ -55,14 +56,13 @@ export class Cancellation {
       target.abort(this.#reason)
       return nothing
     }
-    const targets = (this.#targets ??= new Set())
-    targets.add(target)
-    return () => targets.delete(target)
+    const link = (this.#targets ??= new LinkedList()).add(target)
+    return () => link.leave()
   }
 }
 
 /** Who listens to which signal. One listener a signal: one listener a task would make ten thousand tasks quadratic. */
-const followers = new WeakMap<AbortSignal, Set<Abortable>>()
+const followers = new WeakMap<AbortSignal, LinkedList<Abortable>>()
 
 /** Lets `target` abort with `signal`, until the function it returns is called. */
 export function follow(signal: AbortSignal, target: Abortable): () => void {
@@ -71,18 +71,18 @@ export function follow(signal: AbortSignal, target: Abortable): () => void {
     return nothing
   }
   const known = followers.get(signal)
-  const targets = known ?? new Set<Abortable>()
-  targets.add(target)
+  const targets = known ?? new LinkedList<Abortable>()
+  const link = targets.add(target)
   if (known === undefined) {
     followers.set(signal, targets)
     signal.addEventListener('abort', () => abortAll(targets, signal.reason), { once: true })
   }
-  return () => targets.delete(target)
+  return () => link.leave()
 }
 
 /** Those that a listener adds meanwhile are not aborted: a listener that starts its work again would have no end. */
-function abortAll(targets: Iterable<Abortable>, reason: unknown): void {
-  for (const target of Array.from(targets)) target.abort(reason)
+function abortAll(targets: LinkedList<Abortable>, reason: unknown): void {
+  for (const target of targets.items) target.abort(reason)
 }
 
 /** Whether an error says no more than that work has stopped because it was told to. */

@@ -1,6 +1,6 @@
 import { type Canceller, runInScope, spawn, type Task, TaskGroup, withTaskGroup, withTimeout } from 'logical-context'
 import { describe, expect, it } from 'vitest'
-import { collectGarbage } from '../flow/memory.ts'
+import { collectGarbage, heapAfterYoungCollection } from '../flow/memory.ts'
 
 const tick = () => new Promise<void>((resolve) => setImmediate(resolve))
 
@@ -84,5 +84,24 @@ describe('what has ended is forgotten', () => {
     open.resolve()
 
     expect(left).toBeLessThanOrEqual(1)
+  })
+
+  it('the tasks that came and went, by a signal of the program, and as soon as what is young is collected', async () => {
+    const { signal } = new AbortController()
+    const comeAndGo = async (rounds: number) => {
+      for (let round = 0; round < rounds; round++) {
+        const made = async () => Array.from({ length: 20 }, () => 0)
+        const tasks = runInScope(() => Array.from({ length: 20 }, () => spawn(made, { cancelWith: signal })))
+        await Promise.all(tasks.map((task) => task.result()))
+        if (round % 25 === 0) collectGarbage('minor')
+      }
+      return heapAfterYoungCollection()
+    }
+    const before = await comeAndGo(50)
+
+    const after = await comeAndGo(1000)
+
+    // With a Set in the place of the list: 3 MB and more.
+    expect(after - before).toBeLessThan(1_000_000)
   })
 })
