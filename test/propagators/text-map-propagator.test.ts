@@ -1,24 +1,34 @@
 import { ContextVar, LogicalContext, run } from 'logical-context'
 import {
   b3,
+  type Carrier,
   composite,
   fromTextMapPropagator,
   type OtelContextLike,
   otelContextKey,
+  type Propagator,
   type TextMapGetterLike,
   type TextMapPropagatorLike,
   toTextMapPropagator,
   w3cBaggage,
   w3cTraceContext,
 } from 'logical-context/propagators'
-import { TraceContext, traceContext, Tracestate } from 'logical-context/variables'
+import { baggage, TraceContext, traceContext, Tracestate } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
 import { emptyOtelContext } from '../../src/propagators/text-map-propagator.ts'
 import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
 const span = '00f067aa0ba902b7'
+const [otherTrace, other] = ['a'.repeat(32), 'b'.repeat(16)]
 const spanKey = Symbol.for('OpenTelemetry Context Key SPAN')
+
+interface TraceState {
+  get(key: string): string | undefined
+  set(key: string, value: string): TraceState
+  unset(key: string): TraceState
+  serialize(): string
+}
 
 interface Span {
   spanContext(): {
@@ -26,7 +36,7 @@ interface Span {
     spanId: string
     traceFlags: number
     isRemote?: boolean
-    traceState?: { serialize(): string } | undefined
+    traceState?: TraceState | undefined
   }
 }
 
@@ -90,7 +100,11 @@ describe('fromTextMapPropagator, extracting', () => {
   it.each<[name: string, text: string]>([
     ['a trace id of 31 digits', `${trace.slice(1)}/${span}/1`],
     ['a trace id in upper case', `${trace.toUpperCase()}/${span}/1`],
+    ['a trace id of 33 digits', `${trace}0/${span}/1`],
     ['a trace id all zero', `${'0'.repeat(32)}/${span}/1`],
+    ['a span id of 15 digits', `${trace}/${span.slice(0, -1)}/1`],
+    ['a span id of 17 digits', `${trace}/${span}0/1`],
+    ['a span id in upper case', `${trace}/${span.toUpperCase()}/1`],
     ['a span id all zero', `${trace}/${'0'.repeat(16)}/1`],
     ['no span id', trace],
     ['nothing', ''],
@@ -106,6 +120,32 @@ describe('fromTextMapPropagator, extracting', () => {
     const { context } = extractFrom(propagator, { 'x-own': `${trace}/${span}/x` })
 
     expect(context.get(traceContext)).toMatchObject({ traceId: trace, flags: 0 })
+  })
+
+  it.each<[name: string, active: unknown]>([
+    ['a span without a context', {}],
+    ['a span whose context is nothing', { spanContext: () => undefined }],
+    ['ids that are no texts', { spanContext: () => ({ traceId: Array.from(trace), spanId: span, traceFlags: 1 }) }],
+    ['a span id that is no text', { spanContext: () => ({ traceId: trace, spanId: Array.from(span), traceFlags: 1 }) }],
+  ])('takes for no trace %s', (_name, active) => {
+    const odd = fromTextMapPropagator({ ...own, extract: (context) => context.setValue(spanKey, active) })
+
+    const { context, complaints } = extractFrom(odd, { 'x-own': 'any' })
+
+    expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, sampling: 'defer' })
+    expect(complaints).toEqual(['malformed x-own'])
+  })
+
+  it('takes the eight flags that there are, and no more', () => {
+    const { context } = extractFrom(propagator, { 'x-own': `${trace}/${span}/257` })
+
+    expect(context.get(traceContext)?.flags).toBe(1)
+  })
+
+  it('has an empty state where there is none, which nobody complains of', () => {
+    const { context } = extractFrom(propagator, { 'x-own': `${trace}/${span}/1` })
+
+    expect(context.get(traceContext)?.state).toBe(Tracestate.empty)
   })
 
   it('begins a trace without a header, and says nothing', () => {
@@ -132,6 +172,14 @@ describe('fromTextMapPropagator, extracting', () => {
     const { context } = extractFrom(wide, { 'x-own': `${trace}/${span}/1` })
 
     expect(context.get(traceContext)?.traceId).toBe(trace)
+  })
+
+  it('complains of all its fields where it has read another one', () => {
+    const wide = fromTextMapPropagator({ ...own, fields: () => ['Some', 'Other'] })
+
+    const { complaints } = extractFrom(wide, { 'x-own': `${trace}/${span}/1` }, { trace: 'restart' })
+
+    expect(complaints).toEqual(['refused some, other'])
   })
 
   it('does not own baggage, since no values cross', () => {
@@ -197,23 +245,57 @@ describe('fromTextMapPropagator, injecting', () => {
     expect(complaints).toEqual(['malformed x'])
   })
 
-  it('gives it a context that can be written and a span that can be used', () => {
-    const seen: unknown[] = []
+  /** What an OpenTelemetry propagator is given to inject. */
+  const givenToInject = (context: LogicalContext): OtelContextLike => {
+    const given: OtelContextLike[] = []
     const curious = fromTextMapPropagator({
       fields: () => [],
-      extract: (context) => context,
-      inject(context) {
-        const key = Symbol('own')
-        const changed = context.setValue(key, 1)
-        const found = context.getValue(spanKey) as Record<string, (...args: unknown[]) => unknown>
-        seen.push(changed.getValue(key), changed.deleteValue(key).getValue(key), context.getValue(key))
-        seen.push(found['isRecording']?.(), found['setAttribute']?.('a', 1) === found, found['end']?.())
-      },
+      extract: (unchanged) => unchanged,
+      inject: (otelContext) => given.push(otelContext),
     })
 
-    injectInto(curious, at(1))
+    injectInto(curious, context)
 
-    expect(seen).toEqual([1, undefined, undefined, false, true, undefined])
+    expect(given).toHaveLength(1)
+    return given[0] as OtelContextLike
+  }
+
+  it('gives it a context that can be written', () => {
+    const [own, other] = [Symbol('own'), Symbol('other')]
+    const given = givenToInject(at(1))
+
+    const changed = given.setValue(own, 1).setValue(other, 2)
+    const without = changed.deleteValue(own)
+
+    expect([given, changed, without].map((context) => context.getValue(own))).toEqual([undefined, 1, undefined])
+    expect([given, changed, without].map((context) => context.getValue(other))).toEqual([undefined, 2, 2])
+    expect(activeSpan(without)).toBe(activeSpan(given))
+  })
+
+  it('gives it a span that is not remote and records nothing, of which all can be called', () => {
+    const found = givenToInject(at(1)).getValue(spanKey) as Record<string, (...args: unknown[]) => unknown>
+    const chained = ['setAttribute', 'setAttributes', 'addEvent', 'addLink', 'addLinks', 'setStatus', 'updateName']
+
+    expect(found['spanContext']?.()).toEqual({
+      traceId: trace,
+      spanId: span,
+      traceFlags: 1,
+      traceState: undefined,
+      isRemote: false,
+    })
+    expect(found['isRecording']?.()).toBe(false)
+    expect(chained.filter((name) => found[name]?.('a', 1) !== found)).toEqual([])
+    expect([found['end']?.(), found['recordException']?.(new Error())]).toEqual([undefined, undefined])
+  })
+
+  it('gives it a trace state that can be read and changed', () => {
+    const given = activeSpan(givenToInject(at(1, Tracestate.parse('a=1,b=2'))))
+    const state = given?.traceState as TraceState
+
+    expect([state.get('a'), state.get('b'), state.get('c')]).toEqual(['1', '2', undefined])
+    expect(state.set('c', '3').serialize()).toBe('c=3,a=1,b=2')
+    expect(state.unset('a').serialize()).toBe('b=2')
+    expect(state.serialize()).toBe('a=1,b=2')
   })
 
   it.each<[name: string, value: unknown]>([
@@ -263,10 +345,52 @@ describe('toTextMapPropagator', () => {
     expect([activeSpan(none), activeSpan(restarted)]).toEqual([undefined, undefined])
   })
 
-  it('joins what a getter gives as an array', () => {
-    const twice = { ...headers, traceparent: [headers.traceparent, headers.traceparent] }
+  it('extracts no remote span by a propagator that begins no trace', () => {
+    const context = toTextMapPropagator(w3cBaggage()).extract(emptyOtelContext, headers, getter)
 
-    expect(activeSpan(toTextMapPropagator(ours).extract(emptyOtelContext, twice, getter))).toBe(undefined)
+    expect(activeSpan(context)).toBe(undefined)
+  })
+
+  it('joins what a getter gives as an array, as lines of one field', () => {
+    const twice = {
+      traceparent: [headers.traceparent, headers.traceparent],
+      baggage: ['a=1', 'tenant=acme', 'b=2'],
+    }
+
+    const context = toTextMapPropagator(ours, { peer: { values: true } }).extract(emptyOtelContext, twice, getter)
+
+    expect(activeSpan(context)).toBe(undefined)
+    const held = context.getValue(otelContextKey) as LogicalContext
+    expect([held.get(tenant), String(held.get(baggage))]).toEqual(['acme', 'a=1, b=2'])
+  })
+
+  it('has a carrier that tells what there is to read, and what was written', () => {
+    const seen: unknown[] = []
+    const look = (carrier: Carrier) => seen.push(['a', 'b'].map((name) => [carrier.has(name), carrier.get(name)]))
+    const curious: Propagator = {
+      fields: ['a', 'b'],
+      extract(context, carrier) {
+        look(carrier)
+        return context
+      },
+      inject(_context, carrier) {
+        look(carrier)
+        carrier.set('a', '2')
+        look(carrier)
+      },
+    }
+    const carrier = { b: '1' }
+
+    toTextMapPropagator(curious).extract(emptyOtelContext, carrier, getter)
+    toTextMapPropagator(curious).inject(emptyOtelContext, carrier, setter)
+
+    // What a carrier holds already, no setter of OpenTelemetry's can tell.
+    const nothing = [
+      [false, undefined],
+      [false, undefined],
+    ]
+    expect(seen).toEqual([[nothing[0], [true, '1']], nothing, [[true, '2'], nothing[1]]])
+    expect(carrier).toEqual({ a: '2', b: '1' })
   })
 
   it("injects the active span of OpenTelemetry's context", () => {
@@ -285,6 +409,15 @@ describe('toTextMapPropagator', () => {
     propagator.inject(propagator.extract(emptyOtelContext, headers, getter), carrier, setter)
 
     expect(carrier).toEqual(headers)
+  })
+
+  it('injects no values by default', () => {
+    const carrier: Record<string, string> = {}
+    const unit = LogicalContext.empty.with(tenant, 'acme')
+
+    run(unit, () => toTextMapPropagator(ours).inject(emptyOtelContext, carrier, setter))
+
+    expect(carrier).toEqual({})
   })
 
   it('injects the variables of the current unit where the context has none', () => {
@@ -306,6 +439,19 @@ describe('toTextMapPropagator', () => {
     propagator.inject(propagator.extract(emptyOtelContext, { b3: `${trace}-${span}-d` }, getter), carrier, setter)
 
     expect(carrier['b3']).toMatch(new RegExp(`^${trace}-${span}-d`))
+  })
+
+  it.each<[name: string, b3Header: string, active: string, written: string]>([
+    ['the decision of the active span', `${trace}-${span}-1`, `${trace}/${other}/0`, `${trace}-${other}-0-${span}`],
+    ['no debug of another trace', `${trace}-${span}-d`, `${otherTrace}/${other}/1`, `${otherTrace}-${other}-1-${span}`],
+  ])('injects %s', (_name, b3Header, active, written) => {
+    const propagator = toTextMapPropagator(b3())
+    const carrier: Record<string, string> = {}
+    const before = propagator.extract(emptyOtelContext, { b3: b3Header }, getter)
+
+    propagator.inject(own.extract(before, { 'X-Own': active }, getter), carrier, setter)
+
+    expect(carrier).toEqual({ b3: written })
   })
 
   it('is undone by fromTextMapPropagator', () => {
@@ -331,6 +477,11 @@ describe('toTextMapPropagator', () => {
       'a peer that is no object',
       [w3cTraceContext(), { peer: true }],
       /^toTextMapPropagator: option 'peer' expected an object, got true\./,
+    ],
+    [
+      'a destination that is null',
+      [w3cTraceContext(), { destination: null }],
+      /^toTextMapPropagator: option 'destination' expected an object, got null\./,
     ],
   ])('throws for %s', (_name, args, message) => {
     expect(() => toTextMapPropagator(...(args as [never]))).toThrow(message)
