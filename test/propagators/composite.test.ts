@@ -177,11 +177,22 @@ describe('composite, registered', () => {
       [w3cTraceContext],
       /^composite: expected a propagator .*, got \[Function: w3cTraceContext\]\. Call it: w3cTraceContext\(\)\./,
     ],
-    ['null', [null], /^composite: expected a propagator with fields, extract and inject, got null\./],
+    ['null', [null], /^composite: expected a propagator with fields, extract and inject, got null\.$/],
+    ['a hole', [undefined], /^composite: expected a propagator with fields, extract and inject, got undefined\.$/],
     [
-      'half a propagator',
+      'a propagator without inject()',
       [{ fields: [], extract() {} }],
-      /^composite: expected a propagator with fields, extract and inject, got \{/,
+      /^composite: expected a propagator with fields, extract and inject, got \{ .* \}\.$/,
+    ],
+    [
+      'a propagator without extract()',
+      [{ fields: [], inject() {} }],
+      /^composite: expected a propagator with fields, extract and inject, got \{ .* \}\.$/,
+    ],
+    [
+      'a propagator whose fields are no list',
+      [{ fields: 'b3', extract() {}, inject() {} }],
+      /^composite: expected a propagator with fields, extract and inject, got \{ .* \}\.$/,
     ],
     [
       'two of the list baggage',

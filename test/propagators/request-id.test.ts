@@ -115,6 +115,11 @@ describe('requestId, registered', () => {
     ],
     ['a header with a colon', { header: 'a:' }, "requestId: option 'header' expected the name of a header, got 'a:'."],
     [
+      'a list for a header',
+      { header: ['a'] },
+      "requestId: option 'header' expected the name of a header, got [ 'a' ].",
+    ],
+    [
       'a generate that is no function',
       { generate: 'uuid' },
       "requestId: option 'generate' expected a function, got 'uuid'.",

@@ -185,8 +185,11 @@ describe('tracestate on its way through', () => {
     expect(complaints).toEqual(['malformed tracestate'])
   })
 
-  it('is not read before it is asked for', () => {
-    expect(extractFrom(w3cTraceContext(), { traceparent, tracestate: 'BAD' }).complaints).toEqual([])
+  it.each<[name: string, tracestate: string]>([
+    ['a short one', 'BAD'],
+    ['one at the limit', 'B'.repeat(512)],
+  ])('is not read before it is asked for: %s', (_name, tracestate) => {
+    expect(extractFrom(w3cTraceContext(), { traceparent, tracestate }).complaints).toEqual([])
   })
 
   it('is cut as it comes in, if it is too long (3.3.3.1)', () => {
