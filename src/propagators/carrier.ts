@@ -87,7 +87,7 @@ class MapCarrier extends SourceCarrier<Map<string, string | readonly string[]>> 
 class FlatCarrier extends SourceCarrier<string[]> {
   get(name: string): string | undefined {
     let found: string | undefined
-    for (let i = 0; i + 1 < this.source.length; i += 2) {
+    for (let i = 0; i < this.source.length; i += 2) {
       if (isName(this.source[i] as string, name)) found = join(found, this.source[i + 1])
     }
     return found

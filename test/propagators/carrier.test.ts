@@ -122,6 +122,14 @@ describe('carrierOf', () => {
     expect([carrier.get('get'), carrier.get('has'), carrier.get('set')]).toEqual(['1', '2', '3'])
   })
 
+  it.each(['get', 'has', 'set'])('takes an object for headers whose %s is no method', (name) => {
+    const methods = { get: () => 'x', has: () => true, set() {} }
+
+    const carrier = carrierOf({ ...methods, [name]: 'a text' })
+
+    expect(carrier.get(name)).toBe('a text')
+  })
+
   it('gives a carrier back as it is', () => {
     const own: Carrier = { get: () => undefined, has: () => false, set() {} }
 
