@@ -183,6 +183,42 @@ export const equivalents: readonly Equivalent[] = [
     why: 'Both are only shorter ways to the same answer.',
   },
   {
+    file: 'src/propagators/hex.ts',
+    changes: ['high === notHex → false'],
+    why: 'A first digit that is none makes more than 255 by itself.',
+  },
+  {
+    file: 'src/propagators/baggage-member.ts',
+    changes: ['\'Only a string goes out without an encode().\' → ""'],
+    why: 'attempt() catches it; the words are for who reads the code.',
+  },
+  {
+    file: 'src/propagators/declared-members.ts',
+    changes: ['this.list.length === 0 → false'],
+    why: 'Where no member is declared none is found either, only more slowly.',
+  },
+  {
+    file: 'src/propagators/declared-members.ts',
+    changes: ["text.includes(' ') || text.includes('\\t') → true", '\' \' → ""', '\'\\t\' → ""'],
+    why: 'Both ways find the same members in a text without blanks; one of them makes a text a member.',
+  },
+  {
+    file: 'src/propagators/declared-members.ts',
+    changes: ['after > end → false'],
+    why: 'A key has no comma, so none is found that reaches over one, or over the end of the text.',
+  },
+  {
+    file: 'src/propagators/w3c-baggage.ts',
+    changes: ['destination.values === false → false'],
+    why: 'mayTell() says no to each member and to the others too.',
+  },
+  {
+    file: 'src/propagators/w3c-baggage.ts',
+    changes: ['places.length === 0 → false'],
+    line: 'if (places.length === 0) return text',
+    why: 'Where nothing is cut out, one piece is left that is the whole text.',
+  },
+  {
     file: 'src/propagators/jaeger.ts',
     changes: ['\'\' → "Stryker was here!"'],
     line: "const [trace = '', span = '', parent = '', flags = ''] = parts",
