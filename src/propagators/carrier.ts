@@ -67,7 +67,9 @@ class IncomingCarrier extends SourceCarrier<HeaderObject> {
 class HeaderObjectCarrier extends IncomingCarrier {
   override get(name: string): string | undefined {
     let found: string | undefined
-    for (const key of Object.keys(this.source)) if (isName(key, name)) found = join(found, this.source[key])
+    for (const key in this.source) {
+      if (isName(key, name) && Object.hasOwn(this.source, key)) found = join(found, this.source[key])
+    }
     return found
   }
 }

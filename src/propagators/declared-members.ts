@@ -1,11 +1,8 @@
-import { visitMembers } from '../variables/baggage-grammar.ts'
+import type { Baggage } from '../variables/baggage.ts'
 import { trimOws } from '../variables/ows.ts'
 import type { DeclaredMember } from './baggage-member.ts'
 
 const equalsSign = 0x3d
-
-/** Gives the declared member that stands between two places of a text; undefined for another one. */
-export type Finder = (start: number, end: number) => DeclaredMember | undefined
 
 /** The members of `baggage` that are variables, and where they are in a header. */
 export class DeclaredMembers {
@@ -21,32 +18,26 @@ export class DeclaredMembers {
     return this.#byKey.has(key)
   }
 
-  /** Whether one of them is in a list that keeps to the grammar and the limits. */
-  areIn(list: string): boolean {
-    if (this.list.length === 0) return false
-    const find = this.finderIn(list)
-    let found = false
-    visitMembers(list, (start, end) => {
-      found ||= find(start, end) !== undefined
-    })
-    return found
+  /** Whether one of them is in a list. */
+  areIn(list: Baggage): boolean {
+    return !list.isWithout(this) && list.members.some(({ key }) => this.has(key))
   }
 
-  /** Keys are compared where they stand, unless there may be whitespace around them. */
-  finderIn(text: string): Finder {
-    if (text.includes(' ') || text.includes('\t')) return (start, end) => this.#byKey.get(keyAt(text, start, end))
-    return (start, end) => this.list.find(({ key }) => isKeyAt(text, start, end, key))
+  /** The one whose key stands between two places of a text, with nothing around it. */
+  keyAt(text: string, start: number, end: number): DeclaredMember | undefined {
+    for (const member of this.list) if (isKeyAt(text, start, end, member.key)) return member
+    return undefined
   }
-}
 
-function keyAt(text: string, start: number, end: number): string {
-  let equals = start
-  while (equals < end && text.charCodeAt(equals) !== equalsSign) equals++
-  return trimOws(text, start, equals)
+  /** The one whose key stands there, maybe with whitespace around it. */
+  nameAt(text: string, start: number, end: number): DeclaredMember | undefined {
+    let equals = start
+    while (equals < end && text.charCodeAt(equals) !== equalsSign) equals++
+    return this.#byKey.get(trimOws(text, start, equals))
+  }
 }
 
 function isKeyAt(text: string, start: number, end: number, key: string): boolean {
   const after = start + key.length
-  if (after > end || (after < end && text.charCodeAt(after) !== equalsSign)) return false
-  return text.startsWith(key, start)
+  return after < end && text.charCodeAt(after) === equalsSign && text.startsWith(key, start)
 }

@@ -2,7 +2,14 @@ import type { ContextVar } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { anyOf, type Checks, checkOptions, oneOf } from '../options.ts'
 import { Baggage, baggage } from '../variables/baggage.ts'
-import { fitMembers, formatMember, maxBaggageBytes, prepend, visitMembers } from '../variables/baggage-grammar.ts'
+import {
+  fitMembers,
+  formatMember,
+  maxBaggageBytes,
+  prepend,
+  visitMembers,
+  visitPlain,
+} from '../variables/baggage-grammar.ts'
 import { baggageOf } from '../variables/current-baggage.ts'
 import { type BaggageCodec, type DeclaredMember, declareMember } from './baggage-member.ts'
 import { DeclaredMembers } from './declared-members.ts'
@@ -52,9 +59,9 @@ export function w3cBaggage<Values>(options?: W3cBaggageOptions<Values>): Propaga
         peer.complain('refused', field)
         return context
       }
-      const { found, rest } = split(text, declared, peer.complain)
+      const { found, others: rest } = split(text, declared, peer.complain)
       const taken = takeAll(context, text, found, peer.complain)
-      return keep && rest !== '' && !taken.has(baggage) ? taken.with(baggage, Baggage.parse(rest)) : taken
+      return keep && rest !== Baggage.empty && !taken.has(baggage) ? taken.with(baggage, rest) : taken
     },
     inject(context, carrier, destination) {
       if (destination.values === false || carrier.has(field)) return
@@ -67,50 +74,76 @@ export function w3cBaggage<Values>(options?: W3cBaggageOptions<Values>): Propaga
   }
 }
 
-/** Where a declared member is in a text; undefined for one that comes twice. */
-type Found = Map<DeclaredMember, Place | undefined>
-type Place = readonly [start: number, end: number]
+/** A place of a declared member in a text. */
+interface Found {
+  readonly member: DeclaredMember
+  readonly start: number
+  readonly end: number
+  /** How many of the same were before. */
+  readonly earlier: number
+  /** Whether there is more than this one. */
+  repeated: boolean
+}
 
-/** Finds the declared members, and reads no other: the rest stays a text. */
-function split(text: string, declared: DeclaredMembers, complain: Complain): { found: Found; rest: string } {
-  const found: Found = new Map()
-  if (declared.list.length === 0 && text.length <= maxBaggageBytes) return { found, rest: text }
-  const find = declared.finderIn(text)
-  const places: Place[] = []
-  const whole = visitMembers(text, (start, end) => {
-    const member = find(start, end)
-    if (member === undefined) return
-    const place = [start, end] as const
-    places.push(place)
-    found.set(member, found.has(member) ? undefined : place)
-  })
-  if (whole) return { found, rest: withoutPlaces(text, places) }
+/** What a header says: the declared members, and the others as a list of their own. */
+interface Parts {
+  readonly found: readonly Found[]
+  readonly others: Baggage
+}
+
+/** Finds the declared members, and reads no other one. A text is cut, so it is looked at while it is in one piece. */
+function split(text: string, declared: DeclaredMembers, complain: Complain): Parts {
+  if (declared.list.length === 0 && text.length <= maxBaggageBytes) return { found: [], others: Baggage.parse(text) }
+  const found: Found[] = []
+  const count = visitPlain(text, (start, end) => addTo(found, declared.keyAt(text, start, end), start, end))
+  if (count === 0) return splitSlowly(text, declared, complain)
+  return { found, others: Baggage.ofPlain(without(found, text), count - found.length, declared) }
+}
+
+/** The same for a text with whitespace, or with something wrong. */
+function splitSlowly(text: string, declared: DeclaredMembers, complain: Complain): Parts {
+  const found: Found[] = []
+  const whole = visitMembers(text, (start, end) => addTo(found, declared.nameAt(text, start, end), start, end))
+  if (whole) return { found, others: Baggage.parse(without(found, text)) }
   complain('truncated', field)
   const rest: string[] = []
   visitMembers(text, (start, end) => {
-    if (find(start, end) === undefined) rest.push(text.slice(start, end))
+    if (declared.nameAt(text, start, end) === undefined) rest.push(text.slice(start, end))
   })
-  return { found, rest: rest.join(',') }
+  return { found, others: Baggage.parse(rest.join(',')) }
+}
+
+function addTo(found: Found[], member: DeclaredMember | undefined, start: number, end: number): void {
+  if (member === undefined) return
+  let earlier = 0
+  for (const known of found) {
+    if (known.member !== member) continue
+    known.repeated = true
+    earlier++
+  }
+  found.push({ member, start, end, earlier, repeated: earlier > 0 })
 }
 
 /** A list without those of its members, by as few cuts as there can be. */
-function withoutPlaces(text: string, places: readonly Place[]): string {
-  if (places.length === 0) return text
-  const kept: string[] = []
+function without(found: readonly Found[], text: string): string {
+  let rest: string | undefined
   let from = 0
-  for (const [start, end] of places) {
-    if (start > from) kept.push(text.slice(from, start - 1))
+  for (const { start, end } of found) {
+    if (start > from) rest = joined(rest, text.slice(from, start - 1))
     from = end + 1
   }
-  if (from <= text.length) kept.push(text.slice(from))
-  return kept.join(',')
+  return from <= text.length ? joined(rest, text.slice(from)) : (rest ?? '')
 }
 
-function takeAll(context: LogicalContext, text: string, found: Found, complain: Complain): LogicalContext {
+function joined(list: string | undefined, more: string): string {
+  return list === undefined ? more : `${list},${more}`
+}
+
+function takeAll(context: LogicalContext, text: string, found: readonly Found[], complain: Complain): LogicalContext {
   let taken = context
-  for (const [member, place] of found) {
-    if (place === undefined) complain('duplicate', member.field)
-    else taken = member.take(taken, text, ...place, complain)
+  for (const { member, start, end, earlier, repeated } of found) {
+    if (!repeated) taken = member.take(taken, text, start, end, complain)
+    else if (earlier === 0) complain('duplicate', member.field)
   }
   return taken
 }
@@ -128,8 +161,8 @@ function writeAll(context: LogicalContext, declared: DeclaredMembers, destinatio
 function withOthers(texts: string[], others: Baggage, declared: DeclaredMembers, complain: Complain): string {
   for (const problem of others.problems) complain(problem, field)
   const list = texts.length === 0 ? others.asItCame : others.plainText
-  const joined = list === undefined || declared.areIn(list) ? undefined : prepend(texts, list, others.size)
-  if (joined !== undefined) return joined
+  const whole = list === undefined || declared.areIn(others) ? undefined : prepend(texts, list, others.size)
+  if (whole !== undefined) return whole
   return fit([...texts, ...others.members.filter(({ key }) => !declared.has(key)).map(formatMember)], complain)
 }
 

@@ -39,14 +39,15 @@ export function visitMembers(text: string, visit: (start: number, end: number) =
 }
 
 /**
- * How many members a plain text has: one within the limits, of nothing but well-formed members without whitespace. 0
- * for any other, which may be in order too. Each character is looked at once, and nothing is made.
+ * The same for a plain text: one within the limits, of nothing but well-formed members without whitespace. Gives their
+ * number; 0 for any other text, of which some members may have been shown. Each character is looked at once.
  */
-export function countPlain(text: string): number {
+export function visitPlain(text: string, visit: (start: number, end: number) => void): number {
   if (text.length > maxBaggageBytes) return 0
   for (let start = 0, count = 1; count <= maxMembers; count++) {
     const end = plainEnd(text, start)
     if (end === -1 || end - start > maxMemberBytes) return 0
+    visit(start, end)
     if (end === text.length) return count
     start = end + 1
   }
@@ -55,10 +56,13 @@ export function countPlain(text: string): number {
 
 /** Members in front of a list that keeps to the limits; undefined if not all of both fit them. */
 export function prepend(texts: readonly string[], list: string, count: number): string | undefined {
-  if (texts.length === 0) return list
-  const { text, truncated } = fitMembers(texts)
-  const whole = !truncated && texts.length + count <= maxMembers && text.length + 1 + list.length <= maxBaggageBytes
-  return whole ? `${text},${list}` : undefined
+  let joined = list
+  for (let i = texts.length - 1; i >= 0; i--) {
+    const text = texts[i] as string
+    if (text.length > maxMemberBytes) return undefined
+    joined = `${text},${joined}`
+  }
+  return texts.length + count <= maxMembers && joined.length <= maxBaggageBytes ? joined : undefined
 }
 
 /** As many of the members, in their order, as fit the limits. */

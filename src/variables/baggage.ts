@@ -1,7 +1,6 @@
 import { inspect } from 'node:util'
 import { show } from '../options.ts'
 import {
-  countPlain,
   fitMembers,
   formatMember,
   formatProperty,
@@ -10,6 +9,7 @@ import {
   parseMember,
   parseProperties,
   visitMembers,
+  visitPlain,
   type WireMember,
 } from './baggage-grammar.ts'
 import { percentDecode, percentEncode } from './percent.ts'
@@ -44,6 +44,8 @@ export class Baggage {
   #problems: readonly BaggageProblem[] = noProblems
   /** The members of a plain text, which goes out without being read; 0 of any other, undefined before somebody asks. */
   #plainCount: number | undefined
+  /** Something with keys that the text is known not to have. */
+  #without: object | undefined
 
   private constructor(text: string | undefined, members?: readonly WireMember[]) {
     this.#text = text
@@ -53,6 +55,15 @@ export class Baggage {
   /** The baggage of a header's text, several lines joined by commas. Never throws. */
   static parse(text: string): Baggage {
     return text === '' ? Baggage.empty : new Baggage(text)
+  }
+
+  /** @internal The baggage of a plain text, of as many members and without any that `without` has. */
+  static ofPlain(text: string, count: number, without: object): Baggage {
+    if (count === 0) return Baggage.empty
+    const baggage = new Baggage(text)
+    baggage.#plainCount = count
+    baggage.#without = without
+    return baggage
   }
 
   /** How many members there are, of repeated keys all. */
@@ -117,6 +128,11 @@ export class Baggage {
     return this.#countPlain() > 0 ? this.#text : undefined
   }
 
+  /** @internal */
+  isWithout(keys: object): boolean {
+    return this.#without === keys
+  }
+
   /**
    * What was wrong with the text: `malformed` for members that break the grammar, `truncated` for what was beyond 8192
    * bytes or 64 members, or had more than 4096 bytes.
@@ -132,7 +148,11 @@ export class Baggage {
   }
 
   #countPlain(): number {
-    return (this.#plainCount ??= this.#text === undefined || this.#members !== undefined ? 0 : countPlain(this.#text))
+    if (this.#plainCount === undefined) {
+      const unread = this.#members === undefined && this.#text !== undefined
+      this.#plainCount = unread ? visitPlain(this.#text, nothing) : 0
+    }
+    return this.#plainCount
   }
 
   #read(): readonly WireMember[] {
@@ -154,6 +174,8 @@ export class Baggage {
     return members
   }
 }
+
+function nothing(): void {}
 
 /** A value, percent-encoded where it must be. */
 export function encodeBaggageText(text: string): string {
