@@ -1,8 +1,8 @@
 import type { Baggage as OtelBaggage, BaggageEntry, Context } from '@opentelemetry/api'
-import { Baggage, type BaggageProperty, encodeBaggageText } from '../variables/baggage.ts'
+import { Baggage } from '../variables/baggage.ts'
+import { type BaggageProperty, decodeProperty, encodeBaggageText } from '../variables/baggage-entry.ts'
 import { baggageHere } from '../variables/current-baggage.ts'
 import { parseProperties } from '../variables/baggage-grammar.ts'
-import { percentDecode } from '../variables/percent.ts'
 import type { OpenTelemetryApi } from './otel-api.ts'
 
 /** Where OpenTelemetry's API has the baggage in its context. It makes its keys by `Symbol.for`. */
@@ -104,10 +104,6 @@ function withEntry(known: Baggage, [key, { value, metadata }]: [string, BaggageE
   } catch {
     return known
   }
-}
-
-function decodeProperty([key, value]: BaggageProperty): BaggageProperty {
-  return value === undefined ? [key] : [key, percentDecode(value)]
 }
 
 function formatProperty([key, value]: BaggageProperty): string {

@@ -1,7 +1,7 @@
 import { type AnyContextVar, ContextVar } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { isFunction, show } from '../options.ts'
-import { encodeBaggageText } from '../variables/baggage.ts'
+import { encodeBaggageText } from '../variables/baggage-entry.ts'
 import { isToken, parseMember } from '../variables/baggage-grammar.ts'
 import { percentDecode } from '../variables/percent.ts'
 import { attempt } from './attempt.ts'

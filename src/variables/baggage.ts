@@ -1,29 +1,9 @@
 import { inspect } from 'node:util'
-import { show } from '../options.ts'
-import {
-  fitMembers,
-  formatMember,
-  formatProperty,
-  isBaggageOctet,
-  isToken,
-  parseMember,
-  parseProperties,
-  visitMembers,
-  visitPlain,
-  type WireMember,
-} from './baggage-grammar.ts'
-import { percentDecode, percentEncode } from './percent.ts'
+import { type BaggageEntry, type BaggageProperty, encodeMember, entryOf } from './baggage-entry.ts'
+import { fitMembers, formatMember, parseMember, visitMembers, visitPlain, type WireMember } from './baggage-grammar.ts'
+import { percentDecode } from './percent.ts'
 
 export { baggage } from './current-baggage.ts'
-
-/** A key, or a key and its value. */
-export type BaggageProperty = readonly [key: string, value?: string]
-
-/** What baggage says under one key. */
-export interface BaggageEntry {
-  readonly value: string
-  readonly properties: readonly BaggageProperty[]
-}
 
 type BaggageProblem = 'malformed' | 'truncated'
 const noProblems: readonly BaggageProblem[] = []
@@ -89,9 +69,7 @@ export class Baggage {
    * @throws {TypeError} if the key or that of a property is no token, or a value no string.
    */
   set(key: string, value: string, properties: readonly BaggageProperty[] = []): Baggage {
-    checkKey(key)
-    checkValue(value)
-    const member = { key, value: encodeBaggageText(value), properties: properties.map(encodeProperty).join('') }
+    const member = encodeMember(key, value, properties)
     const place = this.members.findIndex((known) => known.key === key)
     const others = this.members.filter((known) => known.key !== key)
     return new Baggage(undefined, others.toSpliced(place === -1 ? others.length : place, 0, member))
@@ -176,33 +154,3 @@ export class Baggage {
 }
 
 function nothing(): void {}
-
-/** A value, percent-encoded where it must be. */
-export function encodeBaggageText(text: string): string {
-  return percentEncode(text, isBaggageOctet)
-}
-
-function entryOf({ value, properties }: WireMember): BaggageEntry {
-  const pairs = properties === '' ? [] : (parseProperties(properties.slice(1)) ?? [])
-  return { value: percentDecode(value), properties: pairs.map(decodeProperty) }
-}
-
-function decodeProperty([key, value]: BaggageProperty): BaggageProperty {
-  return value === undefined ? [key] : [key, percentDecode(value)]
-}
-
-function encodeProperty([key, value]: BaggageProperty): string {
-  checkKey(key)
-  if (value === undefined) return formatProperty([key])
-  checkValue(value)
-  return formatProperty([key, encodeBaggageText(value)])
-}
-
-function checkKey(key: unknown): void {
-  if (typeof key === 'string' && isToken(key)) return
-  throw new TypeError(`Baggage: expected a key, a token as header names are, got ${show(key)}.`)
-}
-
-function checkValue(value: unknown): void {
-  if (typeof value !== 'string') throw new TypeError(`Baggage: expected a value, a string, got ${show(value)}.`)
-}

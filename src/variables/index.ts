@@ -1,4 +1,5 @@
-export { Baggage, baggage, type BaggageEntry, type BaggageProperty } from './baggage.ts'
+export { Baggage, baggage } from './baggage.ts'
+export type { BaggageEntry, BaggageProperty } from './baggage-entry.ts'
 export { deadline } from './deadline.ts'
 export { newIdentity } from './new-identity.ts'
 export { isRequestId, newRequestId, requestId } from './request-id.ts'

@@ -346,6 +346,18 @@ describe('w3cBaggage, injecting', () => {
     expect(complaints).toEqual([])
   })
 
+  it.each(['region=eu,a=1,tenant=acme,b=2', 'region=eu, a=1, tenant=acme, b=2'])(
+    'writes none of its own members from what another propagator has taken: %s',
+    (header) => {
+      const outbound = w3cBaggage({ members: { region: new ContextVar<string>('region') } })
+      const { context: taken } = extractFrom(propagator, { baggage: header })
+
+      const others = injectInto(outbound, taken).headers['baggage']
+
+      expect(others?.replaceAll(' ', '')).toBe('a=1,b=2')
+    },
+  )
+
   it('leaves out members that break the grammar, and says so', () => {
     const broken = LogicalContext.empty.with(baggage, Baggage.parse('x=1,y z=2\n'))
 
