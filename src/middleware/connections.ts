@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2'
 import type { Server, Socket } from 'node:net'
-import { InFlight } from '../tasks/in-flight.ts'
 import { type Link, LinkedList } from '../tasks/linked-list.ts'
 
 type Connection = Socket | ServerHttp2Session
@@ -20,40 +19,35 @@ interface Use {
   link: Link<Use> | undefined
 }
 
-/** A reply that is neither sent nor lost. */
-interface Reply {
-  readonly use: Use
-  readonly link: Link<Response>
-}
-
-/** What has something of a list's under a symbol of the list's. */
-type Tracked<Item> = Record<symbol, Item | undefined>
+/** A connection, or a response that is neither sent nor lost, with the use of the connection under a symbol. */
+type Tracked = Record<symbol, Use | undefined>
 
 /**
  * The connections of a server, and how to end each of them without a loss. Node's own `closeIdleConnections` destroys
  * those with a reply that has ended and is not yet sent, takes a silent one for busy, and does not know HTTP/2.
  */
 export class Connections {
-  /** Under these a connection has its use, and a response its reply: a `WeakMap` would be dearer for the collector. */
+  /** A `WeakMap` would be dearer for the collector. */
   readonly #useKey = Symbol('logical-context.use')
-  readonly #replyKey = Symbol('logical-context.reply')
   /** One listener for all of a kind: a closure for each, and a wrapper that calls it once, would be dearer than the rest. */
   readonly #onConnectionClose: () => void
   readonly #onResponseClose: () => void
   readonly #open = new LinkedList<Use>()
-  readonly #replies = new InFlight<Response>()
+  /** How many replies are neither sent nor lost. */
+  #replies = 0
+  #idle: PromiseWithResolvers<void> | undefined
   #ending = false
 
   constructor(server: Server) {
     const useKey = this.#useKey
-    const replyKey = this.#replyKey
-    const endReply = (reply: Reply | undefined) => this.#end(reply)
-    this.#onConnectionClose = function onConnectionClose(this: Tracked<Use>) {
+    const end = (use: Use, response: Response) => this.#end(use, response)
+    this.#onConnectionClose = function onConnectionClose(this: Connection & Tracked) {
       this[useKey]?.link?.leave()
     }
-    this.#onResponseClose = function onResponseClose(this: Tracked<Reply>) {
-      endReply(this[replyKey])
-      this[replyKey] = undefined
+    this.#onResponseClose = function onResponseClose(this: Response & Tracked) {
+      const use = this[useKey]
+      this[useKey] = undefined
+      if (use !== undefined) end(use, this)
     }
     const add = (connection: Connection) => void this.#useOf(connection)
     server.on('connection', add).on('session', add)
@@ -72,12 +66,12 @@ export class Connections {
   }
 
   /** Resolves when each reply is sent or lost, maybe only for a moment. */
-  idle(): Promise<void> {
-    return this.#replies.idle()
+  async idle(): Promise<void> {
+    if (this.busy) await (this.#idle ??= Promise.withResolvers<void>()).promise
   }
 
   get busy(): boolean {
-    return this.#replies.size > 0
+    return this.#replies > 0
   }
 
   /** Destroys the sockets that have never sent anything: a browser opens some in case it needs them. */
@@ -97,7 +91,7 @@ export class Connections {
   }
 
   #useOf(connection: Connection): Use {
-    const tracked = connection as Connection & Tracked<Use>
+    const tracked = connection as Connection & Tracked
     const known = tracked[this.#useKey]
     if (known !== undefined) return known
     // On TLS a connection is two sockets: the raw one, known from the start, and at the first request the other.
@@ -109,22 +103,26 @@ export class Connections {
   }
 
   #begin(connection: Connection | undefined, response: Response): void {
-    if (connection === undefined) return
+    const tracked = response as Response & Tracked
+    // Somebody may hand a request to the server once more.
+    if (connection === undefined || tracked[this.#useKey] !== undefined) return
     const use = this.#useOf(connection)
     use.open++
     use.asked = true
     use.newest = response
-    const tracked = response as Response & Tracked<Reply>
-    tracked[this.#replyKey] = { use, link: this.#replies.add(response) }
+    this.#replies++
+    tracked[this.#useKey] = use
     response.on('close', this.#onResponseClose)
   }
 
-  #end(reply: Reply | undefined): void {
-    if (reply === undefined) return
-    const { use, link } = reply
+  #end(use: Use, response: Response): void {
     use.open--
-    if (use.newest === link.item) use.newest = undefined
-    link.leave()
+    if (use.newest === response) use.newest = undefined
+    this.#replies--
+    if (!this.busy) {
+      this.#idle?.resolve()
+      this.#idle = undefined
+    }
     if (this.#ending && use.open === 0) endSoon(use.connection)
   }
 }

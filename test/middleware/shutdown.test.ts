@@ -125,6 +125,24 @@ describe("logicalContext's close", () => {
     expect(await closed).toBeLessThan(soonMs)
   })
 
+  it('is not held up by a request that was handed to the server once more', async () => {
+    const shop = await Shop.open(longMs)
+    shop.app.get('/here', async (request, reply) => {
+      reply.hijack()
+      request.raw.url = '/there'
+      shop.app.server.emit('request', request.raw, reply.raw)
+    })
+    shop.app.get('/there', async () => 'there')
+    const client = await shop.dial()
+    client.ask('/here')
+    await client.hears('there')
+
+    const { closed } = await shop.beginClose()
+
+    expect(await closed).toBeLessThan(soonMs)
+    expect(shop.left).toEqual([])
+  })
+
   it('lets a slow upload come to its end', async () => {
     const shop = await Shop.open(longMs)
     const entered = Promise.withResolvers<void>()
