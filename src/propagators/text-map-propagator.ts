@@ -1,4 +1,4 @@
-import type { TraceContext } from '../variables/trace-context.ts'
+import { knownFlags, type TraceContext } from '../variables/trace-context.ts'
 import { Tracestate } from '../variables/tracestate.ts'
 import type { CallerTrace } from './caller-trace.ts'
 import { isId } from './hex.ts'
@@ -38,14 +38,22 @@ export function spanOf(context: OtelContextLike): CallerTrace | undefined {
   const { traceId, spanId, traceFlags, traceState } = span?.spanContext?.() ?? {}
   if (typeof traceId !== 'string' || traceId.length !== 32 || !isId(traceId, 0, 32)) return undefined
   if (typeof spanId !== 'string' || spanId.length !== 16 || !isId(spanId, 0, 16)) return undefined
-  return { traceId, spanId, flags: Number(traceFlags) & 0xff, state: Tracestate.parse(traceState?.serialize() ?? '') }
+  return {
+    traceId,
+    spanId,
+    flags: Number(traceFlags) & knownFlags,
+    state: Tracestate.parse(traceState?.serialize() ?? ''),
+  }
 }
 
 /** An OpenTelemetry context in which a span that nobody records is active. */
 export function withSpan(context: OtelContextLike, trace: CallerTrace, isRemote: boolean): OtelContextLike {
   const { traceId, spanId, flags, state = Tracestate.empty } = trace
   const traceState = state.size === 0 ? undefined : traceStateOf(state)
-  return context.setValue(spanKey, unrecordedSpan({ traceId, spanId, traceFlags: flags & 0xff, traceState, isRemote }))
+  return context.setValue(
+    spanKey,
+    unrecordedSpan({ traceId, spanId, traceFlags: flags & knownFlags, traceState, isRemote }),
+  )
 }
 
 /** The unit's own span, in the form of a caller's. */

@@ -1,6 +1,6 @@
 import type { LogicalContext } from '../context/logical-context.ts'
 import { trimOws } from '../variables/ows.ts'
-import { randomFlag, sampledFlag, type TraceContext, traceOf } from '../variables/trace-context.ts'
+import { knownFlags, type TraceContext, traceOf } from '../variables/trace-context.ts'
 import { Tracestate } from '../variables/tracestate.ts'
 import { maxTracestateLength } from '../variables/tracestate-grammar.ts'
 import { adoptTrace, beginTrace, type CallerTrace, hasTrace } from './caller-trace.ts'
@@ -14,8 +14,6 @@ const stateField = 'tracestate'
 const dash = 0x2d
 /** `vv-` + 32 + `-` + 16 + `-ff`. Trace Context level 2, 3.2.2 */
 const parentLength = 55
-/** Outgoing flags: the bits level 2 does not know are zero. Trace Context level 2, 3.2.2.5.3 */
-const knownFlags = sampledFlag | randomFlag
 const flagTexts = ['-00', '-01', '-02', '-03'] as const
 
 /**

@@ -9,6 +9,8 @@ import { Tracestate } from './tracestate.ts'
 export const sampledFlag = 0x01
 /** At least the right-most 7 bytes of the trace id are random. W3C Trace Context level 2, 3.2.2.5.2 */
 export const randomFlag = 0x02
+/** The others go out as zero. Trace Context level 2, 3.2.2.5.3 */
+export const knownFlags = sampledFlag | randomFlag
 
 /**
  * Whether the trace is recorded, in B3's words, which say more than the sampled flag: `defer` is "nobody has decided

@@ -136,8 +136,8 @@ describe('fromTextMapPropagator, extracting', () => {
     expect(complaints).toEqual(['malformed x-own'])
   })
 
-  it('takes the eight flags that there are, and no more', () => {
-    const { context } = extractFrom(propagator, { 'x-own': `${trace}/${span}/257` })
+  it.each([257, 0xfd])('takes the flags that are known, and no others: of %i one', (flags) => {
+    const { context } = extractFrom(propagator, { 'x-own': `${trace}/${span}/${flags}` })
 
     expect(context.get(traceContext)?.flags).toBe(1)
   })

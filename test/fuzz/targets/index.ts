@@ -13,6 +13,7 @@ import { privateAddress } from './private-address.ts'
 import { redirects } from './redirects.ts'
 import { requestId } from './request-id.ts'
 import { setters } from './setters.ts'
+import { textMap } from './text-map.ts'
 import { traceparent } from './traceparent.ts'
 import { tracestate } from './tracestate.ts'
 import { trust } from './trust.ts'
@@ -39,6 +40,7 @@ export const otherTargets: readonly FuzzTarget[] = [
   destinations,
   redirects,
   setters,
+  textMap,
   options,
 ]
 
