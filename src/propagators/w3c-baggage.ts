@@ -79,10 +79,10 @@ interface Found {
   readonly member: DeclaredMember
   readonly start: number
   readonly end: number
-  /** How many of the same were before. */
-  readonly earlier: number
-  /** Whether there is more than this one. */
-  repeated: boolean
+  /** Whether none of the same is before. */
+  readonly first: boolean
+  /** Whether it is the only one. */
+  single: boolean
 }
 
 /** What a header says: the declared members, and the others as a list of their own. */
@@ -115,13 +115,9 @@ function splitSlowly(text: string, declared: DeclaredMembers, complain: Complain
 
 function addTo(found: Found[], member: DeclaredMember | undefined, start: number, end: number): void {
   if (member === undefined) return
-  let earlier = 0
-  for (const known of found) {
-    if (known.member !== member) continue
-    known.repeated = true
-    earlier++
-  }
-  found.push({ member, start, end, earlier, repeated: earlier > 0 })
+  const earlier = found.find((known) => known.member === member)
+  if (earlier !== undefined) earlier.single = false
+  found.push({ member, start, end, first: earlier === undefined, single: earlier === undefined })
 }
 
 /** A list without those of its members, by as few cuts as there can be. */
@@ -141,9 +137,9 @@ function joined(list: string | undefined, more: string): string {
 
 function takeAll(context: LogicalContext, text: string, found: readonly Found[], complain: Complain): LogicalContext {
   let taken = context
-  for (const { member, start, end, earlier, repeated } of found) {
-    if (!repeated) taken = member.take(taken, text, start, end, complain)
-    else if (earlier === 0) complain('duplicate', member.field)
+  for (const { member, start, end, first, single } of found) {
+    if (single) taken = member.take(taken, text, start, end, complain)
+    else if (first) complain('duplicate', member.field)
   }
   return taken
 }
