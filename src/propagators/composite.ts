@@ -28,9 +28,12 @@ export function composite(propagators: readonly Propagator[]): Propagator {
   }
   return {
     fields: [...new Set(list.flatMap(({ fields }) => fields))],
-    extract: (context, carrier, peer) =>
-      list.reduce((found, propagator) => propagator.extract(found, carrier, peer), context),
-    inject: (context, carrier, destination) => {
+    extract(context, carrier, peer) {
+      let found = context
+      for (const propagator of list) found = propagator.extract(found, carrier, peer)
+      return found
+    },
+    inject(context, carrier, destination) {
       for (const propagator of list) propagator.inject(context, carrier, destination)
     },
   }
