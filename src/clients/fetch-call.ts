@@ -7,8 +7,8 @@ export interface FetchCall {
   /** Null for what only the `fetch` that is wrapped may understand: a path, for one. */
   readonly url: URL | null
   readonly method: string
-  /** A copy of what the caller has set. */
-  readonly headers: Headers
+  /** A copy of what the caller has set. Without any, an object: `Headers` checks and converts at each access. */
+  readonly headers: Headers | Record<string, string>
   readonly redirect: RequestInit['redirect']
   readonly signal: RequestInit['signal'] | undefined
   /** The second argument as an object that can be spread. */
@@ -23,7 +23,8 @@ export function readCall(input: FetchInput, init: RequestInit | undefined): Fetc
   // A Request is an init too, but has nothing to spread.
   const given: RequestInit = isRequest(init) ? { ...settingsOf(init), body: init.body, duplex: 'half' } : { ...init }
   const method = (given.method ?? request?.method ?? 'GET').toUpperCase()
-  const headers = new Headers(given.headers ?? request?.headers)
+  const set = given.headers ?? request?.headers
+  const headers = set === undefined ? {} : new Headers(set)
   return {
     url: URL.parse(textOf(input)),
     method,
@@ -34,7 +35,7 @@ export function readCall(input: FetchInput, init: RequestInit | undefined): Fetc
     firstHop: (url) => ({
       url,
       method,
-      headers,
+      headers: new Headers(headers),
       body: bodyOf(given) ?? spareBodyOf(request),
       settings: { ...(request && settingsOf(request)), ...given },
     }),

@@ -115,7 +115,7 @@ export class Outbound {
   }
 
   /** A copy of the headers of a call, with what its target may know. */
-  addTo(headers: Headers, context: LogicalContext, target: Target | null): Headers {
+  addTo(headers: Headers | Record<string, string>, context: LogicalContext, target: Target | null): Headers {
     const all = new Headers(headers)
     this.inject(context, carrierOf(all), target)
     return all
