@@ -4,7 +4,15 @@ import { prepare } from './harness/library.ts'
 import type { Row } from './harness/row.ts'
 import { checkRow, measureRow } from './harness/rows.ts'
 import { runtimePath, versionOf } from './harness/nodes.ts'
-import { countTargets, nodeResult, type NodeResult, rowResult, type RowResult, surroundings } from './report/results.ts'
+import {
+  countTargets,
+  merged,
+  nodeResult,
+  type NodeResult,
+  rowResult,
+  type RowResult,
+  surroundings,
+} from './report/results.ts'
 import { tableOf } from './report/table.ts'
 import { readResults, writeReport } from './report/write.ts'
 import { rows } from './rows/index.ts'
@@ -19,7 +27,7 @@ const { values: options, positionals: filters } = parseArgs({
     quick: { type: 'boolean', default: false },
     /** The assertions alone. */
     smoke: { type: 'boolean', default: false },
-    /** Writes the page of a run that is not a full one. */
+    /** Writes the page of a run that is not a full one; rows that were not measured stay as they are. */
     write: { type: 'boolean', default: false },
     /** Writes the page anew, of the results that are there. */
     report: { type: 'boolean', default: false },
@@ -66,12 +74,21 @@ async function measure(): Promise<void> {
       nodes.push(result)
       console.log(tableOf(row, result))
     }
-    results.push(rowResult(row, nodes))
+    results.push(rowResult(row, nodes, options))
   }
   const isFull = filters.length === 0 && options.node.length === 3 && !options.quick && process.exitCode === undefined
   if (isFull || options.write) {
     const versions = Object.fromEntries(options.node.map((version) => [version, versionOf(version)]))
-    writeReport({ ...surroundings(versions), quick: options.quick, rows: results })
+    const now = { ...surroundings(versions), rows: results }
+    writeReport(
+      isFull
+        ? now
+        : merged(
+            readResults(),
+            now,
+            rows.map(({ name }) => name),
+          ),
+    )
   }
   const { met, all } = countTargets(results)
   console.log(`bench: ${met} of ${all} targets met`)

@@ -14,7 +14,7 @@ export function pageOf(results: Results): string {
     ...(results.rows.length === 0
       ? ['_Not measured yet: `npm run bench` writes the figures here._']
       : [`**${met} of ${all} targets are met.** Each target is judged on each Node on its own.`, overview(results)]),
-    ...(results.quick ? ['_Of a quick run: a first impression._'] : []),
+    ...(results.rows.some(({ quick }) => quick) ? ['_Some rows are of a quick run: a first impression._'] : []),
     ...howToRead(results),
     ...sections.flatMap((section) => sectionOf(section, results)),
     '',
@@ -73,6 +73,7 @@ function howToRead({ date, machine, nodes, packages, rows }: Results): string[] 
     '```sh\nnpm run bench                                   # all of it, half an hour; writes this page\n' +
       'npm run bench -- --quick                        # the same with fewer rounds, writes nothing\n' +
       'npm run bench -- spawn --node 26 --rounds 5     # rows by a part of their name, one Node\n' +
+      'npm run bench -- memory --write                 # rows of one kind; writes them anew, and leaves the others\n' +
       'npm run bench -- --smoke                        # the assertions alone, as in CI\n```',
   ]
 }

@@ -9,8 +9,6 @@ import { type Verdict, verdictsOf } from './verdict.ts'
 /** All of a run, as it is in `docs/benchmarks/results.json`. The page and the charts are made of nothing else. */
 export interface Results {
   readonly date: string
-  /** Whether it was made with so few rounds that its figures are a first impression. */
-  readonly quick: boolean
   readonly machine: { readonly cpu: string; readonly cores: number; readonly system: string }
   /** By the major version. */
   readonly nodes: Readonly<Record<string, string>>
@@ -25,6 +23,8 @@ export interface RowResult {
   readonly about: string
   /** Of a row of curves. */
   readonly axis?: string
+  /** Whether it was measured in so few rounds that its figures are a first impression. */
+  readonly quick: boolean
   readonly nodes: readonly NodeResult[]
 }
 
@@ -79,12 +79,35 @@ export function nodeResult(row: Row, node: string, samples: Samples): NodeResult
   return { node, sides, verdicts }
 }
 
-export function rowResult({ name, kind, title, about, ...row }: Row, nodes: readonly NodeResult[]): RowResult {
-  return { name, kind, title, about, ...('axis' in row ? { axis: row.axis } : {}), nodes }
+export function rowResult(
+  { name, kind, title, about, ...row }: Row,
+  nodes: readonly NodeResult[],
+  { quick }: { quick: boolean },
+): RowResult {
+  return { name, kind, title, about, ...('axis' in row ? { axis: row.axis } : {}), quick, nodes }
+}
+
+/**
+ * The results of a run of some rows, and of an earlier one what it has not measured.
+ *
+ * @throws {Error} for an earlier run in other surroundings: its figures would stand beside others of another kind.
+ */
+export function merged(earlier: Results, now: Results, order: readonly string[]): Results {
+  if (inWords(earlier) !== inWords(now)) {
+    throw new Error(
+      'bench: --write with some rows keeps the others, which were measured in other surroundings. Run all.',
+    )
+  }
+  const rows = new Map([...earlier.rows, ...now.rows].map((row) => [row.name, row]))
+  return { ...now, rows: order.flatMap((name) => rows.get(name) ?? []) }
+}
+
+function inWords({ machine, nodes, packages }: Results): string {
+  return JSON.stringify([machine, nodes, packages])
 }
 
 /** The machine that runs this; nothing of it but what a figure depends on. */
-export function surroundings(nodes: Readonly<Record<string, string>>): Omit<Results, 'rows' | 'quick'> {
+export function surroundings(nodes: Readonly<Record<string, string>>): Omit<Results, 'rows'> {
   const all = cpus()
   return {
     date: new Date().toISOString().slice(0, 10),

@@ -15,6 +15,7 @@ const row: RowResult = {
   kind: 'micro',
   title: '`set` & <get>',
   about: '',
+  quick: false,
   nodes: [
     {
       node: '26',
