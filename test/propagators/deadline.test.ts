@@ -162,6 +162,10 @@ describe('deadline, injecting', () => {
     expect(complaints).toEqual(['malformed grpc-timeout'])
   })
 
+  it('writes nothing, and says nothing, without a deadline', () => {
+    expect(injectInto(deadline(), LogicalContext.empty)).toEqual({ headers: {}, complaints: [] })
+  })
+
   it('goes where its value may go', () => {
     const context = LogicalContext.empty.with(deadlineVar, now + 1000)
     const other = new ContextVar<string>('other')
