@@ -64,6 +64,19 @@ const own: TextMapPropagatorLike = {
   },
 }
 
+const oddSpans: [name: string, active: unknown][] = [
+  ['a span without a context', {}],
+  ['a span whose context is nothing', { spanContext: () => undefined }],
+  [
+    'a span whose trace id is no text',
+    { spanContext: () => ({ traceId: Array.from(trace), spanId: span, traceFlags: 1 }) },
+  ],
+  [
+    'a span whose span id is no text',
+    { spanContext: () => ({ traceId: trace, spanId: Array.from(span), traceFlags: 1 }) },
+  ],
+]
+
 const getter: TextMapGetterLike = {
   keys: (carrier) => Object.keys(carrier as object),
   get: (carrier, key) => (carrier as Record<string, string | string[]>)[key],
@@ -122,12 +135,7 @@ describe('fromTextMapPropagator, extracting', () => {
     expect(context.get(traceContext)).toMatchObject({ traceId: trace, flags: 0 })
   })
 
-  it.each<[name: string, active: unknown]>([
-    ['a span without a context', {}],
-    ['a span whose context is nothing', { spanContext: () => undefined }],
-    ['ids that are no texts', { spanContext: () => ({ traceId: Array.from(trace), spanId: span, traceFlags: 1 }) }],
-    ['a span id that is no text', { spanContext: () => ({ traceId: trace, spanId: Array.from(span), traceFlags: 1 }) }],
-  ])('takes for no trace %s', (_name, active) => {
+  it.each(oddSpans)('takes for no trace %s', (_name, active) => {
     const odd = fromTextMapPropagator({ ...own, extract: (context) => context.setValue(spanKey, active) })
 
     const { context, complaints } = extractFrom(odd, { 'x-own': 'any' })
@@ -430,6 +438,17 @@ describe('toTextMapPropagator', () => {
     run(unit, () => propagator.inject(emptyOtelContext, carrier, setter))
 
     expect(carrier).toEqual({ traceparent: `00-${trace}-${span}-00`, baggage: 'tenant=acme' })
+  })
+
+  it.each(oddSpans)("injects the unit's own trace beside %s", (_name, active) => {
+    const carrier: Record<string, string> = {}
+    const unit = LogicalContext.empty.with(traceContext, new TraceContext({ traceId: otherTrace, spanId: other }))
+
+    run(unit, () =>
+      toTextMapPropagator(w3cTraceContext()).inject(emptyOtelContext.setValue(spanKey, active), carrier, setter),
+    )
+
+    expect(carrier).toEqual({ traceparent: `00-${otherTrace}-${other}-00` })
   })
 
   it('keeps debug, for which OpenTelemetry has no word', () => {
