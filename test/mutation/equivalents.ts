@@ -225,6 +225,17 @@ export const equivalents: readonly Equivalent[] = [
     why: 'There are four parts, or the text was refused; the compiler cannot know.',
   },
   {
+    file: 'src/propagators/jaeger.ts',
+    changes: ['text.length > maxLength → false'],
+    why: 'A longer text has a number that is too long, and is refused below, only more slowly.',
+  },
+  {
+    file: 'src/propagators/from-text-map-propagator.ts',
+    changes: ['trace === undefined → false'],
+    line: 'if (trace === undefined || !destination.trace) return',
+    why: 'Where there is no trace the span for it cannot be made, and attempt() makes nothing of that.',
+  },
+  {
     file: 'src/propagators/b3.ts',
     changes: ['\'\' → "Stryker was here!"'],
     line: "if (trimOws(carrier.get(flagsField) ?? '') === '1') return 'debug'",
