@@ -203,6 +203,15 @@ describe('tracestate on its way through', () => {
     expect(long.startsWith(`${headers['tracestate']},`)).toBe(true)
   })
 
+  it('loses nothing but its blanks, if it is too long by these', () => {
+    const tracestate = `foo=1,${' '.repeat(512)}bar=2`
+
+    const { context, complaints } = extractFrom(w3cTraceContext(), { traceparent, tracestate })
+
+    expect(complaints).toEqual([])
+    expect(injectInto(w3cTraceContext(), context).headers['tracestate']).toBe('foo=1,bar=2')
+  })
+
   it('is reported as it comes in, if it is too long to be read later', () => {
     const { complaints } = extractFrom(w3cTraceContext(), { traceparent, tracestate: ','.repeat(10_000) })
 
