@@ -94,6 +94,13 @@ describe('carrierOf', () => {
     }
   })
 
+  it('finds no header that an object has inherited', () => {
+    const headers = Object.create({ traceparent: 'a' }) as Record<string, string>
+
+    expect(carrierOf(headers).has('traceparent')).toBe(false)
+    expect(incomingCarrier(headers).has('traceparent')).toBe(false)
+  })
+
   it('finds a header of an object that is named __proto__', () => {
     const headers = JSON.parse('{"__proto__":"a"}') as Record<string, string>
 
