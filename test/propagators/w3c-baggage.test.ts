@@ -135,10 +135,19 @@ describe('w3cBaggage, extracting the others', () => {
     expect([...(context.get(baggage)?.problems ?? [])]).toEqual([...untouched.problems])
   })
 
-  it('sets no baggage where nothing is left', () => {
-    const { context } = extractFrom(propagator, { baggage: 'tenant=acme,plan=7' })
+  it.each(['tenant=acme,plan=7', ' tenant=acme, plan=7', 'tenant=acme,tenant=evil'])(
+    'sets no baggage where nothing is left: %s',
+    (header) => {
+      const { context } = extractFrom(propagator, { baggage: header })
 
-    expect(context.has(baggage)).toBe(false)
+      expect(context.has(baggage)).toBe(false)
+    },
+  )
+
+  it.each(['a=1,tenant=acme,b=2', 'a=1, tenant=acme, b=2'])('knows how many are left: %s', (header) => {
+    const { context } = extractFrom(propagator, { baggage: header })
+
+    expect(context.get(baggage)?.size).toBe(2)
   })
 
   it.each<[name: string, text: string]>([
