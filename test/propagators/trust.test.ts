@@ -50,6 +50,8 @@ describe('isPrivateAddress', () => {
     ['above 192.168/16', '192.169.0.0'],
     ['below 169.254/16', '169.253.255.255'],
     ['above 169.254/16', '169.255.0.0'],
+    ['the second byte of 192.168/16 in another network', '193.168.0.1'],
+    ['the second byte of 169.254/16 in another network', '168.254.0.1'],
     ['RFC 6598 addresses of a carrier', '100.64.0.1'],
     ['RFC 5737 addresses for examples', '192.0.2.1'],
     ['any address', '0.0.0.0'],
