@@ -99,8 +99,8 @@ describe('requestId, injecting', () => {
     expect(complaints).toEqual(['malformed x-request-id'])
   })
 
-  it('writes nothing without an id', () => {
-    expect(injectInto(generated, LogicalContext.empty).headers).toEqual({})
+  it('writes nothing, and says nothing, without an id', () => {
+    expect(injectInto(generated, LogicalContext.empty)).toStrictEqual({ headers: {}, complaints: [] })
   })
 })
 

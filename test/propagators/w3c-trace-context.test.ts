@@ -212,6 +212,16 @@ describe('tracestate on its way through', () => {
     expect(injectInto(w3cTraceContext(), context).headers['tracestate']).toBe('foo=1,bar=2')
   })
 
+  it('is not read at all, if the trace is not continued', () => {
+    const { complaints } = extractFrom(
+      w3cTraceContext(),
+      { traceparent, tracestate: ','.repeat(10_000) },
+      { trace: 'restart' },
+    )
+
+    expect(complaints).toEqual(['refused traceparent'])
+  })
+
   it('is reported as it comes in, if it is too long to be read later', () => {
     const { complaints } = extractFrom(w3cTraceContext(), { traceparent, tracestate: ','.repeat(10_000) })
 
