@@ -1,6 +1,6 @@
 import { ContextVar, current, isolateGenerator, LogicalContext, run, runInScope, spawn } from 'logical-context'
 import { describe, expect, it } from 'vitest'
-import { emptyValues, overlay, put, read } from '../../src/context/values.ts'
+import { copyFor, emptyValues, overlay, put, read } from '../../src/context/values.ts'
 
 // More than the 32 that stand in the array itself, so that the tree is used whatever other variables there are.
 const many = Array.from(
@@ -196,5 +196,24 @@ describe('values', () => {
     put(layer, 9, 'layer')
 
     expect([5, 9].map((index) => read(overlay(base, layer), index))).toEqual(['base', 'layer'])
+  })
+})
+
+describe('copyFor', () => {
+  const values = [undefined, undefined, 'a', 'b']
+
+  it.each<[name: string, index: number, places: number]>([
+    ['one that is there', 3, 4],
+    ['the one behind the last', 4, 5],
+    ['one further on', 9, 10],
+    ['the last of the array', 31, 32],
+    ['the first of the tree, for which the array needs none', 32, 4],
+    ['one far out in the tree', 5_000, 4],
+  ])('has as many places as the write needs of %s', (_name, index, places) => {
+    const copy = copyFor(values, { index, ruled: false, survivesSeal: false })
+
+    expect(copy).toStrictEqual([...values, ...Array<undefined>(places - values.length).fill(undefined)])
+    expect(copy).not.toBe(values)
+    expect(values).toHaveLength(4)
   })
 })
