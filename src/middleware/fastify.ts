@@ -95,11 +95,14 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   const scopeFor = (message: ScopedMessage) =>
     (message[scopeKey] ??= inbound.open(`${message.method} ${message.url}`, message))
   fastify.setGenReqId((message: ScopedMessage) => scopeFor(message).context.get(requestId) ?? '')
-  // The logger of `logger: false` is its own child, and no request's; a factory would have Fastify check it each time.
-  if (fastify.log.child({}) !== fastify.log) {
+  // The logger of `logger: false` is its own child; for a factory Fastify would check it at each request.
+  if (fastify.log.child({ reqId: '' }) !== fastify.log) {
     fastify.setChildLoggerFactory((logger, bindings, loggerOptions, message: ScopedMessage) => {
-      // Fastify logs outside any context at times; a logger that knows its unit loses nothing then.
-      return Object.assign(logger.child(bindings, loggerOptions), { [cellKey]: scopeFor(message).cell })
+      const child = logger.child(bindings, loggerOptions)
+      // Fastify logs outside any context at times; a logger that knows its unit loses nothing then. One that is its own
+      // child is no request's.
+      if (child !== logger) Object.assign(child, { [cellKey]: scopeFor(message).cell })
+      return child
     })
   }
 
