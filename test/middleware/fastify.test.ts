@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { Agent, get, type IncomingMessage, request as httpRequest } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import websocket from '@fastify/websocket'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import {
   bind,
   ContextVar,
@@ -591,6 +591,30 @@ describe("logicalContext's way in", () => {
       const headers = { traceparent: value, tracestate: value, baggage: value, 'x-request-id': value }
       expect(await fetchJson(port, '/', headers)).toBe(1)
     }
+  })
+})
+
+describe("logicalContext's loggers", () => {
+  it.each<[name: string, isItsOwn: (bindings: { reqId?: string }) => boolean]>([
+    ['always', () => true],
+    ['for a request', ({ reqId }) => reqId !== ''],
+  ])('are left alone where they are their own children, %s', async (_name, isItsOwn) => {
+    const silent = () => {}
+    const methods = { fatal: silent, error: silent, warn: silent, info: silent, debug: silent, trace: silent, silent }
+    const logger = {
+      ...methods,
+      level: 'info',
+      child: (bindings: object) => (isItsOwn(bindings) ? logger : { ...logger }),
+    }
+    const app = Fastify({ loggerInstance: logger as FastifyBaseLogger })
+    apps.push(app)
+    await app.register(logicalContext)
+    app.get('/', async () => requestId.get() !== undefined)
+
+    const { body } = await app.inject('/')
+
+    expect(body).toBe('true')
+    expect(Object.getOwnPropertySymbols(logger)).toEqual([])
   })
 })
 
