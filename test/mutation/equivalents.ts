@@ -216,6 +216,17 @@ export const equivalents: readonly Equivalent[] = [
   },
   {
     file: 'src/propagators/w3c-baggage.ts',
+    changes: ['[] → ["Stryker was here"]'],
+    line: 'if (declared.list.length === 0 && text.length <= maxBaggageBytes) return { found: [], others: Baggage.parse(text) }',
+    why: 'What is no place is neither the first nor the only one of a member, and passed over.',
+  },
+  {
+    file: 'src/propagators/w3c-baggage.ts',
+    changes: ['count === 0 → true'],
+    why: 'The slow way finds the same in a plain text.',
+  },
+  {
+    file: 'src/propagators/w3c-baggage.ts',
     changes: ['destination.values === false → false'],
     why: 'mayTell() says no to each member and to the others too.',
   },
