@@ -206,11 +206,6 @@ export const equivalents: readonly Equivalent[] = [
   },
   {
     file: 'src/propagators/declared-members.ts',
-    changes: ['!list.isWithout(this) → true'],
-    why: 'The members say the same; that nobody need look at them is only quicker.',
-  },
-  {
-    file: 'src/propagators/declared-members.ts',
     changes: ['after < end → true', 'after < end → after <= end'],
     why: 'At the end of a member there is a comma or nothing, and no key has a comma in it.',
   },
