@@ -42,6 +42,10 @@ describe('a task', () => {
     expect(names).toEqual(['sendReceipt', 'task'])
   })
 
+  it('is accepted at once by a group without limits', async () => {
+    await expect(new TaskGroup().spawn(() => {}).accepted()).resolves.toBe(undefined)
+  })
+
   it('counts up its id', () => {
     const [first, second] = runInScope(() => [spawn(() => {}), spawn(() => {})])
 
