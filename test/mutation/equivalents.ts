@@ -150,11 +150,7 @@ export const equivalents: readonly Equivalent[] = [
   },
   {
     file: 'src/tasks/task-cell.ts',
-    changes: [
-      'cell === storage.getStore() → false',
-      "policy === 'share' && cell === storage.getStore() → false",
-      '\'share\' → ""',
-    ],
+    changes: ["policy === 'share' && cell === storage.getStore() → false", '\'share\' → ""'],
     line: "if (policy === 'share' && cell === storage.getStore()) proceed(task)",
     why: 'To enter the cell where one is already changes nothing but costs a frame.',
   },
