@@ -7,6 +7,7 @@ import {
   formatMember,
   maxBaggageBytes,
   prepend,
+  visitAll,
   visitMembers,
   visitPlain,
 } from '../variables/baggage-grammar.ts'
@@ -79,6 +80,8 @@ interface Found {
   readonly member: DeclaredMember
   readonly start: number
   readonly end: number
+  /** Whether it may be taken, as far as the limits go. */
+  readonly within: boolean
   /** Whether none of the same is before. */
   readonly first: boolean
   /** Whether it is the only one. */
@@ -107,17 +110,22 @@ function splitSlowly(text: string, declared: DeclaredMembers, complain: Complain
   if (whole) return { found, others: Baggage.parse(without(found, text)) }
   complain('truncated', field)
   const rest: string[] = []
+  const within = new Set<number>()
   visitMembers(text, (start, end) => {
+    within.add(start)
     if (declared.nameAt(text, start, end) === undefined) rest.push(text.slice(start, end))
   })
-  return { found, others: Baggage.parse(rest.join(',')) }
+  // What is beyond the limits is not taken, and still says that what is within them comes twice.
+  const all: Found[] = []
+  visitAll(text, (start, end) => addTo(all, declared.nameAt(text, start, end), start, end, within.has(start)))
+  return { found: all, others: Baggage.parse(rest.join(',')) }
 }
 
-function addTo(found: Found[], member: DeclaredMember | undefined, start: number, end: number): void {
+function addTo(found: Found[], member: DeclaredMember | undefined, start: number, end: number, within = true): void {
   if (member === undefined) return
   const earlier = found.find((known) => known.member === member)
   if (earlier !== undefined) earlier.single = false
-  found.push({ member, start, end, first: earlier === undefined, single: earlier === undefined })
+  found.push({ member, start, end, within, first: earlier === undefined, single: earlier === undefined })
 }
 
 /** A list without those of its members, by as few cuts as there can be. */
@@ -137,9 +145,9 @@ function joined(list: string | undefined, more: string): string {
 
 function takeAll(context: LogicalContext, text: string, found: readonly Found[], complain: Complain): LogicalContext {
   let taken = context
-  for (const { member, start, end, first, single } of found) {
-    if (single) taken = member.take(taken, text, start, end, complain)
-    else if (first) complain('duplicate', member.field)
+  for (const { member, start, end, within, first, single } of found) {
+    if (!single && first) complain('duplicate', member.field)
+    if (single && within) taken = member.take(taken, text, start, end, complain)
   }
   return taken
 }

@@ -601,12 +601,12 @@ describe("logicalContext's loggers", () => {
   ])('are left alone where they are their own children, %s', async (_name, isItsOwn) => {
     const silent = () => {}
     const methods = { fatal: silent, error: silent, warn: silent, info: silent, debug: silent, trace: silent, silent }
-    const logger = {
+    const logger: FastifyBaseLogger = {
       ...methods,
       level: 'info',
       child: (bindings: object) => (isItsOwn(bindings) ? logger : { ...logger }),
     }
-    const app = Fastify({ loggerInstance: logger as FastifyBaseLogger })
+    const app = Fastify({ loggerInstance: logger })
     apps.push(app)
     await app.register(logicalContext)
     app.get('/', async () => requestId.get() !== undefined)

@@ -225,6 +225,24 @@ describe('w3cBaggage, within its limits (3.3.2)', () => {
       ['truncated baggage'],
     ],
     ['in front of too much', `tenant=acme,${'x'.repeat(10_000)}`, 'acme', ['truncated baggage']],
+    [
+      'that comes again beyond 64 members',
+      `tenant=evil,${filler(63)}, tenant =acme`,
+      undefined,
+      ['truncated baggage', 'duplicate baggage.tenant'],
+    ],
+    [
+      'that comes again beyond 8192 bytes',
+      `tenant=evil,${'x'.repeat(8192)},tenant=acme`,
+      undefined,
+      ['truncated baggage', 'duplicate baggage.tenant'],
+    ],
+    [
+      'that comes again behind one of itself that is too long',
+      `tenant=${'x'.repeat(4090)},tenant=acme`,
+      undefined,
+      ['truncated baggage', 'duplicate baggage.tenant'],
+    ],
   ])('takes or leaves the member %s', (_name, header, value, expected) => {
     const { context, complaints } = extractFrom(propagator, { baggage: header })
 
