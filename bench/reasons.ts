@@ -7,6 +7,8 @@ export const reasons: Readonly<Record<string, string>> = {
   set: 'A write must know whether the unit has ended and whether somebody holds a snapshot of the values, and drop what was derived from them; the faster peer writes into an object that everybody shares.',
   'growth-variables':
     'Up to 32 variables a write copies an array; beyond, it goes through a tree, which is dearer once and flat from there on.',
+  'growth-pending':
+    'So many pending tasks are a heap that the collector must go through while they are young; it falls into one batch and not into another, of the floor’s too. Tried, and kept: a list of links in place of a Set, which cost more with each task that had ever been there (see the decision).',
   scope:
     'A scope owns tasks, can be cancelled and is sealed: that is an object for it, a cell, and the emptying of the cell at its end, beside the `run` that both need. On Node 22, where `run` costs next to nothing, nothing that has an end can be near the floor. Tried, and kept: no closure on the way in, no reading of the environment, a shorter way where there are no options, no way back into other contexts before somebody needs one.',
   ...forks(
