@@ -7,7 +7,6 @@ import {
   formatMember,
   maxBaggageBytes,
   prepend,
-  visitAll,
   visitMembers,
   visitPlain,
 } from '../variables/baggage-grammar.ts'
@@ -80,8 +79,6 @@ interface Found {
   readonly member: DeclaredMember
   readonly start: number
   readonly end: number
-  /** Whether it may be taken, as far as the limits go. */
-  readonly within: boolean
   /** Whether none of the same is before. */
   readonly first: boolean
   /** Whether it is the only one. */
@@ -110,22 +107,23 @@ function splitSlowly(text: string, declared: DeclaredMembers, complain: Complain
   if (whole) return { found, others: Baggage.parse(without(found, text)) }
   complain('truncated', field)
   const rest: string[] = []
-  const within = new Set<number>()
   visitMembers(text, (start, end) => {
-    within.add(start)
     if (declared.nameAt(text, start, end) === undefined) rest.push(text.slice(start, end))
   })
-  // What is beyond the limits is not taken, and still says that what is within them comes twice.
-  const all: Found[] = []
-  visitAll(text, (start, end) => addTo(all, declared.nameAt(text, start, end), start, end, within.has(start)))
-  return { found: all, others: Baggage.parse(rest.join(',')) }
+  // Beyond the limits no member is looked at: where the key's text is there again, it may come twice.
+  for (const place of found) if (isNamedAgain(text, place)) place.single = false
+  return { found, others: Baggage.parse(rest.join(',')) }
 }
 
-function addTo(found: Found[], member: DeclaredMember | undefined, start: number, end: number, within = true): void {
+function addTo(found: Found[], member: DeclaredMember | undefined, start: number, end: number): void {
   if (member === undefined) return
   const earlier = found.find((known) => known.member === member)
   if (earlier !== undefined) earlier.single = false
-  found.push({ member, start, end, within, first: earlier === undefined, single: earlier === undefined })
+  found.push({ member, start, end, first: earlier === undefined, single: earlier === undefined })
+}
+
+function isNamedAgain(text: string, { member: { key }, start, end }: Found): boolean {
+  return text.indexOf(key) < start || text.includes(key, end)
 }
 
 /** A list without those of its members, by as few cuts as there can be. */
@@ -145,9 +143,9 @@ function joined(list: string | undefined, more: string): string {
 
 function takeAll(context: LogicalContext, text: string, found: readonly Found[], complain: Complain): LogicalContext {
   let taken = context
-  for (const { member, start, end, within, first, single } of found) {
-    if (!single && first) complain('duplicate', member.field)
-    if (single && within) taken = member.take(taken, text, start, end, complain)
+  for (const { member, start, end, first, single } of found) {
+    if (single) taken = member.take(taken, text, start, end, complain)
+    else if (first) complain('duplicate', member.field)
   }
   return taken
 }

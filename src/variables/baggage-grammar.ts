@@ -38,16 +38,6 @@ export function visitMembers(text: string, visit: (start: number, end: number) =
   return all
 }
 
-/** The same, whatever the limits. */
-export function visitAll(text: string, visit: (start: number, end: number) => void): void {
-  for (let start = 0; start <= text.length;) {
-    const comma = text.indexOf(',', start)
-    const end = comma === -1 ? text.length : comma
-    visit(start, end)
-    start = end + 1
-  }
-}
-
 /**
  * The same for a plain text: one within the limits, of nothing but well-formed members without whitespace. Gives their
  * number; 0 for any other text, of which some members may have been shown. Each character is looked at once.

@@ -232,6 +232,18 @@ describe('w3cBaggage, within its limits (3.3.2)', () => {
       ['truncated baggage', 'duplicate baggage.tenant'],
     ],
     [
+      'with its key in its value, in front of too much',
+      `tenant=tenants,${'x'.repeat(10_000)}`,
+      'tenants',
+      ['truncated baggage'],
+    ],
+    [
+      'whose key may come again in what is too long',
+      `x=${'x'.repeat(4096)}tenant,tenant=acme`,
+      undefined,
+      ['truncated baggage', 'duplicate baggage.tenant'],
+    ],
+    [
       'that comes again beyond 8192 bytes',
       `tenant=evil,${'x'.repeat(8192)},tenant=acme`,
       undefined,
