@@ -70,7 +70,7 @@ function howToRead({ date, machine, nodes, packages, rows }: Results): string[] 
       'the load on the other, 50 connections. Bytes are those of the heap after the collector has been, less what was ' +
       'there before.',
     ...(rows.length === 0 ? [] : [measuredOn]),
-    '```sh\nnpm run bench                                   # all of it, half an hour; writes this page\n' +
+    '```sh\nnpm run bench                                   # all of it, most of an hour; writes this page\n' +
       'npm run bench -- --quick                        # the same with fewer rounds, writes nothing\n' +
       'npm run bench -- spawn --node 26 --rounds 5     # rows by a part of their name, one Node\n' +
       'npm run bench -- memory --write                 # rows of one kind; writes them anew, and leaves the others\n' +
