@@ -34,6 +34,7 @@ export function undiciInterceptor(options?: UndiciInterceptorOptions): UndiciInt
   checkOptions('undiciInterceptor', options, checks)
   const { origin: fixedOrigin, ...outboundOptions } = options ?? {}
   const outbound = new Outbound('undiciInterceptor', outboundOptions)
+  const targetAt = originReader()
 
   function intercept(dispatch: Dispatcher.Dispatch, poolOrigin?: string | null): Dispatcher.Dispatch {
     return function dispatchInContext(request, handler) {
@@ -54,16 +55,14 @@ export function undiciInterceptor(options?: UndiciInterceptorOptions): UndiciInt
   return Object.assign(intercept, { outbound })
 }
 
-/** Parsed once: a program calls the same hosts again and again. */
-const targets = new Map<string, URL | null>()
-const maxTargets = 256
-
-function targetAt(origin: string): URL | null {
-  let target = targets.get(origin)
-  if (target !== undefined) return target
-  if (targets.size === maxTargets) targets.clear()
-  targets.set(origin, (target = URL.parse(origin)))
-  return target
+/** Parses an origin once for the calls in a row that go there. */
+function originReader(): (origin: string) => URL | null {
+  let known = ''
+  let target: URL | null = null
+  return (origin) => {
+    if (origin !== known) [known, target] = [origin, URL.parse(origin)]
+    return target
+  }
 }
 
 /** A copy: an object of an object; one array, names and values in turn, of such an array and of pairs of any kind. */
