@@ -5,7 +5,7 @@ import { decode, isPresent } from '../context/values.ts'
 import { anyOf, type Checks, checkOptions, isFunction, show } from '../options.ts'
 import { Task } from '../tasks/task.ts'
 import { requestId } from '../variables/request-id.ts'
-import { activeTrace, traceContext } from '../variables/trace-context.ts'
+import { activeTrace, type TraceContext, traceContext } from '../variables/trace-context.ts'
 
 /** A variable whose value is logged as it is, or one with the form in which it is logged. */
 export type LogField =
@@ -21,16 +21,16 @@ export interface LogFieldsOptions {
   fields?: Readonly<Record<string, LogField>>
 }
 
-/** Reads one field of a line in a unit; undefined where there is none. */
-type Reader = (cell: Cell) => unknown
+/** Reads one field of a line in a unit, of which several fields need the trace or the task; undefined where there is none. */
+type Reader = (cell: Cell, trace: TraceContext | undefined, task: Task | undefined) => unknown
 
 const knownFields: readonly (readonly [string, Reader])[] = [
   ['request_id', (cell) => valueIn(cell, requestId)],
-  ['trace_id', (cell) => traceIn(cell)?.traceId],
-  ['span_id', (cell) => traceIn(cell)?.spanId],
-  ['trace_flags', (cell) => traceIn(cell)?.flags.toString(16).padStart(2, '0')],
-  ['task_name', ({ unit }) => (unit instanceof Task ? unit.name : undefined)],
-  ['task_id', ({ unit }) => (unit instanceof Task ? unit.id : undefined)],
+  ['trace_id', (_cell, trace) => trace?.traceId],
+  ['span_id', (_cell, trace) => trace?.spanId],
+  ['trace_flags', (_cell, trace) => trace?.flags.toString(16).padStart(2, '0')],
+  ['task_name', (_cell, _trace, task) => task?.name],
+  ['task_id', (_cell, _trace, task) => task?.id],
 ]
 
 /** Keys that the logger writes itself. */
@@ -44,6 +44,8 @@ export const logFieldsChecks: Checks = {
 export class LogFields {
   readonly keys: ReadonlySet<string>
   readonly #fields: readonly { key: string; prefix: string; reader: Reader }[]
+  /** Matches a text of bindings that has one of the keys, or seems to. */
+  readonly #anyPrefix: RegExp
 
   /** @throws {TypeError} for a field that is no variable, is sensitive, or has a key that is taken. */
   constructor(owner: string, options: LogFieldsOptions) {
@@ -55,6 +57,12 @@ export class LogFields {
       return { key, prefix: `,${JSON.stringify(key)}:`, reader }
     })
     this.keys = new Set(this.#fields.map(({ key }) => key))
+    this.#anyPrefix = new RegExp(this.#fields.map(({ prefix }) => escaped(prefix)).join('|'))
+  }
+
+  /** Whether a logger's bindings, as text, may hold one of the keys already. */
+  mayBeIn(bindings: string): boolean {
+    return this.#anyPrefix.test(bindings)
   }
 
   /**
@@ -62,9 +70,12 @@ export class LogFields {
    * whose format or writing fails is left out.
    */
   read(cell: Cell, take: (key: string, value: unknown, prefix: string) => void): void {
+    const trace = traceIn(cell)
+    const { unit } = cell
+    const task = unit instanceof Task ? unit : undefined
     for (const { key, prefix, reader } of this.#fields) {
       try {
-        const value = reader(cell)
+        const value = reader(cell, trace, task)
         if (value !== undefined) take(key, value, prefix)
       } catch {
         // A log call does not fail for the sake of its context.
@@ -91,6 +102,10 @@ function readerOf(owner: string, key: string, field: LogField): Reader {
   }
 }
 
+function escaped(text: string): string {
+  return text.replace(/[$()*+.?[\\\]^{|}]/g, '\\$&')
+}
+
 function isFormatted(field: LogField): field is Exclude<LogField, AnyContextVar> {
   return typeof field === 'object' && field !== null && 'variable' in field
 }
@@ -101,7 +116,11 @@ function valueIn<T, D>(cell: Cell, variable: ContextVar<T, D>): T | D {
 }
 
 /** In the current code's own cell that of the active span, which is not there for whoever logs from outside. */
-function traceIn(cell: Cell) {
+function traceIn(cell: Cell): TraceContext | undefined {
   const known = valueIn(cell, traceContext)
-  return cell === storage.getStore() ? activeTrace(known) : known
+  try {
+    return cell === storage.getStore() ? activeTrace(known) : known
+  } catch {
+    return known
+  }
 }

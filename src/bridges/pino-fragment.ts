@@ -52,11 +52,12 @@ export interface Fragment {
   readonly serializers: unknown
   /** What a tracer said when it was written; spans come and go without a write. */
   readonly active: unknown
-  readonly parts: readonly Part[]
   readonly text: string
+  /** The pieces of the text by their keys, once a line was written that has some of the keys itself. */
+  parts: readonly Part[] | undefined
   /** Behind the bindings of the latest line, and of the one before with others. */
-  latest: Joined
-  earlier: Joined
+  latest: Joined | undefined
+  earlier: Joined | undefined
 }
 
 /** The fields behind a logger's own bindings. */
@@ -65,6 +66,8 @@ export interface Joined {
   readonly text: string
   /** Whether the bindings may hold one of the keys already. */
   readonly clash: boolean
+  /** Whether V8 has the text in one piece. */
+  whole: boolean
 }
 
 /** A key, and `,"key":value` as it stands in a line. */
@@ -88,10 +91,10 @@ export function fragmentFor(logger: Internals, inside: Inside, cell: Cell, field
 /** The fields behind `bindings`, which may be joined with them already. */
 export function joinTo(bindings: string, fragment: Fragment): Joined {
   const { latest, earlier } = fragment
-  if (isOf(latest, bindings)) return latest
+  if (latest !== undefined && isOf(latest, bindings)) return inOnePiece(latest)
   // The lines of a request's own logger and of the app's take turns.
   fragment.earlier = latest
-  fragment.latest = isOf(earlier, bindings) ? earlier : join(bindings, fragment)
+  fragment.latest = earlier !== undefined && isOf(earlier, bindings) ? inOnePiece(earlier) : join(bindings, fragment)
   return fragment.latest
 }
 
@@ -99,15 +102,48 @@ function isOf(joined: Joined, bindings: string): boolean {
   return joined.bindings === bindings || joined.text === bindings
 }
 
-function join(bindings: string, { parts, text }: Fragment): Joined {
-  return { bindings, text: bindings + text, clash: parts.some(([key]) => bindings.includes(`"${key}":`)) }
+function join(bindings: string, { fields, text }: Fragment): Joined {
+  return { bindings, text: bindings + text, clash: fields.mayBeIn(bindings), whole: false }
+}
+
+/**
+ * V8 keeps a text that was put together as a tree of its pieces until somebody reads in it, and writes each line from
+ * the tree: at the second line it pays to read in it.
+ */
+function inOnePiece(joined: Joined): Joined {
+  if (!joined.whole) joined.whole = joined.text.charCodeAt(0) === comma
+  return joined
+}
+
+export function partsOf(fragment: Fragment, logger: Internals, inside: Inside, cell: Cell): readonly Part[] {
+  if (fragment.parts === undefined) {
+    const parts: Part[] = []
+    writeParts(logger, inside, cell, fragment.fields, (key, text) => parts.push([key, text]))
+    fragment.parts = parts
+  }
+  return fragment.parts
 }
 
 function writeFragment(logger: Internals, inside: Inside, cell: Cell, fields: LogFields): Fragment {
+  const stringifiers = logger[inside.stringifiers]
+  const serializers = logger[inside.serializers]
+  let text = ''
+  writeParts(logger, inside, cell, fields, (_key, part) => (text += part))
+  const active = activeTrace(undefined)
+  return { fields, stringifiers, serializers, active, text, parts: undefined, latest: undefined, earlier: undefined }
+}
+
+/** Gives each field as the logger writes it: with its serializers and its redaction. */
+function writeParts(
+  logger: Internals,
+  inside: Inside,
+  cell: Cell,
+  fields: LogFields,
+  take: (key: string, text: string) => void,
+): void {
   const serializers = logger[inside.serializers] as Record<string, ((value: unknown) => unknown) | undefined>
   const stringifiers = logger[inside.stringifiers] as Record<string | symbol, Stringify | undefined>
   const wildcard = wildcardOf(stringifiers)
-  const parts: Part[] = []
   fields.read(cell, (key, value, prefix) => {
     const serialize = serializers[key]
     const shown = serialize === undefined ? value : serialize(value)
@@ -116,12 +152,8 @@ function writeFragment(logger: Internals, inside: Inside, cell: Cell, fields: Lo
       stringify === undefined && isPlain(shown)
         ? `"${shown}"`
         : (stringify ?? (logger[inside.stringify] as Stringify))(shown, logger[inside.stringifySafe])
-    if (text !== undefined) parts.push([key, prefix + text])
+    if (text !== undefined) take(key, prefix + text)
   })
-  const text = parts.map(([, part]) => part).join('')
-  const active = activeTrace(undefined)
-  const alone = { bindings: '', text, clash: false }
-  return { fields, stringifiers, serializers, active, parts, text, latest: alone, earlier: alone }
 }
 
 /** The key of a redaction of everything, by the stringifiers that may have it. */
@@ -149,6 +181,6 @@ function isPlain(value: unknown): value is string {
 }
 
 const longest = 64
-const [quote, backslash] = [0x22, 0x5c] as const
+const [quote, comma, backslash] = [0x22, 0x2c, 0x5c] as const
 
 type Stringify = (value: unknown, safe: unknown) => string | undefined

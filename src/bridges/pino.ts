@@ -11,6 +11,7 @@ import {
   type Internals,
   joinTo,
   type Part,
+  partsOf,
 } from './pino-fragment.ts'
 
 export type { LogField, LogFieldsOptions } from './log-fields.ts'
@@ -65,7 +66,7 @@ export function contextLogger<L extends PinoLike>(logger: L, options: LogFieldsO
     if (bindings === joined.text) return asJson.call(this, object, message, level, time)
     if (joined.clash || mayClash(this, inside, object, fields.keys)) {
       const line = asJson.call(this, object, message, level, time)
-      return withMissing(line, fragment.parts, this[inside.end] as string)
+      return withMissing(line, partsOf(fragment, this, inside, cell), this[inside.end] as string)
     }
     this[inside.bindings] = joined.text
     try {

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { cellKey } from '../context/cell.ts'
+import { type Cell, cellKey } from '../context/cell.ts'
 import { TimeoutError } from '../errors.ts'
 import { aFunction, anAmount, anyOf, type Checks, checkOptions } from '../options.ts'
 import { InFlight } from '../tasks/in-flight.ts'
@@ -101,7 +101,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
       const child = logger.child(bindings, loggerOptions)
       // Fastify logs outside any context at times; a logger that knows its unit loses nothing then. One that is its own
       // child is no request's.
-      if (child !== logger) Object.assign(child, { [cellKey]: scopeFor(message).cell })
+      if (child !== logger) (child as { [cellKey]?: Cell })[cellKey] = scopeFor(message).cell
       return child
     })
   }

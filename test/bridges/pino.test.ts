@@ -264,6 +264,23 @@ describe('contextLogger', () => {
     expect(out.last()).toMatchObject({ user_id: 7 })
   })
 
+  it.each(['user.id', 'a"b', '(', '$1|^[a-z]*?', '\\d{2}', ''])(
+    'leaves the key %j to a child that has bound it',
+    (key) => {
+      const { out, log: logger } = log({}, { [key]: user })
+      const child = logger.child({ [key]: 'child' })
+
+      runInScope(() => {
+        user.set({ id: 7, password: 'x' })
+        logger.info('without')
+        child.info('with')
+      })
+
+      expect(out.lines().map((line) => line[key])).toEqual([{ id: 7, password: 'x' }, 'child'])
+      expect(out.raw[1]?.split(`${JSON.stringify(key)}:`)).toHaveLength(2)
+    },
+  )
+
   it('leaves out a field whose format or whose writing throws, and logs the line', () => {
     const { out, log: logger } = log(
       {
