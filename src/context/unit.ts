@@ -1,32 +1,24 @@
 import { inspect } from 'node:util'
+import { Blocks } from './blocks.ts'
 import type { Cell } from './cell.ts'
-
-/** How many blocks are held, and forgotten, together. A WeakRef costs more than a block; a request rarely runs as many. */
-const listLength = 32
 
 /** A piece of work that values belong to, and that ends: a request, a task. */
 export abstract class Unit {
   abstract readonly name: string
-  #sealed = false
-  /** The latest blocks. */
-  #latest: Cell[] | undefined
-  /** The lists of earlier blocks; each lives as long as one of its blocks does, which holds it. */
-  #earlier: WeakRef<Cell[]>[] | undefined
-  #pruneAt = listLength
+  /** @internal Where its work runs: its own cell, or for a task that shares its spawner's that one. */
+  abstract readonly cell: Cell | undefined
+  #blocks: Blocks | undefined
 
   /** Called for each access to a variable after the seal; throws if the unit is so configured. */
   abstract late(operation: 'read' | 'write', variable: string): void
 
   get sealed(): boolean {
-    return this.#sealed
+    return this.cell?.sealed === true
   }
 
   /** A block's cell has values of its own, which the seal must reach too. */
   adopt(block: Cell): void {
-    if (this.#sealed) return
-    if (this.#latest?.length === listLength) this.#archive(this.#latest)
-    block.siblings = this.#latest ??= []
-    this.#latest.push(block)
+    if (!this.sealed) (this.#blocks ??= new Blocks()).add(block)
   }
 
   toString(): string {
@@ -42,27 +34,12 @@ export abstract class Unit {
     return this.toString()
   }
 
-  protected sealCells(cell: Cell): void {
-    this.#sealed = true
-    cell.seal()
-    for (const block of this.#latest ?? []) this.#sealBlock(block)
-    for (const list of this.#earlier ?? []) for (const block of list.deref() ?? []) this.#sealBlock(block)
-    this.#latest = undefined
-    this.#earlier = undefined
-  }
-
-  #sealBlock(block: Cell): void {
+  /** Seals what is its own; a cell that it shares is its spawner's to seal. */
+  protected seal(): void {
+    if (this.cell?.unit !== this) return
+    this.cell.seal()
     // A generator's layer goes over to whoever drives it.
-    if (block.unit === this) block.seal()
-  }
-
-  #archive(list: Cell[]): void {
-    const earlier = (this.#earlier ??= [])
-    earlier.push(new WeakRef(list))
-    this.#latest = undefined
-    if (earlier.length < this.#pruneAt) return
-    // What nothing holds any more is forgotten, so that a long unit does not grow with each block it runs.
-    this.#earlier = earlier.filter((known) => known.deref() !== undefined)
-    this.#pruneAt = Math.max(listLength, 2 * this.#earlier.length)
+    for (const block of this.#blocks?.all ?? []) if (block.unit === this) block.seal()
+    this.#blocks = undefined
   }
 }

@@ -166,7 +166,7 @@ export class RequestScope extends WorkUnit {
     if (!this.#closed || this.#pending > 0 || this.sealed) return
     this.observation?.ended('done', undefined)
     this.observation = undefined
-    this.sealCells(this.cell)
+    this.seal()
     this.#disarmUnlessTied()
     if (scopeSeal.hasSubscribers) storage.run(this.cell, () => scopeSeal.publish({ scope: this }))
     this.link?.leave()

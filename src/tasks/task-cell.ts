@@ -11,12 +11,17 @@ export function openCell(task: Unit, policy: Policy, spawner: Cell | undefined):
 }
 
 /** Calls `proceed` in the task's cell, and in the other libraries' contexts that the policy leaves. */
-export function enterCell<T>(cell: Cell, policy: Policy, proceed: (task: T) => void, task: T): void {
-  if (policy === 'share' && cell === storage.getStore()) proceed(task)
-  else if (policy === 'isolate') root.runInAsyncScope(enterOutside<T>, undefined, cell, proceed, task)
-  else storage.run(cell, proceed, task)
+export function enterCell<Args extends unknown[]>(
+  cell: Cell,
+  policy: Policy,
+  proceed: (...args: Args) => void,
+  ...args: Args
+): void {
+  if (policy === 'share' && cell === storage.getStore()) proceed(...args)
+  else if (policy === 'isolate') root.runInAsyncScope(enterOutside<Args>, undefined, cell, proceed, args)
+  else storage.run(cell, proceed, ...args)
 }
 
-function enterOutside<T>(cell: Cell, proceed: (task: T) => void, task: T): void {
-  storage.run(cell, proceed, task)
+function enterOutside<Args extends unknown[]>(cell: Cell, proceed: (...args: Args) => void, args: Args): void {
+  storage.run(cell, proceed, ...args)
 }

@@ -37,12 +37,12 @@ export class Task<T = unknown> extends WorkUnit {
   ticket: Ticket | undefined = undefined
   /** @internal Its place among the tasks of its group. */
   link: Link<Task> | undefined = undefined
+  /** @internal */
+  cell: Cell | undefined = undefined
   readonly #onError: OnTaskError
   #untie: (() => void) | undefined
-  #cell: Cell | undefined
-  /** The way into all contexts of the spawn, for a task that has not begun yet. */
-  #entry: Entry | undefined
-  #body: unknown
+  /** Of a task that has not begun yet: its work, and the way into all contexts of the spawn. */
+  #held: { readonly body: TaskBody<T>; readonly entry: Entry } | undefined
   #result: PromiseWithResolvers<unknown> | undefined
   #outcome: TaskOutcome | undefined
   /** The value, or the error. */
@@ -60,18 +60,18 @@ export class Task<T = unknown> extends WorkUnit {
 
   /** A snapshot of what the task sees now; after its end, of the survivors. */
   get context(): LogicalContext {
-    return this.#cell === undefined ? LogicalContext.empty : new LogicalContext(this.#cell.share())
+    return this.cell === undefined ? LogicalContext.empty : new LogicalContext(this.cell.share())
   }
 
   /** @internal */
   get began(): boolean {
-    return this.#entry === undefined
+    return this.#held === undefined
   }
 
   /** Asks the task to stop, by its signal. What does not watch the signal runs on; what has not begun never begins. */
   abort(reason?: unknown): void {
     const why = reason ?? new DOMException(`The task '${this.name}' was aborted.`, 'AbortError')
-    this.cancellation.abort(why, this.#cell)
+    this.cancellation.abort(why, this.cell)
     if (!this.began) this.#withdraw()
   }
 
@@ -106,62 +106,59 @@ export class Task<T = unknown> extends WorkUnit {
 
   /** @internal Starts at once, on the caller's stack, in the cell that the policy gives. */
   start(body: TaskBody<T>, spawner: Cell | undefined): void {
-    this.#enter(body, spawner, (task) => task.#run())
+    this.#enter(body, spawner, (task, given) => task.#run(given))
   }
 
   /** @internal Starts at `begin`, in the cell that the policy gives now, and in the other contexts of now. */
   hold(body: TaskBody<T>, spawner: Cell | undefined): void {
-    this.#enter(body, spawner, (task) => {
-      task.#entry = captureEntry()
+    this.#enter(body, spawner, (task, given) => {
+      task.#held = { body: given, entry: captureEntry() }
     })
     if (this.aborted) this.#withdraw()
   }
 
   /** @internal */
   begin(): void {
-    const entry = this.#entry
-    this.#entry = undefined
-    entry?.runInAsyncScope(() => this.#run())
+    const held = this.#held
+    this.#held = undefined
+    held?.entry.runInAsyncScope(() => this.#run(held.body))
   }
 
-  #enter(body: TaskBody<T>, spawner: Cell | undefined, proceed: (task: Task) => void): void {
-    this.#body = body
+  #enter(body: TaskBody<T>, spawner: Cell | undefined, proceed: (task: Task<T>, body: TaskBody<T>) => void): void {
+    let given = body
     this.observation = observer.current?.spawned(this)
     try {
-      this.#cell = openCell(this, this.policy, spawner)
+      this.cell = openCell(this, this.policy, spawner)
     } catch (error) {
       // A variable's own rule has failed, and so has the task: without the value it must not begin.
-      this.#cell = new Cell(emptyValues, this)
-      this.#body = () => {
+      this.cell = new Cell(emptyValues, this)
+      given = () => {
         throw error
       }
     }
-    enterCell(this.#cell, this.policy, proceed, this as Task)
+    enterCell(this.cell, this.policy, proceed, this, given)
   }
 
-  #run(): void {
-    if (this.observation === undefined) this.#work()
-    else this.observation.around(() => this.#work())
+  #run(body: TaskBody<T>): void {
+    if (this.observation === undefined) this.#work(body)
+    else this.observation.around(() => this.#work(body))
   }
 
   /** All handlers are attached in here: attached outside, they would keep the spawner's context until the task's end. */
-  #work(): void {
-    const body = this.#body as TaskBody<T>
-    this.#body = undefined
+  #work(body: TaskBody<T>): void {
     if (taskStart.hasSubscribers) taskStart.publish({ task: this })
     try {
       const returned = body(this)
-      if (!isThenable(returned)) {
-        this.#end('done', returned)
-        return
-      }
-      Promise.resolve(returned).then(
-        (value) => this.#end('done', value),
-        (error: unknown) => this.#fail(error),
-      )
+      // Functions that are bound are smaller than closures with their context, and a task may pend for long.
+      if (isThenable(returned)) Promise.resolve(returned).then(this.#succeed.bind(this), this.#fail.bind(this))
+      else this.#succeed(returned)
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  #succeed(value: unknown): void {
+    this.#end('done', value)
   }
 
   #fail(error: unknown): void {
@@ -169,10 +166,9 @@ export class Task<T = unknown> extends WorkUnit {
   }
 
   #withdraw(): void {
-    this.#entry = undefined
-    this.#body = undefined
+    this.#held = undefined
     const error = this.ticket?.withdraw(this.name, this.cancellation.reason)
-    storage.run(this.#cell as Cell, () => this.#end('withdrawn', error))
+    storage.run(this.cell as Cell, () => this.#end('withdrawn', error))
   }
 
   #end(outcome: TaskOutcome, settled: unknown): void {
@@ -183,7 +179,7 @@ export class Task<T = unknown> extends WorkUnit {
     }
     this.observation?.ended(outcome, settled)
     this.observation = undefined
-    if (this.#cell?.unit === this) this.sealCells(this.#cell)
+    this.seal()
     this.#untie?.()
     this.#untie = undefined
     this.canceller = undefined

@@ -117,7 +117,7 @@ export const equivalents: readonly Equivalent[] = [
     why: 'To adopt a layer once more at each step only makes a list longer: growth.test.ts.',
   },
   {
-    file: 'src/context/unit.ts',
+    file: 'src/context/blocks.ts',
     changes: [
       'earlier.length < this.#pruneAt → true',
       'earlier.length < this.#pruneAt → false',
@@ -131,9 +131,14 @@ export const equivalents: readonly Equivalent[] = [
     why: 'When empty lists are forgotten is a matter of memory and time: growth.test.ts, with a million blocks.',
   },
   {
-    file: 'src/context/unit.ts',
+    file: 'src/context/blocks.ts',
     changes: ['[] → ["Stryker was here"]'],
     why: 'What is no block of the unit is passed over at the seal.',
+  },
+  {
+    file: 'src/context/unit.ts',
+    changes: ['this.cell?.sealed → this.cell.sealed', 'this.cell?.unit → this.cell.unit'],
+    why: 'Who blocks are made for, and who ends, has a cell; the compiler cannot know.',
   },
   // tasks
   {
@@ -151,13 +156,13 @@ export const equivalents: readonly Equivalent[] = [
   {
     file: 'src/tasks/task-cell.ts',
     changes: ["policy === 'share' && cell === storage.getStore() → false", '\'share\' → ""'],
-    line: "if (policy === 'share' && cell === storage.getStore()) proceed(task)",
+    line: "if (policy === 'share' && cell === storage.getStore()) proceed(...args)",
     why: 'To enter the cell where one is already changes nothing but costs a frame.',
   },
   {
     file: 'src/tasks/task-cell.ts',
     changes: ["policy === 'share' → true", "policy === 'share' → policy !== 'share'"],
-    line: "if (policy === 'share' && cell === storage.getStore()) proceed(task)",
+    line: "if (policy === 'share' && cell === storage.getStore()) proceed(...args)",
     why: 'A cell that is not shared is new, and so nowhere entered yet; to ask for the policy first is only cheaper.',
   },
   {
@@ -173,12 +178,8 @@ export const equivalents: readonly Equivalent[] = [
   },
   {
     file: 'src/tasks/task.ts',
-    changes: [
-      'entry?.runInAsyncScope → entry.runInAsyncScope',
-      'this.ticket?.withdraw → this.ticket.withdraw',
-      'this.#cell?.unit → this.#cell.unit',
-    ],
-    why: 'Who is held has an entry and a ticket, and who ends has a cell; the compiler cannot know.',
+    changes: ['held?.entry → held.entry', 'this.ticket?.withdraw → this.ticket.withdraw'],
+    why: 'Who begins later is held, and who is withdrawn has a ticket; the compiler cannot know.',
   },
   {
     file: 'src/tasks/task.ts',
