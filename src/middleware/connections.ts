@@ -1,14 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2'
 import type { Server, Socket } from 'node:net'
-import { type Link, LinkedList } from '../tasks/linked-list.ts'
+import { LinkedList, type Listed } from '../tasks/linked-list.ts'
 
 type Connection = Socket | ServerHttp2Session
 type Message = IncomingMessage | Http2ServerRequest
 type Response = ServerResponse | Http2ServerResponse
 
 /** What a connection is used for. */
-interface Use {
+interface Use extends Listed<Use> {
   readonly connection: Connection
   /** Its requests without a whole reply. */
   open: number
@@ -16,7 +16,6 @@ interface Use {
   asked: boolean
   /** The reply to the newest request, until it is sent. */
   newest: Response | undefined
-  link: Link<Use> | undefined
 }
 
 /** A connection, or a response that is neither sent nor lost, with the use of the connection under a symbol. */
@@ -40,9 +39,11 @@ export class Connections {
 
   constructor(server: Server) {
     const useKey = this.#useKey
+    const open = this.#open
     const end = (use: Use, response: Response) => this.#end(use, response)
     this.#onConnectionClose = function onConnectionClose(this: Connection & Tracked) {
-      this[useKey]?.link?.leave()
+      const use = this[useKey]
+      if (use !== undefined) open.delete(use)
     }
     this.#onResponseClose = function onResponseClose(this: Response & Tracked) {
       const use = this[useKey]
@@ -95,9 +96,9 @@ export class Connections {
     const known = tracked[this.#useKey]
     if (known !== undefined) return known
     // On TLS a connection is two sockets: the raw one, known from the start, and at the first request the other.
-    const use: Use = { connection, open: 0, asked: false, newest: undefined, link: undefined }
+    const use: Use = { connection, open: 0, asked: false, newest: undefined, before: undefined, after: undefined }
     tracked[this.#useKey] = use
-    use.link = this.#open.add(use)
+    this.#open.add(use)
     connection.on('close', this.#onConnectionClose)
     return use
   }

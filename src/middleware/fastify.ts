@@ -118,8 +118,9 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     scope.settings = routeSettings(config) ?? inbound.settingsFor(config.logicalContext?.policy)
     if (scope.observation !== undefined) tellFacts(scope, request, reply)
     // A request that is routed again, by `fastify.routing` for one, goes on in the unit that it has.
-    if (scope.link === undefined) {
-      scope.link = requests.add(scope)
+    if (scope.among === undefined) {
+      requests.add(scope)
+      scope.among = requests
       closeWithEvents(scope, request.raw, reply.raw)
     }
     if (replyIdHeader !== false) reply.header(replyIdHeader, scope.context.get(requestId))
@@ -131,9 +132,9 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   // A hook before ours has the request still, or has answered it: then nothing else ends the unit.
   fastify.server.on('request', (message: ScopedMessage, response: ServerResponse) => {
     const scope = message[scopeKey]
-    if (scope === undefined || scope.link !== undefined) return
+    if (scope === undefined || scope.among !== undefined) return
     response.once('close', () => {
-      if (scope.link === undefined && response.writableEnded) scope.close()
+      if (scope.among === undefined && response.writableEnded) scope.close()
     })
   })
   // These may begin outside: with a timer that was set before onRequest, or on the connection. `onRequestAbort` does not:

@@ -1,6 +1,6 @@
 import type { Cell } from '../context/cell.ts'
 import { storage } from '../context/storage.ts'
-import { LinkedList } from './linked-list.ts'
+import { Link, LinkedList } from './linked-list.ts'
 
 /** Something that can be told to stop. */
 export interface Abortable {
@@ -13,7 +13,7 @@ export interface Abortable {
  */
 export class Cancellation {
   #controller: AbortController | undefined
-  #targets: LinkedList<Abortable> | undefined
+  #targets: LinkedList<Link<Abortable>> | undefined
   #aborted = false
   #reason: unknown
 
@@ -56,13 +56,12 @@ export class Cancellation {
       target.abort(this.#reason)
       return nothing
     }
-    const link = (this.#targets ??= new LinkedList()).add(target)
-    return () => link.leave()
+    return tieIn((this.#targets ??= new LinkedList()), target)
   }
 }
 
 /** Who listens to which signal. One listener a signal: one listener a task would make ten thousand tasks quadratic. */
-const followers = new WeakMap<AbortSignal, LinkedList<Abortable>>()
+const followers = new WeakMap<AbortSignal, LinkedList<Link<Abortable>>>()
 
 /** Lets `target` abort with `signal`, until the function it returns is called. */
 export function follow(signal: AbortSignal, target: Abortable): () => void {
@@ -71,18 +70,24 @@ export function follow(signal: AbortSignal, target: Abortable): () => void {
     return nothing
   }
   const known = followers.get(signal)
-  const targets = known ?? new LinkedList<Abortable>()
-  const link = targets.add(target)
+  const targets = known ?? new LinkedList<Link<Abortable>>()
   if (known === undefined) {
     followers.set(signal, targets)
     signal.addEventListener('abort', () => abortAll(targets, signal.reason), { once: true })
   }
-  return () => link.leave()
+  return tieIn(targets, target)
+}
+
+/** A target may be tied to several. */
+function tieIn(targets: LinkedList<Link<Abortable>>, target: Abortable): () => void {
+  const link = new Link(target)
+  targets.add(link)
+  return () => targets.delete(link)
 }
 
 /** Those that a listener adds meanwhile are not aborted: a listener that starts its work again would have no end. */
-function abortAll(targets: LinkedList<Abortable>, reason: unknown): void {
-  for (const target of targets.items) target.abort(reason)
+function abortAll(targets: LinkedList<Link<Abortable>>, reason: unknown): void {
+  for (const { item: target } of targets.items) target.abort(reason)
 }
 
 /** Whether an error says no more than that work has stopped because it was told to. */

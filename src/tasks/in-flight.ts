@@ -1,7 +1,7 @@
-import { type Link, LinkedList } from './linked-list.ts'
+import { LinkedList, type Listed } from './linked-list.ts'
 
 /** What is under way; says when nothing is. */
-export class InFlight<T extends object> extends LinkedList<T> {
+export class InFlight<Item extends Listed<Item>> extends LinkedList<Item> {
   #idle: PromiseWithResolvers<void> | undefined
 
   /** Resolves when nothing is under way, maybe only for a moment. */
@@ -9,8 +9,8 @@ export class InFlight<T extends object> extends LinkedList<T> {
     if (this.size > 0) await (this.#idle ??= Promise.withResolvers<void>()).promise
   }
 
-  override delete(link: Link<T>): void {
-    super.delete(link)
+  override delete(item: Item): void {
+    super.delete(item)
     if (this.size > 0) return
     this.#idle?.resolve()
     this.#idle = undefined

@@ -1,33 +1,18 @@
-/** An item's place in a list. */
-export class Link<T extends object> {
-  /** Undefined when it has left the list. */
-  item: T | undefined
-  before: Link<T> = this
-  after: Link<T> = this
-  readonly #list: LinkedList<T>
-
-  constructor(item: T | undefined, list: LinkedList<T>) {
-    this.item = item
-    this.#list = list
-  }
-
-  isIn(list: LinkedList<T>): boolean {
-    return this.#list === list && this.item !== undefined
-  }
-
-  /** A second time it does nothing. */
-  leave(): void {
-    this.#list.delete(this)
-  }
+/** What can stand in a list, in one at a time. It leads to its neighbours there. */
+export interface Listed<Item> {
+  /** @internal */
+  before: Item | undefined
+  /** @internal */
+  after: Item | undefined
 }
 
 /**
  * A list that is entered at its end and left anywhere, in constant time. No `Set`: the tables that a Set outgrows lead
  * from one to the next, and once one of them is old, all that came and went since lives until a full collection.
  */
-export class LinkedList<T extends object> {
-  /** Stands behind the last item and before the first. */
-  readonly #end: Link<T> = new Link<T>(undefined, this)
+export class LinkedList<Item extends Listed<Item>> {
+  #first: Item | undefined
+  #last: Item | undefined
   #size = 0
 
   get size(): number {
@@ -35,38 +20,54 @@ export class LinkedList<T extends object> {
   }
 
   /** The items of now, in order. */
-  get items(): T[] {
-    const items: T[] = []
-    for (let { item, after } = this.#end.after; item !== undefined; { item, after } = after) items.push(item)
+  get items(): Item[] {
+    const items: Item[] = []
+    for (let item = this.#first; item !== undefined; item = item.after) items.push(item)
     return items
   }
 
-  add(item: T): Link<T> {
-    const link = new Link(item, this)
-    link.before = this.#end.before
-    link.after = this.#end
-    this.#end.before.after = link
-    this.#end.before = link
+  /** Of an item that stands in no other list. */
+  has(item: Item): boolean {
+    return item.before !== undefined || item === this.#first
+  }
+
+  add(item: Item): void {
+    item.before = this.#last
+    if (this.#last === undefined) this.#first = item
+    else this.#last.after = item
+    this.#last = item
     this.#size++
-    return link
+  }
+
+  /** A second time it does nothing. */
+  delete(item: Item): void {
+    if (!this.has(item)) return
+    const { before, after } = item
+    if (before === undefined) this.#first = after
+    else before.after = after
+    if (after === undefined) this.#last = before
+    else after.before = before
+    // What has left leads to no other item: whoever still holds it does not hold those that came after it.
+    item.before = undefined
+    item.after = undefined
+    this.#size--
   }
 
   /** Takes the first item. */
-  shift(): T | undefined {
-    const first = this.#end.after
-    const { item } = first
-    this.delete(first)
-    return item
+  shift(): Item | undefined {
+    const first = this.#first
+    if (first !== undefined) this.delete(first)
+    return first
   }
+}
 
-  /** @internal Called by the link that leaves. */
-  delete(link: Link<T>): void {
-    if (link.item === undefined) return
-    link.before.after = link.after
-    link.after.before = link.before
-    // What has left leads to no other item: whoever still holds it does not hold those that came after it.
-    link.item = undefined
-    link.before = link.after = link
-    this.#size--
+/** A place in a list for what stands in another list already, or in several. */
+export class Link<T> implements Listed<Link<T>> {
+  readonly item: T
+  before: Link<T> | undefined = undefined
+  after: Link<T> | undefined = undefined
+
+  constructor(item: T) {
+    this.item = item
   }
 }

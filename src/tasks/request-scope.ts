@@ -3,9 +3,10 @@ import { LogicalContext } from '../context/logical-context.ts'
 import { captureEntry, type Entry, storage } from '../context/storage.ts'
 import { DeadlineError, ScopeClosedError } from '../errors.ts'
 import type { Abortable } from './cancellation.ts'
+import type { InFlight } from './in-flight.ts'
 import { LazyDeadline } from './lazy-deadline.ts'
 import { scopeClose, scopeOpen, scopeSeal } from './lifecycle.ts'
-import type { Link } from './linked-list.ts'
+import type { Listed } from './linked-list.ts'
 import { currentBase } from './narrowed-cell.ts'
 import { isThenable } from './thenable.ts'
 import { observer } from './unit-observer.ts'
@@ -17,7 +18,7 @@ import { WorkUnit } from './work-unit.ts'
  * and closed once; when it is closed and nothing that `run` started is pending, it seals: its values are dropped but
  * for the survivors.
  */
-export class RequestScope extends WorkUnit {
+export class RequestScope extends WorkUnit implements Listed<RequestScope> {
   name: string
   /** @internal Replaced when the route is known. */
   settings: UnitSettings
@@ -25,8 +26,12 @@ export class RequestScope extends WorkUnit {
   readonly cell: Cell
   /** @internal What its middleware knows of the message at the end, by the names of OpenTelemetry's conventions. */
   facts: Readonly<Record<string, string | number | undefined>> | undefined = undefined
-  /** @internal Its place among what is under way, which it leaves at the seal. */
-  link: Link<RequestScope> | undefined = undefined
+  /** @internal What is under way with it, which it leaves at the seal. */
+  among: InFlight<RequestScope> | undefined = undefined
+  /** @internal */
+  before: RequestScope | undefined = undefined
+  /** @internal */
+  after: RequestScope | undefined = undefined
   #entry: Entry | undefined
   #deadline: LazyDeadline | undefined
   #pending = 0
@@ -169,7 +174,7 @@ export class RequestScope extends WorkUnit {
     this.seal()
     this.#disarmUnlessTied()
     if (scopeSeal.hasSubscribers) storage.run(this.cell, () => scopeSeal.publish({ scope: this }))
-    this.link?.leave()
+    this.among?.delete(this)
   }
 
   #arm(): void {

@@ -116,7 +116,7 @@ export class TaskGroup {
     task.ticket = ticket
     if (canceller !== undefined) task.cancelWith(canceller)
     this.owns(task)
-    task.link = this.#tasks.add(task)
+    this.#tasks.add(task)
     if (taskSpawn.hasSubscribers) taskSpawn.publish({ task: task })
     if (ticket === undefined || ticket.begins) {
       task.start(fn, spawner)
@@ -138,7 +138,7 @@ export class TaskGroup {
     const spawner = storage.getStore()
     const unit = spawner?.unit
     const task = new Task(name, 'share', unit === undefined ? this.#settings : settingsOf(unit), this, this.#onError)
-    task.link = this.#tasks.add(task)
+    this.#tasks.add(task)
     task.start(() => rest, spawner)
   }
 
@@ -162,7 +162,7 @@ export class TaskGroup {
   ended(task: Task, outcome: TaskOutcome): void {
     this.#endedCount++
     if (outcome === 'failed') this.#failedCount++
-    task.link?.leave()
+    this.#tasks.delete(task)
     if (task.ticket !== undefined) this.#limits?.release(task.ticket)
   }
 

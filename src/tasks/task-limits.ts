@@ -1,6 +1,6 @@
 import type { Unit } from '../context/unit.ts'
 import { anyOf, type Check, type Checks, oneOf } from '../options.ts'
-import { LinkedList } from './linked-list.ts'
+import { Link, LinkedList } from './linked-list.ts'
 import type { Task } from './task.ts'
 import { Ticket, type UnitShare } from './ticket.ts'
 
@@ -49,8 +49,8 @@ export class Limits {
   readonly #maxQueued: number
   readonly #maxPerRequest: number
   readonly #whenFull: 'reject' | 'wait' | 'caller'
-  readonly #queue = new LinkedList<Task>()
-  readonly #outside = new LinkedList<Task>()
+  readonly #queue = new LinkedList<Link<Task>>()
+  readonly #outside = new LinkedList<Link<Task>>()
   #running = 0
   #parkedCount = 0
   #moving = false
@@ -93,14 +93,16 @@ export class Limits {
 
   /** Lets a task wait whose place says so. */
   enqueue(task: Task, ticket: Ticket): void {
-    ticket.link = this.#listOf(ticket)?.add(task)
+    ticket.link = new Link(task)
+    this.#listOf(ticket)?.add(ticket.link)
     if (ticket.place === 'parked') this.#parkedCount++
   }
 
   /** Takes the place of a task that has ended, or was withdrawn, and gives it to the next. */
-  release({ place, link, share }: Ticket): void {
+  release(ticket: Ticket): void {
+    const { place, link, share } = ticket
     if (place === 'running') this.#running--
-    link?.leave()
+    if (link !== undefined) this.#listOf(ticket)?.delete(link)
     if (place === 'parked') this.#parkedCount--
     else if (share !== undefined) {
       share.live--
@@ -109,7 +111,7 @@ export class Limits {
     this.#moveUp()
   }
 
-  #listOf({ place, share }: Ticket): LinkedList<Task> | undefined {
+  #listOf({ place, share }: Ticket): LinkedList<Link<Task>> | undefined {
     if (place === 'queued') return this.#queue
     if (place === 'outside') return this.#outside
     return place === 'parked' ? share?.parked : undefined
@@ -128,12 +130,12 @@ export class Limits {
   }
 
   #unpark(share: UnitShare): void {
-    const task = share.parked.shift()
-    if (task?.ticket === undefined) return
+    const link = share.parked.shift()
+    if (link?.item.ticket === undefined) return
     this.#parkedCount--
     share.live++
-    task.ticket.place = 'outside'
-    task.ticket.link = this.#outside.add(task)
+    link.item.ticket.place = 'outside'
+    this.#outside.add(link)
   }
 
   #moveUp(): void {
@@ -143,14 +145,19 @@ export class Limits {
     for (;;) {
       const free = this.#freePlace()
       if (free === undefined) break
-      const next = (free === 'running' ? this.#queue.shift() : undefined) ?? this.#outside.shift()
-      if (next?.ticket === undefined) break
-      next.ticket.place = free
-      next.ticket.accept()
-      next.ticket.link = this.#listOf(next.ticket)?.add(next)
-      if (free === 'queued') continue
+      const link = (free === 'running' ? this.#queue.shift() : undefined) ?? this.#outside.shift()
+      const task = link?.item
+      if (link === undefined || task?.ticket === undefined) break
+      const { ticket } = task
+      ticket.place = free
+      ticket.accept()
+      if (free === 'queued') {
+        this.#queue.add(link)
+        continue
+      }
+      ticket.link = undefined
       this.#running++
-      next.begin()
+      task.begin()
     }
     this.#moving = false
   }

@@ -15,7 +15,7 @@ export class TaskSet implements ReadonlySet<Task> {
   }
 
   has(task: Task): boolean {
-    return task.link?.isIn(this.#tasks) ?? false
+    return task.group.tasks === this && this.#tasks.has(task)
   }
 
   forEach(visit: (task: Task, sameTask: Task, set: ReadonlySet<Task>) => void): void {

@@ -6,7 +6,7 @@ import { emptyValues } from '../context/values.ts'
 import type { Canceller } from './cancel-scope.ts'
 import { follow } from './cancellation.ts'
 import { taskEnd, type TaskOutcome, taskStart } from './lifecycle.ts'
-import type { Link } from './linked-list.ts'
+import type { Listed } from './linked-list.ts'
 import type { Policy } from './policy.ts'
 import { reportFailure } from './report-failure.ts'
 import { enterCell, openCell } from './task-cell.ts'
@@ -24,7 +24,7 @@ export type OnTaskError = (error: unknown, task: Task) => unknown
 type TaskBody<T> = (task: Task) => T | PromiseLike<T>
 
 /** A piece of work that was spawned: it runs beside its spawner and belongs to a group. */
-export class Task<T = unknown> extends WorkUnit {
+export class Task<T = unknown> extends WorkUnit implements Listed<Task> {
   /** Counts up from 1 in this process. */
   readonly id: number = nextTaskId()
   readonly name: string
@@ -35,8 +35,10 @@ export class Task<T = unknown> extends WorkUnit {
   readonly group: TaskGroup
   /** @internal Its place in a group with limits. */
   ticket: Ticket | undefined = undefined
-  /** @internal Its place among the tasks of its group. */
-  link: Link<Task> | undefined = undefined
+  /** @internal Among the tasks of its group. */
+  before: Task | undefined = undefined
+  /** @internal */
+  after: Task | undefined = undefined
   /** @internal */
   cell: Cell | undefined = undefined
   readonly #onError: OnTaskError

@@ -12,7 +12,7 @@ type Place = 'running' | 'queued' | 'outside' | 'parked' | 'extra'
 /** A task's place in a group with limits. */
 export class Ticket {
   place: Place
-  /** Where it waits, unless its place is among the running ones. */
+  /** With this it waits, unless its place is among the running ones. */
   link: Link<Task> | undefined = undefined
   readonly share: UnitShare | undefined
   #accepted: PromiseWithResolvers<void> | undefined
@@ -55,7 +55,7 @@ export interface UnitShare {
   /** How many tasks count against `maxPerRequest`. */
   live: number
   /** The tasks that wait for that. */
-  readonly parked: LinkedList<Task>
+  readonly parked: LinkedList<Link<Task>>
 }
 
 function nothing(): void {}

@@ -1,71 +1,91 @@
 import { describe, expect, it } from 'vitest'
 import { InFlight } from '../../src/tasks/in-flight.ts'
-import { LinkedList } from '../../src/tasks/linked-list.ts'
+import { Link, LinkedList } from '../../src/tasks/linked-list.ts'
 import { heapAfterYoungCollection } from '../flow/memory.ts'
 
-const [a, b, c] = [{ name: 'a' }, { name: 'b' }, { name: 'c' }]
+const three = () => ['a', 'b', 'c'].map((name) => new Link(name))
 
 describe('LinkedList', () => {
   it('keeps the order in which items were added', () => {
-    const list = new LinkedList<object>()
+    const [list, items] = [new LinkedList<Link<string>>(), three()]
 
-    for (const item of [a, b, c]) list.add(item)
+    for (const item of items) list.add(item)
 
-    expect([list.size, list.items]).toEqual([3, [a, b, c]])
+    expect([list.size, namesIn(list)]).toEqual([3, ['a', 'b', 'c']])
   })
 
   it.each([
-    ['first', 0, [b, c]],
-    ['middle', 1, [a, c]],
-    ['last', 2, [a, b]],
+    ['first', 0, ['b', 'c']],
+    ['middle', 1, ['a', 'c']],
+    ['last', 2, ['a', 'b']],
   ])('lets the %s item leave, once', (_, place, left) => {
-    const list = new LinkedList<object>()
-    const links = [a, b, c].map((item) => list.add(item))
+    const [list, items] = filled()
+    const leaving = items[place] as Link<string>
 
-    links[place]?.leave()
-    links[place]?.leave()
+    list.delete(leaving)
+    list.delete(leaving)
 
-    expect([list.size, list.items]).toEqual([2, left])
+    expect([list.size, namesIn(list)]).toEqual([2, left])
+    expect(items.map((item) => list.has(item))).toEqual(items.map((item) => item !== leaving))
+  })
+
+  it.each([
+    ['first', 0],
+    ['middle', 1],
+    ['last', 2],
+  ])('leads from the %s item, when it has left, to no other', (_, place) => {
+    const [list, items] = filled()
+    const leaving = items[place] as Link<string>
+
+    list.delete(leaving)
+
+    expect([leaving.before, leaving.after]).toEqual([undefined, undefined])
   })
 
   it('gives the items first come, first served, and passes over those that have left', () => {
-    const list = new LinkedList<object>()
-    const [first] = [a, b, c].map((item) => list.add(item))
+    const [list, items] = filled()
 
-    first?.leave()
+    list.delete(items[0] as Link<string>)
 
-    expect([list.shift(), list.shift(), list.shift(), list.size]).toEqual([b, c, undefined, 0])
+    expect([list.shift()?.item, list.shift()?.item, list.shift(), list.size]).toEqual(['b', 'c', undefined, 0])
   })
 
-  it('takes new items after it was empty', () => {
-    const list = new LinkedList<object>()
-    list.add(a).leave()
+  it('takes new items after it was empty, and those that have left', () => {
+    const list = new LinkedList<Link<string>>()
+    const [first, second] = three() as [Link<string>, Link<string>]
+    list.add(first)
+    list.delete(first)
+    const whenEmpty = [list.size, list.has(first)]
 
-    list.add(b)
+    for (const item of [second, first]) list.add(item)
 
-    expect(list.items).toEqual([b])
+    expect(whenEmpty).toEqual([0, false])
+    expect([list.size, namesIn(list)]).toEqual([2, ['b', 'a']])
   })
 
   it('shows the items of the moment, whatever leaves while they are gone through', () => {
-    const list = new LinkedList<object>()
-    const links = [a, b].map((item) => list.add(item))
+    const [list, items] = filled()
 
-    const seen = list.items.map((item) => {
-      for (const link of links) link.leave()
+    const seen = list.items.map(({ item }) => {
+      for (const leaving of items) list.delete(leaving)
       return item
     })
 
-    expect(seen).toEqual([a, b])
+    expect(seen).toEqual(['a', 'b', 'c'])
   })
 
   it('lets a young collection take what has come and gone', async () => {
-    const list = new LinkedList<object>()
-    const come = () => list.add({ large: Array.from({ length: 20 }, () => 0) })
+    const list = new LinkedList<Link<object>>()
+    const come = () => {
+      const item = new Link({ large: Array.from({ length: 20 }, () => 0) })
+      list.add(item)
+      return item
+    }
     const going = Array.from({ length: 20 }, come)
     const before = await heapAfterYoungCollection()
 
     for (let count = 0; count < 20_000; count++) {
-      going[count % 20]?.leave()
+      list.delete(going[count % 20] as Link<object>)
       going[count % 20] = come()
       if (count % 500 === 0) await heapAfterYoungCollection()
     }
@@ -77,22 +97,33 @@ describe('LinkedList', () => {
 
 describe('InFlight', () => {
   it('says when nothing is under way', async () => {
-    const inFlight = new InFlight<object>()
-    const links = [a, b].map((item) => inFlight.add(item))
+    const inFlight = new InFlight<Link<string>>()
+    const items = three()
+    for (const item of items) inFlight.add(item)
     const events: string[] = []
     const idle = inFlight.idle().then(() => events.push('idle'))
 
-    for (const link of links) {
+    for (const item of items) {
       events.push('leaves')
-      link.leave()
+      inFlight.delete(item)
       await Promise.resolve()
     }
     await idle
 
-    expect(events).toEqual(['leaves', 'leaves', 'idle'])
+    expect(events).toEqual(['leaves', 'leaves', 'leaves', 'idle'])
   })
 
   it('says it at once when nothing ever was', async () => {
-    await expect(new InFlight<object>().idle()).resolves.toBeUndefined()
+    await expect(new InFlight<Link<string>>().idle()).resolves.toBeUndefined()
   })
 })
+
+function filled(): [list: LinkedList<Link<string>>, items: Link<string>[]] {
+  const [list, items] = [new LinkedList<Link<string>>(), three()]
+  for (const item of items) list.add(item)
+  return [list, items]
+}
+
+function namesIn(list: LinkedList<Link<string>>): string[] {
+  return list.items.map(({ item }) => item)
+}
