@@ -18,7 +18,12 @@ export interface Slot {
 export interface Ruled {
   readonly slot: Slot
   readonly rest: Ruled | undefined
+  /** The last that was made with these as its rest: most units set the same variables in the same order, and share it. */
+  next: Ruled | undefined
 }
+
+/** Before all lists of variables with rules. */
+const noRuled: Pick<Ruled, 'next'> = { next: undefined }
 
 const farPlace = 0
 const ruledPlace = 1
@@ -60,8 +65,12 @@ export function copyFor(values: Values, { index }: Slot): Values {
   const copy = values.slice()
   if (index >= near || index < copy.length) return copy
   while (copy.length <= index) copy.push(undefined)
-  // An array that has grown has room for sixteen more values, and would keep it as long as the unit lives.
-  return copy.slice()
+  return fitted(copy)
+}
+
+/** An array that has grown has room for sixteen more values, and would keep it as long as the unit lives. */
+export function fitted(values: Values): Values {
+  return values.slice()
 }
 
 /** Writes a raw value in place, of a variable without rules or with rules that `values` know already. */
@@ -103,7 +112,7 @@ export function survivorsOf(values: Values): Values {
     if (survivors === emptyValues) survivors = emptyWithRules(values)
     put(survivors, index, raw)
   }
-  return survivors
+  return survivors === emptyValues ? survivors : fitted(survivors)
 }
 
 /** Every index with a raw value, with it. */
@@ -131,7 +140,10 @@ function addRuled(values: Values, slot: Slot): void {
   for (let known = ruledOf(values); known !== undefined; known = known.rest) {
     if (known.slot.index === slot.index) return
   }
-  values[ruledPlace] = { slot, rest: ruledOf(values) }
+  const rest = ruledOf(values)
+  const before = rest ?? noRuled
+  if (before.next?.slot !== slot) before.next = { slot, rest, next: undefined }
+  values[ruledPlace] = before.next
 }
 
 /** The top node is as wide as it must be; the nodes below it have 32 places. */

@@ -6,6 +6,7 @@ import {
   emptyValues,
   emptyWithRules,
   encode,
+  fitted,
   isPresent,
   put,
   read,
@@ -43,13 +44,13 @@ export function policyName(policy: Policy): 'inherit' | 'isolate' | 'share' | 'o
 export function cross(values: Values, policy: CrossingPolicy): Values {
   const ruled = ruledOf(values) !== undefined
   if (policy === 'inherit') return ruled ? applyRules(values, values.slice(), policy) : values
-  if (policy === 'isolate') return ruled ? applyRules(values, emptyWithRules(values), policy) : emptyValues
+  if (policy === 'isolate') return ruled ? fitted(applyRules(values, emptyWithRules(values), policy)) : emptyValues
   const kept = emptyWithRules(values)
   for (const { index } of policy.only) {
     const raw = read(values, index)
     if (isPresent(raw)) put(kept, index, raw)
   }
-  return ruled ? applyRules(values, kept, 'only') : kept
+  return fitted(ruled ? applyRules(values, kept, 'only') : kept)
 }
 
 /** The variables' own rules stand above every policy. */

@@ -1,6 +1,18 @@
 import { ContextVar, current, isolateGenerator, LogicalContext, run, runInScope, spawn } from 'logical-context'
 import { describe, expect, it } from 'vitest'
-import { copyFor, emptyValues, overlay, put, read } from '../../src/context/values.ts'
+import {
+  copyFor,
+  emptyValues,
+  overlay,
+  put,
+  read,
+  ruledOf,
+  type Slot,
+  survivorsOf,
+  write,
+} from '../../src/context/values.ts'
+import { cross } from '../../src/tasks/policy.ts'
+import { heapInUse } from '../flow/memory.ts'
 
 // More than the 32 that stand in the array itself, so that the tree is used whatever other variables there are.
 const many = Array.from(
@@ -217,3 +229,70 @@ describe('copyFor', () => {
     expect(values).toHaveLength(4)
   })
 })
+
+describe('the list of variables with rules', () => {
+  const [a, b] = [ruled(8), ruled(9)]
+
+  it('is one for all who set the same in the same order', () => {
+    const lists = [written(a, b), written(a, b), written(a)].map(ruledOf)
+
+    expect(lists[1]).toBe(lists[0])
+    expect(lists[2]).toBe(lists[0]?.rest)
+  })
+
+  it('is another in another order, and after that what it was', () => {
+    const slots = [written(a, b), written(b, a), written(b), written(a, b)].map((values) => {
+      const rest = ruledOf(values)
+      return [rest?.slot, rest?.rest?.slot, rest?.rest?.rest]
+    })
+
+    expect(slots).toEqual([
+      [b, a, undefined],
+      [a, b, undefined],
+      [b, undefined, undefined],
+      [b, a, undefined],
+    ])
+  })
+})
+
+describe('survivorsOf', () => {
+  it('is the one empty array for all units that leave nothing', () => {
+    const values = written({ index: 5, ruled: false, survivesSeal: false })
+
+    expect([values.length, survivorsOf(values)]).toEqual([6, emptyValues])
+    expect(survivorsOf(values)).toBe(emptyValues)
+  })
+})
+
+describe('no room for more values is kept by', () => {
+  // A place in the array itself, whatever other variables there are.
+  const slot = { ...ruled(5), onSpawn: 'keep' }
+  const values = written(slot)
+
+  it.each<[name: string, make: () => unknown]>([
+    ['a copy that has grown', () => copyFor(emptyValues, slot)],
+    ['the values of a unit that has ended', () => survivorsOf(values)],
+    ['the values of an isolated task', () => cross(values, 'isolate')],
+    ['the values of a task that sees only some', () => cross(values, { only: [] })],
+  ])('%s', { timeout: 60_000, retry: 2 }, async (_, make) => {
+    const count = 10_000
+    const held = Array.from({ length: count }, make)
+    const before = await heapInUse()
+
+    held.push(...Array.from({ length: count }, make))
+
+    // An array of six places is 96 bytes, one that has grown 208; and 8 for the place in which it is held.
+    expect(((await heapInUse()) - before) / count).toBeLessThan(140)
+    expect(held).toHaveLength(2 * count)
+  })
+})
+
+function ruled(index: number): Slot {
+  return { index, ruled: true, survivesSeal: true }
+}
+
+function written(...slots: Slot[]): unknown[] {
+  const values = [...emptyValues]
+  for (const slot of slots) write(values, slot, slot.index)
+  return values
+}
