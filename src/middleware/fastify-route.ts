@@ -49,16 +49,19 @@ export function trackHandler(route: RouteOptions): void {
     // A foreign thenable is asked once: it may do its work anew at each `then`, as a query builder does.
     const promise = result instanceof Promise ? result : Promise.resolve(result)
     scope.retain()
-    // After a hang-up the seal waits for the handler alone; Fastify answers, and logs a failure, behind it.
-    const settled = () => {
-      if (scope.closed) setImmediate(() => scope.release())
-      else scope.release()
-    }
+    // Smaller than a closure, and a request may be in flight for long.
+    const settled = handlerSettled.bind(scope)
     promise.then(settled, settled)
     return promise
   }
   tracked.add(trackedHandler)
   route.handler = trackedHandler
+}
+
+/** After a hang-up the seal waits for the handler alone; Fastify answers, and logs a failure, behind it. */
+function handlerSettled(this: RequestScope): void {
+  if (this.closed) setImmediate(() => this.release())
+  else this.release()
 }
 
 const tracked = new WeakSet<RouteOptions['handler']>()

@@ -28,7 +28,8 @@ export class PeerWatch {
   readonly counters: ComplaintCounters = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
   readonly #rule: TrustRule
   readonly #onRefusal: (refusal: Refusal) => void
-  readonly #peers = new WeakMap<Socket, Peer>()
+  /** Where a socket bears its peer: a `WeakMap` would be dearer for the collector. */
+  readonly #peerKey = Symbol('logical-context.peer')
   readonly #reported = new Set<string>()
 
   constructor(rule: TrustRule, onRefusal: (refusal: Refusal) => void) {
@@ -37,12 +38,12 @@ export class PeerWatch {
   }
 
   judge(message: InboundMessage): Peer {
-    const known = this.#rule.perRequest ? undefined : this.#peers.get(message.socket)
+    const socket = message.socket as Socket & Record<symbol, Peer | undefined>
+    const known = this.#rule.perRequest ? undefined : socket[this.#peerKey]
     if (known !== undefined) return known
     const { trace, values } = this.#verdictOn(message)
-    const address = message.socket.remoteAddress ?? ''
-    const peer = new SocketPeer(this, address, trace, values)
-    this.#peers.set(message.socket, peer)
+    const peer = new SocketPeer(this, socket.remoteAddress ?? '', trace, values)
+    socket[this.#peerKey] = peer
     return peer
   }
 
