@@ -130,12 +130,12 @@ export class Limits {
   }
 
   #unpark(share: UnitShare): void {
-    const link = share.parked.shift()
-    if (link?.item.ticket === undefined) return
+    const next = share.parked.shift()
+    if (next?.item.ticket === undefined) return
     this.#parkedCount--
     share.live++
-    link.item.ticket.place = 'outside'
-    this.#outside.add(link)
+    next.item.ticket.place = 'outside'
+    this.#outside.add(next)
   }
 
   #moveUp(): void {
@@ -145,19 +145,18 @@ export class Limits {
     for (;;) {
       const free = this.#freePlace()
       if (free === undefined) break
-      const link = (free === 'running' ? this.#queue.shift() : undefined) ?? this.#outside.shift()
-      const task = link?.item
-      if (link === undefined || task?.ticket === undefined) break
-      const { ticket } = task
+      const next = (free === 'running' ? this.#queue.shift() : undefined) ?? this.#outside.shift()
+      if (next?.item.ticket === undefined) break
+      const { ticket } = next.item
       ticket.place = free
       ticket.accept()
       if (free === 'queued') {
-        this.#queue.add(link)
+        this.#queue.add(next)
         continue
       }
       ticket.link = undefined
       this.#running++
-      task.begin()
+      next.item.begin()
     }
     this.#moving = false
   }

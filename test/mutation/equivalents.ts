@@ -131,6 +131,11 @@ export const equivalents: readonly Equivalent[] = [
   },
   {
     file: 'src/context/unit.ts',
+    changes: ['[] → ["Stryker was here"]'],
+    why: 'What is no block of the unit is passed over at the seal.',
+  },
+  {
+    file: 'src/context/unit.ts',
     changes: ['this.cell?.sealed → this.cell.sealed', 'this.cell?.unit → this.cell.unit'],
     why: 'Who blocks are made for, and who ends, has a cell; the compiler cannot know.',
   },

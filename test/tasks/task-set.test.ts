@@ -7,16 +7,16 @@ describe("a group's tasks", () => {
     const [group, other] = [new TaskGroup(), new TaskGroup()]
     const { tasks } = group
     const [first, second] = [stuck(group), stuck(group)]
-    const elsewhere = stuck(other)
+    const [elsewhere, behind] = [stuck(other), stuck(other)]
 
-    const during = [tasks.size, ...[first, second, elsewhere].map(({ task }) => tasks.has(task))]
+    const during = [tasks.size, ...[first, second, elsewhere, behind].map(({ task }) => tasks.has(task))]
     first.end()
     await first.task.result()
-    const after = [tasks.size, ...[first, second, elsewhere].map(({ task }) => tasks.has(task))]
+    const after = [tasks.size, ...[first, second, elsewhere, behind].map(({ task }) => tasks.has(task))]
 
-    expect(during).toEqual([2, true, true, false])
-    expect(after).toEqual([1, false, true, false])
-    for (const { end } of [second, elsewhere]) end()
+    expect(during).toEqual([2, true, true, false, false])
+    expect(after).toEqual([1, false, true, false, false])
+    for (const { end } of [second, elsewhere, behind]) end()
   })
 
   it('are gone through in the order of their spawning, those that were there at the beginning', () => {
