@@ -47,7 +47,7 @@ export class Cell {
       this.#state = owned
     }
     this.memo = undefined
-    write(this.values, slot, raw)
+    this.values = write(this.values, slot, raw)
   }
 
   /** The values for a fork: from here on both sides copy before they write. */

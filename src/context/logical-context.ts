@@ -82,9 +82,7 @@ export class LogicalContext {
   }
 
   #written<T, D>(variable: ContextVar<T, D>, raw: unknown): LogicalContext {
-    const values = copyFor(this.values, variable)
-    write(values, variable, raw)
-    return new LogicalContext(values)
+    return new LogicalContext(write(copyFor(this.values, variable), variable, raw))
   }
 }
 

@@ -41,6 +41,10 @@ export const undefinedValue: unique symbol = Symbol.for('logical-context.undefin
 /** Set and deleted again. A layer shows with it that the driver's value is hidden. */
 export const deletedValue: unique symbol = Symbol.for('logical-context.deleted') as never
 
+/** Values in which nothing is set, by how many places they have. */
+const blanks: readonly Values[] = [[]]
+for (let length = 1; length <= near; length++) (blanks as Values[]).push([...(blanks[length - 1] as Values), undefined])
+
 /** The empty start of every unit. Never written: a cell that holds it is in the state `shared`. */
 export const emptyValues: Values = [undefined, undefined]
 
@@ -54,34 +58,39 @@ export function read(values: Values, index: number): unknown {
   return node?.[at(index, 0)]
 }
 
-/** Writes a raw value in place. The caller owns `values`. */
-export function write(values: Values, slot: Slot, raw: unknown): void {
-  if (slot.ruled && read(values, slot.index) === undefined) addRuled(values, slot)
-  put(values, slot.index, raw)
+/** Writes a raw value, as `put` does. */
+export function write(values: Values, slot: Slot, raw: unknown): Values {
+  const written = withRoom(values, slot.index)
+  if (slot.ruled && read(values, slot.index) === undefined) addRuled(written, slot)
+  return put(written, slot.index, raw)
 }
 
 /** A copy for one who writes the variable next. */
 export function copyFor(values: Values, { index }: Slot): Values {
-  const copy = values.slice()
-  if (index >= near || index < copy.length) return copy
-  while (copy.length <= index) copy.push(undefined)
-  return fitted(copy)
+  const copy = withRoom(values, index)
+  return copy === values ? values.slice() : copy
 }
 
-/** An array that has grown has room for sixteen more values, and would keep it as long as the unit lives. */
-export function fitted(values: Values): Values {
-  return values.slice()
+/**
+ * Writes a raw value, of a variable without rules or with rules that `values` know already: in place, or in a copy where
+ * it has no place yet. The caller owns `values`, and goes on with the result.
+ */
+export function put(values: Values, index: number, raw: unknown): Values {
+  const written = withRoom(values, index)
+  if (index < near) written[index] = raw
+  else written[farPlace] = writeFar(written[farPlace] as Values | undefined, topShift, index, raw)
+  return written
 }
 
-/** Writes a raw value in place, of a variable without rules or with rules that `values` know already. */
-export function put(values: Values, index: number, raw: unknown): void {
-  if (index >= near) {
-    values[farPlace] = writeFar(values[farPlace] as Values | undefined, topShift, index, raw)
-    return
-  }
-  // Padding keeps the array free of holes, which V8 reads more slowly.
-  while (values.length < index) values.push(undefined)
-  values[index] = raw
+/**
+ * The values themselves, or a copy that has a place for the variable. It has no holes, which V8 reads more slowly, and no
+ * room to spare: an array that grows takes room for sixteen more values, and keeps it as long as the unit lives.
+ */
+function withRoom(values: Values, index: number): Values {
+  if (index < values.length || index >= near) return values
+  const copy = (blanks[index + 1] as Values).slice()
+  for (let place = 0; place < values.length; place++) copy[place] = values[place]
+  return copy
 }
 
 /** The variables with rules that were ever set in `values`, latest first. A list, not a generator: every spawn reads it. */
@@ -96,9 +105,9 @@ export function emptyWithRules(values: Values): Values {
 
 /** `base` with the values of `layer` above it; neither is changed. */
 export function overlay(base: Values, layer: Values): Values {
-  const merged = base.slice()
+  let merged = base.slice()
   for (let ruled = ruledOf(layer); ruled !== undefined; ruled = ruled.rest) addRuled(merged, ruled.slot)
-  for (const [index, raw] of entriesOf(layer)) put(merged, index, raw)
+  for (const [index, raw] of entriesOf(layer)) merged = put(merged, index, raw)
   return merged
 }
 
@@ -110,9 +119,9 @@ export function survivorsOf(values: Values): Values {
     const raw = survivesSeal ? read(values, index) : undefined
     if (!isPresent(raw)) continue
     if (survivors === emptyValues) survivors = emptyWithRules(values)
-    put(survivors, index, raw)
+    survivors = put(survivors, index, raw)
   }
-  return survivors === emptyValues ? survivors : fitted(survivors)
+  return survivors
 }
 
 /** Every index with a raw value, with it. */

@@ -10,8 +10,6 @@ type Response = ServerResponse | Http2ServerResponse
 /** What a connection is used for. */
 interface Use extends Listed<Use> {
   readonly connection: Connection
-  /** The connection's own. */
-  readonly emit: Connection['emit']
   /** Its requests without a whole reply. */
   open: number
   /** Whether a request has come at all. */
@@ -30,11 +28,8 @@ type Tracked = Record<symbol, Use | undefined>
 export class Connections {
   /** A `WeakMap` would be dearer for the collector. */
   readonly #useKey = Symbol('logical-context.use')
-  /**
-   * One function for all of a kind: a closure for each, and a wrapper that calls it once, would be dearer than the rest.
-   * No listener on a connection: Node has two there, and at the third its list of them takes room for nineteen.
-   */
-  readonly #emit: Connection['emit']
+  /** One listener for all of a kind: a closure for each, and a wrapper that calls it once, would be dearer than the rest. */
+  readonly #onConnectionClose: () => void
   readonly #onResponseClose: () => void
   readonly #open = new LinkedList<Use>()
   /** How many replies are neither sent nor lost. */
@@ -46,11 +41,9 @@ export class Connections {
     const useKey = this.#useKey
     const open = this.#open
     const end = (use: Use, response: Response) => this.#end(use, response)
-    this.#emit = function emit(this: Connection & Tracked, event: string | symbol, ...args: unknown[]) {
-      const use = this[useKey] as Use
-      if (event === 'close') open.delete(use)
-      return use.emit.call(this, event as never, ...(args as never[]))
-    } as Connection['emit']
+    this.#onConnectionClose = function onConnectionClose(this: Connection & Tracked) {
+      open.delete(this[useKey] as Use)
+    }
     this.#onResponseClose = function onResponseClose(this: Response & Tracked) {
       const use = this[useKey]
       this[useKey] = undefined
@@ -102,18 +95,10 @@ export class Connections {
     const known = tracked[this.#useKey]
     if (known !== undefined) return known
     // On TLS a connection is two sockets: the raw one, known from the start, and at the first request the other.
-    const use: Use = {
-      connection,
-      emit: connection.emit,
-      open: 0,
-      asked: false,
-      newest: undefined,
-      before: undefined,
-      after: undefined,
-    }
+    const use: Use = { connection, open: 0, asked: false, newest: undefined, before: undefined, after: undefined }
     tracked[this.#useKey] = use
     this.#open.add(use)
-    connection.emit = this.#emit
+    connection.on('close', this.#onConnectionClose)
     return use
   }
 

@@ -6,7 +6,6 @@ import {
   emptyValues,
   emptyWithRules,
   encode,
-  fitted,
   isPresent,
   put,
   read,
@@ -44,24 +43,25 @@ export function policyName(policy: Policy): 'inherit' | 'isolate' | 'share' | 'o
 export function cross(values: Values, policy: CrossingPolicy): Values {
   const ruled = ruledOf(values) !== undefined
   if (policy === 'inherit') return ruled ? applyRules(values, values.slice(), policy) : values
-  if (policy === 'isolate') return ruled ? fitted(applyRules(values, emptyWithRules(values), policy)) : emptyValues
-  const kept = emptyWithRules(values)
+  if (policy === 'isolate') return ruled ? applyRules(values, emptyWithRules(values), policy) : emptyValues
+  let kept = emptyWithRules(values)
   for (const { index } of policy.only) {
     const raw = read(values, index)
-    if (isPresent(raw)) put(kept, index, raw)
+    if (isPresent(raw)) kept = put(kept, index, raw)
   }
-  return fitted(ruled ? applyRules(values, kept, 'only') : kept)
+  return ruled ? applyRules(values, kept, 'only') : kept
 }
 
 /** The variables' own rules stand above every policy. */
-function applyRules(from: Values, to: Values, crossing: Crossing): Values {
+function applyRules(from: Values, start: Values, crossing: Crossing): Values {
+  let to = start
   for (let ruled = ruledOf(from); ruled !== undefined; ruled = ruled.rest) {
     const { index, onSpawn: rule } = ruled.slot as AnyContextVar
     const raw = read(from, index)
     if (rule === undefined || !isPresent(raw)) continue
-    if (rule === 'drop') put(to, index, deletedValue)
-    else if (rule === 'keep') put(to, index, raw)
-    else put(to, index, encode(rule(decode(raw), crossing)))
+    if (rule === 'drop') to = put(to, index, deletedValue)
+    else if (rule === 'keep') to = put(to, index, raw)
+    else to = put(to, index, encode(rule(decode(raw), crossing)))
   }
   return to
 }

@@ -11,9 +11,10 @@ describe('a cell', () => {
   it('copies its values once for all writes after a fork, and not at all for the fork', () => {
     const seen = runInScope(() => {
       user.set('ada')
+      tenant.set('acme')
       const before = currentCell().values
       user.set('grace')
-      tenant.set('acme')
+      tenant.set('initech')
       const afterWrites = currentCell().values
       const forked = current().values
       user.set('barbara')

@@ -193,21 +193,27 @@ describe('values', () => {
   it.each([2, 31, 32, 33, 63, 64, 1023, 1024, 2 ** 20, 2 ** 20 + 2 ** 15, 2 ** 21])(
     'hold a value at index %i',
     (index) => {
-      const values = [...emptyValues]
-      put(values, index - 1, 'before')
-      put(values, index, 'at')
-      put(values, index + 2 ** 20, 'far away')
+      const near = put(put([...emptyValues], index - 1, 'before'), index, 'at')
+      const values = put(near, index + 2 ** 20, 'far away')
 
       expect([index - 1, index, index + 1].map((place) => read(values, place))).toEqual(['before', 'at', undefined])
     },
   )
 
   it('show through where a layer above them has none', () => {
-    const [base, layer] = [[...emptyValues], [...emptyValues]]
-    put(base, 5, 'base')
-    put(layer, 9, 'layer')
+    const base = put([...emptyValues], 5, 'base')
+    const layer = put([...emptyValues], 9, 'layer')
 
     expect([5, 9].map((index) => read(overlay(base, layer), index))).toEqual(['base', 'layer'])
+    expect([base.length, layer.length]).toEqual([6, 10])
+  })
+
+  it('are written in place where the variable has one', () => {
+    const values = put([...emptyValues], 5, 'a')
+
+    expect(put(values, 4, 'b')).toBe(values)
+    expect(write(values, { index: 5, ruled: false, survivesSeal: false }, 'c')).toBe(values)
+    expect(values.slice(4)).toEqual(['b', 'c'])
   })
 })
 
@@ -271,6 +277,7 @@ describe('no room for more values is kept by', () => {
 
   it.each<[name: string, make: () => unknown]>([
     ['a copy that has grown', () => copyFor(emptyValues, slot)],
+    ['values that have grown', () => put([...emptyValues], slot.index, 'a')],
     ['the values of a unit that has ended', () => survivorsOf(values)],
     ['the values of an isolated task', () => cross(values, 'isolate')],
     ['the values of a task that sees only some', () => cross(values, { only: [] })],
@@ -292,7 +299,5 @@ function ruled(index: number): Slot {
 }
 
 function written(...slots: Slot[]): unknown[] {
-  const values = [...emptyValues]
-  for (const slot of slots) write(values, slot, slot.index)
-  return values
+  return slots.reduce((values, slot) => write(values, slot, slot.index), [...emptyValues])
 }
