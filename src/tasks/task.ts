@@ -46,9 +46,8 @@ export class Task<T = unknown> extends WorkUnit implements Listed<Task> {
   /** Of a task that has not begun yet: its work, and the way into all contexts of the spawn. */
   #held: { readonly body: TaskBody<T>; readonly entry: Entry } | undefined
   #result: PromiseWithResolvers<unknown> | undefined
-  #outcome: TaskOutcome | undefined
-  /** The value, or the error. */
-  #settled: unknown
+  /** With its value, or its error. */
+  #ending: { readonly outcome: TaskOutcome; readonly settled: unknown } | undefined
 
   /** @internal Use `spawn` or `group.spawn`. */
   constructor(name: string, policy: Policy, settings: UnitSettings, group: TaskGroup, onError: OnTaskError) {
@@ -174,8 +173,7 @@ export class Task<T = unknown> extends WorkUnit implements Listed<Task> {
   }
 
   #end(outcome: TaskOutcome, settled: unknown): void {
-    this.#outcome = outcome
-    this.#settled = settled
+    this.#ending = { outcome, settled }
     if (taskEnd.hasSubscribers) {
       taskEnd.publish({ task: this, outcome, error: outcome === 'done' ? undefined : settled })
     }
@@ -190,8 +188,10 @@ export class Task<T = unknown> extends WorkUnit implements Listed<Task> {
   }
 
   #settle(): void {
-    if (this.#outcome === 'done') this.#result?.resolve(this.#settled)
-    else if (this.#outcome !== undefined) this.#result?.reject(this.#settled)
+    if (this.#ending === undefined) return
+    const { outcome, settled } = this.#ending
+    if (outcome === 'done') this.#result?.resolve(settled)
+    else this.#result?.reject(settled)
   }
 }
 
