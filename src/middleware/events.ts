@@ -7,8 +7,11 @@ import type { RequestScope } from '../tasks/request-scope.ts'
 /** What a request and its response have in common. */
 interface Exchange {
   readonly scope: RequestScope
+  readonly request: IncomingMessage
   readonly response: ServerResponse
+  /** Neither has emitted `close` yet. */
   requestOpen: boolean
+  responseOpen: boolean
 }
 
 const exchangeKey: unique symbol = Symbol('logical-context.exchange')
@@ -25,11 +28,11 @@ interface ScopedEmitter extends EventEmitter {
  * of Fastify's; a request that is still being sent, or that was injected, may have none.
  */
 export function closeWithEvents(scope: RequestScope, request: IncomingMessage, response: ServerResponse): void {
-  const exchange: Exchange = { scope, response, requestOpen: !request.closed }
+  const exchange: Exchange = { scope, request, response, requestOpen: !request.closed, responseOpen: true }
   emitIn(exchange, request as EventEmitter as ScopedEmitter)
   emitIn(exchange, response as EventEmitter as ScopedEmitter)
   // The client may have gone while a hook before ours was at work: that event is over, and the hooks behind still begin.
-  if (isClosed(response)) close({ ...exchange, requestOpen: true }, response)
+  if (isClosed(response)) endSoon(exchange)
 }
 
 function isClosed(response: ServerResponse | Http2ServerResponse): boolean {
@@ -59,12 +62,24 @@ function emitInScope(this: ScopedEmitter, event: string | symbol, ...args: unkno
 }
 
 function close(exchange: Exchange, emitter: EventEmitter): void {
-  const { scope, response, requestOpen } = exchange
-  if (emitter !== response) {
+  const { scope, request } = exchange
+  if (emitter === request) {
     exchange.requestOpen = false
+    if (!exchange.responseOpen) scope.close()
     return
   }
+  exchange.responseOpen = false
+  // A stream that is destroyed and not closed is about to emit it.
+  if (exchange.requestOpen && !request.destroyed) return endSoon(exchange)
+  abortIfLost(exchange)
+  if (!exchange.requestOpen) scope.close()
+}
+
+function endSoon(exchange: Exchange): void {
+  abortIfLost(exchange)
+  setImmediate(() => exchange.scope.close())
+}
+
+function abortIfLost({ scope, response }: Exchange): void {
   if (!response.writableEnded) scope.abort(new ClientGoneError(scope.name))
-  if (requestOpen) setImmediate(() => scope.close())
-  else scope.close()
 }

@@ -12,14 +12,9 @@ import type { CloseReport, UnfinishedRequest } from './close-report.ts'
 import { drainAtClose } from './drain-at-close.ts'
 import { closeWithEvents } from './events.ts'
 import { tellFacts } from './fastify-facts.ts'
-import {
-  type RouteContextOptions,
-  routeSettings,
-  type ScopedMessage,
-  scopeKey,
-  setRouteSettings,
-  trackHandler,
-} from './fastify-route.ts'
+import { holdHooks, holdRouteHooks } from './fastify-hold.ts'
+import { type ScopedMessage, scopeKey, scopeOf } from './fastify-message.ts'
+import { type RouteContextOptions, routeSettings, setRouteSettings, trackHandler } from './fastify-route.ts'
 import { Inbound, inboundChecks, type InboundOptions } from './inbound.ts'
 
 export interface LogicalContextOptions extends InboundOptions {
@@ -89,7 +84,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   const requests = new InFlight<RequestScope>()
 
   fastify.decorate('logicalContext', inbound)
-  fastify.decorateRequest('scope', { getter: scopeOf })
+  fastify.decorateRequest('scope', { getter: ownScope })
 
   // The first thing Fastify asks of a plugin, before it logs the request: the scope's identity must be there by then.
   const scopeFor = (message: ScopedMessage) =>
@@ -106,9 +101,11 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     })
   }
 
+  holdHooks(fastify)
   fastify.addHook('onRoute', (route) => {
     setRouteSettings(route, inbound, undefined)
     trackHandler(route)
+    holdRouteHooks(route)
   })
   fastify.addHook('onRequest', (request, reply, done) => {
     // Where a plugin generates its own ids, this is the first we hear of the request.
@@ -168,8 +165,8 @@ function isHeaderName(value: unknown): boolean {
   return typeof value === 'string' && /^[\w!#$%&'*+.^`|~-]+$/.test(value)
 }
 
-function scopeOf(this: FastifyRequest): RequestScope {
-  const scope = (this.raw as ScopedMessage)[scopeKey]
+function ownScope(this: FastifyRequest): RequestScope {
+  const scope = scopeOf(this)
   if (scope === undefined) throw new TypeError('request.scope: this request was not opened by logical-context.')
   return scope
 }

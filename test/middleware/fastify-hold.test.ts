@@ -1,0 +1,276 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { once } from 'node:events'
+import { connect as connectHttp2 } from 'node:http2'
+import { type AddressInfo, connect } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
+import Fastify, {
+  type DoneFuncWithErrOrRes,
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type RouteShorthandOptions,
+} from 'fastify'
+import { ContextVar, type RequestScope } from 'logical-context'
+import { contextLogger } from 'logical-context/bridges/pino'
+import logicalContext, { type LogicalContextOptions } from 'logical-context/middleware/fastify'
+import pino from 'pino'
+import { describe, expect, it, onTestFinished } from 'vitest'
+
+const user = new ContextVar<string>('user')
+
+type Lines = Record<string, unknown>[]
+type Done = (error?: Error) => void
+
+interface Shop {
+  readonly app: FastifyInstance
+  readonly lines: Lines
+  /** The scopes of the requests, in order. */
+  readonly scopes: RequestScope[]
+  /** Sends a request, and waits for its reply. */
+  ask(method?: 'GET' | 'POST'): Promise<void>
+}
+
+async function shop(
+  declare: (app: FastifyInstance) => unknown,
+  { options = {}, route = {} }: { options?: LogicalContextOptions; route?: RouteShorthandOptions } = {},
+): Promise<Shop> {
+  const lines: Lines = []
+  const stream = { write: (line: string) => void lines.push(JSON.parse(line) as Lines[number]) }
+  const logger: FastifyBaseLogger = contextLogger(pino({}, stream), { fields: { user } })
+  const app = Fastify({ loggerInstance: logger })
+  onTestFinished(() => app.close())
+  const scopes: RequestScope[] = []
+  await app.register(logicalContext, options)
+  await declare(app)
+  app.route({
+    ...route,
+    method: ['GET', 'POST'],
+    url: '/',
+    handler: async (request) => {
+      scopes.push(request.scope)
+      user.set('ada')
+      return 'ok'
+    },
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const ask = async (method = 'GET') => {
+    const body = method === 'POST' ? { body: '{}', headers: { 'content-type': 'application/json' } } : {}
+    await (await fetch(`http://127.0.0.1:${portOf(app)}/`, { method, ...body })).text()
+  }
+  return { app, lines, scopes, ask }
+}
+
+function portOf(app: FastifyInstance): number {
+  return (app.server.address() as AddressInfo).port
+}
+
+/** A hook that looks again and again, each time after more than a turn of the event loop. */
+function looking(seen: unknown[]) {
+  return async (): Promise<void> => {
+    for (let look = 0; look < 3; look++) {
+      await wait(5)
+      seen.push(user.get())
+    }
+  }
+}
+
+describe('a hook onResponse', () => {
+  it.each(['GET', 'POST'] as const)('has the values until its promise has settled, after a %s', async (method) => {
+    const seen: unknown[] = []
+    const { ask, scopes } = await shop((app) => app.addHook('onResponse', looking(seen)))
+
+    await ask(method)
+    await expect.poll(() => scopes[0]?.sealed).toBe(true)
+
+    expect(seen).toEqual(['ada', 'ada', 'ada'])
+  })
+
+  it('has them until it calls back', async () => {
+    const seen: unknown[] = []
+    const { ask, scopes } = await shop((app) => {
+      app.addHook('onResponse', (_request, _reply, done) => {
+        void looking(seen)().then(() => done())
+      })
+    })
+
+    await ask('POST')
+    await expect.poll(() => scopes[0]?.sealed).toBe(true)
+
+    expect(seen).toEqual(['ada', 'ada', 'ada'])
+  })
+
+  it('has them behind others, of plugins and of the route, and so has the line that Fastify logs at the end', async () => {
+    const seen: unknown[] = []
+    const declare = (app: FastifyInstance) => {
+      app.addHook('onResponse', looking(seen))
+      app.addHook('onResponse', (_request, _reply, done) => setTimeout(() => done(), 5))
+      app.addHook('onResponse', looking(seen))
+    }
+    const { ask, scopes, lines } = await shop(declare, { route: { onResponse: [looking(seen), looking(seen)] } })
+
+    await ask('POST')
+    await expect.poll(() => scopes[0]?.sealed).toBe(true)
+
+    expect(seen).toEqual(Array(12).fill('ada'))
+    expect(lines.filter(({ msg }) => msg === 'request completed')).toMatchObject([{ user: 'ada' }])
+  })
+
+  it('has them in a plugin of its own, and is called with it', async () => {
+    const seen: unknown[] = []
+    const { app, ask, scopes } = await shop(async (parent) => {
+      await parent.register(async (child) => {
+        child.decorate('shelf', 'b')
+        child.addHook('onResponse', async function onShelf(this: FastifyInstance) {
+          await wait(5)
+          seen.push([(this as FastifyInstance & { shelf?: string }).shelf, user.get()])
+        })
+        child.get('/child', async (request) => {
+          scopes.push(request.scope)
+          user.set('eve')
+          return 'ok'
+        })
+      })
+    })
+    await ask()
+    await (await fetch(`http://127.0.0.1:${portOf(app)}/child`)).text()
+    await expect.poll(() => scopes.every(({ sealed }) => sealed)).toBe(true)
+
+    expect(seen).toEqual([['b', 'eve']])
+    expect(app.printRoutes({ includeHooks: true })).toContain('onShelf()')
+  })
+
+  it('has them over HTTP/2', async () => {
+    const seen: unknown[] = []
+    const app = Fastify({ http2: true })
+    onTestFinished(() => app.close())
+    await app.register(logicalContext)
+    app.addHook('onResponse', looking(seen) as never)
+    app.get('/', async () => {
+      user.set('ada')
+      return 'ok'
+    })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const session = connectHttp2(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+    onTestFinished(() => session.close())
+
+    await once(session.request({ ':path': '/' }).resume().end(), 'end')
+    await expect.poll(() => seen.length).toBe(3)
+
+    expect(seen).toEqual(['ada', 'ada', 'ada'])
+  })
+
+  it.each<[name: string, hook: (request: FastifyRequest, reply: FastifyReply, done: Done) => unknown]>([
+    ['rejects', (_request, _reply) => Promise.reject(new Error('no'))],
+    [
+      'throws',
+      (_request, _reply, _done) => {
+        throw new Error('no')
+      },
+    ],
+    ['calls back with an error', (_request, _reply, done) => done(new Error('no'))],
+    ['calls back twice', (_request, _reply, done) => void [done(), done()]],
+    ['calls back, and gives a promise', (_request, _reply, done) => Promise.resolve(done())],
+    ['gives a promise, and does not call back', (_request, _reply, _done) => Promise.resolve()],
+    ['gives nothing, and takes no callback', (_request, _reply) => {}],
+  ])('that %s lets the request end once', async (_name, hook) => {
+    const sealed: unknown[] = []
+    const noted = ({ scope }: { scope: RequestScope }) => void sealed.push(scope.name)
+    const { ask } = await shop((app) => app.addHook('onResponse', hook as never))
+    subscribe('logical-context:scope:seal', noted as never)
+    onTestFinished(() => void unsubscribe('logical-context:scope:seal', noted as never))
+
+    await ask('POST')
+    await ask('GET')
+    await expect.poll(() => sealed.length).toBe(2)
+    await wait(5)
+
+    expect(sealed).toEqual(['POST /', 'GET /'])
+  })
+
+  it('is waited for by a close', async () => {
+    const seen: unknown[] = []
+    const { app, ask } = await shop((instance) => instance.addHook('onResponse', looking(seen)))
+
+    await ask('POST')
+    await app.close()
+
+    expect(seen).toEqual(['ada', 'ada', 'ada'])
+  })
+
+  it('that never ends is cut off by a close, with its request’s name', async () => {
+    const unfinished: string[] = []
+    const options: LogicalContextOptions = {
+      drainTimeoutMs: 50,
+      onDrained: ({ unfinishedRequests }) => void unfinished.push(...unfinishedRequests.map(({ name }) => name)),
+    }
+    const { app, ask } = await shop((instance) => instance.addHook('onResponse', () => new Promise(() => {})), {
+      options,
+    })
+
+    await ask('POST')
+    await app.close()
+
+    expect(unfinished).toEqual(['POST /'])
+  })
+
+  it('that Fastify refuses is refused', async () => {
+    const refused = { code: 'FST_ERR_HOOK_INVALID_ASYNC_HANDLER' }
+    const withCallback = async (_request: FastifyRequest, _reply: FastifyReply, _done: DoneFuncWithErrOrRes) => {}
+    const app = Fastify()
+    await app.register(logicalContext)
+
+    expect(() => app.addHook('onResponse', withCallback as never)).toThrow(expect.objectContaining(refused))
+    expect(() => app.addHook('onResponse', undefined as never)).toThrow(
+      expect.objectContaining({ code: 'FST_ERR_HOOK_INVALID_HANDLER' }),
+    )
+  })
+})
+
+describe('a hook onRequestAbort', () => {
+  const hangUp = async (hook: (request: FastifyRequest, done: Done) => unknown, own?: typeof hook) => {
+    const entered = Promise.withResolvers<void>()
+    const { app, scopes } = await shop(
+      (instance) => {
+        instance.addHook('onRequestAbort', hook as never)
+        instance.get('/slow', own === undefined ? {} : { onRequestAbort: own as never }, async (request) => {
+          scopes.push(request.scope)
+          user.set('ada')
+          entered.resolve()
+          await wait(10)
+          return 'ok'
+        })
+      },
+      { options: { drainTimeoutMs: 200 } },
+    )
+    const socket = connect(portOf(app), '127.0.0.1')
+    socket.write('GET /slow HTTP/1.1\r\nhost: x\r\n\r\n')
+    await entered.promise
+    socket.destroy()
+    await expect.poll(() => scopes.map(({ sealed }) => sealed)).toEqual([true])
+  }
+
+  it('has the values until its promise has settled, and behind others', async () => {
+    const seen: unknown[] = []
+
+    await hangUp(looking(seen), looking(seen))
+
+    expect(seen).toEqual(Array(6).fill('ada'))
+  })
+
+  it('has them until it calls back', async () => {
+    const seen: unknown[] = []
+
+    await hangUp((_request, done) => void looking(seen)().then(() => done()))
+
+    expect(seen).toEqual(['ada', 'ada', 'ada'])
+  })
+
+  it('that takes no callback and gives no promise lets the request end', async () => {
+    const seen: unknown[] = []
+
+    await hangUp((request) => void seen.push(request.url))
+
+    expect(seen).toEqual(['/slow'])
+  })
+})
