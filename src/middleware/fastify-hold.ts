@@ -1,37 +1,58 @@
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
-import { isFunction } from '../options.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { isThenable } from '../tasks/thenable.ts'
 import { scopeOf } from './fastify-message.ts'
 
-/** The hooks that begin when the reply or its connection is at its end, with how many arguments each takes at most. */
-const lateHooks = { onResponse: 3, onRequestAbort: 2 } as const
-type LateHook = keyof typeof lateHooks
+/** The hooks of a request's life, with how many arguments each takes at most: the last one is the callback. */
+const hookArguments = {
+  onRequest: 3,
+  preParsing: 4,
+  preValidation: 3,
+  preHandler: 3,
+  preSerialization: 4,
+  onSend: 4,
+  onError: 4,
+  onResponse: 3,
+  onTimeout: 3,
+  onRequestAbort: 2,
+} as const
+type HookName = keyof typeof hookArguments
 
-type Hook = (this: unknown, request: FastifyRequest, ...rest: unknown[]) => unknown
-type Done = (error?: Error) => void
+type Called = (this: unknown, ...args: unknown[]) => unknown
 
 /**
- * Lets the late hooks of an instance and of those below it, added from here on, hold off the seal until they end: Fastify
- * tells nobody else when that is.
+ * Lets what an instance, and those below it, are given from here on hold off the seal of its requests until it ends: the
+ * hooks behind the reply, and once the client has hung up all others, with the handlers of errors and of what is not
+ * found. Fastify tells nobody else when that is.
  */
 export function holdHooks(fastify: FastifyInstance): void {
-  const addHook = fastify.addHook as (this: FastifyInstance, name: string, hook: unknown) => FastifyInstance
-  fastify.addHook = function addHookThatHolds(this: FastifyInstance, name: string, hook: unknown) {
-    return addHook.call(this, name, isLate(name) ? held(hook, lateHooks[name]) : hook)
+  wrapMethod(fastify, 'addHook', ([name, hook]) => [name, isHookName(name) ? heldHook(name, hook) : hook])
+  wrapMethod(fastify, 'setErrorHandler', (args) => args.map((arg) => (isCallable(arg) ? held(arg, 1) : arg)))
+  wrapMethod(fastify, 'setNotFoundHandler', (args) => args.map((arg) => (isCallable(arg) ? held(arg, 0) : arg)))
+}
+
+/** Lets a route's own hooks, and its handler of errors, do the same. */
+export function holdRouteHooks(route: RouteOptions): void {
+  const errorHandler: unknown = route.errorHandler
+  if (isCallable(errorHandler)) Object.assign(route, { errorHandler: held(errorHandler, 1) })
+  for (const name of Object.keys(hookArguments) as HookName[]) {
+    const hooks: unknown = route[name]
+    if (hooks === undefined) continue
+    const heldHooks = Array.isArray(hooks) ? hooks.map((hook) => heldHook(name, hook)) : heldHook(name, hooks)
+    Object.assign(route, { [name]: heldHooks })
   }
 }
 
-/** Lets a route's own late hooks do the same. */
-export function holdRouteHooks(route: RouteOptions): void {
-  for (const name of Object.keys(lateHooks) as LateHook[]) {
-    const hooks: unknown = route[name]
-    if (hooks === undefined) continue
-    const holding = Array.isArray(hooks)
-      ? hooks.map((hook) => held(hook, lateHooks[name]))
-      : held(hooks, lateHooks[name])
-    Object.assign(route, { [name]: holding })
+function wrapMethod(
+  fastify: FastifyInstance,
+  name: 'addHook' | 'setErrorHandler' | 'setNotFoundHandler',
+  wrapAll: (args: unknown[]) => unknown[],
+): void {
+  const method = fastify[name] as Called
+  const wrapping: Called = function (...args) {
+    return method.apply(this, wrapAll(args))
   }
+  Object.assign(fastify, { [name]: wrapping })
 }
 
 /** Holds off the seal until a thenable has settled and what waits for it has begun; gives a promise for the same. */
@@ -51,55 +72,66 @@ function releaseBehind(this: RequestScope): void {
   else this.release()
 }
 
-function isLate(name: string): name is LateHook {
-  return Object.hasOwn(lateHooks, name)
+function isCallable(value: unknown): value is Called {
+  return typeof value === 'function'
 }
 
-function held(hook: unknown, maxArguments: number): unknown {
-  // What Fastify refuses it must see itself. A route for GET is seen a second time as one for HEAD.
-  if (!isFunction(hook) || isRefused(hook, maxArguments) || holding.has(hook)) return hook
-  const original = hook as Hook
-  const heldHook: Hook = function heldHook(request, ...rest) {
-    const scope = scopeOf(request)
-    if (scope === undefined) return original.call(this, request, ...rest)
-    if (original.length >= maxArguments) return callHolding(scope, original, this, request, rest)
-    const result = original.call(this, request, ...rest)
-    return isThenable(result) ? holdUntilSettled(scope, result) : result
-  }
-  holding.add(heldHook)
-  return Object.defineProperty(heldHook, 'name', { value: hook.name })
+function isHookName(name: unknown): name is HookName {
+  return typeof name === 'string' && Object.hasOwn(hookArguments, name)
 }
 
-/** The same for a hook that is over when it calls back; or, as Fastify has it, when its promise has settled. */
-function callHolding(
-  scope: RequestScope,
-  hook: Hook,
-  self: unknown,
-  request: FastifyRequest,
-  rest: unknown[],
-): unknown {
-  const done = rest.pop() as Done
-  let over = false
-  const release = () => {
-    if (!over) releaseBehind.call(scope)
-    over = true
-  }
-  scope.retain()
-  try {
-    const result = hook.call(self, request, ...rest, (error?: Error) => {
+function heldHook(name: HookName, hook: unknown): unknown {
+  // What Fastify refuses it must see itself.
+  if (!isCallable(hook) || isRefused(name, hook)) return hook
+  return hook.length >= hookArguments[name] ? heldUntilCalledBack(hook) : held(hook, 0)
+}
+
+/** Holds until the promise that is returned has settled. */
+function held(called: Called, requestAt: number): Called {
+  return wrapOnce(called, function (...args) {
+    const result = called.apply(this, args)
+    const scope = scopeOf(args[requestAt] as FastifyRequest)
+    return scope !== undefined && isThenable(result) ? holdUntilSettled(scope, result) : result
+  })
+}
+
+/** Holds until the callback is called, or, as Fastify has it, until a promise that is returned has settled. */
+function heldUntilCalledBack(called: Called): Called {
+  return wrapOnce(called, function (...args) {
+    const scope = scopeOf(args[0] as FastifyRequest)
+    if (scope === undefined) return called.apply(this, args)
+    const done = args.pop() as Called
+    let over = false
+    const release = () => {
+      if (!over) releaseBehind.call(scope)
+      over = true
+    }
+    const callBack: Called = (...results) => {
       release()
-      done(error)
-    })
-    if (isThenable(result)) result.then(release, release)
-    return result
-  } catch (error) {
-    release()
-    throw error
-  }
+      done(...results)
+    }
+    scope.retain()
+    try {
+      const result = called.call(this, ...args, callBack)
+      if (isThenable(result)) result.then(release, release)
+      return result
+    } catch (error) {
+      release()
+      throw error
+    }
+  })
 }
 
-const holding = new WeakSet<object>()
+/** A route for GET is seen a second time as one for HEAD: what is a wrapper already stays one. */
+function wrapOnce(called: Called, wrapper: Called): Called {
+  if (wrappers.has(called)) return called
+  wrappers.add(wrapper)
+  return Object.defineProperty(wrapper, 'name', { value: called.name })
+}
 
-function isRefused({ constructor, length }: Function, maxArguments: number): boolean {
-  return constructor.name === 'AsyncFunction' && length >= maxArguments
+const wrappers = new WeakSet<Called>()
+
+function isRefused(name: HookName, { constructor, length }: Function): boolean {
+  if (constructor.name !== 'AsyncFunction') return false
+  return length === hookArguments[name] || (name === 'onRequestAbort' && length !== 1)
 }

@@ -101,7 +101,6 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     })
   }
 
-  holdHooks(fastify)
   fastify.addHook('onRoute', (route) => {
     setRouteSettings(route, inbound, undefined)
     trackHandler(route)
@@ -152,6 +151,8 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     fastify.addHook('onResponse', (_request, _reply, done) => done())
   }
 
+  // Not ours: they end at once.
+  holdHooks(fastify)
   drainAtClose(fastify, { group: inbound.group, requests, drainTimeoutMs, onDrained })
 }
 

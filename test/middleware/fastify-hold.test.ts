@@ -67,7 +67,7 @@ function portOf(app: FastifyInstance): number {
 
 /** A hook that looks again and again, each time after more than a turn of the event loop. */
 function looking(seen: unknown[]) {
-  return async (): Promise<void> => {
+  return async (_request?: FastifyRequest): Promise<void> => {
     for (let look = 0; look < 3; look++) {
       await wait(5)
       seen.push(user.get())
@@ -227,33 +227,41 @@ describe('a hook onResponse', () => {
   })
 })
 
+/** Hangs up while the request for `/slow` is in a handler or a hook that calls `entered`; waits for its end. */
+async function hangUp(declare: (app: FastifyInstance, entered: () => void) => unknown): Promise<void> {
+  const entered = Promise.withResolvers<void>()
+  const scopes: RequestScope[] = []
+  const { app } = await shop(
+    (instance) => {
+      instance.addHook('onRequest', async (request) => {
+        scopes.push(request.scope)
+        user.set('ada')
+      })
+      declare(instance, entered.resolve)
+    },
+    { options: { drainTimeoutMs: 200 } },
+  )
+  const socket = connect(portOf(app), '127.0.0.1')
+  socket.write('GET /slow HTTP/1.1\r\nhost: x\r\n\r\n')
+  await entered.promise
+  socket.destroy()
+  await expect.poll(() => scopes.map(({ sealed }) => sealed)).toEqual([true])
+}
+
 describe('a hook onRequestAbort', () => {
-  const hangUp = async (hook: (request: FastifyRequest, done: Done) => unknown, own?: typeof hook) => {
-    const entered = Promise.withResolvers<void>()
-    const { app, scopes } = await shop(
-      (instance) => {
-        instance.addHook('onRequestAbort', hook as never)
-        instance.get('/slow', own === undefined ? {} : { onRequestAbort: own as never }, async (request) => {
-          scopes.push(request.scope)
-          user.set('ada')
-          entered.resolve()
-          await wait(10)
-          return 'ok'
-        })
-      },
-      { options: { drainTimeoutMs: 200 } },
-    )
-    const socket = connect(portOf(app), '127.0.0.1')
-    socket.write('GET /slow HTTP/1.1\r\nhost: x\r\n\r\n')
-    await entered.promise
-    socket.destroy()
-    await expect.poll(() => scopes.map(({ sealed }) => sealed)).toEqual([true])
+  const slowly = (entered: () => void) => async () => {
+    entered()
+    await wait(10)
+    return 'ok'
   }
 
   it('has the values until its promise has settled, and behind others', async () => {
     const seen: unknown[] = []
 
-    await hangUp(looking(seen), looking(seen))
+    await hangUp((app, entered) => {
+      app.addHook('onRequestAbort', looking(seen))
+      app.get('/slow', { onRequestAbort: looking(seen) }, slowly(entered))
+    })
 
     expect(seen).toEqual(Array(6).fill('ada'))
   })
@@ -261,7 +269,10 @@ describe('a hook onRequestAbort', () => {
   it('has them until it calls back', async () => {
     const seen: unknown[] = []
 
-    await hangUp((_request, done) => void looking(seen)().then(() => done()))
+    await hangUp((app, entered) => {
+      app.addHook('onRequestAbort', (_request, done) => void looking(seen)().then(() => done()))
+      app.get('/slow', slowly(entered))
+    })
 
     expect(seen).toEqual(['ada', 'ada', 'ada'])
   })
@@ -269,8 +280,98 @@ describe('a hook onRequestAbort', () => {
   it('that takes no callback and gives no promise lets the request end', async () => {
     const seen: unknown[] = []
 
-    await hangUp((request) => void seen.push(request.url))
+    await hangUp((app, entered) => {
+      app.addHook('onRequestAbort', ((request: FastifyRequest) => void seen.push(request.url)) as never)
+      app.get('/slow', slowly(entered))
+    })
 
     expect(seen).toEqual(['/slow'])
+  })
+
+  it('that Fastify refuses is refused', async () => {
+    const app = Fastify()
+    await app.register(logicalContext)
+
+    expect(() => app.addHook('onRequestAbort', async () => {})).toThrow(
+      expect.objectContaining({ code: 'FST_ERR_HOOK_INVALID_ASYNC_HANDLER' }),
+    )
+  })
+})
+
+describe('after a hang-up the values are still there', () => {
+  it.each(['preParsing', 'preValidation', 'preHandler'] as const)(
+    'in a hook %s that had begun, in all behind it, in the handler and in the hooks of the reply',
+    async (name) => {
+      const seen: unknown[] = []
+
+      await hangUp((app, entered) => {
+        app.addHook(name as 'preHandler', async () => {
+          entered()
+          await looking(seen)()
+          user.set('eve')
+        })
+        app.addHook('preHandler', (_request, _reply, done) => {
+          setTimeout(() => {
+            seen.push(user.get())
+            done()
+          }, 5)
+        })
+        app.addHook('preSerialization', looking(seen))
+        app.addHook('onSend', looking(seen))
+        app.get('/slow', async () => {
+          await looking(seen)()
+          return { some: 'object' }
+        })
+      })
+
+      expect(seen).toEqual(['ada', 'ada', 'ada', ...Array(10).fill('eve')])
+    },
+  )
+
+  it('in the handlers of errors, of the app and of a route, and in the hook before them', async () => {
+    const seen: unknown[] = []
+    const fail = (entered: () => void) => async () => {
+      entered()
+      await wait(10)
+      throw new Error('no')
+    }
+    const declare = (app: FastifyInstance) => {
+      app.addHook('onError', looking(seen))
+      app.setErrorHandler(async () => {
+        await looking(seen)()
+        return 'sorry'
+      })
+    }
+
+    await hangUp((app, entered) => {
+      declare(app)
+      app.get('/slow', fail(entered))
+    })
+    await hangUp((app, entered) => {
+      declare(app)
+      const route = {
+        errorHandler: async () => {
+          await looking(seen)()
+          return 'sorry'
+        },
+      }
+      app.get('/slow', route, fail(entered))
+    })
+
+    expect(seen).toEqual(Array(12).fill('ada'))
+  })
+
+  it('in the handler of what is not found', async () => {
+    const seen: unknown[] = []
+
+    await hangUp((app, entered) =>
+      app.setNotFoundHandler(async () => {
+        entered()
+        await looking(seen)()
+        return 'nothing here'
+      }),
+    )
+
+    expect(seen).toEqual(['ada', 'ada', 'ada'])
   })
 })
