@@ -35,7 +35,7 @@ export function closeWithEvents(scope: RequestScope, request: IncomingMessage, r
   if (isClosed(response)) endSoon(exchange)
 }
 
-function isClosed(response: ServerResponse | Http2ServerResponse): boolean {
+export function isClosed(response: ServerResponse | Http2ServerResponse): boolean {
   return 'stream' in response ? response.stream.closed : response.closed
 }
 

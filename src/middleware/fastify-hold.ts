@@ -1,6 +1,8 @@
-import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
+import type { ServerResponse } from 'node:http'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { isThenable } from '../tasks/thenable.ts'
+import { isClosed } from './events.ts'
 import { scopeOf } from './fastify-message.ts'
 
 /** The hooks of a request's life, with how many arguments each takes at most: the last one is the callback. */
@@ -80,10 +82,15 @@ function isHookName(name: unknown): name is HookName {
   return typeof name === 'string' && Object.hasOwn(hookArguments, name)
 }
 
+/** Whether a hook begins behind the reply, or behind a hang-up. */
+function isLate(name: HookName): boolean {
+  return name === 'onResponse' || name === 'onRequestAbort'
+}
+
 function heldHook(name: HookName, hook: unknown): unknown {
   // What Fastify refuses it must see itself.
   if (!isCallable(hook) || isRefused(name, hook)) return hook
-  return hook.length >= hookArguments[name] ? heldUntilCalledBack(hook) : held(hook, 0)
+  return hook.length >= hookArguments[name] ? heldUntilCalledBack(hook, isLate(name)) : held(hook, 0)
 }
 
 /** Holds until the promise that is returned has settled. */
@@ -96,30 +103,59 @@ function held(called: Called, requestAt: number): Called {
 }
 
 /** Holds until the callback is called, or, as Fastify has it, until a promise that is returned has settled. */
-function heldUntilCalledBack(called: Called): Called {
+function heldUntilCalledBack(called: Called, late: boolean): Called {
   return wrapOnce(called, function (...args) {
     const scope = scopeOf(args[0] as FastifyRequest)
     if (scope === undefined) return called.apply(this, args)
     const done = args.pop() as Called
-    let over = false
-    const release = () => {
-      if (!over) releaseBehind.call(scope)
-      over = true
-    }
-    const callBack: Called = (...results) => {
-      release()
+    const wait = new CallbackWait(scope)
+    const result = called.call(this, ...args, (...results: unknown[]) => {
+      wait.end()
       done(...results)
-    }
-    scope.retain()
-    try {
-      const result = called.call(this, ...args, callBack)
-      if (isThenable(result)) result.then(release, release)
-      return result
-    } catch (error) {
-      release()
-      throw error
-    }
+    })
+    if (isThenable(result)) result.then(wait.end, wait.end)
+    if (late) wait.hold()
+    else wait.holdIfLost((args[1] as FastifyReply).raw)
+    return result
   })
+}
+
+/** A hook that has returned and has not called back. */
+class CallbackWait {
+  readonly #scope: RequestScope
+  #over = false
+  #holds = false
+
+  constructor(scope: RequestScope) {
+    this.#scope = scope
+  }
+
+  hold(): void {
+    if (this.#over) return
+    this.#holds = true
+    this.#scope.retain()
+  }
+
+  /** Holds if the client hangs up meanwhile. A hook may reply in place of its callback, then too. */
+  holdIfLost(response: ServerResponse): void {
+    const hold = () => {
+      if (this.#over || response.writableEnded) return
+      this.hold()
+      const { end } = response
+      response.end = ((...args: unknown[]) => {
+        this.end()
+        return (end as Called).apply(response, args)
+      }) as typeof end
+    }
+    if (isClosed(response)) hold()
+    else if (!this.#over) response.once('close', hold)
+  }
+
+  readonly end = (): void => {
+    if (this.#over) return
+    this.#over = true
+    if (this.#holds) releaseBehind.call(this.#scope)
+  }
 }
 
 /** A route for GET is seen a second time as one for HEAD: what is a wrapper already stays one. */

@@ -298,7 +298,60 @@ describe('a hook onRequestAbort', () => {
   })
 })
 
+describe('a hook that replies in place of its callback', () => {
+  it('lets the request end with the reply', async () => {
+    const { app } = await shop((instance) => {
+      instance.get('/secret', { preHandler: (_request, reply, _done) => void reply.code(401).send('no') }, () => 'yes')
+    })
+    const scopes: RequestScope[] = []
+    const noted = ({ scope }: { scope: RequestScope }) => void scopes.push(scope)
+    subscribe('logical-context:scope:seal', noted as never)
+    onTestFinished(() => void unsubscribe('logical-context:scope:seal', noted as never))
+
+    const { status } = await fetch(`http://127.0.0.1:${portOf(app)}/secret`)
+    await expect.poll(() => scopes.map(({ name }) => name)).toEqual(['GET /secret'])
+
+    expect(status).toBe(401)
+  })
+
+  it('lets it end when it replies to a client that has hung up', async () => {
+    const seen: unknown[] = []
+
+    await hangUp((app, entered) => {
+      const preHandler = (_request: FastifyRequest, reply: FastifyReply, _done: Done) => {
+        entered()
+        setTimeout(() => {
+          seen.push(user.get())
+          void reply.code(401).send('no')
+        }, 10)
+      }
+      app.addHook('onSend', looking(seen))
+      app.get('/slow', { preHandler }, () => 'yes')
+    })
+
+    expect(seen).toEqual(Array(4).fill('ada'))
+  })
+})
+
 describe('after a hang-up the values are still there', () => {
+  it('in a hook that waits to call back, and in all behind it', async () => {
+    const seen: unknown[] = []
+    const waiting = (_request: FastifyRequest, _reply: FastifyReply, done: Done) => {
+      void looking(seen)().then(() => done())
+    }
+
+    await hangUp((app, entered) => {
+      app.addHook('preHandler', (_request, _reply, done) => {
+        entered()
+        setTimeout(done, 10)
+      })
+      app.addHook('preHandler', waiting)
+      app.get('/slow', { preHandler: waiting }, looking(seen))
+    })
+
+    expect(seen).toEqual(Array(9).fill('ada'))
+  })
+
   it.each(['preParsing', 'preValidation', 'preHandler'] as const)(
     'in a hook %s that had begun, in all behind it, in the handler and in the hooks of the reply',
     async (name) => {
