@@ -115,7 +115,7 @@ function heldUntilCalledBack(called: Called, late: boolean): Called {
     })
     if (isThenable(result)) result.then(wait.end, wait.end)
     if (late) wait.hold()
-    else wait.holdIfLost((args[1] as FastifyReply).raw)
+    else wait.holdIfLost(args[1] as FastifyReply)
     return result
   })
 }
@@ -137,15 +137,21 @@ class CallbackWait {
   }
 
   /** Holds if the client hangs up meanwhile. A hook may reply in place of its callback, then too. */
-  holdIfLost(response: ServerResponse): void {
+  holdIfLost(reply: FastifyReply): void {
+    const response: ServerResponse = reply.raw
     const hold = () => {
-      if (this.#over || response.writableEnded) return
+      if (this.#over || reply.sent || response.headersSent) return
       this.hold()
-      const { end } = response
-      response.end = ((...args: unknown[]) => {
-        this.end()
-        return (end as Called).apply(response, args)
-      }) as typeof end
+      // A stream is not read any more for a client that has gone, so neither of the others is called.
+      response.once('pipe', this.end)
+      for (const name of ['write', 'end'] as const) {
+        const method = response[name] as Called
+        const ending: Called = (...args) => {
+          this.end()
+          return method.apply(response, args)
+        }
+        Object.assign(response, { [name]: ending })
+      }
     }
     if (isClosed(response)) hold()
     else if (!this.#over) response.once('close', hold)

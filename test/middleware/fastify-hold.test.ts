@@ -2,6 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
 import { type AddressInfo, connect } from 'node:net'
+import { Readable } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import Fastify, {
   type DoneFuncWithErrOrRes,
@@ -314,7 +315,11 @@ describe('a hook that replies in place of its callback', () => {
     expect(status).toBe(401)
   })
 
-  it('lets it end when it replies to a client that has hung up', async () => {
+  it.each<[name: string, answer: (reply: FastifyReply) => unknown]>([
+    ['a text', (reply) => reply.code(401).send('no')],
+    ['a stream', (reply) => reply.send(Readable.from(['no']))],
+    ['a reply of its own', (reply) => reply.hijack().raw.end('no')],
+  ])('lets it end when it gives %s to a client that has hung up', async (_name, answer) => {
     const seen: unknown[] = []
 
     await hangUp((app, entered) => {
@@ -322,16 +327,36 @@ describe('a hook that replies in place of its callback', () => {
         entered()
         setTimeout(() => {
           seen.push(user.get())
-          void reply.code(401).send('no')
+          answer(reply)
         }, 10)
       }
-      app.addHook('onSend', looking(seen))
       app.get('/slow', { preHandler }, () => 'yes')
     })
 
-    expect(seen).toEqual(Array(4).fill('ada'))
+    expect(seen).toEqual(['ada'])
+  })
+
+  it.each<[name: string, begin: (reply: FastifyReply) => unknown]>([
+    ['a stream', (reply) => reply.send(endless())],
+    ['a reply of its own', (reply) => reply.hijack().raw.write('and so on')],
+    ['a reply of its own that has not begun', (reply) => reply.hijack()],
+  ])('lets it end when its client hangs up in %s', async (_name, begin) => {
+    await hangUp((app, entered) => {
+      const preHandler = (_request: FastifyRequest, reply: FastifyReply, _done: Done) => {
+        begin(reply)
+        setTimeout(entered, 10)
+      }
+      app.get('/slow', { preHandler }, () => 'yes')
+    })
   })
 })
+
+/** A stream that gives something, and has no end. */
+function endless(): Readable {
+  return new Readable({ read() {} }).once('resume', function onResume(this: Readable) {
+    this.push('and so on')
+  })
+}
 
 describe('after a hang-up the values are still there', () => {
   it('in a hook that waits to call back, and in all behind it', async () => {
