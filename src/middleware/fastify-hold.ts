@@ -1,9 +1,7 @@
-import type { ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import type { RequestScope } from '../tasks/request-scope.ts'
 import { isThenable } from '../tasks/thenable.ts'
-import { isClosed } from './events.ts'
 import { scopeOf } from './fastify-message.ts'
+import { CallbackWait, holdUntilSettled } from './fastify-wait.ts'
 
 /** The hooks of a request's life, with how many arguments each takes at most: the last one is the callback. */
 const hookArguments = {
@@ -57,23 +55,6 @@ function wrapMethod(
   Object.assign(fastify, { [name]: wrapping })
 }
 
-/** Holds off the seal until a thenable has settled and what waits for it has begun; gives a promise for the same. */
-export function holdUntilSettled(scope: RequestScope, result: PromiseLike<unknown>): Promise<unknown> {
-  // A foreign thenable is asked once: it may do its work anew at each `then`, as a query builder does.
-  const promise = result instanceof Promise ? result : Promise.resolve(result)
-  scope.retain()
-  // Smaller than a closure, and a request may be in flight for long.
-  const settled = releaseBehind.bind(scope)
-  promise.then(settled, settled)
-  return promise
-}
-
-/** After the end of the reply the seal waits for this alone: Fastify logs, or calls its next hook, behind it. */
-function releaseBehind(this: RequestScope): void {
-  if (this.closed) setImmediate(() => this.release())
-  else this.release()
-}
-
 function isCallable(value: unknown): value is Called {
   return typeof value === 'function'
 }
@@ -118,50 +99,6 @@ function heldUntilCalledBack(called: Called, late: boolean): Called {
     else wait.holdIfLost(args[1] as FastifyReply)
     return result
   })
-}
-
-/** A hook that has returned and has not called back. */
-class CallbackWait {
-  readonly #scope: RequestScope
-  #over = false
-  #holds = false
-
-  constructor(scope: RequestScope) {
-    this.#scope = scope
-  }
-
-  hold(): void {
-    if (this.#over) return
-    this.#holds = true
-    this.#scope.retain()
-  }
-
-  /** Holds if the client hangs up meanwhile. A hook may reply in place of its callback, then too. */
-  holdIfLost(reply: FastifyReply): void {
-    const response: ServerResponse = reply.raw
-    const hold = () => {
-      if (this.#over || reply.sent || response.headersSent) return
-      this.hold()
-      // A stream is not read any more for a client that has gone, so neither of the others is called.
-      response.once('pipe', this.end)
-      for (const name of ['write', 'end'] as const) {
-        const method = response[name] as Called
-        const ending: Called = (...args) => {
-          this.end()
-          return method.apply(response, args)
-        }
-        Object.assign(response, { [name]: ending })
-      }
-    }
-    if (isClosed(response)) hold()
-    else if (!this.#over) response.once('close', hold)
-  }
-
-  readonly end = (): void => {
-    if (this.#over) return
-    this.#over = true
-    if (this.#holds) releaseBehind.call(this.#scope)
-  }
 }
 
 /** A route for GET is seen a second time as one for HEAD: what is a wrapper already stays one. */

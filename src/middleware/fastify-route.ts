@@ -3,8 +3,8 @@ import { type Checks, checkOptions } from '../options.ts'
 import { aPolicy, type Policy } from '../tasks/policy.ts'
 import { isThenable } from '../tasks/thenable.ts'
 import type { UnitSettings } from '../tasks/unit-settings.ts'
-import { holdUntilSettled } from './fastify-hold.ts'
 import { scopeOf } from './fastify-message.ts'
+import { holdUntilSettled } from './fastify-wait.ts'
 import type { Inbound } from './inbound.ts'
 
 /** `config.logicalContext` of a route. */
