@@ -61,6 +61,17 @@ export const endings: Readonly<Record<string, readonly Ending[]>> = {
       },
     },
     {
+      name: 'hang-up in hook',
+      about: 'The client destroys its socket while a hook before the handler waits; both go on afterwards.',
+      async act(shop) {
+        const socket = await connectAsBob(shop)
+        socket.write(get('/guarded', 'ann'))
+        await shop.sightings.reached('preHandler')
+        socket.destroy()
+        await releaseBehind(shop)
+      },
+    },
+    {
       name: 'hang-up in handler',
       about: 'The client destroys its socket while the handler waits; the handler goes on afterwards.',
       async act(shop) {
@@ -213,7 +224,7 @@ async function hangUpBehind({ sightings }: Shop, socket: Socket): Promise<void> 
   socket.destroy()
 }
 
-/** Lets the handler go on that waits, behind the end of the reply. */
+/** Lets the handler or the hook go on that waits, behind the end of the reply. */
 async function releaseBehind({ sightings, release }: Shop): Promise<void> {
   await sightings.reached('response close')
   release()

@@ -9,7 +9,7 @@ import { callerOf, type See } from './shop.ts'
 const streamChunks = 64
 const chunk = 'x'.repeat(128 * 1024)
 
-/** A route for each way in which a request may end; `held` ends when the handler of `/held` may go on. */
+/** A route for each way in which a request may end; `held` ends when the handler of `/held`, or a hook, may go on. */
 export async function addRoutes(app: FastifyInstance, recipe: Recipe, see: See, held: Promise<void>): Promise<void> {
   const look = (request: FastifyRequest, place: Place) => see(callerOf(request), place, recipe.user())
   const handle = async (request: FastifyRequest, wait: () => Promise<unknown> = turn) => {
@@ -24,6 +24,7 @@ export async function addRoutes(app: FastifyInstance, recipe: Recipe, see: See, 
   app.get('/ok', { schema }, (request) => handle(request))
   app.post('/body', { schema }, (request) => handle(request))
   app.get('/held', { schema }, (request) => handle(request, () => held))
+  app.get('/guarded', { schema, preHandler: () => held }, (request) => handle(request))
   app.get('/timed', { schema, handlerTimeout: 1_000 }, (request) => handle(request, () => held))
   app.get('/callback', { schema }, (request, reply) => {
     look(request, 'handler')

@@ -12,7 +12,7 @@ import { type Caller, Sightings } from './sightings.ts'
 export interface Shop {
   readonly app: FastifyInstance
   readonly sightings: Sightings
-  /** Lets the handler of `/held` go on. */
+  /** Lets the handler of `/held`, or a hook, go on. */
   readonly release: () => void
   readonly port: number
   /** A client that reads what it is sent and does nothing with it. */
