@@ -51,12 +51,6 @@ export const equivalents: readonly Equivalent[] = [
   },
   {
     file: 'src/context/values.ts',
-    changes: ['index < copy.length → false'],
-    line: 'if (index >= near || index < copy.length) return copy',
-    why: 'A copy that is long enough is copied once more; only the time differs.',
-  },
-  {
-    file: 'src/context/values.ts',
     changes: ['index < values.length → true', 'index < values.length → index <= values.length'],
     line: 'if (index < near) return index < values.length ? values[index] : undefined',
     why: 'Beyond its end an array gives undefined too, only more slowly.',
@@ -68,8 +62,13 @@ export const equivalents: readonly Equivalent[] = [
   },
   {
     file: 'src/context/values.ts',
-    changes: ['values.length < index → false', 'values.length < index → values.length <= index'],
-    why: 'A hole, and a place that is written at once, read as undefined; only the speed differs.',
+    changes: ['place < values.length → place <= values.length'],
+    why: 'The place behind the last one is undefined in the copy too, which is longer.',
+  },
+  {
+    file: 'src/context/values.ts',
+    changes: ['{ next: undefined } → {}'],
+    why: 'What is missing reads as undefined too.',
   },
   {
     file: 'src/context/values.ts',
@@ -126,6 +125,14 @@ export const equivalents: readonly Equivalent[] = [
   },
   {
     file: 'src/context/blocks.ts',
+    changes: [
+      'this.#latest.length === listLength → true',
+      'this.#latest.length === listLength → this.#latest.length !== listLength',
+    ],
+    why: 'Lists of another length hold the same blocks; only what they cost differs.',
+  },
+  {
+    file: 'src/context/blocks.ts',
     changes: ['[] → ["Stryker was here"]'],
     why: 'What is no block of the unit is passed over at the seal.',
   },
@@ -149,7 +156,7 @@ export const equivalents: readonly Equivalent[] = [
   {
     file: 'src/tasks/policy.ts',
     changes: ['isPresent(raw) → true'],
-    line: 'if (isPresent(raw)) put(kept, index, raw)',
+    line: 'if (isPresent(raw)) kept = put(kept, index, raw)',
     why: 'A place that is unset, or set and deleted, reads as one that is not there; it only makes the array longer.',
   },
   {
@@ -187,7 +194,7 @@ export const equivalents: readonly Equivalent[] = [
   },
   {
     file: 'src/tasks/task.ts',
-    changes: ['this.observation === undefined → true', '() => this.#work() → () => undefined'],
+    changes: ['this.observation === undefined → true', '() => this.#work(body) → () => undefined'],
     why: 'Only a bridge stands around a task: test/bridges/opentelemetry/tasks.test.ts notices.',
   },
   // propagators
