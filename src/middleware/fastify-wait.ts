@@ -24,6 +24,7 @@ export class CallbackWait {
   readonly #scope: RequestScope
   #over = false
   #holds = false
+  #stopListening: (() => void) | undefined
 
   constructor(scope: RequestScope) {
     this.#scope = scope
@@ -39,13 +40,20 @@ export class CallbackWait {
   /** The same from a hang-up on. A hook may reply, and then calls nothing back. */
   holdIfLost(reply: FastifyReply): void {
     if (this.#over) return
-    if (isClosed(reply.raw)) this.#lost(reply)
-    else reply.raw.once('close', () => this.#lost(reply))
+    const response = reply.raw
+    if (isClosed(response)) {
+      this.#lost(reply)
+      return
+    }
+    const lost = () => this.#lost(reply)
+    response.on('close', lost)
+    this.#stopListening = () => response.off('close', lost)
   }
 
   readonly end = (): void => {
     if (this.#over) return
     this.#over = true
+    this.#stopListening?.()
     if (this.#holds) releaseBehind.call(this.#scope)
   }
 

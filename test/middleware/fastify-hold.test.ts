@@ -358,6 +358,29 @@ function endless(): Readable {
   })
 }
 
+describe('hooks that wait to call back', () => {
+  it('leave no listener behind', async () => {
+    const counts: number[] = []
+    const { ask } = await shop((app) => {
+      for (let hook = 0; hook < 12; hook++)
+        app.addHook('preHandler', (_request, _reply, done) => void setTimeout(done, 1))
+      app.addHook('onSend', async (_request, reply) => {
+        counts.push(reply.raw.listenerCount('close'))
+      })
+    })
+    const plain = await shop((app) => {
+      app.addHook('onSend', async (_request, reply) => {
+        counts.push(reply.raw.listenerCount('close'))
+      })
+    })
+
+    await ask()
+    await plain.ask()
+
+    expect(counts[0]).toBe(counts[1])
+  })
+})
+
 describe('after a hang-up the values are still there', () => {
   it('in a hook that waits to call back, and in all behind it', async () => {
     const seen: unknown[] = []
