@@ -12,7 +12,7 @@ export type LogField =
   | AnyContextVar
   | {
       readonly variable: AnyContextVar
-      /** Called once for a value, not once a line; undefined leaves the field out. */
+      /** Called when the fields of a unit are written, not once a line; undefined leaves the field out. */
       readonly format: (value: never) => unknown
     }
 
@@ -118,9 +118,5 @@ function valueIn<T, D>(cell: Cell, variable: ContextVar<T, D>): T | D {
 /** In the current code's own cell that of the active span, which is not there for whoever logs from outside. */
 function traceIn(cell: Cell): TraceContext | undefined {
   const known = valueIn(cell, traceContext)
-  try {
-    return cell === storage.getStore() ? activeTrace(known) : known
-  } catch {
-    return known
-  }
+  return cell === storage.getStore() ? activeTrace(known) : known
 }

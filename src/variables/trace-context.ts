@@ -132,9 +132,15 @@ export function traceOf(context: LogicalContext): TraceContext | undefined {
   return source.read(known)
 }
 
-/** The same for the unit that the current code is in, whose own trace is `known`. */
+/** The same for a log line in the unit that the current code is in, whose own trace is `known`. Never throws. */
 export function activeTrace(known: TraceContext | undefined): TraceContext | undefined {
-  return source.read === undefined ? known : source.read(known)
+  if (source.read === undefined) return known
+  try {
+    return source.read(known)
+  } catch {
+    // A log call does not fail for the sake of its context.
+    return known
+  }
 }
 
 /** Not by `get`, which tells of each late read. */

@@ -5,7 +5,8 @@ import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
 import logicalContext from 'logical-context/middleware/fastify'
 import { requestId, TraceContext, traceContext } from 'logical-context/variables'
 import pino, { type LoggerOptions } from 'pino'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { setTraceSource } from '../../src/variables/trace-context.ts'
 
 const tenant = new ContextVar<string>('tenant')
 const user = new ContextVar<{ id: number; password: string }>('user')
@@ -142,6 +143,22 @@ describe.each(makers)('%s', (_name, make) => {
     expect(occurrences(out.raw[0], 'tenant')).toBe(1)
   })
 
+  it('writes the line, and the unit’s own trace, where a tracer fails', () => {
+    const out = memory()
+    const log = make({}, out)
+    setTraceSource(() => {
+      throw new Error('tracer')
+    })
+    onTestFinished(() => setTraceSource(undefined))
+
+    runInScope(() => {
+      traceContext.set(new TraceContext({ traceId: '0af7651916cd43dd8448eb211c80319c' }))
+      log.info('x')
+    })
+
+    expect(out.last()).toMatchObject({ msg: 'x', trace_id: '0af7651916cd43dd8448eb211c80319c' })
+  })
+
   it('reaches grandchildren, and writes a value that must be escaped', () => {
     const out = memory()
     const log = make({}, out).child({ a: 1 }).child({ b: 2 })
@@ -262,6 +279,27 @@ describe('contextLogger', () => {
     })
 
     expect(out.last()).toMatchObject({ user_id: 7 })
+  })
+
+  it.each([
+    ['of a plain logger', {}, 1],
+    ['of a child that has one of the keys, for which the pieces are written too', { tenant: 'child' }, 2],
+  ])('forms a value anew with a write, and not with a line, %s', (_name, bindings, times) => {
+    let formed = 0
+    const format = ({ id }: { id: number }) => {
+      formed++
+      return id
+    }
+    const { log: logger } = log({}, { user_id: { variable: user, format } })
+    const child = logger.child(bindings)
+
+    runInScope(() => {
+      tenant.set('acme')
+      user.set({ id: 7, password: 'x' })
+      for (let line = 0; line < 5; line++) child.info('x')
+    })
+
+    expect(formed).toBe(times)
   })
 
   it.each(['user.id', 'a"b', '(', '$1|^[a-z]*?', '\\d{2}', ''])(

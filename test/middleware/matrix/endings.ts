@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { FastifyServerOptions } from 'fastify'
+import type { Place } from './places.ts'
 import type { Shop } from './shop.ts'
 import type { Caller } from './sightings.ts'
 
@@ -60,28 +61,18 @@ export const endings: Readonly<Record<string, readonly Ending[]>> = {
         await shop.sightings.reached('response close')
       },
     },
-    {
-      name: 'hang-up in hook',
-      about: 'The client destroys its socket while a hook before the handler waits; both go on afterwards.',
-      async act(shop) {
-        const socket = await connectAsBob(shop)
-        socket.write(get('/guarded', 'ann'))
-        await shop.sightings.reached('preHandler')
-        socket.destroy()
-        await releaseBehind(shop)
-      },
-    },
-    {
-      name: 'hang-up in handler',
-      about: 'The client destroys its socket while the handler waits; the handler goes on afterwards.',
-      async act(shop) {
-        const socket = await connectAsBob(shop)
-        socket.write(get('/held', 'ann'))
-        await shop.sightings.reached('handler')
-        socket.destroy()
-        await releaseBehind(shop)
-      },
-    },
+    hungUp(
+      'hook',
+      '/guarded',
+      'preHandler',
+      'The client destroys its socket while a hook before the handler waits; both go on afterwards.',
+    ),
+    hungUp(
+      'handler',
+      '/held',
+      'handler',
+      'The client destroys its socket while the handler waits; the handler goes on afterwards.',
+    ),
     {
       name: 'hang-up in reply',
       about: 'The client destroys its socket when a part of the reply, a stream, is there.',
@@ -192,6 +183,21 @@ function answered(name: string, path: string, about: string, field?: string): En
       const socket = await connectAsBob(shop)
       socket.write(get(path, 'ann', field && `${field}\r\n`))
       await hangUpBehind(shop, socket)
+    },
+  }
+}
+
+/** A client that goes while something waits that has been at `place`. */
+function hungUp(where: string, path: string, place: Place, about: string): Ending {
+  return {
+    name: `hang-up in ${where}`,
+    about,
+    async act(shop) {
+      const socket = await connectAsBob(shop)
+      socket.write(get(path, 'ann'))
+      await shop.sightings.reached(place)
+      socket.destroy()
+      await releaseBehind(shop)
     },
   }
 }
