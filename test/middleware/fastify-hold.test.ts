@@ -319,6 +319,7 @@ describe('a hook that replies in place of its callback', () => {
     ['a text', (reply) => reply.code(401).send('no')],
     ['a stream', (reply) => reply.send(Readable.from(['no']))],
     ['a reply of its own', (reply) => reply.hijack().raw.end('no')],
+    ['a part of one', (reply) => reply.hijack().raw.write('n')],
   ])('lets it end when it gives %s to a client that has hung up', async (_name, answer) => {
     const seen: unknown[] = []
 
