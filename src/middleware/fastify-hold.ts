@@ -23,29 +23,40 @@ type Called = (this: unknown, ...args: unknown[]) => unknown
 /**
  * Lets what an instance, and those below it, are given from here on hold off the seal of its requests until it ends: the
  * hooks behind the reply, and once the client has hung up all others, with the handlers of errors and of what is not
- * found. Fastify tells nobody else when that is.
+ * found, and parsers of bodies that give a promise. Fastify tells nobody else when that is.
  */
 export function holdHooks(fastify: FastifyInstance): void {
   wrapMethod(fastify, 'addHook', ([name, hook]) => [name, isHookName(name) ? heldHook(name, hook) : hook])
   wrapMethod(fastify, 'setErrorHandler', (args) => args.map((arg) => (isCallable(arg) ? held(arg, 1) : arg)))
-  wrapMethod(fastify, 'setNotFoundHandler', (args) => args.map((arg) => (isCallable(arg) ? held(arg, 0) : arg)))
+  // One in callback style may never call back for a body that breaks off.
+  wrapMethod(fastify, 'addContentTypeParser', (args) => args.map((arg) => (isCallable(arg) ? held(arg, 0) : arg)))
+  wrapMethod(fastify, 'setNotFoundHandler', (args) =>
+    args.map((arg) => (isCallable(arg) ? held(arg, 0) : heldHooks(arg))),
+  )
 }
 
 /** Lets a route's own hooks, and its handler of errors, do the same. */
 export function holdRouteHooks(route: RouteOptions): void {
   const errorHandler: unknown = route.errorHandler
   if (isCallable(errorHandler)) Object.assign(route, { errorHandler: held(errorHandler, 1) })
+  Object.assign(route, heldHooks(route))
+}
+
+/** The same options, with their hooks held. */
+function heldHooks(options: unknown): unknown {
+  if (typeof options !== 'object' || options === null) return options
+  const result: Record<string, unknown> = { ...options }
   for (const name of Object.keys(hookArguments) as HookName[]) {
-    const hooks: unknown = route[name]
+    const hooks = result[name]
     if (hooks === undefined) continue
-    const heldHooks = Array.isArray(hooks) ? hooks.map((hook) => heldHook(name, hook)) : heldHook(name, hooks)
-    Object.assign(route, { [name]: heldHooks })
+    result[name] = Array.isArray(hooks) ? hooks.map((hook) => heldHook(name, hook)) : heldHook(name, hooks)
   }
+  return result
 }
 
 function wrapMethod(
   fastify: FastifyInstance,
-  name: 'addHook' | 'setErrorHandler' | 'setNotFoundHandler',
+  name: 'addContentTypeParser' | 'addHook' | 'setErrorHandler' | 'setNotFoundHandler',
   wrapAll: (args: unknown[]) => unknown[],
 ): void {
   const method = fastify[name] as Called

@@ -1,4 +1,4 @@
-import type { RouteOptions } from 'fastify'
+import type { FastifyBaseLogger, FastifyRequest, RouteOptions } from 'fastify'
 import { type Checks, checkOptions } from '../options.ts'
 import { aPolicy, type Policy } from '../tasks/policy.ts'
 import { isThenable } from '../tasks/thenable.ts'
@@ -20,13 +20,47 @@ const settingsKey: unique symbol = Symbol('logical-context.settings')
 /** Gives a route the settings of its units: its own policy, or else the plugin's. */
 export function setRouteSettings(route: RouteOptions, inbound: Inbound, pluginPolicy: Policy | undefined): void {
   const options = route.config?.logicalContext
-  checkOptions(`config.logicalContext of ${String(route.method)} ${route.url}`, options, checks)
+  checkRoute(`${String(route.method)} ${route.url}`, options)
   const settings = inbound.settingsFor(options?.policy ?? pluginPolicy)
   route.config = { ...route.config, [settingsKey]: settings } as typeof route.config
 }
 
 export function routeSettings(config: object): UnitSettings | undefined {
   return (config as { [settingsKey]?: UnitSettings })[settingsKey]
+}
+
+/**
+ * For requests whose route nobody has prepared: it was declared before the plugin, or there is none. The first one whose
+ * handler is async is told of; a client that hangs up would end its unit under it.
+ */
+export class EarlyRoutes {
+  readonly #inbound: Inbound
+  readonly #log: FastifyBaseLogger
+  #told = false
+
+  constructor(inbound: Inbound, log: FastifyBaseLogger) {
+    this.#inbound = inbound
+    this.#log = log
+  }
+
+  /** @throws {TypeError} for options of the route that are unknown or of the wrong type. */
+  settingsOf({ method, routeOptions, is404 }: FastifyRequest): UnitSettings {
+    const { url, config, handler } = routeOptions
+    if (!this.#told && !is404 && handler.constructor.name === 'AsyncFunction') {
+      this.#told = true
+      this.#log.warn(
+        `${method} ${url} was declared before logical-context, which cannot hold off the end of its requests when a ` +
+          'client hangs up: await app.register(logicalContext) before the routes',
+      )
+    }
+    const options = config.logicalContext
+    if (options !== undefined) checkRoute(`${method} ${url}`, options)
+    return this.#inbound.settingsFor(options?.policy)
+  }
+}
+
+function checkRoute(name: string, options: RouteContextOptions | undefined): void {
+  checkOptions(`config.logicalContext of ${name}`, options, checks)
 }
 
 /** Lets a route's handler run in its request's unit and hold off the seal. */

@@ -14,7 +14,13 @@ import { closeWithEvents } from './events.ts'
 import { tellFacts } from './fastify-facts.ts'
 import { holdHooks, holdRouteHooks } from './fastify-hold.ts'
 import { type ScopedMessage, scopeKey, scopeOf } from './fastify-message.ts'
-import { type RouteContextOptions, routeSettings, setRouteSettings, trackHandler } from './fastify-route.ts'
+import {
+  EarlyRoutes,
+  type RouteContextOptions,
+  routeSettings,
+  setRouteSettings,
+  trackHandler,
+} from './fastify-route.ts'
 import { Inbound, inboundChecks, type InboundOptions } from './inbound.ts'
 
 export interface LogicalContextOptions extends InboundOptions {
@@ -82,6 +88,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     ...inboundOptions,
   })
   const requests = new InFlight<RequestScope>()
+  const earlyRoutes = new EarlyRoutes(inbound, fastify.log)
 
   fastify.decorate('logicalContext', inbound)
   fastify.decorateRequest('scope', { getter: ownScope })
@@ -111,7 +118,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     const scope = scopeFor(request.raw)
     const { url, config } = request.routeOptions
     scope.name = `${request.method} ${url ?? '(no route)'}`
-    scope.settings = routeSettings(config) ?? inbound.settingsFor(config.logicalContext?.policy)
+    scope.settings = routeSettings(config) ?? earlyRoutes.settingsOf(request)
     if (scope.observation !== undefined) tellFacts(scope, request, reply)
     // A request that is routed again, by `fastify.routing` for one, goes on in the unit that it has.
     if (scope.among === undefined) {

@@ -229,7 +229,10 @@ describe('a hook onResponse', () => {
 })
 
 /** Hangs up while the request for `/slow` is in a handler or a hook that calls `entered`; waits for its end. */
-async function hangUp(declare: (app: FastifyInstance, entered: () => void) => unknown): Promise<void> {
+async function hangUp(
+  declare: (app: FastifyInstance, entered: () => void) => unknown,
+  request = 'GET /slow HTTP/1.1\r\nhost: x\r\n\r\n',
+): Promise<void> {
   const entered = Promise.withResolvers<void>()
   const scopes: RequestScope[] = []
   const { app } = await shop(
@@ -243,7 +246,7 @@ async function hangUp(declare: (app: FastifyInstance, entered: () => void) => un
     { options: { drainTimeoutMs: 200 } },
   )
   const socket = connect(portOf(app), '127.0.0.1')
-  socket.write('GET /slow HTTP/1.1\r\nhost: x\r\n\r\n')
+  socket.write(request)
   await entered.promise
   socket.destroy()
   await expect.poll(() => scopes.map(({ sealed }) => sealed)).toEqual([true])
@@ -459,6 +462,39 @@ describe('after a hang-up the values are still there', () => {
       }
       app.get('/slow', route, fail(entered))
     })
+
+    expect(seen).toEqual(Array(12).fill('ada'))
+  })
+
+  it('in a parser of bodies that gives a promise, and in all behind it', async () => {
+    const seen: unknown[] = []
+
+    await hangUp((app, entered) => {
+      app.addContentTypeParser('text/own', { parseAs: 'string' }, async (_request: FastifyRequest, body: unknown) => {
+        entered()
+        await looking(seen)()
+        return body
+      })
+      app.post('/slow', { preHandler: looking(seen) }, async ({ body }) => {
+        await looking(seen)()
+        seen.push(body)
+      })
+    }, 'POST /slow HTTP/1.1\r\nhost: x\r\ncontent-type: text/own\r\ncontent-length: 2\r\n\r\nhi')
+
+    expect(seen).toEqual([...Array(9).fill('ada'), 'hi'])
+  })
+
+  it('in the hooks of the handler of what is not found', async () => {
+    const seen: unknown[] = []
+    const hooks = (entered: () => void) => ({
+      preValidation: async () => {
+        entered()
+        await looking(seen)()
+      },
+      preHandler: [looking(seen), looking(seen)] as never,
+    })
+
+    await hangUp((app, entered) => app.setNotFoundHandler(hooks(entered), looking(seen)))
 
     expect(seen).toEqual(Array(12).fill('ada'))
   })

@@ -379,15 +379,6 @@ describe("logicalContext's policy for tasks", () => {
     )
   })
 
-  it("is the route's where the route was declared first, too", async () => {
-    const app = Fastify()
-    apps.push(app)
-    app.get('/', { config: { logicalContext: { policy: 'isolate' } } }, () => spawnAndLook())
-    await app.register(logicalContext)
-
-    expect((await app.inject('/')).json()).toEqual(survivors)
-  })
-
   it('is told at the registration of the route when it is none', async () => {
     const app = await open()
 
