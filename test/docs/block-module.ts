@@ -10,8 +10,8 @@ export interface BlockModule {
   readonly text: string
   /** The lines of the assertions. */
   readonly assertions: readonly number[]
-  /** Why the module is compiled but not run. */
-  readonly skip: string | undefined
+  /** Whether it is a program of its own, without assertions, which goes on until it is told to end. */
+  readonly serves: boolean
 }
 
 interface Node {
@@ -45,15 +45,17 @@ export function modulesOf(blocks: readonly Block[], assertionsPath: (first: Bloc
 }
 
 function moduleOf(group: readonly [Block, ...Block[]], assertionsPath: string): BlockModule {
-  const [{ file, line, kind, reason }] = group
+  const [{ file, line, kind }] = group
+  const serves = kind === 'serves'
   const name = `${file}:${line}`
   const lines: string[] = []
   for (const block of group) for (const [index, text] of block.lines.entries()) lines[block.line - 1 + index] = text
   // Line 1 is free: it can only hold the fence, or text, of the Markdown file.
-  lines[0] = `import { Sheet } from '${assertionsPath}'; const $sheet = Sheet.of('${name}')`
+  if (!serves) lines[0] = `import { Sheet } from '${assertionsPath}'; const $sheet = Sheet.of('${name}')`
   const source = `${Array.from(lines, (text) => text ?? '').join('\n')}\nexport {}\n`
   const { edits, assertions } = editsOf(file, source)
-  return { file, name, text: apply(edits, source), assertions, skip: kind === 'types' ? reason : undefined }
+  if (serves && assertions.length > 0) throw new Error(`${file}:${assertions[0]}: a block that serves asserts nothing.`)
+  return { file, name, text: apply(edits, source), assertions, serves }
 }
 
 function editsOf(file: string, source: string): { edits: Edit[]; assertions: number[] } {

@@ -5,9 +5,8 @@ export interface Block {
   /** The number of the block's first line of code in the file, from 1. */
   readonly line: number
   readonly lines: readonly string[]
-  /** `continues` belongs to the block before it; `types` is compiled but not run, for the reason given. */
-  readonly kind: 'runs' | 'continues' | 'types'
-  readonly reason: string
+  /** `continues` belongs to the block before it; `serves` is a program of its own, which goes on until it is told to end. */
+  readonly kind: 'runs' | 'continues' | 'serves'
 }
 
 interface Fence {
@@ -56,16 +55,14 @@ function closes(fence: Fence, open: Fence): boolean {
 }
 
 function blockOf(file: string, fence: Fence, lines: readonly string[]): Block | undefined {
-  const [language = '', word = '', ...rest] = fence.info.split(/\s+/)
-  const block = { file, line: fence.line + 1, lines, reason: rest.join(' ') }
+  const [language = ''] = fence.info.split(/\s+/)
+  const block = { file, line: fence.line + 1, lines }
   if (['typescript', 'mts', 'cts', 'tsx', 'js', 'javascript', 'mjs'].includes(language)) {
     throw new Error(`${file}:${fence.line}: a '${language}' block is not tested. Make it a 'ts' block.`)
   }
   if (language !== 'ts') return undefined
   if (fence.info === 'ts') return { ...block, kind: 'runs' }
   if (fence.info === 'ts continue') return { ...block, kind: 'continues' }
-  if (word === 'no-run' && block.reason !== '') return { ...block, kind: 'types' }
-  throw new Error(
-    `${file}:${fence.line}: expected 'ts', 'ts continue' or 'ts no-run' with a reason after it, got '${fence.info}'.`,
-  )
+  if (fence.info === 'ts serves') return { ...block, kind: 'serves' }
+  throw new Error(`${file}:${fence.line}: expected 'ts', 'ts continue' or 'ts serves', got '${fence.info}'.`)
 }

@@ -109,10 +109,11 @@ describe('writeModules', () => {
     await runModule(modules[0])
   })
 
-  it('marks a block that is not run, with its reason', () => {
-    const [module] = write(block('ts no-run needs a Kafka broker', 'throw new Error()'))
+  it('marks a block that serves, and leaves it as it is', () => {
+    const [module] = write(block('ts serves', "await import('./server.ts')"))
 
-    expect(module.skip).toBe('needs a Kafka broker')
+    expect(module.serves).toBe(true)
+    expect(module.text.trim()).toBe("await import('./server.ts')\nexport {}")
   })
 
   it('reads blocks in lists', async () => {
@@ -122,12 +123,12 @@ describe('writeModules', () => {
   })
 
   it.each<[name: string, markdown: string, message: RegExp]>([
-    [
-      'no-run without a reason',
-      block('ts no-run', '1'),
-      /:2: expected 'ts', 'ts continue' or 'ts no-run' with a reason/,
-    ],
     ['an unknown word', block('ts norun', '1'), /:2: expected 'ts', .* got 'ts norun'\.$/],
+    [
+      'an assertion in a block that serves',
+      block('ts serves', '1 // => 1'),
+      /:3: a block that serves asserts nothing\.$/,
+    ],
     ['TypeScript under another name', block('typescript', '1'), /:2: a 'typescript' block is not tested/],
     ['a continuation of nothing', block('ts continue', '1'), /:3: there is no block before it to continue\.$/],
     ['a block without an end', '```ts\n1', /:1: the block is never closed\.$/],

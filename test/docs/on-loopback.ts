@@ -1,0 +1,10 @@
+// Loaded before an example that serves: it listens on a free port of the loopback, whichever it asks for, and tells it
+// to the parent process.
+import { type AddressInfo, Server } from 'node:net'
+
+const { listen } = Server.prototype
+
+Server.prototype.listen = function listenOnLoopback(this: Server, options: object): Server {
+  this.once('listening', () => process.send?.((this.address() as AddressInfo).port))
+  return listen.call(this, { ...options, host: '127.0.0.1', port: 0 })
+} as typeof listen
