@@ -126,10 +126,11 @@ export class ClientGoneError extends LogicalContextError {
 
 /** A call has taken longer than its limit. */
 export class TimeoutError extends LogicalContextError {
-  constructor(name: string, timeoutMs: number) {
+  constructor(name: string, timeoutMs: number, cause?: unknown) {
     super(
       'LCTX_TIMEOUT',
       `'${name}' has not ended within ${timeoutMs} ms. Raise the limit, or find out what it waits for.`,
+      cause === undefined ? undefined : { cause },
     )
   }
 }

@@ -1,5 +1,6 @@
 import type { LogicalContext } from '../context/logical-context.ts'
 import { TimeoutError } from '../errors.ts'
+import { currentBound } from '../variables/call-context.ts'
 import { deadline } from '../variables/deadline.ts'
 
 /** The longest time that a timer of Node can take. */
@@ -7,7 +8,8 @@ const maxTimerMs = 2 ** 31 - 1
 
 /**
  * Calls `abort` when the deadline of `context` is over, before it returns if it is already; gives a function that lets
- * go of it. Without a deadline, or with one too far off for a timer, there is nothing to call and to let go of.
+ * go of it. Without a deadline, or with one too far off for a timer, there is nothing to call and to let go of. The
+ * cause of the error is what stops the caller's own work then, if that has set the deadline.
  */
 export function atDeadline(
   context: LogicalContext,
@@ -17,12 +19,19 @@ export function atDeadline(
   const end = context.get(deadline)
   if (end === undefined) return undefined
   const remainingMs = Math.max(0, Math.ceil(end - Date.now()))
-  const over = () => abort(new TimeoutError(call(), remainingMs))
+  const stopCaller = callerStop(end)
+  const over = () => abort(new TimeoutError(call(), remainingMs, stopCaller?.()))
   if (remainingMs === 0) over()
   if (remainingMs === 0 || !(remainingMs <= maxTimerMs)) return undefined
   const timer = setTimeout(over, remainingMs)
   timer.unref()
   return () => clearTimeout(timer)
+}
+
+/** Stops what a call that ends at `end` is made by, and gives the reason, if that has to end then too. */
+export function callerStop(end: number): (() => unknown) | undefined {
+  const bound = currentBound()
+  return bound?.deadline !== undefined && bound.deadline <= end ? () => bound.expire() : undefined
 }
 
 /** The controller of a signal lives as long as the signal, and no longer: a timer outlives most calls. */

@@ -1,7 +1,7 @@
-import { current } from '../context/current.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { aFunction, type Checks, checkOptions } from '../options.ts'
 import { carrierOf } from '../propagators/carrier.ts'
+import { callContext } from '../variables/call-context.ts'
 import { withDeadline } from './deadline.ts'
 import { type FetchInput, readCall } from './fetch-call.ts'
 import { Outbound, outboundChecks, type OutboundOptions } from './outbound.ts'
@@ -31,7 +31,7 @@ const checks: Checks = { ...outboundChecks, fetch: aFunction }
  * `fetch` that tells the callee of its caller's context: trace and request id, and values to the hosts on a list. The
  * context is read when it is called. A header that is set already stays; `init` and a `Request` are not changed.
  *
- * The call, and the reading of its body, aborts with a `TimeoutError` when the context's deadline is over. It does not
+ * The call, and the reading of its body, aborts with a `TimeoutError` when the caller's deadline is over. It does not
  * abort with the request that it is made for, of which it may be the clean-up: give it `request.scope.signal` for that.
  *
  * Where hosts are told different things, redirects are followed here, and each hop is told what its host may know.
@@ -42,7 +42,7 @@ function configured(options: ContextFetchOptions): ContextFetch {
   checkOptions('contextFetch', options, checks)
   const { fetch, ...outboundOptions } = options
   const outbound = new Outbound('contextFetch', outboundOptions)
-  const fetchInContext: Fetch = (input, init) => call(fetch ?? globalThis.fetch, outbound, current(), input, init)
+  const fetchInContext: Fetch = (input, init) => call(fetch ?? globalThis.fetch, outbound, callContext(), input, init)
   return Object.assign(fetchInContext, {
     with(more: ContextFetchOptions) {
       // Before they are spread: null spreads to nothing.

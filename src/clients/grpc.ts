@@ -1,15 +1,18 @@
-import type { InterceptingCall, Interceptor, Metadata } from '@grpc/grpc-js'
-import { current } from '../context/current.ts'
+import type { InterceptingCall, Interceptor, Metadata, status as Status } from '@grpc/grpc-js'
 import { captureEntry, type Entry } from '../context/storage.ts'
 import { checkOptions } from '../options.ts'
 import type { Carrier } from '../propagators/carrier.ts'
+import { callContext } from '../variables/call-context.ts'
 import { deadline } from '../variables/deadline.ts'
+import { callerStop } from './deadline.ts'
 import { type Target, targetOf } from './destinations.ts'
 import { Outbound, outboundChecks, type OutboundOptions } from './outbound.ts'
 
 type Start = InterceptingCall['start']
 type Listener = NonNullable<Parameters<Start>[1]>
 
+/** The status of a call whose deadline is over. */
+const deadlineExceeded: Status = 4
 /** Of a target without a port. */
 const defaultPort = '443'
 
@@ -22,7 +25,7 @@ export interface GrpcInterceptor extends Interceptor {
 /**
  * An interceptor for clients of `@grpc/grpc-js` that tells the callee of its caller's context: trace and request id, and
  * values to the hosts on a list. The context is read when the call is made; metadata that is set already stays, and the
- * caller's `Metadata` is not changed. Of the context's deadline and the call's, the earlier one holds.
+ * caller's `Metadata` is not changed. Of the caller's deadline and the call's, the earlier one holds.
  *
  * Callbacks and stream events run in the context of the caller; grpc-js would call them in that of another call. Hosts
  * are judged by the channel's target; a rule with a scheme matches none.
@@ -34,18 +37,22 @@ export function grpcInterceptor(options?: OutboundOptions): GrpcInterceptor {
   const outbound = new Outbound('grpcInterceptor', options)
 
   const intercept: Interceptor = (callOptions, nextCall) => {
-    const context = current()
+    const context = callContext()
     const entry = captureEntry()
+    const end = context.get(deadline) ?? Infinity
+    const stopCaller = callerStop(end)
+    // The callee may have had a deadline of its own, and a timer may be early by a millisecond.
+    const stopIfOver = () => (Date.now() >= end - 1 ? stopCaller?.() : undefined)
     const call = nextCall({
       ...callOptions,
-      deadline: earlier(callOptions.deadline, context.get(deadline)),
+      deadline: earlier(callOptions.deadline, end),
     }) as InterceptingCall
     const start: Start = call.start.bind(call)
     // grpc-js would have us make an InterceptingCall, and so load the package; the one that is there is ours alone.
     call.start = (metadata, listener) => {
       const told = metadata.clone()
       outbound.inject(context, new MetadataCarrier(told), targetOfChannel(call.getPeer()))
-      start(told, listener && listenerIn(entry, listener))
+      start(told, listener && listenerIn(entry, listener, stopIfOver))
     }
     return call
   }
@@ -53,8 +60,8 @@ export function grpcInterceptor(options?: OutboundOptions): GrpcInterceptor {
 }
 
 /** Of the call's own deadline and the context's the earlier one. */
-function earlier(own: Date | number | undefined, inherited: number | undefined): Date | number | undefined {
-  if (inherited === undefined || Number.isNaN(inherited)) return own
+function earlier(own: Date | number | undefined, inherited: number): Date | number | undefined {
+  if (inherited === Infinity || Number.isNaN(inherited)) return own
   return own === undefined ? inherited : Math.min(Number(own), inherited)
 }
 
@@ -68,11 +75,15 @@ function targetOfChannel(target: string): Target | null {
 }
 
 /** A listener whose callbacks have one parameter each, as grpc-js tells listeners of callbacks apart. */
-function listenerIn(entry: Entry, listener: Listener): Listener {
+function listenerIn(entry: Entry, listener: Listener, stopIfOver: () => unknown): Listener {
   return {
     onReceiveMetadata: (metadata) => entry.runInAsyncScope(() => listener.onReceiveMetadata?.(metadata)),
     onReceiveMessage: (message) => entry.runInAsyncScope(() => listener.onReceiveMessage?.(message)),
-    onReceiveStatus: (status) => entry.runInAsyncScope(() => listener.onReceiveStatus?.(status)),
+    onReceiveStatus: (status) => {
+      // What grpc-js makes an error of has all that the status has.
+      const told = status.code === deadlineExceeded ? { ...status, cause: stopIfOver() } : status
+      entry.runInAsyncScope(() => listener.onReceiveStatus?.(told))
+    },
   }
 }
 

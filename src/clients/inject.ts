@@ -24,8 +24,8 @@ const checks: Checks = { to: aUrl }
 
 /**
  * Writes what the callee may know of a context into a carrier: `Headers`, a `Map`, an object of headers. For clients
- * that have no file of their own here. Call it where the call is made: `inject(current(), headers, { to: url })`. A
- * header that is set already stays.
+ * that have no file of their own here. Call it where the call is made: `inject(current(), headers, { to: url })`,
+ * with `callContext()` in the place of `current()` if it tells a deadline. A header that is set already stays.
  *
  * @throws {TypeError} if `to` is no absolute URL.
  */

@@ -1,8 +1,8 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { ClientRequest, IncomingMessage } from 'node:http'
-import { current } from '../context/current.ts'
 import { checkOptions } from '../options.ts'
 import type { Carrier } from '../propagators/carrier.ts'
+import { callContext } from '../variables/call-context.ts'
 import { atDeadline } from './deadline.ts'
 import { type Target, targetOf } from './destinations.ts'
 import { Outbound, outboundChecks, type OutboundOptions } from './outbound.ts'
@@ -22,7 +22,7 @@ const unknownPort = '?'
 /**
  * From here on every request of this process through `node:http` and `node:https`, those of axios, got and their like
  * too, tells the callee of its caller's context: trace and request id, and values to the hosts on a list. A header that
- * is set already stays. A request is destroyed with a `TimeoutError` when its context's deadline is over.
+ * is set already stays. A request is destroyed with a `TimeoutError` when its caller's deadline is over.
  *
  * What follows redirects by a request each tells each host what it may know. Requests whose headers are an array, or
  * hold `expect`, are written by Node at once: they tell nothing, which is counted.
@@ -37,7 +37,7 @@ export function injectNodeHttp(options?: OutboundOptions): NodeHttpInjection {
     const { request } = message as { request: ClientRequest }
     // What opens a tunnel is for the proxy, not for the host at the tunnel's end.
     if (request.method === 'CONNECT') return
-    const context = current()
+    const context = callContext()
     outbound.inject(context, new RequestCarrier(request), targetOfRequest(request))
     const { method, protocol, host, path } = request
     const call = () => `${method} ${protocol}//${host}${path.split('?', 1)[0]}`

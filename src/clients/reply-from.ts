@@ -1,6 +1,6 @@
-import { current } from '../context/current.ts'
 import { type Checks, checkOptions } from '../options.ts'
 import { carrierOf, type HeaderObject } from '../propagators/carrier.ts'
+import { callContext } from '../variables/call-context.ts'
 import { aUrl, Outbound, outboundChecks, type OutboundOptions } from './outbound.ts'
 
 export interface ForwardedHeadersOptions extends OutboundOptions {
@@ -32,7 +32,7 @@ export function forwardedHeaders(options?: ForwardedHeadersOptions): ForwardedHe
   function rewriteRequestHeaders<Headers extends HeaderObject>(_request: unknown, headers: Headers): Headers {
     const own = Object.entries(headers).filter(([name]) => !outbound.fields.includes(name.toLowerCase()))
     const forwarded = Object.fromEntries(own) as Headers
-    outbound.inject(current(), carrierOf(forwarded), target)
+    outbound.inject(callContext(), carrierOf(forwarded), target)
     return forwarded
   }
   return Object.assign(rewriteRequestHeaders, { outbound })

@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
-import { current } from '../context/current.ts'
 import { type Checks, checkOptions } from '../options.ts'
 import { carrierOf, type HeaderObject } from '../propagators/carrier.ts'
+import { callContext } from '../variables/call-context.ts'
 import { aUrl, Outbound, outboundChecks, type OutboundOptions } from './outbound.ts'
 import { ContextHandler } from './undici-handler.ts'
 
@@ -22,7 +22,7 @@ const checks: Checks = { ...outboundChecks, origin: aUrl }
 /**
  * An interceptor for undici 7 and 8 that tells the callee of its caller's context: trace and request id, and values to
  * the hosts on a list. The context is read when a request is dispatched, before a pool makes it wait. A header that is
- * set already stays. The request aborts with a `TimeoutError` when the context's deadline is over.
+ * set already stays. The request aborts with a `TimeoutError` when the caller's deadline is over.
  *
  * Compose it before `redirect` and `retry`, so that each request that those make comes here too; a redirect that would
  * take values along fails. Compose it after `dns`, which puts an address in the place of the host, and after `cache` and
@@ -41,7 +41,7 @@ export function undiciInterceptor(options?: UndiciInterceptorOptions): UndiciInt
       const { method, path, headers } = request
       // What opens a tunnel is for the proxy, not for the host at the tunnel's end.
       if (method === 'CONNECT' || typeof path !== 'string') return dispatch(request, handler)
-      const context = current()
+      const context = callContext()
       // Undici says null of a pool that chooses among several.
       const origin = String(fixedOrigin ?? (poolOrigin === undefined ? request.origin : poolOrigin) ?? '')
       const told = copyOf(headers)

@@ -2,6 +2,16 @@ import { inspect } from 'node:util'
 import { Blocks } from './blocks.ts'
 import type { Cell } from './cell.ts'
 
+/** What ends a stretch of work at a time. */
+export interface TimeBound {
+  /** In milliseconds since the epoch; undefined for no time. */
+  readonly deadline: number | undefined
+  /** @internal Whether it keeps off the deadlines that were set outside of it. */
+  readonly shielded: boolean
+  /** @internal The deadline is over: lets whoever has set it abort, and gives the reason. */
+  expire(): unknown
+}
+
 /** A piece of work that values belong to, and that ends: a request, a task. */
 export abstract class Unit {
   abstract readonly name: string
@@ -11,6 +21,11 @@ export abstract class Unit {
 
   /** Called for each access to a variable after the seal; throws if the unit is so configured. */
   abstract late(operation: 'read' | 'write', variable: string): void
+
+  /** @internal What bounds the time of work in `_cell`, which is of this unit; undefined if nothing can. */
+  boundOf(_cell: Cell): TimeBound | undefined {
+    return undefined
+  }
 
   get sealed(): boolean {
     return this.cell?.sealed === true

@@ -1,11 +1,12 @@
 import type { Cell } from '../context/cell.ts'
 import { storage } from '../context/storage.ts'
+import type { TimeBound } from '../context/unit.ts'
 import { type Abortable, Cancellation, saysCancelled } from './cancellation.ts'
 import { narrow } from './narrowed-cell.ts'
 import type { RequestScope } from './request-scope.ts'
 
 /** What work is cancelled with: its request, its task, or a scope inside of these. */
-export interface Canceller {
+export interface Canceller extends TimeBound {
   /** Aborts when the work is to stop. Costs nothing until it is read. */
   readonly signal: AbortSignal
   /** When that happens at the latest, in milliseconds since the epoch. */
@@ -14,8 +15,6 @@ export interface Canceller {
   readonly scope: RequestScope | undefined
   /** @internal Aborts `target` with this, until the function that it returns is called. */
   tie(target: Abortable): () => void
-  /** @internal The deadline is over: lets whoever has set it abort. */
-  expire(): void
 }
 
 /** A time of the scope's own, and the error that says it is over. */
@@ -34,6 +33,7 @@ export class CancelScope implements Canceller, Abortable {
   #cell: Cell | undefined
   #untie: (() => void) | undefined
   #ended = false
+  #expired = false
 
   constructor(parent: Canceller | undefined, limit?: TimeLimit) {
     this.#parent = parent
@@ -60,6 +60,10 @@ export class CancelScope implements Canceller, Abortable {
     return this.#parent?.scope
   }
 
+  get shielded(): boolean {
+    return this.#parent?.shielded ?? false
+  }
+
   /** Itself; for work that goes on after its end, what is around it. */
   get lasting(): Canceller | undefined {
     if (!this.#ended || this.#cancellation.aborted) return this
@@ -79,14 +83,22 @@ export class CancelScope implements Canceller, Abortable {
     }
   }
 
-  expire(): void {
-    if (!this.#ended) this.#tieToParent()
+  expire(): unknown {
+    if (this.#ended) return this.lasting === this ? this.reason : undefined
+    this.#expired = true
+    this.#tieToParent()
     if (this.#limit === undefined) this.#parent?.expire()
     else this.abort(this.#limit.error())
+    return this.reason
   }
 
   saysCancelled(error: unknown): boolean {
     return saysCancelled(error, this.#cancellation)
+  }
+
+  /** Whether an error says only that the time is over. */
+  saysOver(error: unknown): boolean {
+    return this.#expired && this.saysCancelled(error)
   }
 
   /** Runs `fn` in the caller's own cell, as it is seen from inside this scope. */

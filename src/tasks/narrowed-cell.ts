@@ -108,7 +108,10 @@ export function currentBase(): Cell | undefined {
 
 /** What the current code is cancelled with; undefined outside any unit. */
 export function currentCanceller(): Canceller | undefined {
-  const cell = storage.getStore()
+  return cancellerOf(storage.getStore())
+}
+
+export function cancellerOf(cell: Cell | undefined): Canceller | undefined {
   // Every unit is a scope or a task; the context itself need not know that they can be cancelled.
   return scopeOf(cell)?.lasting ?? (cell?.unit as (Unit & Canceller) | undefined)
 }

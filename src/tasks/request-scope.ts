@@ -140,8 +140,9 @@ export class RequestScope extends WorkUnit implements Listed<RequestScope> {
   }
 
   /** @internal */
-  override expire(): void {
+  override expire(): unknown {
     this.abort(new DeadlineError(this.name))
+    return this.abortReason
   }
 
   /** Aborts the signal, and the tasks that asked to be cancelled with the request. */

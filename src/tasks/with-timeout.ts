@@ -62,7 +62,8 @@ export async function withTimeout<T>(
       if (!over) result.resolve(value)
     },
     (error: unknown) => {
-      if (!over) result.reject(error)
+      // What `fn` waits for may know of the limit, and be a little faster.
+      if (!over) result.reject(scope.saysOver(error) ? scope.reason : error)
       else if (!scope.saysCancelled(error)) throw error
     },
   )

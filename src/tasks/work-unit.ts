@@ -1,8 +1,8 @@
 import type { Cell } from '../context/cell.ts'
-import { Unit } from '../context/unit.ts'
+import { type TimeBound, Unit } from '../context/unit.ts'
 import type { Canceller } from './cancel-scope.ts'
 import { type Abortable, Cancellation, saysCancelled } from './cancellation.ts'
-import { narrowBlock } from './narrowed-cell.ts'
+import { cancellerOf, narrowBlock } from './narrowed-cell.ts'
 import type { RequestScope } from './request-scope.ts'
 import type { UnitShare } from './ticket.ts'
 import type { UnitObservation } from './unit-observer.ts'
@@ -38,9 +38,15 @@ export abstract class WorkUnit extends Unit implements Canceller {
     return this.canceller?.scope
   }
 
-  /** @internal The deadline is over: lets whoever has set it abort. */
-  expire(): void {
+  /** @internal */
+  get shielded(): boolean {
+    return this.canceller?.shielded ?? false
+  }
+
+  /** @internal The deadline is over: lets whoever has set it abort, and gives the reason. */
+  expire(): unknown {
     this.canceller?.expire()
+    return this.abortReason
   }
 
   /** @internal Aborts `target` with this unit, until the function that it returns is called. */
@@ -57,6 +63,11 @@ export abstract class WorkUnit extends Unit implements Canceller {
   override adopt(block: Cell): void {
     super.adopt(block)
     narrowBlock(block)
+  }
+
+  /** @internal */
+  override boundOf(cell: Cell): TimeBound | undefined {
+    return cancellerOf(cell)
   }
 
   override late(operation: 'read' | 'write', variable: string): void {

@@ -1,0 +1,230 @@
+import { request as httpRequest } from 'node:http'
+import { Metadata } from '@grpc/grpc-js'
+import {
+  ContextVar,
+  gather,
+  type RequestScope,
+  runInScope,
+  shield,
+  spawn,
+  TaskGroup,
+  TimeoutError,
+  withTimeout,
+} from 'logical-context'
+import { contextFetch } from 'logical-context/clients/fetch'
+import { grpcInterceptor } from 'logical-context/clients/grpc'
+import { inject } from 'logical-context/clients/inject'
+import { injectNodeHttp } from 'logical-context/clients/node-http'
+import { undiciInterceptor } from 'logical-context/clients/undici'
+import { callContext, deadline } from 'logical-context/variables'
+import * as undici from 'undici'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { connectTo, serve } from './grpc-service.ts'
+import { type Received, upstream } from './upstream.ts'
+
+const minute = 60_000
+const values = ['127.0.0.1']
+const user = new ContextVar<string>('user')
+
+type Call = (url: string) => Promise<unknown>
+
+const clients: [name: string, call: Call][] = [
+  ['contextFetch', async (url) => (await contextFetch.with({ values })(url)).text()],
+  [
+    'the interceptor of undici',
+    async (url) => {
+      const agent = new undici.Agent()
+      onTestFinished(() => agent.destroy())
+      const { body } = await undici.request(url, { dispatcher: agent.compose(undiciInterceptor({ values })) })
+      return body.text()
+    },
+  ],
+  [
+    'node:http',
+    async (url) => {
+      using _ = injectNodeHttp({ values })
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      httpRequest(url, (response) => response.resume().on('end', resolve).on('error', reject))
+        .on('error', reject)
+        .end()
+      return promise
+    },
+  ],
+]
+
+/** The time that the upstream was told to be left, in milliseconds; undefined for none. */
+function leftMs({ headers }: Received): number | undefined {
+  const header = headers['grpc-timeout'] as string | undefined
+  return header === undefined ? undefined : Number(header.replace(/m$/, ''))
+}
+
+/** As a request that has a deadline of its own, as the plugin sets it for one that its header has asked for. */
+function asRequest<R>(ms: number, fn: (scope: RequestScope) => R): R {
+  const end = Date.now() + ms
+  return runInScope(
+    (scope) => {
+      deadline.set(end)
+      return fn(scope)
+    },
+    { deadline: end, group: new TaskGroup() },
+  )
+}
+
+describe.each(clients)('%s', (_, call) => {
+  it('tells the time that a withTimeout leaves, where that is the earlier one', async () => {
+    const { url, received } = await upstream()
+
+    await asRequest(2 * minute, async () => {
+      await withTimeout(() => call(url), minute)
+      await withTimeout(() => call(url), 3 * minute)
+      await call(url)
+    })
+
+    const [short = 0, long = 0, without = 0] = received.map(leftMs)
+    expect(short).toBeLessThanOrEqual(minute)
+    expect(long).toBeGreaterThan(minute)
+    expect(without).toBeGreaterThan(minute)
+  })
+
+  it('tells a deadline that only the unit has, and that of a request to what is cancelled with it', async () => {
+    const { url, received } = await upstream()
+
+    await runInScope(
+      async (scope) => {
+        await call(url)
+        scope.expireAt(Date.now() + minute)
+        await call(url)
+        await gather([() => call(url)])
+        await spawn(() => call(url), { cancelWith: 'request' }).result()
+        await spawn(() => call(url)).result()
+      },
+      { deadline: Date.now() + 2 * minute, group: new TaskGroup() },
+    )
+
+    const [ofUnit = 0, ...advanced] = received.map(leftMs)
+    expect(ofUnit).toBeGreaterThan(minute)
+    expect(advanced).toEqual([...Array(3).fill(expect.closeTo(minute - 10_000, -4.4)), undefined])
+  })
+
+  it('knows no deadline in a shield, but those that are set in it', async () => {
+    const { url, received } = await upstream()
+
+    await asRequest(minute, () =>
+      shield(async () => {
+        await call(url)
+        await withTimeout(() => call(url), 2 * minute)
+      }),
+    )
+
+    const [shielded, limited] = received.map(leftMs)
+    expect(shielded).toBeUndefined()
+    expect(limited).toBeGreaterThan(minute)
+  })
+
+  it('goes on in a shield when the deadline of the request is over', async () => {
+    const { url } = await upstream((_request, response) => setTimeout(() => response.end('ok'), 60))
+
+    const answer = asRequest(20, () => shield(() => call(url)))
+
+    await expect(answer).resolves.not.toThrow()
+  })
+
+  it('ends at the limit of a withTimeout, whose error comes out, and which says nothing of it to onError', async () => {
+    const { url } = await upstream(() => {})
+    const failures: unknown[] = []
+    const group = new TaskGroup({ onError: (error) => void failures.push(error) })
+    const ends: unknown[] = []
+
+    const limited = runInScope(
+      () =>
+        withTimeout(
+          async () => {
+            await call(url).catch((error: unknown) => {
+              ends.push(error)
+              throw error
+            })
+          },
+          30,
+          { name: 'reserve' },
+        ),
+      { group },
+    )
+
+    await expect(limited).rejects.toThrow(/^'reserve' has not ended within 30 ms/)
+    await expect.poll(() => ends).toEqual([expect.any(TimeoutError)])
+    await group.drain()
+    expect(ends).toMatchObject([
+      { message: expect.stringContaining('GET http://127.0.0.1'), cause: { code: 'LCTX_TIMEOUT' } },
+    ])
+    expect(failures).toEqual([])
+  })
+
+  it('does the same where the deadline of the request is the earlier one', async () => {
+    const { url } = await upstream(() => {})
+    const failures: unknown[] = []
+    const group = new TaskGroup({ onError: (error) => void failures.push(error) })
+
+    const limited = runInScope(() => withTimeout(() => call(url), minute), { group, deadline: Date.now() + 30 })
+
+    await expect(limited).rejects.toMatchObject({ code: 'LCTX_DEADLINE' })
+    await group.drain()
+    expect(failures).toEqual([])
+  })
+})
+
+describe('the interceptor of gRPC', () => {
+  it('lets the call end when a withTimeout does, and lets it be in a shield', async () => {
+    const port = await serve({ unary: (_call, callback) => setTimeout(() => callback(null, 'ok'), 60) })
+    const client = connectTo(`127.0.0.1:${port}`, { interceptors: [grpcInterceptor()] })
+    const order = (): Promise<string> => {
+      const { promise, resolve, reject } = Promise.withResolvers<string>()
+      client['unary']?.('order', new Metadata(), (error: Error | null, reply: string) =>
+        error === null ? resolve(reply) : reject(error),
+      )
+      return promise
+    }
+
+    const failures: unknown[] = []
+    const group = new TaskGroup({ onError: (error) => void failures.push(error) })
+    const ends: unknown[] = []
+    const ended = (error: unknown) => {
+      ends.push(error)
+      throw error
+    }
+
+    const limited = runInScope(() => withTimeout(() => order().catch(ended), 20, { name: 'reserve' }), { group })
+
+    await expect(limited).rejects.toThrow(/^'reserve' has not ended within 20 ms/)
+    await expect.poll(() => ends).toMatchObject([{ code: 4, cause: { code: 'LCTX_TIMEOUT' } }])
+    await group.drain()
+    expect(failures).toEqual([])
+    expect(await asRequest(20, () => shield(order))).toBe('ok')
+  })
+})
+
+describe('callContext', () => {
+  it('is the current context, with the deadline of the work that makes the call', () => {
+    const end = Date.now() + minute
+
+    runInScope(
+      () => {
+        user.set('ann')
+        const context = callContext()
+        expect([context.get(user), context.get(deadline)]).toEqual(['ann', end])
+        const headers: Record<string, string> = {}
+        inject.with({ values })(context, headers, { to: 'http://127.0.0.1/' })
+        expect(headers['grpc-timeout']).toMatch(/^\d+m$/)
+      },
+      { deadline: end },
+    )
+  })
+
+  it('is as the current one where there is nothing else to say', () => {
+    expect(callContext().get(deadline)).toBeUndefined()
+    runInScope(() => {
+      expect(callContext().has(deadline)).toBe(false)
+      deadline.set(5)
+      expect(callContext().get(deadline)).toBe(5)
+    })
+  })
+})
