@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { type CallOptions, InterceptingCall, type Interceptor, Metadata, type ServiceError } from '@grpc/grpc-js'
+import { bind } from 'logical-context'
 import { grpcInterceptor } from 'logical-context/clients/grpc'
 import { deadline } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
@@ -129,6 +130,30 @@ describe('grpcInterceptor', () => {
     )
 
     expect(seen).toEqual(Array.from({ length: 40 }, (_, i) => `caller-${i}`))
+  })
+
+  it('is what does it: grpc-js itself calls back in the context of others, unless the callback is bound', async () => {
+    const port = await serve({ unary: (_call, callback) => void setTimeout(() => callback(null, '{}'), 2) })
+    const client = connectTo(`127.0.0.1:${port}`)
+    const names = Array.from({ length: 40 }, (_, i) => `caller-${i}`)
+    const everyone = async (wrap: (callback: () => void) => () => void) => {
+      const all = Promise.withResolvers<void>()
+      const seen = new Map<string, unknown>()
+      const calls = names.map((name) =>
+        asCaller(() => {
+          const look = () => {
+            if (seen.set(name, user.get()).size === names.length) all.resolve()
+          }
+          client['unary']?.('tea', wrap(look))
+          return all.promise
+        }, name),
+      )
+      await Promise.all(calls)
+      return names.map((name) => seen.get(name))
+    }
+
+    expect(await everyone((callback) => callback)).not.toEqual(names)
+    expect(await everyone(bind)).toEqual(names)
   })
 
   it('emits the events of streams in the context of the caller, of forty at once', async () => {

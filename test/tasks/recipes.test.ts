@@ -1,10 +1,13 @@
 import { EventEmitter } from 'node:events'
-import { queue as asyncQueue } from 'async'
+import { priorityQueue as asyncPriorityQueue, queue as asyncQueue } from 'async'
 import Bottleneck from 'bottleneck'
 import DataLoader from 'dataloader'
 import * as fastq from 'fastq'
+import { createPool } from 'generic-pool'
 import { bind, ContextVar, outside, runInScope } from 'logical-context'
+import pLimit from 'p-limit'
 import PQueue from 'p-queue'
+import PQueue9 from 'p-queue9'
 import { describe, expect, it } from 'vitest'
 
 const user = new ContextVar<string>('user')
@@ -57,8 +60,10 @@ class Pool extends EventEmitter {
   }
 }
 
+type Library = [name: string, make: () => Submit]
+
 /** For each library its way to submit a job, one job at a time. */
-const libraries: [name: string, make: () => Submit][] = [
+const libraries: Library[] = [
   [
     'fastq',
     () => {
@@ -74,10 +79,24 @@ const libraries: [name: string, make: () => Submit][] = [
     },
   ],
   [
+    'async.priorityQueue',
+    () => {
+      const queue = asyncPriorityQueue((job: Job, done) => void job().then(() => done()), 1)
+      return (job) => queue.push(job, 1)
+    },
+  ],
+  [
     'bottleneck',
     () => {
       const limiter = new Bottleneck({ maxConcurrent: 1 })
       return (job) => limiter.schedule(job)
+    },
+  ],
+  [
+    'p-queue before version 10',
+    () => {
+      const queue = new PQueue9({ concurrency: 1 })
+      return (job) => queue.add(job)
     },
   ],
   [
@@ -101,12 +120,37 @@ describe.each(libraries)('%s', (_name, make) => {
   })
 })
 
-describe('p-queue', () => {
-  it('runs each job in its own context by itself, since version 10', async () => {
-    const queue = new PQueue({ concurrency: 1 })
+/** Those that run each job in its own context by themselves. */
+const rightLibraries: Library[] = [
+  [
+    'p-queue since version 10',
+    () => {
+      const queue = new PQueue({ concurrency: 1 })
+      return (job) => queue.add(job)
+    },
+  ],
+  [
+    'p-limit',
+    () => {
+      const limit = pLimit(1)
+      return (job) => limit(job)
+    },
+  ],
+  [
+    'generic-pool',
+    () => {
+      const pool = createPool({ create: async () => ({}), destroy: async () => {} }, { max: 1 })
+      return (job) => pool.use(job)
+    },
+  ],
+]
 
-    expect(await seenByJobs((job) => queue.add(job))).toEqual(right)
-    expect(await seenByJobs((job) => queue.add(bind(job)))).toEqual(right)
+describe.each(rightLibraries)('%s', (_name, make) => {
+  it('runs each job in its own context, without bind and with it', async () => {
+    const submit = make()
+
+    expect(await seenByJobs(submit)).toEqual(right)
+    expect(await seenByJobs((job) => submit(bind(job)))).toEqual(right)
   })
 })
 
