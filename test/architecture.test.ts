@@ -4,6 +4,7 @@ import { wrongExports } from './architecture/exports.ts'
 import { notESModules, tooLong, vagueNames } from './architecture/files.ts'
 import { wrongArrows, wrongPackages, wrongStorages } from './architecture/imports.ts'
 import { type Lockfile, wrongLockfile } from './architecture/lockfile.ts'
+import { patternsAsObjects } from './architecture/patterns.ts'
 import { importsOf, pathsOf, readSource, type SourceFile } from './architecture/source-file.ts'
 
 const paths = pathsOf('src/**/*.*')
@@ -55,6 +56,31 @@ describe('the files of the repository', () => {
     const manifests = pathsOf(`${packages}package.json`)
 
     expect(lockfiles).toEqual(manifests.map((path) => path.replace('package.json', 'package-lock.json')))
+  })
+})
+
+describe('the tests', () => {
+  it('give toMatchObject no patterns, which any text would match', () => {
+    expect(patternsAsObjects(pathsOf('test/**/*.test.ts').map(readSource))).toEqual([])
+  })
+})
+
+describe('patternsAsObjects', () => {
+  it.each([
+    ['a property', 'expect(error).toMatchObject({ message: /boom/ })'],
+    ['a property deep inside', 'expect(errors).toMatchObject([{ cause: { message: /boom/ } }])'],
+    ['an item', 'expect(texts).toMatchObject([/boom/])'],
+  ])('finds a pattern as %s', (_, text) => {
+    expect(patternsAsObjects([{ path: 'test/a.test.ts', text }])).toEqual([
+      'test/a.test.ts:1 expects a pattern: use stringMatching().',
+    ])
+  })
+
+  it.each([
+    ['stringMatching()', 'expect(error).toMatchObject({ message: expect.stringMatching(/boom/) })'],
+    ['another matcher', 'expect(error).toEqual({ pattern: /boom/ })'],
+  ])('lets %s pass', (_, text) => {
+    expect(patternsAsObjects([{ path: 'test/a.test.ts', text }])).toEqual([])
   })
 })
 

@@ -21,7 +21,7 @@ export interface Import {
   readonly kind: 'static' | 'type' | 'lazy'
 }
 
-interface Node {
+export interface Node {
   readonly type: string
   readonly start: number
   readonly importKind?: string
@@ -41,8 +41,7 @@ export function readSource(path: string): SourceFile {
 
 /** Everything a file imports or re-exports, with type imports; `import { type A }` is static, as it loads the module. */
 export function importsOf({ path, text }: SourceFile): Import[] {
-  const { program } = parseSync(path, text, { lang: 'ts' })
-  return nodesIn(program).flatMap((node) => {
+  return nodesOf({ path, text }).flatMap((node) => {
     const kind = kindOf(node)
     if (kind === undefined || node.source === null || node.source === undefined) return []
     const { value } = node.source
@@ -58,7 +57,12 @@ function kindOf({ type, importKind, exportKind }: Node): Import['kind'] | undefi
   return /^(Import|ExportNamed|ExportAll)Declaration$/.test(type) ? 'static' : undefined
 }
 
-function nodesIn(value: unknown): Node[] {
+/** All nodes of the syntax tree, those inside of a node behind it. */
+export function nodesOf({ path, text }: SourceFile): Node[] {
+  return nodesIn(parseSync(path, text, { lang: 'ts' }).program)
+}
+
+export function nodesIn(value: unknown): Node[] {
   if (Array.isArray(value)) return value.flatMap(nodesIn)
   if (typeof value !== 'object' || value === null) return []
   const below = Object.values(value).flatMap(nodesIn)

@@ -215,7 +215,7 @@ describe('the deadline of a request', () => {
 
     expect(before).toEqual([false, false, false])
     expect(signals.map((signal) => signal?.reason as unknown)).toMatchObject([
-      { code: 'LCTX_DEADLINE', message: /^The deadline of 'GET \/' is over\./ },
+      { code: 'LCTX_DEADLINE', message: expect.stringMatching(/^The deadline of 'GET \/' is over\./) },
       { code: 'LCTX_DEADLINE' },
       undefined,
     ])

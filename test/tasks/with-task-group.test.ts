@@ -65,7 +65,7 @@ describe('withTaskGroup', () => {
     expect(reasons).toMatchObject([
       {
         code: 'LCTX_CANCELLED',
-        message: /^The work of 'orders' was cancelled, because the task 'reindex' has failed\./,
+        message: expect.stringMatching(/^The work of 'orders' was cancelled, because the task 'reindex' has failed\./),
       },
       { code: 'LCTX_CANCELLED', cause: boom },
     ])
