@@ -92,8 +92,9 @@ export class CancelScope implements Canceller, Abortable {
     return this.reason
   }
 
+  /** Also of an abort of the parent's that nobody has asked for until now. */
   saysCancelled(error: unknown): boolean {
-    return saysCancelled(error, this.#cancellation)
+    return this.aborted && saysCancelled(error, this.#cancellation)
   }
 
   /** Whether an error says only that the time is over. */

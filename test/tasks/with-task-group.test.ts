@@ -185,6 +185,21 @@ describe('withTaskGroup', () => {
     expect(begun).toEqual(['first'])
   })
 
+  it('rejects with it also where the body fails with it, and nobody has read a signal of the group’s', async () => {
+    const gone = new Error('gone')
+
+    const outcome = await failureOf(
+      runInScope((scope) =>
+        withTaskGroup(() => {
+          scope.abort(gone)
+          scope.signal.throwIfAborted()
+        }),
+      ),
+    )
+
+    expect(outcome).toBe(gone)
+  })
+
   it('resolves where an abort of the caller comes too late to cut anything off', async () => {
     const value = await runInScope((scope) =>
       withTaskGroup(async (group) => {
