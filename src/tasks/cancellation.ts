@@ -43,10 +43,8 @@ export class Cancellation {
     this.#aborted = true
     this.#reason = reason ?? new DOMException('The work was aborted.', 'AbortError')
     const controller = this.#controller
-    if (controller !== undefined) {
-      if (cell === undefined) controller.abort(this.#reason)
-      else storage.run(cell, () => controller.abort(this.#reason))
-    }
+    // Without a cell that is outside any unit, as the work itself.
+    if (controller !== undefined) storage.run(cell as Cell, () => controller.abort(this.#reason))
     if (this.#targets !== undefined) abortAll(this.#targets, this.#reason)
   }
 

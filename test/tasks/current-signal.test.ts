@@ -136,6 +136,20 @@ describe('an abort', () => {
     await ended
   })
 
+  it('calls those of a scope outside any unit in none', async () => {
+    let seen: Promise<unknown> | undefined
+
+    await withTaskGroup((group) => {
+      seen = seenBy(group.signal)
+      group.spawn(() => {
+        user.set('who fails')
+        throw new Error('boom')
+      })
+    }).catch(() => {})
+
+    expect(await seen).toBeUndefined()
+  })
+
   it('calls those of a sibling in the sibling’s', async () => {
     let seen: Promise<unknown> | undefined
 
