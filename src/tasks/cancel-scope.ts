@@ -84,9 +84,8 @@ export class CancelScope implements Canceller, Abortable {
   }
 
   expire(): unknown {
-    if (this.#ended) return this.lasting === this ? this.reason : undefined
     this.#expired = true
-    this.#tieToParent()
+    if (!this.#ended) this.#tieToParent()
     if (this.#limit === undefined) this.#parent?.expire()
     else this.abort(this.#limit.error())
     return this.reason

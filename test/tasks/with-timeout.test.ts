@@ -115,6 +115,23 @@ describe('withTimeout', () => {
       ])
     })
 
+    it('ends with the outer one’s error also where it goes on after that', async () => {
+      let outcome: { error?: unknown } = {}
+
+      await runInScope(() =>
+        withTimeout(
+          () => {
+            outcome = settled(withTimeout(() => never, 100, { name: 'inner' }))
+          },
+          50,
+          { name: 'outer' },
+        ),
+      )
+      await vi.advanceTimersByTimeAsync(50)
+
+      expect(outcome.error).toMatchObject({ message: expect.stringMatching(/^'outer'/) })
+    })
+
     it('ends at the deadline of the request', async () => {
       const group = new TaskGroup({ onError: () => {} })
 
