@@ -81,7 +81,8 @@ function listenerIn(entry: Entry, listener: Listener, stopIfOver: () => unknown)
     onReceiveMessage: (message) => entry.runInAsyncScope(() => listener.onReceiveMessage?.(message)),
     onReceiveStatus: (status) => {
       // What grpc-js makes an error of has all that the status has.
-      const told = status.code === deadlineExceeded ? { ...status, cause: stopIfOver() } : status
+      const cause = status.code === deadlineExceeded ? stopIfOver() : undefined
+      const told = cause === undefined ? status : { ...status, cause }
       entry.runInAsyncScope(() => listener.onReceiveStatus?.(told))
     },
   }

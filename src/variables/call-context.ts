@@ -6,7 +6,7 @@ import { deadline } from './deadline.ts'
 
 /**
  * The current context for a call to others: as `current()`, and its deadline is the earliest of those of the work that
- * makes the call, a `withTimeout` around it included. In a shield it is the earliest of those that were set in it.
+ * makes the call, a `withTimeout` around it included. In a shield only a `withTimeout` inside it counts.
  */
 export function callContext(): LogicalContext {
   const context = current()
