@@ -92,8 +92,7 @@ function abortAll(targets: LinkedList<Link<Abortable>>, reason: unknown): void {
 export function saysCancelled(error: unknown, { aborted, reason }: Cancellation): boolean {
   if (!aborted) return false
   if (error === reason) return true
-  if (typeof error !== 'object' || error === null) return false
-  const { name, code, cause } = error as { name?: unknown; code?: unknown; cause?: unknown }
+  const { name, code, cause } = (error ?? {}) as { name?: unknown; code?: unknown; cause?: unknown }
   // The form of the platform, with which `fetch` and Node's own functions reject.
   return cause === reason || name === 'AbortError' || code === 'ABORT_ERR'
 }

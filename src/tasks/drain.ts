@@ -80,7 +80,6 @@ function abandon(group: TaskGroup, left: Map<Task, Sight>, reason: AbandonedErro
 
 /** Resolves with true when the group has no task, or with false when the time is over. */
 async function settled(group: TaskGroup, timeoutMs: number): Promise<boolean> {
-  if (group.tasks.size === 0) return true
   const limit = Promise.withResolvers<'over'>()
   const disarm = after(timeoutMs, () => limit.resolve('over'))
   // A task may spawn another as its last act, so one idle moment is not yet the end.

@@ -135,11 +135,9 @@ export class TaskGroup {
 
   /** @internal Owns what is left of a call that nobody waits for any more, whatever the limits; a failure is reported. */
   adopt(name: string, rest: Promise<unknown>): void {
-    const spawner = storage.getStore()
-    const unit = spawner?.unit
-    const task = new Task(name, 'share', unit === undefined ? this.#settings : settingsOf(unit), this, this.#onError)
+    const task = new Task(name, 'share', this.#settings, this, this.#onError)
     this.#tasks.add(task)
-    task.start(() => rest, spawner)
+    task.start(() => rest, storage.getStore())
   }
 
   /**

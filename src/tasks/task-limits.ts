@@ -111,10 +111,10 @@ export class Limits {
     this.#moveUp()
   }
 
+  /** Where a task waits that has not begun. */
   #listOf({ place, share }: Ticket): LinkedList<Link<Task>> | undefined {
     if (place === 'queued') return this.#queue
-    if (place === 'outside') return this.#outside
-    return place === 'parked' ? share?.parked : undefined
+    return place === 'outside' ? this.#outside : share?.parked
   }
 
   #freePlace(): 'running' | 'queued' | undefined {

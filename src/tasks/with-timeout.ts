@@ -1,3 +1,4 @@
+import type { Cell } from '../context/cell.ts'
 import { storage } from '../context/storage.ts'
 import { TimeoutError } from '../errors.ts'
 import { anAmount, aString, type Checks, checkOptions, show } from '../options.ts'
@@ -53,20 +54,14 @@ export async function withTimeout<T>(
     result.reject(scope.reason)
     const adopt = () => owner.adopt(`${name}, after its time`, rest)
     // A timer runs in the context where it was set, but one that a test advances does not.
-    if (cell === undefined) adopt()
-    else storage.run(cell, adopt)
+    storage.run(cell as Cell, adopt)
   })
   const call = (async () => await scope.run(() => fn(scope)))()
-  const rest = call.then(
-    (value) => {
-      if (!over) result.resolve(value)
-    },
-    (error: unknown) => {
-      // What `fn` waits for may know of the limit, and be a little faster.
-      if (!over) result.reject(scope.saysOver(error) ? scope.reason : error)
-      else if (!scope.saysCancelled(error)) throw error
-    },
-  )
+  const rest = call.then(result.resolve, (error: unknown) => {
+    // What `fn` waits for may know of the limit, and be a little faster.
+    if (!over) result.reject(scope.saysOver(error) ? scope.reason : error)
+    else if (!scope.saysCancelled(error)) throw error
+  })
   try {
     return await result.promise
   } finally {
