@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events'
-import { runInScope, spawn, type SpawnOptions, type Task, TaskGroup } from 'logical-context'
+import { runInScope, spawn, type SpawnOptions, type Task, TaskGroup, withTaskGroup } from 'logical-context'
 import { describe, expect, it, vi } from 'vitest'
 
 const reason = new Error('the client is gone')
@@ -94,6 +94,46 @@ describe('the request’s abort', () => {
       scope.abort(reason)
       return inner.signal.reason as unknown
     })
+
+    expect(seen).toBe(reason)
+  })
+
+  it('is passed on by a task of a group that is cancelled with the request', async () => {
+    const seen = await runInScope((scope) =>
+      withTaskGroup(async (group) => {
+        const inner = await group.spawn(() => pending({ cancelWith: 'request' })).result()
+        scope.abort(reason)
+        return inner.signal.reason as unknown
+      }),
+    )
+
+    expect(seen).toBe(reason)
+  })
+
+  it('cannot be asked for in a group outside any request', async () => {
+    const outcome = await withTaskGroup((group) => {
+      group.spawn(() => pending({ cancelWith: 'request' }))
+    }).catch((error: unknown) => error)
+
+    expect(outcome).toMatchObject({
+      errors: [
+        expect.objectContaining({
+          name: 'TypeError',
+          message: expect.stringMatching(/^spawn: option 'cancelWith' is 'request', but there is no request here\./),
+        }),
+      ],
+    })
+  })
+
+  it('reaches who has kept a group’s signal, also when tasks of the group have ended', async () => {
+    const seen = await runInScope((scope) =>
+      withTaskGroup(async (group) => {
+        const { signal } = group
+        await group.spawn(() => {}).result()
+        scope.abort(reason)
+        return signal.reason as unknown
+      }),
+    )
 
     expect(seen).toBe(reason)
   })

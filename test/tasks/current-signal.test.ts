@@ -8,6 +8,7 @@ import {
   run,
   LogicalContext,
   runInScope,
+  sleep,
   spawn,
   TaskGroup,
   withTaskGroup,
@@ -172,6 +173,10 @@ describe('an abort', () => {
 })
 
 describe('currentDeadline', () => {
+  it('is undefined outside any unit', () => {
+    expect(currentDeadline()).toBeUndefined()
+  })
+
   it('is the earliest of the request’s and the limits around the code', async () => {
     const deadline = Date.now() + 10_000
     const deadlines = await runInScope(
@@ -239,18 +244,76 @@ describe('the deadline of a request', () => {
 
   it('costs no timer until somebody reads the signal or is tied to it', async () => {
     const timers: number[] = []
+    const now = Date.now()
 
-    runInScope(
+    const ended = runInScope(
       (scope) => {
+        scope.expireAt(now + 50)
         timers.push(vi.getTimerCount())
         void scope.signal
         timers.push(vi.getTimerCount())
+        return scope
+      },
+      { deadline: now + 100 },
+    )
+    timers.push(vi.getTimerCount())
+    void ended.signal
+    timers.push(vi.getTimerCount())
+
+    expect(timers).toEqual([0, 1, 0, 0])
+  })
+
+  it('costs no timer any more when the request is aborted', () => {
+    const timers = runInScope(
+      (scope) => {
+        const before = [scope.signal, vi.getTimerCount()]
+        scope.abort(new Error('gone'))
+        return [...before, vi.getTimerCount(), scope.signal, vi.getTimerCount()]
       },
       { deadline: Date.now() + 100 },
     )
-    timers.push(vi.getTimerCount())
 
-    expect(timers).toEqual([0, 1, 0])
+    expect(timers).toEqual([expect.anything(), 1, 0, timers[0], 0])
+  })
+
+  it('stays with who has read the signal when a task has ended that was cancelled with it', async () => {
+    const open = Promise.withResolvers<void>()
+    let signal: AbortSignal | undefined
+    const ended = runInScope(
+      async (scope) => {
+        ;({ signal } = scope)
+        spawn(() => {}, { cancelWith: 'request' })
+        await open.promise
+      },
+      { deadline: Date.now() + 100 },
+    )
+
+    await vi.advanceTimersByTimeAsync(100)
+
+    expect(signal?.reason).toMatchObject({ code: 'LCTX_DEADLINE' })
+    open.resolve()
+    await ended
+  })
+
+  it('does not keep the process alive, as a limit does', async () => {
+    vi.useRealTimers()
+    const keptAlive = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+    const stop = new AbortController()
+    const before = keptAlive()
+
+    const waiting = runInScope(
+      ({ signal }) => {
+        expect(signal.aborted).toBe(false)
+        return keptAlive()
+      },
+      { deadline: Date.now() + 60_000 },
+    )
+    const slept = sleep(60_000, { signal: stop.signal }).catch(() => {})
+    const sleeping = keptAlive()
+    stop.abort()
+    await slept
+
+    expect([waiting - before, sleeping - before]).toEqual([0, 1])
   })
 
   it('goes on after the end of the request for tasks that are cancelled with it, and no longer', async () => {
@@ -295,9 +358,9 @@ describe('the deadline of a request', () => {
     await ended
   })
 
-  it('that is over already has aborted the signal when it is read', () => {
+  it.each([1, 0])('that is over since %i ms has aborted the signal when it is read', (ms) => {
     runInScope(({ signal }) => expect(signal.reason).toMatchObject({ code: 'LCTX_DEADLINE' }), {
-      deadline: Date.now() - 1,
+      deadline: Date.now() - ms,
     })
   })
 })

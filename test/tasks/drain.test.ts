@@ -5,6 +5,8 @@ const user = new ContextVar<string>('user')
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+  // No program begins with a drain.
+  vi.advanceTimersByTime(5000)
 })
 afterEach(() => {
   vi.useRealTimers()
@@ -157,6 +159,44 @@ describe('a drain', () => {
 
     expect(report.unfinished).toHaveLength(1)
     expect(report.elapsedMs).toBeLessThanOrEqual(2)
+  })
+
+  it('tells tasks to stop before anything else can happen, with a limit of 0', async () => {
+    const group = new TaskGroup()
+    const { signal } = group.spawn(() => new Promise(() => {}))
+
+    const drained = group.drain({ timeoutMs: 0 })
+    const { aborted } = signal
+
+    expect(aborted).toBe(true)
+    await over(drained)
+  })
+
+  it.each([{ timeoutMs: 0 }, {}])('with %j gives up nothing that is spawned when all was quiet', async (options) => {
+    const group = new TaskGroup()
+
+    const drained = group.drain(options)
+    const task = group.spawn(() => new Promise(() => {}))
+
+    expect((await drained).unfinished).toEqual([])
+    expect(task.signal.aborted).toBe(false)
+  })
+
+  it('gives up nothing that is spawned a moment after the last task', async () => {
+    const outcomes = Array.from({ length: 20 }, async (_, moments) => {
+      const group = new TaskGroup()
+      const last = Promise.withResolvers<void>()
+      group.spawn(() => last.promise)
+      const drained = group.drain()
+      last.resolve()
+
+      for (let i = 0; i < moments; i++) await Promise.resolve()
+      group.spawn(() => new Promise<void>((resolve) => setImmediate(resolve)))
+
+      return (await drained).unfinished
+    })
+
+    expect((await Promise.all(outcomes)).flat()).toEqual([])
   })
 
   it('does not take a limit beyond what a timer can do for none at all', async () => {

@@ -117,12 +117,47 @@ describe('gather', () => {
     expect(outcome).toBe(own)
   })
 
+  it('names its tasks by their functions, or by its own name and their place', async () => {
+    function price({ name }: Task) {
+      return name
+    }
+
+    const names = await Promise.all([
+      gather([price, ({ name }: Task) => name]),
+      gather([price, ({ name }: Task) => name], { name: 'quote' }),
+    ])
+
+    expect(names).toEqual([
+      ['price', 'gather 1'],
+      ['price', 'quote 1'],
+    ])
+  })
+
   it.each([
-    ['no array', () => gather(new Set([() => 1]) as never)],
-    ['a promise in the array', () => gather([Promise.resolve(1)] as never)],
-    ['a concurrency of 0', () => gather([() => 1], { concurrency: 0 })],
-    ['an unknown option', () => gather([() => 1], { limit: 1 } as never)],
-  ])('rejects with a TypeError for %s', async (_name, call) => {
+    ['no array', () => gather(new Set([() => 1]) as never), 'expected an array of functions, got Set(1)'],
+    [
+      'a promise in the array',
+      () => gather([Promise.resolve(1)] as never),
+      'expected an array of functions, got [ Promise',
+    ],
+    [
+      'a concurrency of 0',
+      () => gather([() => 1], { concurrency: 0 }),
+      "option 'concurrency' expected a whole number of at least 1, got 0.",
+    ],
+    [
+      'a concurrency of one and a half',
+      () => gather([() => 1], { concurrency: 1.5 }),
+      "option 'concurrency' expected a whole number of at least 1, got 1.5.",
+    ],
+    [
+      'an unknown option',
+      () => gather([() => 1], { limit: 1 } as never),
+      "unknown option 'limit', expected one of: concurrency, name.",
+    ],
+    ['a name of nothing', () => gather([() => 1], { name: '' }), "option 'name' expected a string of at least"],
+  ])('rejects with a TypeError for %s', async (_name, call, message) => {
     await expect(call()).rejects.toThrow(TypeError)
+    await expect(call()).rejects.toThrow(`gather: ${message}`)
   })
 })

@@ -1,4 +1,4 @@
-import { bind, ContextVar, type LateUse, type LateUseOptions, runInScope, spawn } from 'logical-context'
+import { bind, ContextVar, type LateUse, type LateUseOptions, runInScope, spawn, withTimeout } from 'logical-context'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { LateUseWatch } from '../../src/tasks/late-use.ts'
 
@@ -20,7 +20,7 @@ describe('a late use', () => {
         operation: 'read',
         variable: 'user',
         unit: 'import',
-        callSite: expect.stringMatching(/late-use\.test\.ts:\d+:\d+/),
+        callSite: expect.stringMatching(/^at .*late-use\.test\.ts:\d+:\d+/),
       },
     ])
   })
@@ -94,7 +94,58 @@ describe('a late use', () => {
       }
     })
 
-    expect(uses).toHaveLength(1)
+    expect(uses).toMatchObject([{ variable: 'user', callSite: '' }])
+  })
+
+  it('is reported with its line where the program keeps short stacks, which it goes on to do', () => {
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 1
+    const uses = usesOf(() => user.get())
+    const after = Error.stackTraceLimit
+    Error.stackTraceLimit = stackTraceLimit
+
+    expect(uses).toMatchObject([{ callSite: expect.stringMatching(/^at .*late-use\.test\.ts:\d+:\d+/) }])
+    expect(after).toBe(1)
+  })
+
+  it('does not fail whoever reads where the report fails', () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    const seen: unknown[] = []
+
+    usesOf(() => seen.push(user.get()), {
+      onLateUse: () => {
+        throw new RangeError('boom')
+      },
+    })
+
+    expect(seen).toEqual([undefined])
+    expect(console.error).toHaveBeenCalledExactlyOnceWith(
+      expect.stringMatching(/^logical-context: onLateUse has failed: RangeError: boom/),
+    )
+  })
+
+  it('is printed once for all units that say nothing of it, other options or not', () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    const fresh = new ContextVar<string>('fresh')
+    const late = [undefined, { name: 'import' }, { name: 'export' }].map((options) =>
+      runInScope(() => bind(() => fresh.get()), options),
+    )
+
+    for (const read of late) read()
+
+    expect(console.error).toHaveBeenCalledOnce()
+  })
+
+  it('is found in a scope that has outlived its unit', async () => {
+    const uses: LateUse[] = []
+    const lateRead = await runInScope(() => withTimeout(() => bind(() => user.get()), 60_000), {
+      name: 'import',
+      onLateUse: (use) => uses.push(use),
+    })
+
+    lateRead()
+
+    expect(uses).toMatchObject([{ operation: 'read', variable: 'user', unit: 'import' }])
   })
 })
 
@@ -113,6 +164,15 @@ describe('a late write', () => {
     else lateWrite()
 
     expect(uses).toHaveLength(throws ? 0 : 1)
+  })
+
+  it('is reported where that is all that is asked for', () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    const lateWrite = runInScope(() => bind(() => user.set('late')), { lateWrites: 'report' })
+
+    lateWrite()
+
+    expect(console.error).toHaveBeenCalledExactlyOnceWith(expect.stringMatching(/late write of 'user'/))
   })
 
   it('changes nothing, reported or thrown', () => {

@@ -80,10 +80,22 @@ describe('the lifecycle events', () => {
     ])
     const byName = new Map(events.map(([name, , message]) => [name, message]))
     expect((byName.get('scope:open') as ScopeEvent).scope.name).toBe('GET /')
+    expect((byName.get('scope:close') as ScopeEvent).scope.name).toBe('GET /')
     expect((byName.get('scope:seal') as ScopeEvent).scope.sealed).toBe(true)
     expect((byName.get('task:spawn') as TaskEvent).task.name).toBe('receipt')
     expect((byName.get('task:start') as TaskEvent).task.group).toBe(group)
     expect(byName.get('task:end') as TaskEndEvent).toMatchObject({ outcome: 'done', error: undefined })
+  })
+
+  it('tell once of a scope that is closed twice', () => {
+    const events = record()
+
+    runInScope((scope) => {
+      user.set('ada')
+      scope.close()
+    })
+
+    expect(events.map(([name]) => name)).toEqual(['scope:open', 'scope:close', 'scope:seal'])
   })
 
   it('tell what has become of a task', async () => {

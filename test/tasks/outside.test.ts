@@ -49,5 +49,6 @@ describe('outside', () => {
 
   it('throws a TypeError for no function', () => {
     expect(() => outside('fn' as never)).toThrow(TypeError)
+    expect(() => outside('fn' as never)).toThrow("outside: expected a function, got 'fn'.")
   })
 })

@@ -9,32 +9,46 @@ describe('race', () => {
   it('resolves with the first value, when the others have obeyed their signals', async () => {
     const events: unknown[] = []
 
-    const value = await race([
-      async ({ signal }: Task) => {
-        await sleep(10_000, { signal }).catch((reason: unknown) => events.push(reason))
-        await tick()
-        events.push('cleaned up')
-        return 'slow'
-      },
-      function quick() {
-        return tick().then(() => 'quick')
-      },
-    ])
+    const value = await race(
+      [
+        async ({ signal }: Task) => {
+          await sleep(10_000, { signal }).catch((reason: unknown) => events.push(reason))
+          await tick()
+          events.push('cleaned up')
+          return 'slow'
+        },
+        function quick() {
+          return tick().then(() => 'quick')
+        },
+      ],
+      { name: 'mirrors' },
+    )
 
     expect(value).toBe('quick')
     expect(events).toMatchObject([
-      { code: 'LCTX_CANCELLED', message: expect.stringMatching(/'quick' has ended first/) },
+      {
+        code: 'LCTX_CANCELLED',
+        message: expect.stringMatching(/^The work of 'mirrors' was cancelled, because 'quick' has ended first\./),
+      },
       'cleaned up',
     ])
   })
 
-  it('rejects with the first failure', async () => {
+  it('rejects with the first failure, of which it tells the others', async () => {
+    const reasons: unknown[] = []
+
     const outcome = await race([
       () => Promise.reject(boom),
-      ({ signal }: Task) => sleep(10_000, { signal }).then(() => 'never'),
+      ({ signal }: Task) => sleep(10_000, { signal }).catch((reason: unknown) => reasons.push(reason)),
     ]).catch((error: unknown) => error)
 
     expect(outcome).toBe(boom)
+    expect(reasons).toMatchObject([
+      {
+        message: expect.stringMatching(/^The work of 'race' was cancelled, because 'race 0' has failed first\./),
+        cause: boom,
+      },
+    ])
   })
 
   it('begins all of them, also where the first has its value at once', async () => {
@@ -87,10 +101,16 @@ describe('race', () => {
   })
 
   it.each([
-    ['nothing to run', () => race([])],
-    ['no functions', () => race([Promise.resolve(1)] as never)],
-    ['an unknown option', () => race([() => 1], { limit: 1 } as never)],
-  ])('rejects with a TypeError for %s', async (_name, call) => {
+    ['nothing to run', () => race([]), 'expected at least one function, got none: nothing could ever end.'],
+    ['no functions', () => race([Promise.resolve(1)] as never), 'expected an array of functions, got [ Promise'],
+    [
+      'an unknown option',
+      () => race([() => 1], { limit: 1 } as never),
+      "unknown option 'limit', expected one of: name.",
+    ],
+    ['a name of nothing', () => race([() => 1], { name: '' }), "option 'name' expected a string of at least"],
+  ])('rejects with a TypeError for %s', async (_name, call, message) => {
     await expect(call()).rejects.toThrow(TypeError)
+    await expect(call()).rejects.toThrow(`race: ${message}`)
   })
 })

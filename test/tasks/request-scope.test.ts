@@ -215,6 +215,30 @@ describe('RequestScope', () => {
     expect([signal.reason, read.signal === signal, unread.signal.reason]).toEqual([reason, true, reason])
   })
 
+  it('aborts with a reason of the platform’s form where it is given none', () => {
+    const scope = open()
+
+    scope.abort(undefined)
+
+    expect(scope.signal.reason).toMatchObject({ name: 'AbortError', message: 'The work was aborted.' })
+  })
+
+  it('hands back what is no promise, and waits for a thenable that is a function', async () => {
+    const scope = open()
+    // As some query builders are.
+    const query = Object.assign(() => {}, {
+      then: (resolve: (rows: string[]) => void) => setImmediate(() => resolve(['row'])),
+    }) as unknown as PromiseLike<string[]>
+
+    const plain = [null, undefined, 0, ''].map((value) => scope.run(() => value))
+    const rows = scope.run(() => query)
+    scope.close()
+    const whilePending = scope.sealed
+
+    expect(plain).toEqual([null, undefined, 0, ''])
+    expect([await rows, whilePending, scope.sealed]).toEqual([['row'], false, true])
+  })
+
   it('does not abort at its end', () => {
     const scope = open()
     scope.close()

@@ -1,4 +1,14 @@
-import { type Canceller, runInScope, spawn, type Task, TaskGroup, withTaskGroup, withTimeout } from 'logical-context'
+import {
+  type Canceller,
+  currentSignal,
+  race,
+  runInScope,
+  spawn,
+  type Task,
+  TaskGroup,
+  withTaskGroup,
+  withTimeout,
+} from 'logical-context'
 import { describe, expect, it } from 'vitest'
 import { bytesUsually, collectGarbage, heapAfterYoungCollection, heapInUse } from '../flow/memory.ts'
 
@@ -24,7 +34,7 @@ describe('what has ended is forgotten', () => {
       for (let i = 0; i < 100; i++) {
         await withTimeout((limit) => {
           refs.push(new WeakRef(limit))
-          return limit.signal.aborted
+          return [limit.signal.aborted, currentSignal()?.aborted]
         }, 60_000)
       }
       expect(scope.signal.aborted).toBe(false)
@@ -33,6 +43,45 @@ describe('what has ended is forgotten', () => {
 
     // The last one may still be on the stack.
     expect(left).toBeLessThanOrEqual(1)
+  })
+
+  it('a limit, by the request that goes on, when the calls have ended too that were left behind in it', async () => {
+    const refs: WeakRef<Canceller>[] = []
+
+    const left = await runInScope(async (scope) => {
+      for (let i = 0; i < 100; i++) {
+        const open = Promise.withResolvers<void>()
+        let call: Promise<boolean> | undefined
+        await withTimeout((limit) => {
+          refs.push(new WeakRef(limit))
+          call = withTimeout(({ signal }) => open.promise.then(() => signal.aborted), 60_000)
+        }, 60_000)
+        open.resolve()
+        await call
+      }
+      expect(scope.signal.aborted).toBe(false)
+      return held(refs)
+    })
+
+    expect(left).toBeLessThanOrEqual(1)
+  })
+
+  it('a group, by the request that goes on', async () => {
+    const refs: WeakRef<object>[] = []
+
+    const left = await runInScope(async (scope) => {
+      for (let i = 0; i < 100; i++) {
+        await withTaskGroup((group) => {
+          refs.push(new WeakRef(group.signal))
+          group.spawn(() => {})
+        })
+        await race([(task) => void refs.push(new WeakRef(task.group))])
+      }
+      expect(scope.signal.aborted).toBe(false)
+      return held(refs)
+    })
+
+    expect(left).toBeLessThanOrEqual(2)
   })
 
   it('a task, by everything that it was cancelled with', async () => {

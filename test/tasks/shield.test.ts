@@ -50,7 +50,10 @@ describe('shield', () => {
   })
 
   it('rejects with a TypeError for no function', async () => {
-    await expect(shield(Promise.resolve() as never)).rejects.toThrow(TypeError)
+    const call = shield(Promise.resolve() as never)
+
+    await expect(call).rejects.toThrow(TypeError)
+    await expect(call).rejects.toThrow('shield: expected a function, got Promise')
   })
 
   it('is withoutCancel', () => {

@@ -13,14 +13,17 @@ describe('sleep', () => {
     vi.useRealTimers()
   })
 
-  it('resolves after its time, not before', async () => {
+  it.each([
+    ['short', 100],
+    ['the longest of a timer of Node', 2 ** 31 - 1],
+    ['longer than that', 2 ** 31 + 100],
+  ])('resolves after its time, not before: %s', async (_, ms) => {
     let awake = false
-    const slept = sleep(100).then(() => (awake = true))
+    void sleep(ms).then(() => (awake = true))
 
-    await vi.advanceTimersByTimeAsync(99)
+    await vi.advanceTimersByTimeAsync(ms - 1)
     const before = awake
     await vi.advanceTimersByTimeAsync(1)
-    await slept
 
     expect([before, awake]).toEqual([false, true])
   })
@@ -71,10 +74,16 @@ describe('sleep', () => {
   })
 
   it.each([
-    ['no time', () => sleep(undefined as never)],
-    ['a time that never ends', () => sleep(Infinity)],
-    ['no signal', () => sleep(1, { signal: new AbortController() as never })],
-  ])('rejects with a TypeError for %s', async (_name, call) => {
+    ['no time', () => sleep(undefined as never), 'expected a number of at least 0, got undefined.'],
+    ['a time that never ends', () => sleep(Infinity), 'expected a number of at least 0, got Infinity.'],
+    [
+      'no signal',
+      () => sleep(1, { signal: new AbortController() as never }),
+      "option 'signal' expected an AbortSignal, got AbortController",
+    ],
+    ['an unknown option', () => sleep(1, { ref: false } as never), "unknown option 'ref', expected one of: signal."],
+  ])('rejects with a TypeError for %s', async (_name, call, message) => {
     await expect(call()).rejects.toThrow(TypeError)
+    await expect(call()).rejects.toThrow(`sleep: ${message}`)
   })
 })

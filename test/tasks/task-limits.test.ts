@@ -191,7 +191,7 @@ describe('a queued task', () => {
     expect(queued).toBe(1)
     expect(outcome).toMatchObject({
       code: 'LCTX_CANCELLED',
-      message: expect.stringMatching(/^The task 'report' was aborted before it began\./),
+      message: "The task 'report' was aborted before it began. Spawn it again if its work is still needed.",
       cause: { message: 'not needed' },
     })
     expect(shop.begun).toEqual([0, 1])
@@ -300,6 +300,17 @@ describe('maxPerRequest', () => {
   })
 })
 
+describe("whenFull: 'reject'", () => {
+  it('is what a group does that is told nothing else', () => {
+    for (const options of [{}, { whenFull: 'reject' }] as const) {
+      const group = new TaskGroup({ maxConcurrent: 1, maxQueued: 0, ...options })
+      group.spawn(never)
+
+      expect(() => group.spawn(never)).toThrow(expect.objectContaining({ code: 'LCTX_GROUP_FULL' }))
+    }
+  })
+})
+
 describe("whenFull: 'wait'", () => {
   it('lets a spawner wait until its task has a place', async () => {
     const shop = new Shop({ maxConcurrent: 1, maxQueued: 1, whenFull: 'wait' })
@@ -351,6 +362,58 @@ describe("whenFull: 'wait'", () => {
 
     expect(before).toEqual([0, 2])
     expect(shop.begun).toEqual([0, 2, 1])
+    expect(shop.group.counters).toMatchObject({ running: 2, waiting: 0 })
+  })
+
+  it('counts a task that has waited for its unit among those that the unit has', async () => {
+    const shop = new Shop({ maxPerRequest: 1, whenFull: 'wait' })
+
+    const spawnOne = runInScope(() => {
+      shop.spawn(2)
+      return bind(() => shop.spawn())
+    })
+    await shop.open(0)
+    spawnOne()
+    const one = [...shop.begun]
+    await shop.open(1)
+
+    expect([one, shop.begun]).toEqual([
+      [0, 1],
+      [0, 1, 2],
+    ])
+    expect(shop.group.counters).toMatchObject({ running: 1, waiting: 0 })
+  })
+
+  it('lets a task leave that its unit has a place for, but the group has none', async () => {
+    const shop = new Shop({ maxConcurrent: 2, maxQueued: 0, maxPerRequest: 1, whenFull: 'wait' })
+    runInScope(() => shop.spawn(2))
+    shop.spawn(2)
+    await shop.open(0)
+    const before = [[...shop.begun], shop.group.counters.waiting]
+
+    shop.tasks[1]?.abort()
+    const { waiting } = shop.group.counters
+    await shop.open(2)
+
+    expect(before).toEqual([[0, 2, 3], 1])
+    expect(waiting).toBe(0)
+    expect(shop.begun).toEqual([0, 2, 3])
+    expect(shop.group.counters).toMatchObject({ running: 1, waiting: 0 })
+  })
+
+  it('leaves no rejection unhandled where a task is aborted that nobody waits for any more', async () => {
+    const shop = new Shop({ maxConcurrent: 1, maxQueued: 0, whenFull: 'wait' })
+    const unhandled: unknown[] = []
+    const onUnhandled = (error: unknown) => unhandled.push(error)
+    process.on('unhandledRejection', onUnhandled)
+    shop.spawn(2)
+
+    void shop.tasks[1]?.accepted()
+    shop.tasks[1]?.abort()
+    await tick()
+    process.off('unhandledRejection', onUnhandled)
+
+    expect(unhandled).toEqual([])
   })
 
   it('tells a spawner whose task was aborted before', async () => {
@@ -400,16 +463,45 @@ describe("whenFull: 'caller'", () => {
 })
 
 describe('the limits of a group', () => {
-  it.each<[string, TaskGroupOptions]>([
-    ['no place at all', { maxConcurrent: 0 }],
-    ['half a task', { maxConcurrent: 1.5 }],
-    ['a queue of less than nothing', { maxConcurrent: 1, maxQueued: -1 }],
-    ['a queue for nothing', { maxQueued: 10 }],
-    ['text', { maxPerRequest: '1' as never }],
-    ['an unknown way to be full', { maxConcurrent: 1, whenFull: 'drop' as never }],
-    ['a way to be full of what is never full', { whenFull: 'wait' }],
-  ])('reject %s', (_name, options) => {
+  it.each<[string, TaskGroupOptions, string]>([
+    [
+      'no place at all',
+      { maxConcurrent: 0 },
+      "option 'maxConcurrent' expected a whole number of at least 1, or Infinity, got 0.",
+    ],
+    [
+      'half a task',
+      { maxConcurrent: 1.5 },
+      "option 'maxConcurrent' expected a whole number of at least 1, or Infinity, got 1.5.",
+    ],
+    [
+      'a queue of less than nothing',
+      { maxConcurrent: 1, maxQueued: -1 },
+      "option 'maxQueued' expected a whole number of at least 0, or Infinity, got -1.",
+    ],
+    [
+      'a queue for nothing',
+      { maxQueued: 10 },
+      "option 'maxQueued' expected 'maxConcurrent' beside it: without it, no task waits.",
+    ],
+    [
+      'text',
+      { maxPerRequest: '1' as never },
+      "option 'maxPerRequest' expected a whole number of at least 1, or Infinity, got '1'.",
+    ],
+    [
+      'an unknown way to be full',
+      { maxConcurrent: 1, whenFull: 'drop' as never },
+      "option 'whenFull' expected 'reject' or 'wait' or 'caller', got 'drop'.",
+    ],
+    [
+      'a way to be full of what is never full',
+      { whenFull: 'wait' },
+      "option 'whenFull' expected 'maxConcurrent' or 'maxPerRequest' beside it.",
+    ],
+  ])('reject %s', (_name, options, message) => {
     expect(() => new TaskGroup(options)).toThrow(TypeError)
+    expect(() => new TaskGroup(options)).toThrow(`TaskGroup: ${message}`)
   })
 
   it('hold through what a bound callback spawns: the unit is the one that has bound it', () => {

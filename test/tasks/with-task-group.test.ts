@@ -1,5 +1,7 @@
 import {
+  bind,
   ContextVar,
+  currentSignal,
   runInScope,
   sleep,
   spawn,
@@ -65,10 +67,27 @@ describe('withTaskGroup', () => {
     expect(reasons).toMatchObject([
       {
         code: 'LCTX_CANCELLED',
-        message: expect.stringMatching(/^The work of 'orders' was cancelled, because the task 'reindex' has failed\./),
+        message:
+          "The work of 'orders' was cancelled, because the task 'reindex' has failed. " +
+          'Stop: nobody needs its result any more.',
       },
       { code: 'LCTX_CANCELLED', cause: boom },
     ])
+  })
+
+  it('takes an "aborted" for a failure where nobody has aborted the task', async () => {
+    const own = new DOMException('an abort of its own', 'AbortError')
+
+    const outcome = await failureOf(
+      withTaskGroup((group) => {
+        group.spawn(({ signal }) => {
+          expect(signal.aborted).toBe(false)
+          throw own
+        })
+      }),
+    )
+
+    expect(outcome).toMatchObject({ errors: [own] })
   })
 
   it('collects all failures, and leaves only when the last task has ended', async () => {
@@ -93,6 +112,7 @@ describe('withTaskGroup', () => {
   })
 
   it('aborts its tasks when the body fails, also at once', async () => {
+    const reasons: unknown[] = []
     const outcomes = await Promise.all(
       [
         () => {
@@ -102,14 +122,19 @@ describe('withTaskGroup', () => {
       ].map((fail) =>
         failureOf(
           withTaskGroup((group) => {
-            group.spawn(({ signal }) => untilAborted(signal))
+            group.spawn(({ signal }) => untilAborted(signal).catch((reason: unknown) => reasons.push(reason)))
             return fail()
           }),
         ),
       ),
     )
 
+    const reason = {
+      message: expect.stringMatching(/^The work of 'withTaskGroup' was cancelled, because its body has failed\./),
+      cause: boom,
+    }
     expect(outcomes).toMatchObject([{ errors: [boom] }, { errors: [boom] }])
+    expect(reasons).toMatchObject([reason, reason])
   })
 
   it('starts what is spawned after a failure with an aborted signal', async () => {
@@ -134,6 +159,15 @@ describe('withTaskGroup', () => {
     })
 
     expect(() => kept?.spawn(() => {})).toThrow(expect.objectContaining({ code: 'LCTX_GROUP_CLOSED' }))
+  })
+
+  it('leaves the caller’s signal to what goes on after its end', async () => {
+    const seen = await runInScope(async (scope) => {
+      const look = await withTaskGroup(() => bind(() => currentSignal() === scope.signal))
+      return look()
+    })
+
+    expect(seen).toBe(true)
   })
 
   it('forgets tasks that have ended', async () => {
@@ -302,11 +336,17 @@ describe('withTaskGroup', () => {
   })
 
   it.each([
-    ['no function', () => withTaskGroup(1 as never)],
-    ['an unknown option', () => withTaskGroup(() => {}, { policy: 'isolate' } as never)],
-    ['a limit of 0', () => withTaskGroup(() => {}, { maxConcurrent: 0 })],
-  ])('rejects with a TypeError for %s', async (_name, call) => {
+    ['no function', () => withTaskGroup(1 as never), 'expected a function, got 1.'],
+    [
+      'an unknown option',
+      () => withTaskGroup(() => {}, { policy: 'isolate' } as never),
+      "unknown option 'policy', expected one of: name, maxConcurrent",
+    ],
+    ['a name of nothing', () => withTaskGroup(() => {}, { name: '' }), "option 'name' expected a string of at least"],
+    ['a limit of 0', () => withTaskGroup(() => {}, { maxConcurrent: 0 }), "option 'maxConcurrent' expected a whole"],
+  ])('rejects with a TypeError for %s', async (_name, call, message) => {
     await expect(call()).rejects.toThrow(TypeError)
+    await expect(call()).rejects.toThrow(`withTaskGroup: ${message}`)
   })
 })
 

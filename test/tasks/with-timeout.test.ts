@@ -1,4 +1,5 @@
 import {
+  backgroundGroup,
   bind,
   type Canceller,
   ContextVar,
@@ -41,6 +42,16 @@ describe('withTimeout', () => {
     })
   })
 
+  it('names itself where its function has no name', async () => {
+    const outcome = settled(withTimeout(() => never, 100))
+
+    await vi.advanceTimersByTimeAsync(100)
+
+    expect(outcome.error).toMatchObject({
+      message: expect.stringMatching(/^'withTimeout' has not ended within 100 ms/),
+    })
+  })
+
   it('aborts the signal with the same error, and lets whoever obeys it fail as it likes', async () => {
     const reasons: unknown[] = []
 
@@ -79,6 +90,16 @@ describe('withTimeout', () => {
     await vi.advanceTimersByTimeAsync(100)
 
     expect(signal?.aborted).toBe(false)
+  })
+
+  it('does not let the caller’s abort reach what has ended, though nobody has read the signal before', async () => {
+    const limit = await runInScope(async (scope) => {
+      const ended = await withTimeout((given) => given, 100)
+      scope.abort(new Error('gone'))
+      return ended
+    })
+
+    expect(limit.signal.aborted).toBe(false)
   })
 
   it('waits longer than a timer of Node can', async () => {
@@ -146,6 +167,41 @@ describe('withTimeout', () => {
       })
     })
 
+    it('ends at the deadline of the request, where its own limit is over at the same moment', async () => {
+      const group = new TaskGroup({ onError: () => {} })
+      const reader = ({ signal }: Canceller) => {
+        expect(signal.aborted).toBe(false)
+        return never
+      }
+
+      const outcome = settled(runInScope(() => withTimeout(reader, 50), { group, deadline: Date.now() + 50 }))
+      await vi.advanceTimersByTimeAsync(50)
+
+      expect(outcome.error).toMatchObject({ code: 'LCTX_DEADLINE' })
+    })
+
+    it('ends at the deadline that its task has from the request, where the clock was set meanwhile', async () => {
+      const deadline = Date.now() + 100
+
+      const outcome = settled(
+        runInScope(
+          () =>
+            spawn(
+              () => {
+                // The request's own timer is set already, and comes too late now.
+                vi.setSystemTime(Date.now() + 40)
+                return withTimeout(() => never, 1000)
+              },
+              { cancelWith: 'request' },
+            ).result(),
+          { group: new TaskGroup({ onError: () => {} }), deadline },
+        ),
+      )
+      await vi.advanceTimersByTimeAsync(60)
+
+      expect(outcome.error).toMatchObject({ code: 'LCTX_DEADLINE' })
+    })
+
     it('ends at once where the deadline is over already', async () => {
       const outcome = settled(runInScope(() => withTimeout(() => never, 1000), { deadline: Date.now() - 1 }))
 
@@ -167,6 +223,40 @@ describe('withTimeout', () => {
       expect(outcome.error).toMatchObject({ code: 'LCTX_TIMEOUT' })
       expect(left).toEqual(['slow, after its time'])
       expect(group.counters).toMatchObject({ running: 0, ended: 1, failed: 0 })
+    })
+
+    it('makes it a task of the program outside any unit', async () => {
+      const open = Promise.withResolvers<void>()
+      const outcome = settled(withTimeout(() => open.promise, 100, { name: 'slow' }))
+
+      // A fake timer runs in the context of whoever advances it.
+      await runInScope(() => vi.advanceTimersByTimeAsync(100), { group: new TaskGroup() })
+      const left = Array.from(backgroundGroup.tasks, ({ name }) => name)
+      open.resolve()
+      await vi.advanceTimersByTimeAsync(0)
+
+      expect(outcome.error).toMatchObject({ code: 'LCTX_TIMEOUT' })
+      expect(left).toContain('slow, after its time')
+    })
+
+    it('makes it a task of a full group too: that cannot be refused', async () => {
+      const group = new TaskGroup({ maxConcurrent: 1, maxQueued: 1 })
+      const open = Promise.withResolvers<void>()
+      for (let i = 0; i < 2; i++) group.spawn(() => open.promise)
+
+      settled(runInScope(() => withTimeout(() => sleep(150), 100), { group }))
+      await vi.advanceTimersByTimeAsync(100)
+      const late = group.counters
+      await vi.advanceTimersByTimeAsync(50)
+      const before = group.counters
+      open.resolve()
+      await vi.advanceTimersByTimeAsync(0)
+
+      expect([late, before, group.counters]).toMatchObject([
+        { running: 2, queued: 1, ended: 0 },
+        { running: 1, queued: 1, ended: 1 },
+        { running: 0, queued: 0, ended: 3, failed: 0 },
+      ])
     })
 
     it('reports a late failure, in the context of the call', async () => {
@@ -205,6 +295,7 @@ describe('withTimeout', () => {
         ({ signal }: { signal: AbortSignal }) => sleep(1000, { signal }),
         ({ signal }: { signal: AbortSignal }) => wrapped(signal),
         () => sleep(150).then(() => Promise.reject(new DOMException('stopped', 'AbortError'))),
+        () => sleep(150).then(() => Promise.reject(Object.assign(new Error('stopped'), { code: 'ABORT_ERR' }))),
       ]
 
       const outcomes = endings.map((fn) => settled(runInScope(() => withTimeout(fn, 100), { group })))
@@ -213,6 +304,19 @@ describe('withTimeout', () => {
       expect(outcomes.map(({ error }) => error)).toMatchObject(endings.map(() => ({ code: 'LCTX_TIMEOUT' })))
       expect(onError).not.toHaveBeenCalled()
       expect(group.counters).toMatchObject({ running: 0, failed: 0 })
+    })
+
+    it.each([null, undefined, 'stopped'])('reports a late failure that is no error: %j', async (failure) => {
+      const onError = vi.fn()
+      const group = new TaskGroup({ onError })
+
+      const outcome = settled(
+        runInScope(() => withTimeout(() => sleep(150).then(() => Promise.reject(failure)), 100), { group }),
+      )
+      await vi.advanceTimersByTimeAsync(150)
+
+      expect(outcome.error).toMatchObject({ code: 'LCTX_TIMEOUT' })
+      expect(onError).toHaveBeenCalledExactlyOnceWith(failure, expect.anything())
     })
 
     it('keeps the signal aborted for what goes on', async () => {
@@ -270,12 +374,18 @@ describe('withTimeout', () => {
   })
 
   it.each([
-    ['no function', () => withTimeout(1 as never, 100)],
-    ['no limit', () => withTimeout(() => {}, undefined as never)],
-    ['a negative limit', () => withTimeout(() => {}, -1)],
-    ['an unknown option', () => withTimeout(() => {}, 100, { ms: 1 } as never)],
-  ])('rejects with a TypeError for %s', async (_name, call) => {
+    ['no function', () => withTimeout(1 as never, 100), 'expected a function, got 1.'],
+    ['no limit', () => withTimeout(() => {}, undefined as never), 'expected a number of at least 0, got undefined.'],
+    ['a negative limit', () => withTimeout(() => {}, -1), 'expected a number of at least 0, got -1.'],
+    [
+      'an unknown option',
+      () => withTimeout(() => {}, 100, { ms: 1 } as never),
+      "unknown option 'ms', expected one of: name.",
+    ],
+    ['a name of nothing', () => withTimeout(() => {}, 100, { name: '' }), "option 'name' expected a string of at"],
+  ])('rejects with a TypeError for %s', async (_name, call, message) => {
     await expect(call()).rejects.toThrow(TypeError)
+    await expect(call()).rejects.toThrow(`withTimeout: ${message}`)
   })
 
   it.each<[name: string, look: (limit: Canceller) => void]>([
