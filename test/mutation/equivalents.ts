@@ -193,9 +193,194 @@ export const equivalents: readonly Equivalent[] = [
     why: 'To publish to nobody does nothing; only the message is made for nothing.',
   },
   {
-    file: 'src/tasks/task.ts',
-    changes: ['this.observation === undefined → true', '() => this.#work(body) → () => undefined'],
-    why: 'Only a bridge stands around a task: test/bridges/opentelemetry/tasks.test.ts notices.',
+    file: 'src/tasks/task-limits.ts',
+    changes: ['unit?.name → unit.name'],
+    why: 'Only what a unit has spawned counts against its limit; the compiler cannot know.',
+  },
+  {
+    file: 'src/tasks/task-limits.ts',
+    changes: [
+      'this.#listOf(ticket)?.add → this.#listOf(ticket).add',
+      'this.#listOf(ticket)?.delete → this.#listOf(ticket).delete',
+      'share?.parked → share.parked',
+    ],
+    why: 'What waits is in a list, and what is parked has a share; the compiler cannot know.',
+  },
+  {
+    file: 'src/tasks/task-limits.ts',
+    changes: ['this.#maxPerRequest === Infinity → false'],
+    why: 'No count reaches a limit that is not there; the count is only kept for nothing.',
+  },
+  {
+    file: 'src/tasks/task-group.ts',
+    changes: [
+      'taskSpawn.hasSubscribers → true',
+      'taskAbandon.hasSubscribers → true',
+      'taskRefuse.hasSubscribers → true',
+    ],
+    why: 'To publish to nobody does nothing; only the message is made for nothing.',
+  },
+  {
+    file: 'src/tasks/task-group.ts',
+    changes: ['this.#limits?.enqueue → this.#limits.enqueue', 'this.#limits?.release → this.#limits.release'],
+    why: 'Only limits give out tickets; the compiler cannot know.',
+  },
+  {
+    file: 'src/tasks/task-group.ts',
+    changes: ['\'TaskGroup\' → ""'],
+    line: "shareClass(TaskGroup, 'TaskGroup')",
+    why: 'The mark is only to differ from those of the other classes, and does.',
+  },
+  {
+    file: 'src/tasks/task-id.ts',
+    changes: ['\'taskIds\' → ""'],
+    why: 'A key that is only to differ from the others.',
+  },
+  {
+    file: 'src/tasks/structured-task-group.ts',
+    changes: ['this.aborted → false'],
+    line: 'if (this.aborted) return',
+    why: 'The first reason stays in any case; only an error is made for nothing.',
+  },
+  {
+    file: 'src/tasks/structured-task-group.ts',
+    changes: ['{ error } → {}'],
+    line: 'if (this.#scope.saysCancelled(error)) this.cutOff ??= { error }',
+    why: 'The group is aborted there, and it is the reason for that which is thrown.',
+  },
+  {
+    file: 'src/tasks/structured-task-group.ts',
+    changes: ['{ error: undefined } → {}'],
+    why: 'What is missing reads as undefined too.',
+  },
+  {
+    file: 'src/tasks/structured-task-group.ts',
+    changes: ['this.cutOff?.error → this.cutOff.error'],
+    why: 'Who asks was cut off, by an abort of the group or of a task; the compiler cannot know.',
+  },
+  {
+    file: 'src/tasks/gather.ts',
+    changes: ['errors.length > 1 → errors.length >= 1'],
+    why: 'A failure that is the only one was thrown in the line above.',
+  },
+  {
+    file: 'src/tasks/race.ts',
+    changes: ['task !== undefined → true', 'task?.name → task.name'],
+    why: 'The body of a race only spawns, and cannot fail; the compiler cannot know.',
+  },
+  {
+    file: 'src/tasks/cancel-scope.ts',
+    changes: ['this.#parent?.expire → this.#parent.expire'],
+    why: 'What expires and has no limit of its own has its parent’s; the compiler cannot know.',
+  },
+  {
+    file: 'src/tasks/work-unit.ts',
+    changes: ['this.canceller?.expire → this.canceller.expire'],
+    why: 'What a task’s deadline is over for has it from its canceller; the compiler cannot know.',
+  },
+  {
+    file: 'src/tasks/work-unit.ts',
+    changes: ['{ return this.#cancellation?.reason } → {}', 'this.#cancellation?.reason → this.#cancellation.reason'],
+    why: 'Only a bridge asks: test/bridges/opentelemetry/request-failures.test.ts notices.',
+  },
+  {
+    file: 'src/tasks/cancellation.ts',
+    changes: ['{ once: true } → {}', 'true → false'],
+    line: "signal.addEventListener('abort', () => abortAll(targets, signal.reason), { once: true })",
+    why: 'A signal aborts once.',
+  },
+  {
+    file: 'src/tasks/sleep.ts',
+    changes: ['{ once: true } → {}', 'true → false'],
+    line: "signal?.addEventListener('abort', onAbort, { once: true })",
+    why: 'A signal aborts once, and the listener is taken away at the end.',
+  },
+  {
+    file: 'src/tasks/sleep.ts',
+    changes: ['signal?.reason → signal.reason'],
+    why: 'Only a signal calls its listener; the compiler cannot know.',
+  },
+  {
+    file: 'src/tasks/lazy-deadline.ts',
+    changes: ['at >= this.at → at > this.at'],
+    why: 'The same time once more only sets the timer anew.',
+  },
+  {
+    file: 'src/tasks/narrowed-cell.ts',
+    changes: ['{ return this.base.memo } → {}', '{ this.base.memo = memo } → {}'],
+    why: 'What a logger’s bridge does not find there it makes anew; that only costs.',
+  },
+  {
+    file: 'src/tasks/narrowed-cell.ts',
+    changes: ['{ return this.base.siblings } → {}', '{ this.base.seal() } → {}', 'this.base.seal() → ;'],
+    why: 'Asked only of the cells that a unit seals, which are never narrowed: the shape of a cell is to be whole.',
+  },
+  {
+    file: 'src/tasks/narrowed-cell.ts',
+    changes: ['this.base.driver === undefined → false'],
+    why: 'A cell that has a driver is read the long way; of one that has none that gives the same.',
+  },
+  {
+    file: 'src/tasks/narrowed-cell.ts',
+    changes: ['scope !== undefined → true'],
+    line: 'if (scope !== undefined) scopesOfBlocks.set(block, scope)',
+    why: 'No scope that is written down reads as one that is not.',
+  },
+  {
+    file: 'src/tasks/request-scope.ts',
+    changes: ['scopeOpen.hasSubscribers → true', 'scopeSeal.hasSubscribers → true'],
+    why: 'To publish to nobody does nothing; only the message is made for nothing.',
+  },
+  {
+    file: 'src/tasks/request-scope.ts',
+    changes: ['{ return this.#closed } → {}'],
+    why: 'Only a middleware asks: test/middleware/fastify-hold.test.ts notices.',
+  },
+  {
+    file: 'src/tasks/request-scope.ts',
+    changes: ['scope.observation === undefined → false'],
+    line: 'if (scope.observation === undefined) return scope.hold(fn(...args))',
+    why: 'Where nobody is told of a failure the long way does the same.',
+  },
+  {
+    file: 'src/tasks/late-use.ts',
+    changes: ['contextLate.hasSubscribers → true'],
+    why: 'To publish to nobody does nothing; only the message is made for nothing.',
+  },
+  {
+    file: 'src/tasks/late-use.ts',
+    changes: ['\'late use\' → ""'],
+    why: 'Only the frames of its stack are read.',
+  },
+  {
+    file: 'src/tasks/late-use.ts',
+    changes: ['\'lateUse\' → ""'],
+    why: 'A key that is only to differ from the others.',
+  },
+  {
+    file: 'src/tasks/late-use.ts',
+    changes: ['() => new LateUseWatch() → () => undefined'],
+    why: 'Made once per process, before any mutant is active.',
+  },
+  {
+    file: 'src/tasks/run-in-scope.ts',
+    changes: ['\'backgroundGroup\' → ""'],
+    why: 'A key that is only to differ from the others.',
+  },
+  {
+    file: 'src/tasks/run-in-scope.ts',
+    changes: ["{ name: 'background' } → {}"],
+    why: 'Made once per process, before any mutant is active.',
+  },
+  {
+    file: 'src/tasks/unit-observer.ts',
+    changes: ['\'unitObserver\' → ""', '{ current: undefined } → {}'],
+    why: 'A key that is only to differ from the others, and what is missing reads as undefined too.',
+  },
+  {
+    file: 'src/tasks/lifecycle.ts',
+    changes: ['\'inbound:refuse\' → ""'],
+    why: 'Only a middleware publishes there: test/canary/canary.test.ts notices.',
   },
   // propagators
   {

@@ -23,7 +23,7 @@ export default defineConfig({
     // One thread for all files: a mutant costs a third less.
     isolate: false,
     // Mutants run beside each other and instrumented: what takes long there has not failed.
-    testTimeout: 60_000,
+    testTimeout: room.testTimeoutMs ?? 60_000,
     sequence: { sequencer: RoomFirst },
   },
 })
