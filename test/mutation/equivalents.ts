@@ -360,7 +360,7 @@ export const equivalents: readonly Equivalent[] = [
   {
     file: 'src/tasks/late-use.ts',
     changes: ['() => new LateUseWatch() → () => undefined'],
-    why: 'Made once per process, before any mutant is active.',
+    why: 'Made once per process, most often before the mutant is active.',
   },
   {
     file: 'src/tasks/run-in-scope.ts',
@@ -370,7 +370,7 @@ export const equivalents: readonly Equivalent[] = [
   {
     file: 'src/tasks/run-in-scope.ts',
     changes: ["{ name: 'background' } → {}"],
-    why: 'Made once per process, before any mutant is active.',
+    why: 'Made once per process, most often before the mutant is active.',
   },
   {
     file: 'src/tasks/unit-observer.ts',

@@ -388,6 +388,26 @@ describe('withTimeout', () => {
     await expect(call()).rejects.toThrow(`withTimeout: ${message}`)
   })
 
+  it('aborts what goes on after the call around it with the request around both', async () => {
+    const open = Promise.withResolvers<void>()
+    const gone = new Error('gone')
+
+    const seen = await runInScope(async (scope) => {
+      let signal: AbortSignal | undefined
+      await withTimeout(() => {
+        void withTimeout((limit) => {
+          ;({ signal } = limit)
+          return open.promise
+        }, 60_000)
+      }, 60_000)
+      scope.abort(gone)
+      return signal?.reason as unknown
+    })
+
+    expect(seen).toBe(gone)
+    open.resolve()
+  })
+
   it.each<[name: string, look: (limit: Canceller) => void]>([
     ['whose signal was read before', (limit) => void limit.signal],
     ['whose signal nobody has read', () => {}],
