@@ -2,7 +2,6 @@ import { request as httpRequest } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { Metadata } from '@grpc/grpc-js'
 import {
-  ContextVar,
   gather,
   type RequestScope,
   runInScope,
@@ -14,10 +13,9 @@ import {
 } from 'logical-context'
 import { contextFetch } from 'logical-context/clients/fetch'
 import { grpcInterceptor } from 'logical-context/clients/grpc'
-import { inject } from 'logical-context/clients/inject'
 import { injectNodeHttp } from 'logical-context/clients/node-http'
 import { undiciInterceptor } from 'logical-context/clients/undici'
-import { callContext, deadline } from 'logical-context/variables'
+import { deadline } from 'logical-context/variables'
 import * as undici from 'undici'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { connectTo, serve } from './grpc-service.ts'
@@ -25,7 +23,6 @@ import { type Received, upstream } from './upstream.ts'
 
 const minute = 60_000
 const values = ['127.0.0.1']
-const user = new ContextVar<string>('user')
 
 /** Gives the body of the answer. */
 type Call = (url: string) => Promise<string>
@@ -195,32 +192,5 @@ describe('the interceptor of gRPC', () => {
     await group.drain()
     expect(failures).toEqual([])
     expect(await asRequest(20, () => shield(order))).toBe('ok')
-  })
-})
-
-describe('callContext', () => {
-  it('is the current context, with the deadline of the work that makes the call', () => {
-    const end = Date.now() + minute
-
-    runInScope(
-      () => {
-        user.set('ann')
-        const context = callContext()
-        expect([context.get(user), context.get(deadline)]).toEqual(['ann', end])
-        const headers: Record<string, string> = {}
-        inject.with({ values })(context, headers, { to: 'http://127.0.0.1/' })
-        expect(headers['grpc-timeout']).toMatch(/^\d+m$/)
-      },
-      { deadline: end },
-    )
-  })
-
-  it('is as the current one where there is nothing else to say', () => {
-    expect(callContext().get(deadline)).toBeUndefined()
-    runInScope(() => {
-      expect(callContext().has(deadline)).toBe(false)
-      deadline.set(5)
-      expect(callContext().get(deadline)).toBe(5)
-    })
   })
 })

@@ -13,7 +13,12 @@ export const rooms: Readonly<Record<string, Room>> = {
   tasks: {
     mutate: ['src/tasks/**/*.ts'],
     // Memory is measured last: that takes a second, and most mutants are dead by then.
-    tests: ['test/tasks/!(retention).test.ts', ...rules, 'test/tasks/retention.test.ts'],
+    tests: [
+      'test/tasks/!(retention).test.ts',
+      'test/variables/call-context.test.ts',
+      ...rules,
+      'test/tasks/retention.test.ts',
+    ],
     // What is broken here often never ends, and nothing that ends takes half of it.
     testTimeoutMs: 5_000,
   },

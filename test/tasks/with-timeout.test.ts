@@ -114,6 +114,51 @@ describe('withTimeout', () => {
     expect(outcome.error).toMatchObject({ code: 'LCTX_TIMEOUT' })
   })
 
+  it('rejects with its own error where what it waits for has known of the limit, and was faster', async () => {
+    const call = withTimeout(
+      async (limit) => {
+        throw new Error('the call has not ended', { cause: limit.expire() })
+      },
+      1000,
+      { name: 'reserve' },
+    )
+
+    await expect(call).rejects.toThrow(/^'reserve' has not ended within 1000 ms/)
+  })
+
+  it('rejects with the function’s own error where that has failed at the limit for a reason of its own', async () => {
+    const call = withTimeout(async (limit) => {
+      limit.expire()
+      throw new Error('boom')
+    }, 1000)
+
+    await expect(call).rejects.toThrow('boom')
+  })
+
+  it('rejects with the function’s own error where the caller was told to stop before the limit', async () => {
+    const own = new DOMException('stopped', 'AbortError')
+
+    const call = runInScope((scope) =>
+      withTimeout(async ({ signal }) => {
+        scope.abort(new Error('gone'))
+        expect(signal.aborted).toBe(true)
+        throw own
+      }, 1000),
+    )
+
+    await expect(call).rejects.toBe(own)
+  })
+
+  it('has its own error for what asks after its end, whatever has become of the caller', async () => {
+    const reason = await runInScope(async (scope) => {
+      const limit = await withTimeout((inside) => inside, 1000, { name: 'reserve' })
+      scope.abort(new Error('gone'))
+      return limit.expire()
+    })
+
+    expect(reason).toMatchObject({ message: expect.stringMatching(/^'reserve' has not ended within 1000 ms/) })
+  })
+
   describe('inside another limit', () => {
     it('gives its function the earlier of the two, and the error of whoever has set that', async () => {
       const deadlines: (number | undefined)[] = []

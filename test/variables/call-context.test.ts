@@ -1,0 +1,116 @@
+import {
+  ContextVar,
+  current,
+  gather,
+  isolateGenerator,
+  run,
+  runInScope,
+  shield,
+  spawn,
+  TaskGroup,
+  withTaskGroup,
+  withTimeout,
+} from 'logical-context'
+import { inject } from 'logical-context/clients/inject'
+import { callContext, deadline } from 'logical-context/variables'
+import { describe, expect, it, vi } from 'vitest'
+
+const user = new ContextVar<string>('user')
+const now = Date.now()
+const minute = 60_000
+const told = () => callContext().get(deadline)
+const steps = isolateGenerator(function* () {
+  yield told()
+})
+
+/** As a request whose header asks for so much time: the plugin sets it for the unit and for what the unit calls. */
+function asRequest<R>(ms: number, fn: () => R): R {
+  const end = now + ms
+  return runInScope(
+    () => {
+      deadline.set(end)
+      return fn()
+    },
+    { deadline: end, group: new TaskGroup() },
+  )
+}
+
+describe('callContext', () => {
+  it('is the current context, with the deadline of the work that makes the call', () => {
+    const headers: Record<string, string> = {}
+
+    runInScope(
+      () => {
+        user.set('ann')
+        expect(callContext().get(user)).toBe('ann')
+        expect(told()).toBe(now + minute)
+        inject.with({ values: ['shop.test'] })(callContext(), headers, { to: 'http://shop.test/' })
+      },
+      { deadline: now + minute },
+    )
+
+    expect(headers['grpc-timeout']).toMatch(/^\d+m$/)
+  })
+
+  it('is as the current one where there is nothing else to say', () => {
+    expect(callContext().has(deadline)).toBe(false)
+    expect(deadline.run(5, told)).toBe(5)
+    runInScope(() => {
+      expect(callContext().has(deadline)).toBe(false)
+      deadline.set(5)
+      expect(told()).toBe(5)
+      expect(run(current().with(deadline, 3), told)).toBe(3)
+    })
+  })
+
+  it('has the earliest of the variable, the unit’s deadline and the limits around the call', async () => {
+    vi.useFakeTimers({ now, toFake: ['Date', 'setTimeout', 'clearTimeout'] })
+    const seen = await asRequest(2 * minute, async () => [
+      told(),
+      await withTimeout(told, minute),
+      await withTimeout(() => withTimeout(told, 2 * minute), minute),
+      await withTimeout(() => user.run('bob', told), minute),
+      await withTimeout(() => deadline.run(now + 5, told), minute),
+      await withTimeout(() => steps().next().value, minute),
+      await withTimeout(told, 3 * minute),
+      await gather([told]),
+      await withTaskGroup(told),
+      told(),
+    ])
+    vi.useRealTimers()
+
+    const [first, second] = [now + minute, now + 2 * minute]
+    expect(seen).toEqual([second, first, first, first, now + 5, first, second, [second], second, second])
+  })
+
+  it('has that of the request in a task that is cancelled with it, and none in any other', async () => {
+    const tasks = asRequest(minute, () => [
+      spawn(told, { cancelWith: 'request' }).result(),
+      spawn(told).result(),
+      spawn(told, { policy: 'share' }).result(),
+    ])
+
+    expect(await Promise.all(tasks)).toEqual([now + minute, undefined, now + minute])
+  })
+
+  it('has what a task has set that nothing else bounds', async () => {
+    const ofTask = await withTaskGroup((group) => group.spawn(() => deadline.run(now + 5, told)).result())
+
+    expect(ofTask).toBe(now + 5)
+  })
+
+  it('has none in a shield, nor in what is spawned there, but those of a withTimeout inside it', async () => {
+    vi.useFakeTimers({ now, toFake: ['Date', 'setTimeout', 'clearTimeout'] })
+    const seen = await asRequest(minute, async () => [
+      ...(await shield(async () => [
+        told(),
+        await withTimeout(told, 2 * minute),
+        await withTaskGroup((group) => group.spawn(() => deadline.run(5, told)).result()),
+      ])),
+      told(),
+    ])
+    vi.useRealTimers()
+
+    expect(seen).toEqual([undefined, now + 2 * minute, undefined, now + minute])
+  })
+})
