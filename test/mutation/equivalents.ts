@@ -146,6 +146,11 @@ export const equivalents: readonly Equivalent[] = [
     changes: ['this.cell?.sealed → this.cell.sealed', 'this.cell?.unit → this.cell.unit'],
     why: 'Who blocks are made for, and who ends, has a cell; the compiler cannot know.',
   },
+  {
+    file: 'src/context/unit.ts',
+    changes: ['{ return undefined } → {}'],
+    why: 'What gives nothing gives undefined.',
+  },
   // tasks
   {
     file: 'src/tasks/policy.ts',
