@@ -73,7 +73,7 @@ export const promises: readonly Promised[] = [
   {
     command: 'mutate',
     title: 'The tests notice',
-    promise: 'A change to the code of contexts, policies or propagators that breaks it fails a test.',
+    promise: 'A change to the code of contexts, tasks or propagators that breaks it fails a test.',
     how: 'Stryker changes one expression at a time and runs the tests. What survives is listed with the reason why it is no change, or was met with a test.',
     inTests: 'None of it: it takes long.',
   },
