@@ -31,7 +31,7 @@ export function routeSettings(config: object): UnitSettings | undefined {
 
 /**
  * For requests whose route nobody has prepared: it was declared before the plugin, or there is none. The first one whose
- * handler is async is told of; a client that hangs up would end its unit under it.
+ * handler is async is told of: a client that hangs up ends its unit under it.
  */
 export class EarlyRoutes {
   readonly #inbound: Inbound
@@ -44,17 +44,17 @@ export class EarlyRoutes {
   }
 
   /** @throws {TypeError} for options of the route that are unknown or of the wrong type. */
-  settingsOf({ method, routeOptions, is404 }: FastifyRequest): UnitSettings {
-    const { url, config, handler } = routeOptions
-    if (!this.#told && !is404 && handler.constructor.name === 'AsyncFunction') {
+  settingsOf({ scope, routeOptions }: FastifyRequest): UnitSettings {
+    const { config, handler } = routeOptions
+    if (!this.#told && handler.constructor.name === 'AsyncFunction') {
       this.#told = true
       this.#log.warn(
-        `${method} ${url} was declared before logical-context, which cannot hold off the end of its requests when a ` +
-          'client hangs up: await app.register(logicalContext) before the routes',
+        `the handler of ${scope.name} was declared before logical-context, which cannot hold off the end of its ` +
+          'requests when a client hangs up: await app.register(logicalContext) before the routes',
       )
     }
     const options = config.logicalContext
-    if (options !== undefined) checkRoute(`${method} ${url}`, options)
+    if (options !== undefined) checkRoute(scope.name, options)
     return this.#inbound.settingsFor(options?.policy)
   }
 }

@@ -1,5 +1,7 @@
+import { type AddressInfo, connect } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
-import { ContextVar, spawn } from 'logical-context'
+import { ContextVar, type RequestScope, spawn } from 'logical-context'
 import logicalContext from 'logical-context/middleware/fastify'
 import { expect, it, onTestFinished } from 'vitest'
 
@@ -74,9 +76,38 @@ it('the first one with an async handler is told of, once', async () => {
   await app.inject('/b')
 
   expect(warnings).toEqual([
-    'GET /a/:id was declared before logical-context, which cannot hold off the end of its requests when a client ' +
-      'hangs up: await app.register(logicalContext) before the routes',
+    'the handler of GET /a/:id was declared before logical-context, which cannot hold off the end of its requests ' +
+      'when a client hangs up: await app.register(logicalContext) before the routes',
   ])
+})
+
+it('so is a handler of what is not found', async () => {
+  const { app, warnings } = await shop((early) => early.setNotFoundHandler(async () => 'not found'))
+
+  await app.inject('/none')
+
+  expect(warnings).toEqual([expect.stringMatching(/^the handler of GET \(no route\) was declared before/)])
+})
+
+it('what is told of happens: a client that hangs up ends the unit while the handler still runs', async () => {
+  const seen = Promise.withResolvers<unknown>()
+  const entered = Promise.withResolvers<RequestScope>()
+  const { app } = await shop((early) => {
+    early.get('/', async ({ scope }) => {
+      user.set('ann')
+      entered.resolve(scope)
+      while (!scope.sealed) await setImmediate()
+      seen.resolve(user.get())
+    })
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+  socket.write('GET / HTTP/1.1\r\nhost: shop\r\n\r\n')
+
+  await entered.promise
+  socket.destroy()
+
+  expect(await seen.promise).toBeUndefined()
 })
 
 it('of what loses nothing, nobody is told: other handlers, later routes, and what is not found', async () => {
