@@ -1,16 +1,7 @@
 import { request as httpRequest } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { Metadata } from '@grpc/grpc-js'
-import {
-  gather,
-  type RequestScope,
-  runInScope,
-  shield,
-  spawn,
-  TaskGroup,
-  TimeoutError,
-  withTimeout,
-} from 'logical-context'
+import { gather, runInScope, shield, spawn, TaskGroup, TimeoutError, withTimeout } from 'logical-context'
 import { contextFetch } from 'logical-context/clients/fetch'
 import { grpcInterceptor } from 'logical-context/clients/grpc'
 import { injectNodeHttp } from 'logical-context/clients/node-http'
@@ -18,6 +9,7 @@ import { undiciInterceptor } from 'logical-context/clients/undici'
 import { deadline } from 'logical-context/variables'
 import * as undici from 'undici'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { asRequestUntil } from './caller.ts'
 import { connectTo, serve } from './grpc-service.ts'
 import { type Received, upstream } from './upstream.ts'
 
@@ -58,23 +50,11 @@ function leftFor({ headers }: Received): 'none' | 'a minute' | 'more' {
   return Number(header.replace(/m$/, '')) > minute ? 'more' : 'a minute'
 }
 
-/** As a request that has a deadline of its own, as the plugin sets it for one that its header has asked for. */
-function asRequest<R>(ms: number, fn: (scope: RequestScope) => R): R {
-  const end = Date.now() + ms
-  return runInScope(
-    (scope) => {
-      deadline.set(end)
-      return fn(scope)
-    },
-    { deadline: end, group: new TaskGroup() },
-  )
-}
-
 describe.each(clients)('%s', (_, call) => {
   it('tells the time that a withTimeout leaves, where that is the earlier one', async () => {
     const { url, received } = await upstream()
 
-    await asRequest(2 * minute, async () => {
+    await asRequestUntil(Date.now() + 2 * minute, async () => {
       await withTimeout(() => call(url), minute)
       await withTimeout(() => call(url), 3 * minute)
       await call(url)
@@ -104,7 +84,7 @@ describe.each(clients)('%s', (_, call) => {
   it('knows no deadline in a shield, but those that are set in it', async () => {
     const { url, received } = await upstream()
 
-    await asRequest(minute, () =>
+    await asRequestUntil(Date.now() + minute, () =>
       shield(async () => {
         await call(url)
         await withTimeout(() => call(url), 2 * minute)
@@ -117,7 +97,7 @@ describe.each(clients)('%s', (_, call) => {
   it('goes on in a shield when the deadline of the request is over', async () => {
     const { url } = await upstream((_request, response) => setTimeout(() => response.end('ok'), 60))
 
-    const answer = asRequest(20, () => shield(() => call(url)))
+    const answer = asRequestUntil(Date.now() + 20, () => shield(() => call(url)))
 
     expect(await answer).toBe('ok')
   })
@@ -163,9 +143,39 @@ describe.each(clients)('%s', (_, call) => {
     await group.drain()
     expect(failures).toEqual([])
   })
+
+  it('ends at a deadline that was set for it alone, and stops nothing else', async () => {
+    const { url } = await upstream(() => {})
+
+    const [error, aborted] = await asRequestUntil(Date.now() + minute, async ({ signal }) => [
+      await deadline.run(Date.now() + 20, () => call(url).catch((failure: unknown) => failure)),
+      signal.aborted,
+    ])
+
+    expect(error).toMatchObject({ code: 'LCTX_TIMEOUT' })
+    expect(error).not.toHaveProperty('cause')
+    expect(aborted).toBe(false)
+  })
 })
 
 describe('the interceptor of gRPC', () => {
+  it('stops nobody for a callee whose own deadline was the earlier one', async () => {
+    const port = await serve({ unary: (_call, callback) => callback({ code: 4, details: 'the stock is slow' }) })
+    const client = connectTo(`127.0.0.1:${port}`, { interceptors: [grpcInterceptor()] })
+
+    const [error, aborted] = await runInScope(() =>
+      withTimeout(async ({ signal }) => {
+        const failed = Promise.withResolvers<unknown>()
+        client['unary']?.('order', new Metadata(), failed.resolve)
+        return [await failed.promise, signal.aborted]
+      }, minute),
+    )
+
+    expect(error).toMatchObject({ code: 4, details: 'the stock is slow' })
+    expect(error).not.toHaveProperty('cause')
+    expect(aborted).toBe(false)
+  })
+
   it('lets the call end when a withTimeout does, and lets it be in a shield', async () => {
     const port = await serve({ unary: (_call, callback) => setTimeout(() => callback(null, 'ok'), 60) })
     const client = connectTo(`127.0.0.1:${port}`, { interceptors: [grpcInterceptor()] })
@@ -191,6 +201,6 @@ describe('the interceptor of gRPC', () => {
     await expect.poll(() => ends).toMatchObject([{ code: 4, cause: { code: 'LCTX_TIMEOUT' } }])
     await group.drain()
     expect(failures).toEqual([])
-    expect(await asRequest(20, () => shield(order))).toBe('ok')
+    expect(await asRequestUntil(Date.now() + 20, () => shield(order))).toBe('ok')
   })
 })

@@ -1,6 +1,6 @@
-import { ContextVar, LogicalContext, runInScope } from 'logical-context'
+import { ContextVar, LogicalContext, type RequestScope, runInScope, TaskGroup } from 'logical-context'
 import { type Propagator, requestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
-import { requestId as requestIdVariable, TraceContext, traceContext } from 'logical-context/variables'
+import { deadline, requestId as requestIdVariable, TraceContext, traceContext } from 'logical-context/variables'
 
 export const tenant = new ContextVar<string>('tenant')
 export const user = new ContextVar<string>('user')
@@ -21,6 +21,17 @@ export function asCaller<R>(fn: (trace: TraceContext) => R, name = 'ann'): R {
     .with(tenant, 'acme')
     .with(user, name)
   return runInScope(() => fn(trace), { context })
+}
+
+/** As a request whose header asks for an end: the plugin sets it for the unit, and for what the unit calls. */
+export function asRequestUntil<R>(end: number, fn: (scope: RequestScope) => R): R {
+  return runInScope(
+    (scope) => {
+      deadline.set(end)
+      return fn(scope)
+    },
+    { deadline: end, group: new TaskGroup() },
+  )
 }
 
 export function traceparentOf(trace: TraceContext): string {

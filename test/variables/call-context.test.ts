@@ -1,5 +1,4 @@
 import {
-  ContextVar,
   current,
   gather,
   isolateGenerator,
@@ -7,33 +6,20 @@ import {
   runInScope,
   shield,
   spawn,
-  TaskGroup,
   withTaskGroup,
   withTimeout,
 } from 'logical-context'
 import { inject } from 'logical-context/clients/inject'
 import { callContext, deadline } from 'logical-context/variables'
 import { describe, expect, it, vi } from 'vitest'
+import { asRequestUntil, user } from '../clients/caller.ts'
 
-const user = new ContextVar<string>('user')
 const now = Date.now()
 const minute = 60_000
 const told = () => callContext().get(deadline)
 const steps = isolateGenerator(function* () {
   yield told()
 })
-
-/** As a request whose header asks for so much time: the plugin sets it for the unit and for what the unit calls. */
-function asRequest<R>(ms: number, fn: () => R): R {
-  const end = now + ms
-  return runInScope(
-    () => {
-      deadline.set(end)
-      return fn()
-    },
-    { deadline: end, group: new TaskGroup() },
-  )
-}
 
 describe('callContext', () => {
   it('is the current context, with the deadline of the work that makes the call', () => {
@@ -65,7 +51,7 @@ describe('callContext', () => {
 
   it('has the earliest of the variable, the unit’s deadline and the limits around the call', async () => {
     vi.useFakeTimers({ now, toFake: ['Date', 'setTimeout', 'clearTimeout'] })
-    const seen = await asRequest(2 * minute, async () => [
+    const seen = await asRequestUntil(now + 2 * minute, async () => [
       told(),
       await withTimeout(told, minute),
       await withTimeout(() => withTimeout(told, 2 * minute), minute),
@@ -84,7 +70,7 @@ describe('callContext', () => {
   })
 
   it('has that of the request in a task that is cancelled with it, and none in any other', async () => {
-    const tasks = asRequest(minute, () => [
+    const tasks = asRequestUntil(now + minute, () => [
       spawn(told, { cancelWith: 'request' }).result(),
       spawn(told).result(),
       spawn(told, { policy: 'share' }).result(),
@@ -101,7 +87,7 @@ describe('callContext', () => {
 
   it('has none in a shield, nor in what is spawned there, but those of a withTimeout inside it', async () => {
     vi.useFakeTimers({ now, toFake: ['Date', 'setTimeout', 'clearTimeout'] })
-    const seen = await asRequest(minute, async () => [
+    const seen = await asRequestUntil(now + minute, async () => [
       ...(await shield(async () => [
         told(),
         await withTimeout(told, 2 * minute),
