@@ -1,9 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { WrittenModule } from './run-blocks.ts'
 
-const onLoopback = pathToFileURL(fileURLToPath(new URL('on-loopback.ts', import.meta.url))).href
+const onLoopback = new URL('on-loopback.ts', import.meta.url).href
 
 /** A module that serves, in a process of its own. */
 export class ServedModule implements AsyncDisposable {

@@ -56,7 +56,7 @@ export function readScore(room: string, report: string): Score {
 
 function isExplained(file: string, line: string, change: string): boolean {
   return equivalents.some(
-    (known) => known.file === file && (known.line ?? line) === line && known.changes.includes(change),
+    (known) => (known.file ?? file) === file && (known.line ?? line) === line && known.changes.includes(change),
   )
 }
 
