@@ -1,4 +1,4 @@
-// Plain JavaScript without dependencies: it has to run, and to complain, on the Node versions we do not support.
+// Plain JavaScript without dependencies: it has to run, and to refuse, on the Node versions we do not support.
 import { existsSync, readFileSync } from 'node:fs'
 
 const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))

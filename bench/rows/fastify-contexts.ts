@@ -28,7 +28,7 @@ export function logicalContext(options: LogicalContextOptions = {}): ContextWay 
 /** Scope and request id, and nothing else. */
 export const logicalContextAlone: ContextWay = async (app) => {
   const { requestId } = await import('logical-context/propagators')
-  return logicalContext({ propagators: [requestId()], replyIdHeader: false })(app)
+  return logicalContext({ propagators: [xRequestId()], replyIdHeader: false })(app)
 }
 
 export const fastifyRequestContext: ContextWay = async (app) => {

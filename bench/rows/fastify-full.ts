@@ -54,7 +54,7 @@ async function oursInFull() {
   const { requestId, w3cBaggage, w3cTraceContext } = await import('logical-context/propagators')
   const tenant = new ContextVar<string>('tenant')
   const log = contextLogger(await logOf(), { fields: { tenant } })
-  const propagators = [w3cTraceContext(), w3cBaggage({ members: { tenant } }), requestId()]
+  const propagators = [w3cTraceContext(), w3cBaggage({ members: { tenant } }), xRequestId()]
   return helloServer(
     ways.logicalContext({ propagators, trust: 'loopback' }),
     { loggerInstance: log, disableRequestLogging: true },

@@ -48,7 +48,7 @@ export const fastifyFetch: ServerRow = {
 
 const traced: ways.ContextWay = async (app) => {
   const { requestId, w3cTraceContext } = await import('logical-context/propagators')
-  return ways.logicalContext({ propagators: [w3cTraceContext(), requestId()], replyIdHeader: false })(app)
+  return ways.logicalContext({ propagators: [w3cTraceContext(), xRequestId()], replyIdHeader: false })(app)
 }
 
 async function server(way: ways.ContextWay, making: Promise<Call>, told: string): Promise<FastifyInstance> {

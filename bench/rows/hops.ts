@@ -60,9 +60,9 @@ export async function byUs(formats: readonly Format[]): Promise<Hop> {
     ...(formats.includes('b3') ? [b3()] : []),
     ...(formats.includes('baggage') ? [w3cBaggage({ members: { tenant } })] : []),
   ])
-  const complain = (complaint: string, field: string) => assert.fail(`${field}: ${complaint}`)
-  const peer = { trace: 'continue', values: true, complain } as const
-  const destination = { trace: true, values: true, complain } as const
+  const refuse = (reason: string, field: string) => assert.fail(`${field}: ${reason}`)
+  const peer = { trace: 'continue', values: true, refuse } as const
+  const destination = { trace: true, values: true, refuse } as const
   return (incoming) => {
     const context = propagator.extract(LogicalContext.empty, incomingCarrier(incoming), peer)
     const outgoing: Headers = {}

@@ -13,7 +13,7 @@ app.addHook('onRequest', async ({ headers }) => {
 })
 
 // Tenant, user, request id and trace go along by themselves. The signal: a client that hangs up ends this call.
-app.post<{ Body: Order }>('/orders', ({ body: order, scope: { signal } }) =>
+app.post<{ Body: Order }>('/orders', ({ body: order, requestScope: { signal } }) =>
   shopFetch(`${orders}/orders`, { ...post(order), signal }),
 )
 

@@ -27,7 +27,7 @@ const order = new ContextVar<object>('order')
 const kept: unknown[] = []
 const app = Fastify()
 await app.register(logicalContext)
-app.get<{ Params: { id: string } }>('/orders/:id', async ({ params, scope }) => {
+app.get<{ Params: { id: string } }>('/orders/:id', async ({ params, requestScope: scope }) => {
   order.set({ ...params, text: `order ${params.id} `.repeat(10) })
   spawn(
     async () => {
@@ -48,7 +48,7 @@ const load = fork(fileURLToPath(new URL('pipelines.ts', import.meta.url)), { std
 const run: Run = { first: await heapAfter(first), last: await heapAfter(all - first), tasks: 0, seconds: 0 }
 load.kill()
 await app.close()
-run.tasks = app.logicalContext.group.counters.ended
+run.tasks = app.requestScopes.group.counters.ended
 run.seconds = (performance.now() - startedAt) / 1000
 process.stdout.write(JSON.stringify(run))
 

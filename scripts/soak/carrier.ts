@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { bind, ContextVar, isolateGenerator, type Policy, runInScope, spawn } from 'logical-context'
 import logicalContext from 'logical-context/middleware/fastify'
-import { requestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
+import { xRequestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
 import { factNames, type Facts, oneMoreHop, type PolicyName } from './facts.ts'
 
 type Generators = Generator<Facts, void> | AsyncGenerator<Facts, void>
@@ -31,7 +31,7 @@ const variables = {
   step: new ContextVar<string>('step'),
 }
 
-export const propagators = [w3cTraceContext(), w3cBaggage({ members: { tenant, user } }), requestId()]
+export const propagators = [w3cTraceContext(), w3cBaggage({ members: { tenant, user } }), xRequestId()]
 
 const policyOf = (name: PolicyName): Policy => (name === 'only' ? { only: [variables.basket] } : name)
 

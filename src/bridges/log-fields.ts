@@ -1,6 +1,5 @@
-import type { Cell } from '../context/cell.ts'
+import { type Cell, currentCell } from '../context/cell.ts'
 import { type AnyContextVar, ContextVar } from '../context/context-var.ts'
-import { storage } from '../context/storage.ts'
 import { decode, isPresent } from '../context/values.ts'
 import { anyOf, type Checks, checkOptions, isFunction, show } from '../options.ts'
 import { Task } from '../tasks/task.ts'
@@ -118,5 +117,5 @@ function valueIn<T, D>(cell: Cell, variable: ContextVar<T, D>): T | D {
 /** In the current code's own cell that of the active span, which is not there for whoever logs from outside. */
 function traceIn(cell: Cell): TraceContext | undefined {
   const known = valueIn(cell, traceContext)
-  return cell === storage.getStore() ? activeTrace(known) : known
+  return cell === currentCell() ? activeTrace(known) : known
 }

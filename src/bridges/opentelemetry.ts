@@ -1,12 +1,10 @@
-import type { ContextManager } from '@opentelemetry/api'
-import { observer } from '../tasks/unit-observer.ts'
+import { observer } from '../tasks/lifecycle.ts'
 import { aBoolean, anyOf, type Checks, checkOptions } from '../options.ts'
 import { setBaggageSource } from '../variables/current-baggage.ts'
 import { setTraceSource } from '../variables/trace-context.ts'
 import { logFieldsChecks, type LogField } from './log-fields.ts'
 import type { OpenTelemetryApi } from './otel-api.ts'
 import { SharedBaggage } from './otel-baggage.ts'
-import { CellContextManager } from './otel-context-manager.ts'
 import { Diagnosis } from './otel-diagnosis.ts'
 import { TaskMetrics } from './otel-metrics.ts'
 import { type ContextSpanProcessor, SpanFields } from './otel-span-fields.ts'
@@ -91,18 +89,6 @@ export function openTelemetry(options: OpenTelemetryOptions): OpenTelemetryBridg
     metrics.stop()
   }
   return { spanProcessor: fields.processor, stop, [Symbol.dispose]: stop }
-}
-
-/**
- * A context manager for OpenTelemetry that needs no AsyncLocalStorage of its own: its contexts are in the one that the
- * units are in. For `api.context.setGlobalContextManager(contextManager({ api }).enable())`, or the SDK's option. In
- * return each way into a unit costs a little more.
- *
- * @throws {TypeError} if there is no api.
- */
-export function contextManager({ api }: Pick<OpenTelemetryOptions, 'api'>): ContextManager {
-  if (!isApi(api)) throw new TypeError(`contextManager: option 'api' expected all of '@opentelemetry/api'.`)
-  return new CellContextManager(api.ROOT_CONTEXT)
 }
 
 function isApi(value: unknown): boolean {

@@ -75,9 +75,9 @@ export class TaskMetrics {
     [
       'logical-context:inbound:refuse',
       (message) => {
-        const { complaint, field } = message as InboundRefuseEvent
+        const { reason, field } = message as InboundRefuseEvent
         this.#instruments?.refusals.add(1, {
-          'logical_context.inbound.complaint': complaint,
+          'logical_context.inbound.reason': reason,
           'logical_context.inbound.field': field,
         })
       },

@@ -1,6 +1,6 @@
 import type { Context, Span } from '@opentelemetry/api'
 import type { RequestScope } from '../tasks/request-scope.ts'
-import type { UnitObservation } from '../tasks/unit-observer.ts'
+import type { UnitObservation } from '../tasks/lifecycle.ts'
 import { recordFailure, typeOfError } from './otel-failure.ts'
 import { serverFault } from './otel-server-fault.ts'
 import type { SpanMaker } from './otel-units.ts'
@@ -45,7 +45,7 @@ export class ScopeObservation implements UnitObservation {
     const now = this.#given ?? this.#maker.api.context.active()
     if (this.#span === undefined) this.#context = this.#maker.join(this.#scope, now, outside) ?? this.#context
     this.#span?.updateName(this.#name)
-    const route = this.#scope.facts?.['http.route']
+    const route = this.#scope.attributes?.['http.route']
     const metadata = this.#context.getValue(rpcMetadataKey) as { route?: unknown } | undefined
     if (this.#span === undefined && metadata !== undefined && route !== undefined) metadata.route ??= route
   }
@@ -66,16 +66,16 @@ export class ScopeObservation implements UnitObservation {
   }
 
   #tellEnd(span: Span): void {
-    const { facts = {}, abortReason } = this.#scope
+    const { attributes = {}, abortReason } = this.#scope
     span.updateName(this.#name)
-    span.setAttributes(facts)
+    span.setAttributes(attributes)
     if (abortReason !== undefined) span.setAttribute('logical_context.abort_reason', typeOfError(abortReason))
-    const fault = serverFault(facts)
+    const fault = serverFault(attributes)
     if (fault === false) return
     const { api } = this.#maker
     const failure = this.#failure
     // Without an answer: the caller may have gone, and then it is no failure that the work stopped.
-    if (fault === undefined && (failure === undefined || this.#scope.saysCancelled(failure.error))) return
+    if (fault === undefined && (failure === undefined || this.#scope.isCancellation(failure.error))) return
     if (failure !== undefined) recordFailure(api, span, failure.error, failure.at)
     else span.setStatus({ code: api.SpanStatusCode.ERROR })
     if (fault !== undefined) span.setAttribute('error.type', fault)
@@ -83,6 +83,6 @@ export class ScopeObservation implements UnitObservation {
 
   /** gRPC's conventions name a span after the method; HTTP's after the route, which is in the scope's name. */
   get #name(): string {
-    return String(this.#scope.facts?.['rpc.method'] ?? this.#scope.name)
+    return String(this.#scope.attributes?.['rpc.method'] ?? this.#scope.name)
   }
 }

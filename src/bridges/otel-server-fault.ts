@@ -12,8 +12,10 @@ const faults = new Set<unknown>([
  * The `error.type` of a request that its server has failed; false for one that was answered well, or that the caller has
  * done wrong; undefined where there was no answer. Semantic conventions for HTTP spans, "Status", and for gRPC
  */
-export function serverFault(facts: Readonly<Record<string, string | number | undefined>>): string | false | undefined {
-  const status = facts['http.response.status_code'] ?? facts['rpc.response.status_code']
+export function serverFault(
+  attributes: Readonly<Record<string, string | number | undefined>>,
+): string | false | undefined {
+  const status = attributes['http.response.status_code'] ?? attributes['rpc.response.status_code']
   if (status === undefined) return undefined
   return (typeof status === 'number' ? status >= 500 : faults.has(status)) && String(status)
 }

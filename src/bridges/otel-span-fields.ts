@@ -1,6 +1,5 @@
 import type { Attributes, AttributeValue, Context, Span } from '@opentelemetry/api'
-import type { Cell } from '../context/cell.ts'
-import { storage } from '../context/storage.ts'
+import { type Cell, currentCell } from '../context/cell.ts'
 import { LogFields, type LogFieldsOptions } from './log-fields.ts'
 
 /** A `SpanProcessor` of the SDK's. */
@@ -47,7 +46,7 @@ export class SpanFields {
   /** For the spans that others start in a unit. */
   readonly processor: ContextSpanProcessor = {
     onStart: (span) => {
-      const cell = storage.getStore()
+      const cell = currentCell()
       if (cell !== undefined) this.write(span, cell)
     },
     onEnding: (span) => {

@@ -1,8 +1,8 @@
 import type { Context, Link, Span } from '@opentelemetry/api'
 import { policyName } from '../tasks/policy.ts'
 import type { Task } from '../tasks/task.ts'
-import type { UnitObservation } from '../tasks/unit-observer.ts'
-import { storage } from '../context/storage.ts'
+import type { UnitObservation } from '../tasks/lifecycle.ts'
+import { currentCell } from '../context/cell.ts'
 import { recordFailure } from './otel-failure.ts'
 import type { SpanMaker } from './otel-units.ts'
 
@@ -42,7 +42,7 @@ export class TaskObservation implements UnitObservation {
     // What was withdrawn has no span yet; what was abandoned has none any more.
     if (!this.#begun) this.#start()
     if (this.#abandonedWith !== undefined) this.#finish('abandoned', this.#abandonedWith)
-    else if (outcome === 'withdrawn' || (outcome === 'failed' && this.#task.saysCancelled(error))) {
+    else if (outcome === 'withdrawn' || (outcome === 'failed' && this.#task.isCancellation(error))) {
       this.#finish('cancelled', undefined)
     } else this.#finish(outcome, error)
   }
@@ -64,7 +64,7 @@ export class TaskObservation implements UnitObservation {
     const span = this.#span
     if (span === undefined) return
     this.#span = undefined
-    const cell = storage.getStore()
+    const cell = currentCell()
     this.#maker.guard(() => {
       span.setAttribute('logical_context.task.outcome', outcome)
       if (outcome === 'failed' || outcome === 'abandoned') recordFailure(this.#maker.api, span, error)

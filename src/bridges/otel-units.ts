@@ -2,7 +2,7 @@ import type { Context, Link, Span, SpanContext, SpanOptions, Tracer, TracerProvi
 import { storage } from '../context/storage.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import type { Task } from '../tasks/task.ts'
-import type { UnitObservation, UnitObserver } from '../tasks/unit-observer.ts'
+import type { UnitObservation, UnitObserver } from '../tasks/lifecycle.ts'
 import { baggage } from '../variables/baggage.ts'
 import { requestId } from '../variables/request-id.ts'
 import { type TraceContext, traceContext } from '../variables/trace-context.ts'

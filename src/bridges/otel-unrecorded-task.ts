@@ -1,5 +1,5 @@
 import type { Context, SpanContext } from '@opentelemetry/api'
-import type { UnitObservation } from '../tasks/unit-observer.ts'
+import type { UnitObservation } from '../tasks/lifecycle.ts'
 import { TraceContext, traceContext } from '../variables/trace-context.ts'
 import { traceHere } from './otel-span-traces.ts'
 import type { SpanMaker } from './otel-units.ts'

@@ -1,5 +1,4 @@
-import { cellKey } from '../context/cell.ts'
-import { storage } from '../context/storage.ts'
+import { cellKey, currentCell } from '../context/cell.ts'
 import { aFunction, type Checks, checkOptions, show } from '../options.ts'
 import { LogFields, logFieldsChecks, type LogFieldsOptions } from './log-fields.ts'
 import {
@@ -57,7 +56,7 @@ export function contextLogger<L extends PinoLike>(logger: L, options: LogFieldsO
   const asJson = internals[inside.asJson] as AsJson
 
   const asJsonInContext: AsJson = function (object, message, level, time) {
-    const cell = storage.getStore() ?? this[cellKey]
+    const cell = currentCell() ?? this[cellKey]
     if (cell === undefined) return asJson.call(this, object, message, level, time)
     const bindings = this[inside.bindings] as string
     const fragment = fragmentFor(this, inside, cell, fields)
@@ -93,7 +92,7 @@ export function pinoMixin(options: PinoMixinOptions = {}): PinoMixin {
   return (mergeObject, level, logger) => {
     // Made anew for each line: pino writes into it.
     const line: Record<string, unknown> = {}
-    const cell = storage.getStore() ?? (logger as Internals | undefined)?.[cellKey]
+    const cell = currentCell() ?? (logger as Internals | undefined)?.[cellKey]
     if (cell !== undefined) {
       const bound = bindingsOf(logger)
       fields.read(cell, (key, value) => {

@@ -1,6 +1,6 @@
 import type { LogicalContext } from '../context/logical-context.ts'
 import { TimeoutError } from '../errors.ts'
-import { currentBound } from '../variables/call-context.ts'
+import { currentCancelScope } from '../tasks/cancel-scope.ts'
 import { deadline } from '../variables/deadline.ts'
 
 /** The longest time that a timer of Node can take. */
@@ -30,7 +30,7 @@ export function atDeadline(
 
 /** Stops what a call that ends at `end` is made by, and gives the reason, if that has to end then too. */
 export function callerStop(end: number): (() => unknown) | undefined {
-  const bound = currentBound()
+  const bound = currentCancelScope()
   return bound?.deadline !== undefined && bound.deadline <= end ? () => bound.expire() : undefined
 }
 

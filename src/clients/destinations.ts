@@ -23,7 +23,7 @@ export type Destinations = readonly (string | DestinationRule)[]
 export type Target = Pick<URL, 'protocol' | 'hostname' | 'port'>
 
 /** Says which values a target may be told; of a list of hosts, whether a target is on it. */
-export type Judge = (target: Target) => boolean | readonly AnyContextVar[]
+export type HostMatcher = (target: Target) => boolean | readonly AnyContextVar[]
 
 interface Rule {
   /** The host, or a dot and the name that all hosts are below of. */
@@ -49,7 +49,7 @@ const ruleChecks: Checks = { host: anything, only: anArray }
  *
  * @throws {TypeError} for what is no host, and for a variable that is sensitive; `owner` is who it names.
  */
-export function compileDestinations(owner: string, list: Destinations): Judge {
+export function compileDestinations(owner: string, list: Destinations): HostMatcher {
   if (list.length === 0) return nobody
   const rules = Map.groupBy(
     list.map((entry) => ruleOf(owner, entry)),
@@ -70,7 +70,7 @@ export function compileDestinations(owner: string, list: Destinations): Judge {
   }
 }
 
-export const nobody: Judge = () => false
+export const nobody: HostMatcher = () => false
 
 /** A target of what a client knows of it; null for what is no host. The port is empty for the protocol's own. */
 export function targetOf(protocol: string, host: string, port: string): Target | null {

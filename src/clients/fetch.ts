@@ -1,7 +1,7 @@
 import type { LogicalContext } from '../context/logical-context.ts'
 import { aFunction, type Checks, checkOptions } from '../options.ts'
 import { carrierOf } from '../propagators/carrier.ts'
-import { callContext } from '../variables/call-context.ts'
+import { callContext } from './call-context.ts'
 import { withDeadline } from './deadline.ts'
 import { type FetchInput, readCall } from './fetch-call.ts'
 import { Outbound, outboundChecks, type OutboundOptions } from './outbound.ts'
@@ -32,7 +32,7 @@ const checks: Checks = { ...outboundChecks, fetch: aFunction }
  * context is read when it is called. A header that is set already stays; `init` and a `Request` are not changed.
  *
  * The call, and the reading of its body, aborts with a `TimeoutError` when the caller's deadline is over. It does not
- * abort with the request that it is made for, of which it may be the clean-up: give it `request.scope.signal` for that.
+ * abort with the request that it is made for, of which it may be the clean-up: give it `request.requestScope.signal` for that.
  *
  * Where hosts are told different things, redirects are followed here, and each hop is told what its host may know.
  */

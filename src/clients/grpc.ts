@@ -1,8 +1,8 @@
 import type { InterceptingCall, Interceptor, Metadata, status as Status } from '@grpc/grpc-js'
-import { captureEntry, type Entry } from '../context/storage.ts'
+import { captureSnapshot, type AsyncSnapshot } from '../context/storage.ts'
 import { checkOptions } from '../options.ts'
 import type { Carrier } from '../propagators/carrier.ts'
-import { callContext } from '../variables/call-context.ts'
+import { callContext } from './call-context.ts'
 import { deadline } from '../variables/deadline.ts'
 import { callerStop } from './deadline.ts'
 import { type Target, targetOf } from './destinations.ts'
@@ -17,7 +17,7 @@ const deadlineExceeded: Status = 4
 const defaultPort = '443'
 
 /** For the option `interceptors` of a client, or of a call. */
-export interface GrpcInterceptor extends Interceptor {
+export interface GrpcClientInterceptor extends Interceptor {
   /** What could not go out, counted. */
   readonly outbound: Outbound
 }
@@ -32,13 +32,13 @@ export interface GrpcInterceptor extends Interceptor {
  *
  * @throws {TypeError} for an option that is unknown or of the wrong type, and for what is no host.
  */
-export function grpcInterceptor(options?: OutboundOptions): GrpcInterceptor {
-  checkOptions('grpcInterceptor', options, outboundChecks)
-  const outbound = new Outbound('grpcInterceptor', options)
+export function grpcClientInterceptor(options?: OutboundOptions): GrpcClientInterceptor {
+  checkOptions('grpcClientInterceptor', options, outboundChecks)
+  const outbound = new Outbound('grpcClientInterceptor', options)
 
   const intercept: Interceptor = (callOptions, nextCall) => {
     const context = callContext()
-    const entry = captureEntry()
+    const entry = captureSnapshot()
     const end = context.get(deadline) ?? Infinity
     const stopCaller = callerStop(end)
     // The callee may have had a deadline of its own, and a timer may be early by a millisecond.
@@ -75,7 +75,7 @@ function targetOfChannel(target: string): Target | null {
 }
 
 /** A listener whose callbacks have one parameter each, as grpc-js tells listeners of callbacks apart. */
-function listenerIn(entry: Entry, listener: Listener, stopIfOver: () => unknown): Listener {
+function listenerIn(entry: AsyncSnapshot, listener: Listener, stopIfOver: () => unknown): Listener {
   return {
     onReceiveMetadata: (metadata) => entry.runInAsyncScope(() => listener.onReceiveMetadata?.(metadata)),
     onReceiveMessage: (message) => entry.runInAsyncScope(() => listener.onReceiveMessage?.(message)),

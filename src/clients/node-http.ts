@@ -2,12 +2,12 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { checkOptions } from '../options.ts'
 import type { Carrier } from '../propagators/carrier.ts'
-import { callContext } from '../variables/call-context.ts'
+import { callContext } from './call-context.ts'
 import { atDeadline } from './deadline.ts'
 import { type Target, targetOf } from './destinations.ts'
 import { Outbound, outboundChecks, type OutboundOptions } from './outbound.ts'
 
-export interface NodeHttpInjection extends Disposable {
+export interface NodeHttpInstrumentation extends Disposable {
   /** Ends it: requests that are made from then on are left alone. */
   stop(): void
   /** What could not go out, counted. */
@@ -29,9 +29,9 @@ const unknownPort = '?'
  *
  * @throws {TypeError} for an option that is unknown or of the wrong type, and for what is no host.
  */
-export function injectNodeHttp(options?: OutboundOptions): NodeHttpInjection {
-  checkOptions('injectNodeHttp', options, outboundChecks)
-  const outbound = new Outbound('injectNodeHttp', options)
+export function instrumentNodeHttp(options?: OutboundOptions): NodeHttpInstrumentation {
+  checkOptions('instrumentNodeHttp', options, outboundChecks)
+  const outbound = new Outbound('instrumentNodeHttp', options)
 
   function onCreated(message: unknown): void {
     const { request } = message as { request: ClientRequest }

@@ -2,10 +2,10 @@ import type { LogicalContext } from '../context/logical-context.ts'
 import { aFunction, anyOf, anything, type Check, type Checks } from '../options.ts'
 import { type Carrier, carrierOf } from '../propagators/carrier.ts'
 import { composite } from '../propagators/composite.ts'
-import { deadline } from '../propagators/deadline.ts'
+import { requestTimeout } from '../propagators/request-timeout.ts'
 import { isFieldValue } from '../propagators/header-field.ts'
-import type { Complain, Complaint, Destination, Propagator } from '../propagators/propagator.ts'
-import { requestId } from '../propagators/request-id.ts'
+import type { Refuse, RefusalReason, Destination, Propagator } from '../propagators/propagator.ts'
+import { xRequestId } from '../propagators/x-request-id.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
 import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
 import { isToken } from '../variables/baggage-grammar.ts'
@@ -14,7 +14,7 @@ import {
   compileDestinations,
   type Destinations,
   type Hosts,
-  type Judge,
+  type HostMatcher,
   nobody,
   type Target,
 } from './destinations.ts'
@@ -22,8 +22,8 @@ import {
 export type { DestinationRule, Destinations, Hosts, Target } from './destinations.ts'
 
 /** Something that was to go out and could not. */
-export interface Dropped {
-  complaint: Complaint
+export interface OutboundRefusal {
+  reason: RefusalReason
   /** The header, or the header and its member. */
   field: string
   /** Where it was to go, or empty where that is not known. */
@@ -31,14 +31,14 @@ export interface Dropped {
 }
 
 export interface OutboundOptions {
-  /** What is written into a call's headers. Default: `[w3cTraceContext(), w3cBaggage(), requestId(), deadline()]`. */
+  /** What is written into a call's headers. Default: `[w3cTraceContext(), w3cBaggage(), xRequestId(), requestTimeout()]`. */
   propagators?: readonly Propagator[]
   /** Who is told trace and request id: everybody, nobody or these hosts. Default: true. */
   trace?: boolean | Hosts
   /** Who is told values, and which. Default: nobody. */
   values?: Destinations
   /** Told of everything that could not go out. Default: it is counted only. */
-  onDropped?: (dropped: Dropped) => void
+  onRefusal?: (dropped: OutboundRefusal) => void
 }
 
 export const aUrl: Check = anyOf(
@@ -51,7 +51,7 @@ export const outboundChecks: Checks = {
   propagators: anything,
   trace: anyOf('a boolean or an array of hosts', (value) => typeof value === 'boolean' || Array.isArray(value)),
   values: anArray,
-  onDropped: aFunction,
+  onRefusal: aFunction,
 }
 
 /**
@@ -60,16 +60,16 @@ export const outboundChecks: Checks = {
  */
 export class Outbound {
   /** How much could not go out. */
-  readonly counters: Record<Complaint, number> = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
+  readonly counters: Record<RefusalReason, number> = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
   /** Whether one destination is told more than another, so that a redirect must not take headers along. */
   readonly tellsApart: boolean
   /** The headers that may be written, in lower case. */
   readonly fields: readonly string[]
   readonly #propagators: readonly Propagator[]
-  readonly #trace: Judge
+  readonly #trace: HostMatcher
   readonly #traceIsListed: boolean
-  readonly #values: Judge
-  readonly #onDropped: ((dropped: Dropped) => void) | undefined
+  readonly #values: HostMatcher
+  readonly #onRefusal: ((dropped: OutboundRefusal) => void) | undefined
 
   /**
    * Takes options that its client has checked with `outboundChecks`.
@@ -78,18 +78,18 @@ export class Outbound {
    */
   constructor(owner: string, options: OutboundOptions = {}) {
     const {
-      propagators = [w3cTraceContext(), w3cBaggage(), requestId(), deadline()],
+      propagators = [w3cTraceContext(), w3cBaggage(), xRequestId(), requestTimeout()],
       trace = true,
       values = [],
-      onDropped,
+      onRefusal,
     } = options
     this.fields = composite(propagators).fields
     this.#propagators = [...propagators]
-    this.#trace = judgeOf(owner, trace)
+    this.#trace = matcherOf(owner, trace)
     this.#values = compileDestinations(owner, values)
     this.#traceIsListed = typeof trace !== 'boolean'
     this.tellsApart = this.#traceIsListed || values.length > 0
-    this.#onDropped = onDropped
+    this.#onRefusal = onRefusal
   }
 
   /**
@@ -97,18 +97,18 @@ export class Outbound {
    * throws. A target that is not known is told what everybody is.
    */
   inject(context: LogicalContext, carrier: Carrier, target: Target | null): boolean {
-    const complain: Complain = (complaint, field) => this.#drop({ complaint, field, host: target?.hostname ?? '' })
+    const refuse: Refuse = (reason, field) => this.#drop({ reason, field, host: target?.hostname ?? '' })
     const destination: Destination = {
       trace: target === null ? this.#trace === everybody : this.#trace(target) === true,
       values: target === null ? false : this.#values(target),
-      complain,
+      refuse,
     }
-    const guarded = new GuardedCarrier(carrier, complain)
+    const guarded = new GuardedCarrier(carrier, refuse)
     for (const propagator of this.#propagators) {
       try {
         propagator.inject(context, guarded, destination)
       } catch {
-        complain('malformed', propagator.fields[0] ?? '')
+        refuse('malformed', propagator.fields[0] ?? '')
       }
     }
     return guarded.written && (destination.values !== false || this.#traceIsListed)
@@ -121,12 +121,12 @@ export class Outbound {
     return all
   }
 
-  #drop(dropped: Dropped): void {
-    this.counters[dropped.complaint]++
+  #drop(dropped: OutboundRefusal): void {
+    this.counters[dropped.reason]++
     try {
-      this.#onDropped?.(dropped)
+      this.#onRefusal?.(dropped)
     } catch (error) {
-      console.error('logical-context: onDropped has failed', error)
+      console.error('logical-context: onRefusal has failed', error)
     }
   }
 }
@@ -135,11 +135,11 @@ export class Outbound {
 class GuardedCarrier implements Carrier {
   written = false
   readonly #carrier: Carrier
-  readonly #complain: Complain
+  readonly #refuse: Refuse
 
-  constructor(carrier: Carrier, complain: Complain) {
+  constructor(carrier: Carrier, refuse: Refuse) {
     this.#carrier = carrier
-    this.#complain = complain
+    this.#refuse = refuse
   }
 
   get(name: string): string | undefined {
@@ -152,7 +152,7 @@ class GuardedCarrier implements Carrier {
 
   set(name: string, value: string): void {
     if (!isToken(name) || !isFieldValue(value)) {
-      this.#complain('malformed', name)
+      this.#refuse('malformed', name)
       return
     }
     if (this.#carrier.has(name)) return
@@ -161,9 +161,9 @@ class GuardedCarrier implements Carrier {
   }
 }
 
-const everybody: Judge = () => true
+const everybody: HostMatcher = () => true
 
-function judgeOf(owner: string, trace: boolean | Hosts): Judge {
+function matcherOf(owner: string, trace: boolean | Hosts): HostMatcher {
   if (typeof trace !== 'boolean') return compileDestinations(owner, trace)
   return trace ? everybody : nobody
 }

@@ -1,15 +1,15 @@
 import { type Checks, checkOptions } from '../options.ts'
 import { carrierOf, type HeaderObject } from '../propagators/carrier.ts'
-import { callContext } from '../variables/call-context.ts'
+import { callContext } from './call-context.ts'
 import { aUrl, Outbound, outboundChecks, type OutboundOptions } from './outbound.ts'
 
-export interface ForwardedHeadersOptions extends OutboundOptions {
+export interface RewriteRequestHeadersOptions extends OutboundOptions {
   /** The URL of the upstream. Default: unknown, and told what everybody is. */
   to?: string | URL
 }
 
 /** For the option `rewriteRequestHeaders` of `@fastify/reply-from` and `@fastify/http-proxy`. */
-export interface ForwardedHeaders {
+export interface RewriteRequestHeaders {
   <Headers extends HeaderObject>(request: unknown, headers: Headers): Headers
   /** What could not go out, counted. */
   readonly outbound: Outbound
@@ -23,10 +23,10 @@ const checks: Checks = { ...outboundChecks, to: aUrl }
  *
  * @throws {TypeError} for an option that is unknown or of the wrong type, and for what is no host.
  */
-export function forwardedHeaders(options?: ForwardedHeadersOptions): ForwardedHeaders {
-  checkOptions('forwardedHeaders', options, checks)
+export function rewriteRequestHeaders(options?: RewriteRequestHeadersOptions): RewriteRequestHeaders {
+  checkOptions('rewriteRequestHeaders', options, checks)
   const { to, ...outboundOptions } = options ?? {}
-  const outbound = new Outbound('forwardedHeaders', outboundOptions)
+  const outbound = new Outbound('rewriteRequestHeaders', outboundOptions)
   const target = to === undefined ? null : URL.parse(to)
 
   function rewriteRequestHeaders<Headers extends HeaderObject>(_request: unknown, headers: Headers): Headers {

@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici'
 import type { LogicalContext } from '../context/logical-context.ts'
-import { captureEntry, type Entry } from '../context/storage.ts'
+import { captureSnapshot, type AsyncSnapshot } from '../context/storage.ts'
 import { atDeadline } from './deadline.ts'
 
 type Handler = Required<Dispatcher.DispatchHandler>
@@ -12,7 +12,7 @@ type Controller = Dispatcher.DispatchController
  */
 export class ContextHandler implements Dispatcher.DispatchHandler {
   readonly #handler: Dispatcher.DispatchHandler
-  readonly #entry: Entry = captureEntry()
+  readonly #entry: AsyncSnapshot = captureSnapshot()
   /** Whether the headers hold what only the first host may know. */
   readonly #confidential: boolean
   #controller: Controller | undefined

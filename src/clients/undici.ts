@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
 import { type Checks, checkOptions } from '../options.ts'
 import { carrierOf, type HeaderObject } from '../propagators/carrier.ts'
-import { callContext } from '../variables/call-context.ts'
+import { callContext } from './call-context.ts'
 import { aUrl, Outbound, outboundChecks, type OutboundOptions } from './outbound.ts'
 import { ContextHandler } from './undici-handler.ts'
 

@@ -1,6 +1,6 @@
 import { OutsideUnitError } from '../errors.ts'
 import { aBoolean, anyOf, anything, type Checks, checkOptions, isFunction, show } from '../options.ts'
-import { type Cell, openBlock } from './cell.ts'
+import { type Cell, currentCell, openBlock } from './cell.ts'
 import { shareClass } from './shared-class.ts'
 import { sensitiveVariables, storage, variableNames } from './storage.ts'
 import { decode, deletedValue, emptyValues, encode, firstIndex, isPresent, read } from './values.ts'
@@ -9,10 +9,10 @@ import { decode, deletedValue, emptyValues, encode, firstIndex, isPresent, read 
 export type AnyContextVar = ContextVar<unknown, unknown>
 
 /** The way a value goes into a spawned task. Under `share` nothing crosses: the task is in the spawner's own cell. */
-export type Crossing = 'inherit' | 'only' | 'isolate'
+export type PolicyName = 'inherit' | 'only' | 'isolate'
 
 /** What a spawned task sees of one variable, whatever its policy. */
-export type SpawnRule<T> = 'keep' | 'drop' | ((value: T, crossing: Crossing) => T)
+export type SpawnRule<T> = 'keep' | 'drop' | ((value: T, crossing: PolicyName) => T)
 
 export interface ContextVarOptions<T, D = undefined> {
   /** What `get()` gives where nothing is set. Default: `undefined`. */
@@ -88,7 +88,7 @@ export class ContextVar<T = never, D = undefined> {
 
   /** Whether a value is set; a set `undefined` is a value. */
   has(): boolean {
-    const cell = storage.getStore()
+    const cell = currentCell()
     return cell !== undefined && isPresent(cell.read(this.index))
   }
 
@@ -119,7 +119,7 @@ export class ContextVar<T = never, D = undefined> {
 
   /** Runs `fn` in a block in which this variable has the value. What the block writes does not leave it. */
   run<Args extends unknown[], R>(value: T, fn: (...args: Args) => R, ...args: Args): R {
-    const outer = storage.getStore()
+    const outer = currentCell()
     const block = openBlock(outer?.share() ?? emptyValues, outer?.unit)
     block.write(this, encode(value))
     return storage.run(block, fn, ...args)
@@ -155,13 +155,13 @@ export class ContextVar<T = never, D = undefined> {
   #getSlowly(cell: Cell): T | D {
     const raw = cell.read(this.index)
     if (isPresent(raw)) return decode(raw) as T
-    if (cell.sealed) cell.unit?.late('read', this.name)
+    if (cell.sealed) cell.base.unit?.late('read', this.name)
     return this.default
   }
 
   /** The current cell, or undefined where a late write is only reported. */
   #writable(operation: string): Cell | undefined {
-    const cell = storage.getStore()
+    const cell = currentCell()
     if (cell === undefined) throw new OutsideUnitError(`ContextVar '${this.name}': ${operation}()`)
     if (!cell.sealed) return cell
     cell.unit?.late('write', this.name)

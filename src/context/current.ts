@@ -1,11 +1,11 @@
 import { aFunction, show } from '../options.ts'
-import { openBlock } from './cell.ts'
+import { currentCell, openBlock } from './cell.ts'
 import { LogicalContext } from './logical-context.ts'
-import { captureEntry, storage } from './storage.ts'
+import { captureSnapshot, root, storage } from './storage.ts'
 
 /** A snapshot of the current values; the empty context outside any unit. Nothing is copied. */
 export function current(): LogicalContext {
-  const cell = storage.getStore()
+  const cell = currentCell()
   return cell === undefined ? LogicalContext.empty : new LogicalContext(cell.share())
 }
 
@@ -14,7 +14,7 @@ export function current(): LogicalContext {
  * start alike. The unit stays that of the caller; outside any unit there is none, so the block cannot spawn.
  */
 export function run<Args extends unknown[], R>(context: LogicalContext, fn: (...args: Args) => R, ...args: Args): R {
-  return storage.run(openBlock(context.values, storage.getStore()?.unit), fn, ...args)
+  return storage.run(openBlock(context.values, currentCell()?.unit), fn, ...args)
 }
 
 /**
@@ -27,8 +27,19 @@ export function bind<This, Args extends unknown[], R>(
   fn: (this: This, ...args: Args) => R,
 ): (this: This, ...args: Args) => R {
   if (aFunction(fn) !== undefined) throw new TypeError(`bind: expected a function, got ${show(fn)}.`)
-  const entry = captureEntry()
+  const entry = captureSnapshot()
   return function bound(this: This, ...args: Args): R {
     return entry.runInAsyncScope(fn, this, ...args)
   }
+}
+
+/**
+ * Runs `fn` in no context, and in none of other libraries either: for what is made once and used by many units, a pool,
+ * a worker, a cache, an interval. Made inside a unit it would run others' work in that unit's context, and keep it.
+ *
+ * @throws {TypeError} if `fn` is no function.
+ */
+export function outside<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): R {
+  if (typeof fn !== 'function') throw new TypeError(`outside: expected a function, got ${show(fn)}.`)
+  return root.runInAsyncScope(fn, undefined, ...args)
 }

@@ -81,9 +81,10 @@ const nobody = new Cell(emptyValues, undefined)
 
 function follow(layer: Cell, driver: Cell = nobody): void {
   // A body that drives itself, over whatever detour, keeps its driver: a circle would have no end to read at.
-  for (let cell: Cell | undefined = driver; cell !== undefined; cell = cell.driver) if (cell === layer) return
+  for (let cell: Cell | undefined = driver; cell !== undefined; cell = cell.base.driver) if (cell.base === layer) return
+  const { unit } = driver.base
   layer.driver = driver
   layer.memo = undefined
-  if (driver.unit !== undefined && driver.unit !== layer.unit) driver.unit.adopt(layer)
-  layer.unit = driver.unit
+  if (unit !== undefined && unit !== layer.unit) unit.adopt(layer)
+  layer.unit = unit
 }

@@ -26,16 +26,16 @@ export const variableNames: string[] = registry.names
 export const sensitiveVariables: Set<number> = registry.sensitive
 
 /** `make()` of the copy of the package that asks first, for all copies. */
-export function once<T>(name: string, make: () => T): T {
+export function processSingleton<T>(name: string, make: () => T): T {
   if (!registry.singletons.has(name)) registry.singletons.set(name, make())
   return registry.singletons.get(name) as T
 }
 
 /** A kept place in all contexts. */
-export type Entry = AsyncResource
+export type AsyncSnapshot = AsyncResource
 
 /** A kept way back into all contexts of the place where it is made; `storage.run` copies a frame on each call. */
-export function captureEntry(): Entry {
+export function captureSnapshot(): AsyncSnapshot {
   return new AsyncResource('logical-context')
 }
 
@@ -57,4 +57,4 @@ function openRegistry(holder: { [key]?: Registry }): Registry {
 }
 
 /** The way out of every context, other libraries' too; as far out as the place that loads the package first. */
-export const root: Entry = once('root', () => storage.exit(captureEntry))
+export const root: AsyncSnapshot = processSingleton('root', () => storage.exit(captureSnapshot))

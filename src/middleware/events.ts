@@ -55,7 +55,7 @@ function emitInScope(this: ScopedEmitter, event: string | symbol, ...args: unkno
   const emit = this[emitKey]
   // Most events are heard by nobody.
   const silent = this.listenerCount(event) === 0
-  const heard = silent ? emit.call(this, event, ...args) : exchange.scope.reenter(emit, this, event, ...args)
+  const heard = silent ? emit.call(this, event, ...args) : exchange.scope.runInSnapshot(emit, this, event, ...args)
   // Behind the listeners: they still see the values.
   if (event === 'close') close(exchange, this)
   return heard

@@ -2,7 +2,7 @@ import type { FastifyBaseLogger, FastifyRequest, RouteOptions } from 'fastify'
 import { type Checks, checkOptions } from '../options.ts'
 import { aPolicy, type Policy } from '../tasks/policy.ts'
 import { isThenable } from '../tasks/thenable.ts'
-import type { UnitSettings } from '../tasks/unit-settings.ts'
+import type { UnitSettings } from '../tasks/unit.ts'
 import { scopeOf } from './fastify-message.ts'
 import { holdUntilSettled } from './fastify-wait.ts'
 import type { Inbound } from './inbound.ts'
@@ -44,7 +44,7 @@ export class EarlyRoutes {
   }
 
   /** @throws {TypeError} for options of the route that are unknown or of the wrong type. */
-  settingsOf({ scope, routeOptions }: FastifyRequest): UnitSettings {
+  settingsOf({ requestScope: scope, routeOptions }: FastifyRequest): UnitSettings {
     const { config, handler } = routeOptions
     if (!this.#told && handler.constructor.name === 'AsyncFunction') {
       this.#told = true
@@ -71,7 +71,7 @@ export function trackHandler(route: RouteOptions): void {
   const trackedHandler: typeof handler = function trackedHandler(request, reply) {
     const scope = scopeOf(request)
     if (scope === undefined) return handler.call(this, request, reply)
-    const result: unknown = scope.reenter(handler, this, request, reply)
+    const result: unknown = scope.runInSnapshot(handler, this, request, reply)
     return isThenable(result) ? holdUntilSettled(scope, result) : result
   }
   tracked.add(trackedHandler)

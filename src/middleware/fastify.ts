@@ -4,14 +4,14 @@ import fp from 'fastify-plugin'
 import { type Cell, cellKey } from '../context/cell.ts'
 import { TimeoutError } from '../errors.ts'
 import { aFunction, anAmount, anyOf, type Checks, checkOptions } from '../options.ts'
-import { InFlight } from '../tasks/in-flight.ts'
+import { InFlight } from '../tasks/linked-list.ts'
 import { aPolicy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { requestId } from '../variables/request-id.ts'
 import type { CloseReport, UnfinishedRequest } from './close-report.ts'
 import { drainAtClose } from './drain-at-close.ts'
 import { closeWithEvents } from './events.ts'
-import { tellFacts } from './fastify-facts.ts'
+import { setAttributes } from './fastify-facts.ts'
 import { holdHooks, holdRouteHooks } from './fastify-hold.ts'
 import { type ScopedMessage, scopeKey, scopeOf } from './fastify-message.ts'
 import {
@@ -37,11 +37,11 @@ export type { CloseReport, RouteContextOptions, UnfinishedRequest }
 declare module 'fastify' {
   interface FastifyRequest {
     /** The life of this request: its signal, its values, a way to run code in it. */
-    readonly scope: RequestScope
+    readonly requestScope: RequestScope
   }
   interface FastifyInstance {
     /** What the plugin `logical-context` counts and owns. */
-    readonly logicalContext: Inbound
+    readonly requestScopes: Inbound
   }
   interface FastifyContextConfig {
     logicalContext?: RouteContextOptions
@@ -65,33 +65,33 @@ const innerChecks: Checks = { policy: aPolicy }
  * @throws {TypeError} at registration, for an option that is unknown or of the wrong type, here or in a route.
  */
 const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, options) => {
-  if (fastify.hasDecorator('logicalContext')) {
+  if (fastify.hasDecorator('requestScopes')) {
     checkOptions('logical-context, registered within another one', options, innerChecks)
     const { policy } = options
     if (policy !== undefined)
-      fastify.addHook('onRoute', (route) => setRouteSettings(route, fastify.logicalContext, policy))
+      fastify.addHook('onRoute', (route) => setRouteSettings(route, fastify.requestScopes, policy))
     return
   }
   checkOptions('logical-context', options, checks)
   if (fastify.initialConfig.requestIdHeader) {
     throw new TypeError(
       "logical-context: expected Fastify without its option 'requestIdHeader', which takes any id from anybody. " +
-        `Leave it out, and name the header here: propagators: [requestId({ header: '${fastify.initialConfig.requestIdHeader}' })].`,
+        `Leave it out, and name the header here: propagators: [xRequestId({ header: '${fastify.initialConfig.requestIdHeader}' })].`,
     )
   }
   const { replyIdHeader = 'x-request-id', drainTimeoutMs = 10_000, onDrained, ...inboundOptions } = options
   const inbound = new Inbound({
     onError: (error, task) => fastify.log.error({ err: error }, `task '${task.name}' has failed`),
     onRefusal: (refusal) =>
-      fastify.log.warn(refusal, `${refusal.field} of ${refusal.address} ${refusal.complaint}: ${refusal.hint}`),
+      fastify.log.warn(refusal, `${refusal.field} of ${refusal.address} ${refusal.reason}: ${refusal.hint}`),
     onLateUse: (use) => fastify.log.warn(use, `late ${use.operation} of '${use.variable}'`),
     ...inboundOptions,
   })
   const requests = new InFlight<RequestScope>()
   const earlyRoutes = new EarlyRoutes(inbound, fastify.log)
 
-  fastify.decorate('logicalContext', inbound)
-  fastify.decorateRequest('scope', { getter: ownScope })
+  fastify.decorate('requestScopes', inbound)
+  fastify.decorateRequest('requestScope', { getter: ownScope })
 
   // The first thing Fastify asks of a plugin, before it logs the request: the scope's identity must be there by then.
   const scopeFor = (message: ScopedMessage) =>
@@ -119,33 +119,33 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     const { url, config } = request.routeOptions
     scope.name = `${request.method} ${url ?? '(no route)'}`
     scope.settings = routeSettings(config) ?? earlyRoutes.settingsOf(request)
-    if (scope.observation !== undefined) tellFacts(scope, request, reply)
+    if (scope.observation !== undefined) setAttributes(scope, request, reply)
     // A request that is routed again, by `fastify.routing` for one, goes on in the unit that it has.
-    if (scope.among === undefined) {
+    if (scope.inFlight === undefined) {
       requests.add(scope)
-      scope.among = requests
+      scope.inFlight = requests
       closeWithEvents(scope, request.raw, reply.raw)
     }
     if (replyIdHeader !== false) reply.header(replyIdHeader, scope.context.get(requestId))
     scope.run(() => {
-      scope.anchor()
+      scope.captureSnapshot()
       done()
     })
   })
   // A hook before ours has the request still, or has answered it: then nothing else ends the unit.
   fastify.server.on('request', (message: ScopedMessage, response: ServerResponse) => {
     const scope = message[scopeKey]
-    if (scope === undefined || scope.among !== undefined) return
+    if (scope === undefined || scope.inFlight !== undefined) return
     response.once('close', () => {
-      if (scope.among === undefined && response.writableEnded) scope.close()
+      if (scope.inFlight === undefined && response.writableEnded) scope.close()
     })
   })
   // These may begin outside: with a timer that was set before onRequest, or on the connection. `onRequestAbort` does not:
   // it begins with the request's `close`.
   fastify.addHook('onError', (request, _reply, error, done) => {
     if (error.code === 'FST_ERR_HANDLER_TIMEOUT') abortAtLimit(request, request.routeOptions.handlerTimeout)
-    request.scope.observation?.failed?.(error)
-    request.scope.reenter(done, undefined)
+    request.requestScope.observation?.failed?.(error)
+    request.requestScope.runInSnapshot(done, undefined)
   })
   // For this one Fastify keeps the last request of an idle connection, and lets go of it only for a hook `onResponse`.
   const timeoutMs =
@@ -153,7 +153,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   if (timeoutMs) {
     fastify.addHook('onTimeout', (request, _reply, done) => {
       abortAtLimit(request, timeoutMs)
-      request.scope.reenter(done, undefined)
+      request.requestScope.runInSnapshot(done, undefined)
     })
     fastify.addHook('onResponse', (_request, _reply, done) => done())
   }
@@ -165,7 +165,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
 
 export default fp(plugin, { name: 'logical-context', fastify: '>=5.12.2 <6' })
 
-function abortAtLimit({ scope }: FastifyRequest, limitMs = 0): void {
+function abortAtLimit({ requestScope: scope }: FastifyRequest, limitMs = 0): void {
   scope.abort(new TimeoutError(scope.name, limitMs))
 }
 
@@ -175,6 +175,6 @@ function isHeaderName(value: unknown): boolean {
 
 function ownScope(this: FastifyRequest): RequestScope {
   const scope = scopeOf(this)
-  if (scope === undefined) throw new TypeError('request.scope: this request was not opened by logical-context.')
+  if (scope === undefined) throw new TypeError('request.requestScope: this request was not opened by logical-context.')
   return scope
 }

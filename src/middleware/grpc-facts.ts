@@ -9,9 +9,9 @@ export const cancelled: number = statuses.indexOf('CANCELLED')
 export const deadlineExceeded: number = statuses.indexOf('DEADLINE_EXCEEDED')
 
 /** Tells a tracer's bridge what the scope is open for, and how it ended, by the names of OpenTelemetry's RPC conventions. */
-export function tellCall(scope: RequestScope, path: string, status: number | undefined): void {
+export function setCallAttributes(scope: RequestScope, path: string, status: number | undefined): void {
   if (scope.observation === undefined) return
   const code = status === undefined ? undefined : (statuses[status] ?? String(status))
   // The full name of the method, `package.Service/Method`; the path of HTTP/2 has a slash before it.
-  scope.facts = { 'rpc.system.name': 'grpc', 'rpc.method': path.slice(1), 'rpc.response.status_code': code }
+  scope.attributes = { 'rpc.system.name': 'grpc', 'rpc.method': path.slice(1), 'rpc.response.status_code': code }
 }

@@ -3,7 +3,7 @@ import type { Metadata, ServerInterceptingCall, ServerInterceptor } from '@grpc/
 import { ClientGoneError, TimeoutError } from '../errors.ts'
 import { checkOptions } from '../options.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
-import { cancelled, deadlineExceeded, tellCall } from './grpc-facts.ts'
+import { cancelled, deadlineExceeded, setCallAttributes } from './grpc-facts.ts'
 import { Inbound, inboundChecks, type InboundMessage, type InboundOptions } from './inbound.ts'
 
 /** For the option `interceptors` of a `Server`. */
@@ -46,9 +46,9 @@ export function grpcServerInterceptor(options?: InboundOptions): GrpcServerInter
       start.call(call, {
         onReceiveMetadata(metadata) {
           scope = inbound.open(method.path, messageOf(call, metadata))
-          tellCall(scope, method.path, undefined)
+          setCallAttributes(scope, method.path, undefined)
           scope.run(() => {
-            scope?.anchor()
+            scope?.captureSnapshot()
             listener.onReceiveMetadata(metadata)
           })
         },
@@ -58,7 +58,7 @@ export function grpcServerInterceptor(options?: InboundOptions): GrpcServerInter
         onCancel() {
           if (scope !== undefined && status === undefined) scope.abort(new ClientGoneError(scope.name))
           inScope(scope, listener, 'onCancel')
-          if (scope !== undefined) tellCall(scope, method.path, status ?? cancelled)
+          if (scope !== undefined) setCallAttributes(scope, method.path, status ?? cancelled)
           scope?.close()
         },
       })
@@ -81,7 +81,7 @@ function inScope<Event extends keyof Listener>(
 ): void {
   const callback = listener[event] as (...args: Parameters<Listener[Event]>) => void
   if (scope === undefined) callback.apply(listener, args)
-  else scope.reenter(callback, listener, ...args)
+  else scope.runInSnapshot(callback, listener, ...args)
 }
 
 /** The call as the trunk knows messages, with what of its socket grpc-js tells. */

@@ -5,8 +5,8 @@ import { aFunction, anything, type Checks, oneOf } from '../options.ts'
 import { type Carrier, incomingCarrier } from '../propagators/carrier.ts'
 import { composite } from '../propagators/composite.ts'
 import type { Peer, Propagator } from '../propagators/propagator.ts'
-import { deadline as deadlinePropagator } from '../propagators/deadline.ts'
-import { requestId as requestIdPropagator } from '../propagators/request-id.ts'
+import { requestTimeout } from '../propagators/request-timeout.ts'
+import { xRequestId } from '../propagators/x-request-id.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
 import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
 import { type LateUseOptions, LateUseWatch } from '../tasks/late-use.ts'
@@ -15,7 +15,7 @@ import { RequestScope } from '../tasks/request-scope.ts'
 import type { OnTaskError } from '../tasks/task.ts'
 import { TaskGroup } from '../tasks/task-group.ts'
 import { serverLimits, type TaskLimits } from '../tasks/task-limits.ts'
-import type { UnitSettings } from '../tasks/unit-settings.ts'
+import type { UnitSettings } from '../tasks/unit.ts'
 import { deadline } from '../variables/deadline.ts'
 import { newRequestId, requestId } from '../variables/request-id.ts'
 import { PeerWatch, type Refusal } from './peer-watch.ts'
@@ -32,7 +32,7 @@ export interface InboundMessage {
 export interface InboundOptions extends LateUseOptions {
   /** For the tasks that name no policy themselves, nor their route. Default: `inherit`. */
   policy?: Policy
-  /** What is read from a request's headers. Default: `[w3cTraceContext(), w3cBaggage(), requestId(), deadline()]`. */
+  /** What is read from a request's headers. Default: `[w3cTraceContext(), w3cBaggage(), xRequestId(), requestTimeout()]`. */
   propagators?: readonly Propagator[]
   /** Who may tell us values. Default: nobody; traces are continued for loopback and private addresses. */
   trust?: Trust
@@ -75,7 +75,7 @@ export class Inbound {
   constructor(options: InboundOptions & Required<Pick<InboundOptions, 'onError' | 'onRefusal'>>) {
     const {
       policy,
-      propagators = [w3cTraceContext(), w3cBaggage(), requestIdPropagator(), deadlinePropagator()],
+      propagators = [w3cTraceContext(), w3cBaggage(), xRequestId(), requestTimeout()],
       trust,
       limits,
       onError,
@@ -114,7 +114,7 @@ export class Inbound {
       try {
         context = propagator.extract(context, carrier, peer)
       } catch {
-        peer.complain('malformed', propagator.fields[0] ?? '')
+        peer.refuse('malformed', propagator.fields[0] ?? '')
       }
     }
     return context

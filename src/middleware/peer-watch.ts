@@ -1,17 +1,17 @@
 import type { Socket } from 'node:net'
 import { show } from '../options.ts'
-import type { Complain, Complaint, Peer } from '../propagators/propagator.ts'
+import type { Refuse, RefusalReason, Peer } from '../propagators/propagator.ts'
 import type { Verdict } from '../propagators/trust.ts'
 import { inboundRefuse } from '../tasks/lifecycle.ts'
 import type { InboundMessage } from './inbound.ts'
 import type { TrustRule } from './trust.ts'
 
-/** How many of each complaint there were. */
-export type ComplaintCounters = Record<Complaint, number>
+/** How many of each reason there were. */
+export type RefusalCounters = Record<RefusalReason, number>
 
 /** A value or an identity that a peer sent and that was not taken. */
 export interface Refusal {
-  complaint: Complaint
+  reason: RefusalReason
   /** The header, or the header and its member. */
   field: string
   /** The peer's address, or empty. */
@@ -25,7 +25,7 @@ const maxNetworks = 1000
 
 /** Judges peers, once a socket, and counts what they are not believed. */
 export class PeerWatch {
-  readonly counters: ComplaintCounters = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
+  readonly counters: RefusalCounters = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
   readonly #rule: TrustRule
   readonly #onRefusal: (refusal: Refusal) => void
   /** Where a socket bears its peer: a `WeakMap` would be dearer for the collector. */
@@ -63,21 +63,21 @@ export class PeerWatch {
   }
 
   /** @internal */
-  count(complaint: Complaint, field: string, address: string, hint: string = hints[complaint]): void {
-    this.counters[complaint]++
-    if (inboundRefuse.hasSubscribers) inboundRefuse.publish({ complaint, field })
-    const network = `${complaint} ${networkOf(address)}`
+  count(reason: RefusalReason, field: string, address: string, hint: string = hints[reason]): void {
+    this.counters[reason]++
+    if (inboundRefuse.hasSubscribers) inboundRefuse.publish({ reason, field })
+    const network = `${reason} ${networkOf(address)}`
     if (this.#reported.has(network) || this.#reported.size >= maxNetworks) return
     this.#reported.add(network)
     try {
-      this.#onRefusal({ complaint, field, address, hint })
+      this.#onRefusal({ reason, field, address, hint })
     } catch (error) {
       console.error(`logical-context: onRefusal has failed: ${show(error)}`)
     }
   }
 }
 
-/** What is believed of a socket. Most have nothing to complain of, so that a function for it is made when it is asked for. */
+/** What is believed of a socket. Most have nothing to refuse of, so that a function for it is made when it is asked for. */
 class SocketPeer implements Peer {
   readonly trace: Peer['trace']
   readonly values: boolean
@@ -91,12 +91,12 @@ class SocketPeer implements Peer {
     this.values = values
   }
 
-  get complain(): Complain {
-    return (complaint, field) => this.#watch.count(complaint, field, this.#address)
+  get refuse(): Refuse {
+    return (reason, field) => this.#watch.count(reason, field, this.#address)
   }
 }
 
-const hints: Readonly<Record<Complaint, string>> = {
+const hints: Readonly<Record<RefusalReason, string>> = {
   refused: "list the peer's address in the option 'trust' if it may set values",
   malformed: 'the peer does not keep to the format of the header',
   duplicate: 'the peer, or a proxy before it, sends the header twice',

@@ -1,6 +1,6 @@
 import { AbandonedError } from '../errors.ts'
 import { drain, type UnfinishedTask } from '../tasks/drain.ts'
-import type { InFlight } from '../tasks/in-flight.ts'
+import type { InFlight } from '../tasks/linked-list.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
 import { after } from '../tasks/timer.ts'

@@ -5,7 +5,7 @@ import { type Sampling, TraceContext, traceContext, traceOf } from '../variables
 import { type B3, callerOf, formatB3Single, parseB3Single, shortTraceId } from './b3-grammar.ts'
 import { adoptTrace, beginTrace, hasTrace } from './caller-trace.ts'
 import type { Carrier } from './carrier.ts'
-import type { Complain, Peer, Propagator } from './propagator.ts'
+import type { Refuse, Peer, Propagator } from './propagator.ts'
 
 export interface B3Options {
   /** Which form goes out: the header `b3`, or one header an item. Both are read. Default: `single`. */
@@ -56,16 +56,16 @@ export function b3(options?: B3Options): Propagator {
 
 function extract(context: LogicalContext, carrier: Carrier, peer: Peer): LogicalContext {
   if (hasTrace(context)) return context
-  const single = readSingle(carrier, peer.complain)
+  const single = readSingle(carrier, peer.refuse)
   if (single !== undefined) return take(context, single, peer, singleField)
-  const multi = readMulti(carrier, peer.complain)
+  const multi = readMulti(carrier, peer.refuse)
   return multi === undefined ? beginTrace(context) : take(context, multi, peer, traceField)
 }
 
 function take(context: LogicalContext, found: B3, peer: Peer, field: string): LogicalContext {
   if (typeof found !== 'string') return adoptTrace(context, found, peer, field)
   if (peer.trace !== 'continue') {
-    peer.complain('refused', field)
+    peer.refuse('refused', field)
     return beginTrace(context)
   }
   // A decision without ids is for the trace that begins here.
@@ -73,31 +73,31 @@ function take(context: LogicalContext, found: B3, peer: Peer, field: string): Lo
   return known === 'defer' ? context.with(traceContext, new TraceContext({ sampling: found })) : context
 }
 
-function readSingle(carrier: Carrier, complain: Complain): B3 | undefined {
+function readSingle(carrier: Carrier, refuse: Refuse): B3 | undefined {
   const text = carrier.get(singleField)
   if (text === undefined) return undefined
   const found = parseB3Single(trimOws(text))
-  if (found === undefined) complain(text.includes(',') ? 'duplicate' : 'malformed', singleField)
+  if (found === undefined) refuse(text.includes(',') ? 'duplicate' : 'malformed', singleField)
   return found
 }
 
-function readMulti(carrier: Carrier, complain: Complain): B3 | undefined {
+function readMulti(carrier: Carrier, refuse: Refuse): B3 | undefined {
   const traceId = carrier.get(traceField)
   const spanId = carrier.get(spanField)
-  const sampling = readSampling(carrier, complain)
+  const sampling = readSampling(carrier, refuse)
   if (traceId === undefined && spanId === undefined) return sampling === 'defer' ? undefined : sampling
   const found = callerOf(trimOws(traceId ?? ''), trimOws(spanId ?? ''), sampling)
-  if (found === undefined) complain(`${traceId}${spanId}`.includes(',') ? 'duplicate' : 'malformed', traceField)
+  if (found === undefined) refuse(`${traceId}${spanId}`.includes(',') ? 'duplicate' : 'malformed', traceField)
   return found
 }
 
 /** A state that cannot be read is as good as none: deferred. */
-function readSampling(carrier: Carrier, complain: Complain): Sampling {
+function readSampling(carrier: Carrier, refuse: Refuse): Sampling {
   if (trimOws(carrier.get(flagsField) ?? '') === '1') return 'debug'
   const text = carrier.get(sampledField)
   if (text === undefined) return 'defer'
   const sampling = samplingByText.get(trimOws(text))
-  if (sampling === undefined) complain(text.includes(',') ? 'duplicate' : 'malformed', sampledField)
+  if (sampling === undefined) refuse(text.includes(',') ? 'duplicate' : 'malformed', sampledField)
   return sampling ?? 'defer'
 }
 

@@ -5,7 +5,7 @@ import { encodeBaggageText } from '../variables/baggage-entry.ts'
 import { isToken, parseMember } from '../variables/baggage-grammar.ts'
 import { percentDecode } from '../variables/percent.ts'
 import { attempt } from './attempt.ts'
-import type { Complain } from './propagator.ts'
+import type { Refuse } from './propagator.ts'
 
 /** How a member's text becomes a variable's value, and back. */
 export interface BaggageCodec<T> {
@@ -21,10 +21,10 @@ export interface DeclaredMember {
   readonly key: string
   readonly variable: AnyContextVar
   /** `context` with the value of the member between two places of a header. */
-  take(context: LogicalContext, header: string, start: number, end: number, complain: Complain): LogicalContext
+  take(context: LogicalContext, header: string, start: number, end: number, refuse: Refuse): LogicalContext
   /** The member as it goes out, or undefined if there is none. */
-  write(context: LogicalContext, complain: Complain): string | undefined
-  /** What the member is called in a complaint. */
+  write(context: LogicalContext, refuse: Refuse): string | undefined
+  /** What the member is called in a reason. */
   readonly field: string
 }
 
@@ -43,20 +43,20 @@ export function declareMember(key: string, declaration: unknown): DeclaredMember
     key,
     variable,
     field,
-    take(context, header, start, end, complain) {
+    take(context, header, start, end, refuse) {
       if (context.has(variable)) return context
       const member = parseMember(header, start, end)
       const value = member ? attempt(() => decode(percentDecode(member.value))) : undefined
       if (value !== undefined) return context.with(variable, value)
-      complain(member ? 'refused' : 'malformed', field)
+      refuse(member ? 'refused' : 'malformed', field)
       return context
     },
-    write(context, complain) {
+    write(context, refuse) {
       const value = context.has(variable) ? context.get(variable) : undefined
       if (value === undefined) return undefined
       const text = attempt(() => encode(value) ?? null)
       if (typeof text === 'string') return `${key}=${encodeBaggageText(text)}`
-      if (text !== null) complain('malformed', field)
+      if (text !== null) refuse('malformed', field)
       return undefined
     },
   }

@@ -28,7 +28,7 @@ export function adoptTrace(context: LogicalContext, caller: CallerTrace, peer: P
     const trace = new TraceContext({ traceId, parentSpanId: spanId, flags, sampling, state })
     return context.with(traceContext, trace)
   }
-  peer.complain('refused', field)
+  peer.refuse('refused', field)
   if (peer.trace === 'ignore') return beginTrace(context)
   return context.with(traceContext, new TraceContext({ link: { traceId, spanId } }))
 }

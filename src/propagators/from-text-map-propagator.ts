@@ -4,7 +4,7 @@ import { attempt } from './attempt.ts'
 import { adoptTrace, beginTrace, hasTrace } from './caller-trace.ts'
 import type { Carrier } from './carrier.ts'
 import { isFieldValue } from './header-field.ts'
-import type { Complain, Propagator } from './propagator.ts'
+import type { Refuse, Propagator } from './propagator.ts'
 import {
   emptyOtelContext,
   ownSpan,
@@ -38,7 +38,7 @@ export function fromTextMapPropagator(propagator: TextMapPropagatorLike): Propag
       const caller = attempt(() => spanOf(propagator.extract(emptyOtelContext, carrier, getter)))
       const present = fields.find((name) => carrier.has(name))
       if (caller !== undefined) return adoptTrace(context, caller, peer, present ?? fields.join(', '))
-      if (present !== undefined) peer.complain('malformed', present)
+      if (present !== undefined) peer.refuse('malformed', present)
       return beginTrace(context)
     },
     inject(context, carrier, destination) {
@@ -48,7 +48,7 @@ export function fromTextMapPropagator(propagator: TextMapPropagatorLike): Propag
         propagator.inject(
           withSpan(emptyOtelContext, ownSpan(trace), false),
           carrier,
-          setterOf(carrier, destination.complain),
+          setterOf(carrier, destination.refuse),
         ),
       )
     },
@@ -71,13 +71,13 @@ function getterOf(fields: readonly string[]): TextMapGetterLike {
 }
 
 /** It may know nothing of what a caller has set, nor of what a header may hold. */
-function setterOf(carrier: Carrier, complain: Complain): TextMapSetterLike {
+function setterOf(carrier: Carrier, refuse: Refuse): TextMapSetterLike {
   return {
     set(_carrier, key, value) {
       const field = key.toLowerCase()
       if (carrier.has(field)) return
       if (isFieldValue(value)) carrier.set(field, value)
-      else complain('malformed', field)
+      else refuse('malformed', field)
     },
   }
 }

@@ -10,11 +10,11 @@ export {
   incomingCarrier,
 } from './carrier.ts'
 export { composite } from './composite.ts'
-export { deadline, type DeadlineOptions } from './deadline.ts'
+export { requestTimeout, type RequestTimeoutOptions } from './request-timeout.ts'
 export { fromTextMapPropagator } from './from-text-map-propagator.ts'
 export { jaeger } from './jaeger.ts'
-export { type Complain, type Complaint, type Destination, mayTell, type Peer, type Propagator } from './propagator.ts'
-export { requestId, type RequestIdOptions } from './request-id.ts'
+export { type Refuse, type RefusalReason, type Destination, mayTell, type Peer, type Propagator } from './propagator.ts'
+export { xRequestId, type XRequestIdOptions } from './x-request-id.ts'
 export type {
   OtelContextLike,
   TextMapGetterLike,

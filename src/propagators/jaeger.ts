@@ -32,7 +32,7 @@ function extract(context: LogicalContext, carrier: Carrier, peer: Peer): Logical
   if (text === undefined) return beginTrace(context)
   const caller = parse(trimOws(text))
   if (caller !== undefined) return adoptTrace(context, caller, peer, field)
-  peer.complain(text.includes(',') ? 'duplicate' : 'malformed', field)
+  peer.refuse(text.includes(',') ? 'duplicate' : 'malformed', field)
   return beginTrace(context)
 }
 

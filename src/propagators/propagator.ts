@@ -3,13 +3,13 @@ import type { LogicalContext } from '../context/logical-context.ts'
 import type { Carrier } from './carrier.ts'
 
 /** What may be wrong with a field of a carrier, or with a value for one. */
-export type Complaint = 'refused' | 'malformed' | 'duplicate' | 'truncated'
+export type RefusalReason = 'refused' | 'malformed' | 'duplicate' | 'truncated'
 
 /**
  * Called for what is dropped: nothing is lost in silence. `field` is the name of a header, or of a header and a declared
  * member, such as `baggage.tenant`; never a word that a peer has chosen.
  */
-export type Complain = (complaint: Complaint, field: string) => void
+export type Refuse = (reason: RefusalReason, field: string) => void
 
 /** What is believed of the peer that a carrier comes from. */
 export interface Peer {
@@ -20,7 +20,7 @@ export interface Peer {
   readonly trace: 'continue' | 'restart' | 'ignore'
   /** Whether the peer may set values: baggage, deadlines, own headers. */
   readonly values: boolean
-  readonly complain: Complain
+  readonly refuse: Refuse
 }
 
 /** What a carrier's destination may be told. */
@@ -29,7 +29,7 @@ export interface Destination {
   readonly trace: boolean
   /** Which values go out: all, none, or those of the listed variables. */
   readonly values: boolean | readonly AnyContextVar[]
-  readonly complain: Complain
+  readonly refuse: Refuse
 }
 
 /** Writes variables to a carrier and reads them back. Nothing that a carrier holds makes it throw. */

@@ -41,8 +41,8 @@ export function toTextMapPropagator(
     throw new TypeError(`toTextMapPropagator: expected a propagator, got ${show(propagator)}.`)
   }
   checkOptions('toTextMapPropagator', options, checks)
-  const peer: Peer = { trace: 'continue', values: false, complain: ignore, ...options?.peer }
-  const destination: Destination = { trace: true, values: false, complain: ignore, ...options?.destination }
+  const peer: Peer = { trace: 'continue', values: false, refuse: ignore, ...options?.peer }
+  const destination: Destination = { trace: true, values: false, refuse: ignore, ...options?.destination }
 
   return {
     fields: () => [...propagator.fields],

@@ -13,7 +13,7 @@ import {
 import { baggageOf } from '../variables/current-baggage.ts'
 import { type BaggageCodec, type DeclaredMember, declareMember } from './baggage-member.ts'
 import { DeclaredMembers } from './declared-members.ts'
-import { type Complain, type Destination, mayTell, type Propagator } from './propagator.ts'
+import { type Refuse, type Destination, mayTell, type Propagator } from './propagator.ts'
 
 const field = 'baggage'
 
@@ -56,19 +56,19 @@ export function w3cBaggage<Values>(options?: W3cBaggageOptions<Values>): Propaga
       const text = carrier.get(field)
       if (text === undefined || text === '') return context
       if (!peer.values) {
-        peer.complain('refused', field)
+        peer.refuse('refused', field)
         return context
       }
-      const { found, others: rest } = split(text, declared, peer.complain)
-      const taken = takeAll(context, text, found, peer.complain)
+      const { found, others: rest } = split(text, declared, peer.refuse)
+      const taken = takeAll(context, text, found, peer.refuse)
       return keep && rest !== Baggage.empty && !taken.has(baggage) ? taken.with(baggage, rest) : taken
     },
     inject(context, carrier, destination) {
       if (destination.values === false || carrier.has(field)) return
       const texts = writeAll(context, declared, destination)
       const unknown = keep && mayTell(destination, baggage) ? baggageOf(context) : undefined
-      const { complain } = destination
-      const text = unknown === undefined ? fit(texts, complain) : withOthers(texts, unknown, declared, complain)
+      const { refuse } = destination
+      const text = unknown === undefined ? fit(texts, refuse) : withOthers(texts, unknown, declared, refuse)
       if (text !== '') carrier.set(field, text)
     },
   }
@@ -92,20 +92,20 @@ interface Parts {
 }
 
 /** Finds the declared members, and reads no other one. A text is cut, so it is looked at while it is in one piece. */
-function split(text: string, declared: DeclaredMembers, complain: Complain): Parts {
+function split(text: string, declared: DeclaredMembers, refuse: Refuse): Parts {
   if (declared.list.length === 0 && text.length <= maxBaggageBytes) return { found: [], others: Baggage.parse(text) }
   const found: Found[] = []
   const count = visitPlain(text, (start, end) => addTo(found, declared.keyAt(text, start, end), start, end))
-  if (count === 0) return splitSlowly(text, declared, complain)
+  if (count === 0) return splitSlowly(text, declared, refuse)
   return { found, others: Baggage.ofPlain(without(found, text), count - found.length, declared) }
 }
 
 /** The same for a text with whitespace, or with something wrong. */
-function splitSlowly(text: string, declared: DeclaredMembers, complain: Complain): Parts {
+function splitSlowly(text: string, declared: DeclaredMembers, refuse: Refuse): Parts {
   const found: Found[] = []
   const whole = visitMembers(text, (start, end) => addTo(found, declared.nameAt(text, start, end), start, end))
   if (whole) return { found, others: Baggage.parse(without(found, text)) }
-  complain('truncated', field)
+  refuse('truncated', field)
   const rest: string[] = []
   visitMembers(text, (start, end) => {
     if (declared.nameAt(text, start, end) === undefined) rest.push(text.slice(start, end))
@@ -141,11 +141,11 @@ function joined(list: string | undefined, more: string): string {
   return list === undefined ? more : `${list},${more}`
 }
 
-function takeAll(context: LogicalContext, text: string, found: readonly Found[], complain: Complain): LogicalContext {
+function takeAll(context: LogicalContext, text: string, found: readonly Found[], refuse: Refuse): LogicalContext {
   let taken = context
   for (const { member, start, end, first, single } of found) {
-    if (single) taken = member.take(taken, text, start, end, complain)
-    else if (first) complain('duplicate', member.field)
+    if (single) taken = member.take(taken, text, start, end, refuse)
+    else if (first) refuse('duplicate', member.field)
   }
   return taken
 }
@@ -153,23 +153,23 @@ function takeAll(context: LogicalContext, text: string, found: readonly Found[],
 function writeAll(context: LogicalContext, declared: DeclaredMembers, destination: Destination): string[] {
   const texts: string[] = []
   for (const member of declared.list) {
-    const text = mayTell(destination, member.variable) ? member.write(context, destination.complain) : undefined
+    const text = mayTell(destination, member.variable) ? member.write(context, destination.refuse) : undefined
     if (text !== undefined) texts.push(text)
   }
   return texts
 }
 
 /** The declared members first, so that they go out if not all can; of the others, those that are not declared. */
-function withOthers(texts: string[], others: Baggage, declared: DeclaredMembers, complain: Complain): string {
-  for (const problem of others.problems) complain(problem, field)
+function withOthers(texts: string[], others: Baggage, declared: DeclaredMembers, refuse: Refuse): string {
+  for (const problem of others.problems) refuse(problem, field)
   const list = texts.length === 0 ? others.asItCame : others.plainText
   const whole = list === undefined || declared.areIn(others) ? undefined : prepend(texts, list, others.size)
   if (whole !== undefined) return whole
-  return fit([...texts, ...others.members.filter(({ key }) => !declared.has(key)).map(formatMember)], complain)
+  return fit([...texts, ...others.members.filter(({ key }) => !declared.has(key)).map(formatMember)], refuse)
 }
 
-function fit(texts: readonly string[], complain: Complain): string {
+function fit(texts: readonly string[], refuse: Refuse): string {
   const { text, truncated } = fitMembers(texts)
-  if (truncated) complain('truncated', field)
+  if (truncated) refuse('truncated', field)
   return text
 }

@@ -6,7 +6,7 @@ import { maxTracestateLength } from '../variables/tracestate-grammar.ts'
 import { adoptTrace, beginTrace, type CallerTrace, hasTrace } from './caller-trace.ts'
 import type { Carrier } from './carrier.ts'
 import { hexByte, isId } from './hex.ts'
-import type { Complain, Destination, Peer, Propagator } from './propagator.ts'
+import type { Refuse, Destination, Peer, Propagator } from './propagator.ts'
 
 const parentField = 'traceparent'
 const stateField = 'tracestate'
@@ -34,13 +34,13 @@ function extract(context: LogicalContext, carrier: Carrier, peer: Peer): Logical
   if (header === undefined) return beginTrace(context)
   const caller = parseTraceparent(header)
   if (caller === undefined) {
-    peer.complain(header.includes(',') ? 'duplicate' : 'malformed', parentField)
+    peer.refuse(header.includes(',') ? 'duplicate' : 'malformed', parentField)
     return beginTrace(context)
   }
   if (peer.trace !== 'continue') return adoptTrace(context, caller, peer, parentField)
   const text = carrier.get(stateField)
   if (text === undefined || text === '') return adoptTrace(context, caller, peer, parentField)
-  return adoptTrace(context, { ...caller, state: readState(text, peer.complain) }, peer, parentField)
+  return adoptTrace(context, { ...caller, state: readState(text, peer.refuse) }, peer, parentField)
 }
 
 /**
@@ -68,7 +68,7 @@ function inject(context: LogicalContext, carrier: Carrier, destination: Destinat
   if (trace.state === Tracestate.empty) return
   const text = trace.state.toString()
   if (text === '') {
-    if (trace.state.problem !== undefined) destination.complain(trace.state.problem, stateField)
+    if (trace.state.problem !== undefined) destination.refuse(trace.state.problem, stateField)
     return
   }
   if (!carrier.has(stateField)) carrier.set(stateField, text)
@@ -80,8 +80,8 @@ function formatTraceparent(trace: TraceContext): string {
 }
 
 /** A text within the limit is read when it is asked for; a longer one is cut at once, so that it is not kept whole. */
-function readState(text: string, complain: Complain): Tracestate {
+function readState(text: string, refuse: Refuse): Tracestate {
   const state = Tracestate.parse(text)
-  if (text.length > maxTracestateLength && state.problem !== undefined) complain(state.problem, stateField)
+  if (text.length > maxTracestateLength && state.problem !== undefined) refuse(state.problem, stateField)
   return state
 }

@@ -1,6 +1,5 @@
 import { anyOf, aString, type Check, type Checks, checkOptions, isFunction, show } from '../options.ts'
-import { Failures } from './failures.ts'
-import { StructuredTaskGroup } from './structured-task-group.ts'
+import { Failures, StructuredTaskGroup } from './structured-task-group.ts'
 import type { Task } from './task.ts'
 
 export interface GatherOptions {

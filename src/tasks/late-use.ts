@@ -1,4 +1,4 @@
-import { once } from '../context/storage.ts'
+import { processSingleton } from '../context/storage.ts'
 import { LateWriteError } from '../errors.ts'
 import { show } from '../options.ts'
 import { contextLate } from './lifecycle.ts'
@@ -76,7 +76,7 @@ export class LateUseWatch {
 }
 
 /** For the units that are told nothing else. */
-export const lateUseByDefault: LateUseWatch = once('lateUse', () => new LateUseWatch())
+export const lateUseByDefault: LateUseWatch = processSingleton('lateUse', () => new LateUseWatch())
 
 function throwsByDefault(): boolean {
   return process.env['NODE_ENV'] !== 'production'

@@ -1,4 +1,5 @@
 import { channel } from 'node:diagnostics_channel'
+import { processSingleton } from '../context/storage.ts'
 import type { LateUse } from './late-use.ts'
 import type { RequestScope } from './request-scope.ts'
 import type { Task } from './task.ts'
@@ -45,7 +46,7 @@ export type LateEvent = Omit<LateUse, 'callSite'>
 
 /** On `logical-context:inbound:refuse`: something that a peer sent was not taken. */
 export interface InboundRefuseEvent {
-  readonly complaint: string
+  readonly reason: string
   /** The header, or the header and its member. */
   readonly field: string
 }
@@ -70,3 +71,30 @@ export const taskRefuse: EventChannel<TaskRefuseEvent> = open('task:refuse')
 export const taskAbandon: EventChannel<TaskAbandonEvent> = open('task:abandon')
 export const contextLate: EventChannel<LateEvent> = open('context:late')
 export const inboundRefuse: EventChannel<InboundRefuseEvent> = open('inbound:refuse')
+
+/** Stands around the work of all units of the process: a bridge to a tracer. None of it may throw of its own. */
+export interface UnitObserver {
+  /** Called when a scope opens, in the contexts of whoever opens it. */
+  opened(scope: RequestScope): UnitObservation | undefined
+  /** Called when a task is spawned, in the contexts of its spawner. */
+  spawned(task: Task): UnitObservation | undefined
+}
+
+/** What stands around one unit. */
+export interface UnitObservation {
+  /** Runs the task's work, or what is run in a scope from outside of it, in the unit's cell. */
+  around<R>(work: () => R): R
+  /** A framework's own instrumentation has a context for the scope, which may not be the active one. */
+  standsIn?(context: unknown): void
+  /** Some of the scope's work has failed. */
+  failed?(error: unknown): void
+  /** The task has not ended by the limit of its group's drain. */
+  abandoned?(error: unknown): void
+  /** Called once, before the values are dropped. A withdrawn task was never begun. */
+  ended(outcome: 'done' | 'failed' | 'withdrawn', error: unknown): void
+}
+
+/** One for all copies of the package. */
+export const observer: { current: UnitObserver | undefined } = processSingleton('unitObserver', () => ({
+  current: undefined,
+}))

@@ -1,5 +1,7 @@
-import type { AnyContextVar, Crossing } from '../context/context-var.ts'
+import { Cell } from '../context/cell.ts'
+import type { AnyContextVar, PolicyName } from '../context/context-var.ts'
 import { ContextVar } from '../context/context-var.ts'
+import { root, storage } from '../context/storage.ts'
 import {
   decode,
   deletedValue,
@@ -13,6 +15,7 @@ import {
   type Values,
 } from '../context/values.ts'
 import { anyOf, type Check } from '../options.ts'
+import type { Unit } from './unit.ts'
 
 /**
  * What a spawned task sees of its spawner's values, and who sees what it sets:
@@ -53,7 +56,7 @@ export function cross(values: Values, policy: CrossingPolicy): Values {
 }
 
 /** The variables' own rules stand above every policy. */
-function applyRules(from: Values, start: Values, crossing: Crossing): Values {
+function applyRules(from: Values, start: Values, crossing: PolicyName): Values {
   let to = start
   for (let ruled = ruledOf(from); ruled !== undefined; ruled = ruled.rest) {
     const { index, onSpawn: rule } = ruled.slot as AnyContextVar
@@ -64,4 +67,26 @@ function applyRules(from: Values, start: Values, crossing: Crossing): Values {
     else to = put(to, index, encode(rule(decode(raw), crossing)))
   }
   return to
+}
+
+/** The cell for a task that is spawned by whoever is in `spawner`; a variable's own rule may throw. */
+export function openCell(task: Unit, policy: Policy, spawner: Cell | undefined): Cell {
+  if (spawner === undefined) return new Cell(emptyValues, task)
+  return policy === 'share' ? spawner : new Cell(cross(spawner.share(), policy), task)
+}
+
+/** Calls `proceed` in the task's cell, and in the other libraries' contexts that the policy leaves. */
+export function enterCell<Args extends unknown[]>(
+  cell: Cell,
+  policy: Policy,
+  proceed: (...args: Args) => void,
+  ...args: Args
+): void {
+  if (policy === 'share' && cell === storage.getStore()) proceed(...args)
+  else if (policy === 'isolate') root.runInAsyncScope(enterOutside<Args>, undefined, cell, proceed, args)
+  else storage.run(cell, proceed, ...args)
+}
+
+function enterOutside<Args extends unknown[]>(cell: Cell, proceed: (...args: Args) => void, args: Args): void {
+  storage.run(cell, proceed, ...args)
 }

@@ -1,39 +1,32 @@
-import { Cell } from '../context/cell.ts'
+import { Cell, currentCell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
-import { captureEntry, type Entry, storage } from '../context/storage.ts'
+import { captureSnapshot, type AsyncSnapshot, storage } from '../context/storage.ts'
 import { DeadlineError, ScopeClosedError } from '../errors.ts'
-import type { Abortable } from './cancellation.ts'
-import type { InFlight } from './in-flight.ts'
-import { LazyDeadline } from './lazy-deadline.ts'
-import { scopeClose, scopeOpen, scopeSeal } from './lifecycle.ts'
-import type { Listed } from './linked-list.ts'
-import { currentBase } from './narrowed-cell.ts'
+import { observer, scopeClose, scopeOpen, scopeSeal } from './lifecycle.ts'
+import type { InFlight, Listed } from './linked-list.ts'
 import { isThenable } from './thenable.ts'
-import { observer } from './unit-observer.ts'
-import type { UnitSettings } from './unit-settings.ts'
-import { WorkUnit } from './work-unit.ts'
+import { Unit, type UnitSettings } from './unit.ts'
 
 /**
  * The life of one unit of work: a request, a message, a run of a job. It is opened by its making, entered with `run`,
  * and closed once; when it is closed and nothing that `run` started is pending, it seals: its values are dropped but
  * for the survivors.
  */
-export class RequestScope extends WorkUnit implements Listed<RequestScope> {
+export class RequestScope extends Unit implements Listed<RequestScope> {
   name: string
   /** @internal Replaced when the route is known. */
   settings: UnitSettings
   /** @internal */
   readonly cell: Cell
   /** @internal What its middleware knows of the message at the end, by the names of OpenTelemetry's conventions. */
-  facts: Readonly<Record<string, string | number | undefined>> | undefined = undefined
+  attributes: Readonly<Record<string, string | number | undefined>> | undefined = undefined
   /** @internal What is under way with it, which it leaves at the seal. */
-  among: InFlight<RequestScope> | undefined = undefined
+  inFlight: InFlight<RequestScope> | undefined = undefined
   /** @internal */
   before: RequestScope | undefined = undefined
   /** @internal */
   after: RequestScope | undefined = undefined
-  #entry: Entry | undefined
-  #deadline: LazyDeadline | undefined
+  #entry: AsyncSnapshot | undefined
   #pending = 0
   #closed = false
 
@@ -47,20 +40,6 @@ export class RequestScope extends WorkUnit implements Listed<RequestScope> {
     if (scopeOpen.hasSubscribers) storage.run(this.cell, () => scopeOpen.publish({ scope: this }))
   }
 
-  /**
-   * Aborts when nobody waits for the result any more: the client has hung up, or the deadline is over. Costs nothing
-   * until it is read.
-   */
-  override get signal(): AbortSignal {
-    if (!this.sealed) this.#arm()
-    return super.signal
-  }
-
-  /** When the signal aborts at the latest, in milliseconds since the epoch. */
-  override get deadline(): number | undefined {
-    return this.#deadline?.at
-  }
-
   /** @internal Whether nothing more begins; the seal may be still to come. */
   get closed(): boolean {
     return this.#closed
@@ -71,8 +50,13 @@ export class RequestScope extends WorkUnit implements Listed<RequestScope> {
     return new LogicalContext(this.cell.share())
   }
 
+  /** @internal */
+  override get ownRequest(): RequestScope {
+    return this
+  }
+
   /** @internal What `cancelWith: 'request'` means for a task spawned here. */
-  override get scope(): RequestScope {
+  override get request(): RequestScope {
     return this
   }
 
@@ -85,19 +69,23 @@ export class RequestScope extends WorkUnit implements Listed<RequestScope> {
     if (this.sealed) throw new ScopeClosedError(this.name)
     const { cell, observation } = this
     // Who is in the unit already may have a span of its own around it.
-    if (observation === undefined || currentBase() === cell) return storage.run(cell, enter<Args, R>, this, fn, args)
+    if (observation === undefined || currentCell() === cell) return storage.run(cell, enter<Args, R>, this, fn, args)
     return storage.run(cell, () => observation.around(() => enter(this, fn, args)))
   }
 
-  /** @internal Makes the contexts of here, other libraries' too, those that `reenter` goes back to; the first time. */
-  anchor(): void {
-    this.#entry ??= captureEntry()
+  /** @internal Makes the contexts of here, other libraries' too, those that `runInSnapshot` goes back to; the first time. */
+  captureSnapshot(): void {
+    this.#entry ??= captureSnapshot()
   }
 
   /** @internal Calls `fn` in the unit as its anchor found it: cheap, and also after the seal. */
-  reenter<This, Args extends unknown[], R>(fn: (this: This, ...args: Args) => R, receiver: This, ...args: Args): R {
+  runInSnapshot<This, Args extends unknown[], R>(
+    fn: (this: This, ...args: Args) => R,
+    receiver: This,
+    ...args: Args
+  ): R {
     // Who is in the unit already may have other libraries' contexts around it, a span's for one: those stay.
-    if (this.#entry === undefined || currentBase() === this.cell) return fn.apply(receiver, args)
+    if (this.#entry === undefined || currentCell() === this.cell) return fn.apply(receiver, args)
     return this.#entry.runInAsyncScope(fn, receiver, ...args)
   }
 
@@ -135,30 +123,12 @@ export class RequestScope extends WorkUnit implements Listed<RequestScope> {
 
   /** Sets the deadline, in milliseconds since the epoch; of two, the earlier one counts. */
   expireAt(deadline: number): void {
-    if (this.#deadline === undefined) this.#deadline = new LazyDeadline(deadline, () => this.expire())
-    else this.#deadline.advance(deadline)
-  }
-
-  /** @internal */
-  override expire(): unknown {
-    this.abort(new DeadlineError(this.name))
-    return this.abortReason
+    this.cancelScope.expireAt({ deadline, error: () => new DeadlineError(this.name) })
   }
 
   /** Aborts the signal, and the tasks that asked to be cancelled with the request. */
   abort(reason: unknown): void {
-    this.cancellation.abort(reason, this.cell)
-    this.#deadline?.disarm()
-  }
-
-  /** @internal Aborts `task` with this scope, until the function it returns is called. */
-  override tie(task: Abortable): () => void {
-    this.#arm()
-    const untie = super.tie(task)
-    return () => {
-      untie()
-      if (this.sealed) this.#disarmUnlessTied()
-    }
+    this.cancelScope.abort(reason)
   }
 
   /** Nothing more begins; the scope seals when what has begun is over. A second close does nothing. */
@@ -173,18 +143,9 @@ export class RequestScope extends WorkUnit implements Listed<RequestScope> {
     this.observation?.ended('done', undefined)
     this.observation = undefined
     this.seal()
-    this.#disarmUnlessTied()
+    this.endCancelScope()
     if (scopeSeal.hasSubscribers) storage.run(this.cell, () => scopeSeal.publish({ scope: this }))
-    this.among?.delete(this)
-  }
-
-  #arm(): void {
-    if (!this.aborted) this.#deadline?.arm()
-  }
-
-  /** After the seal only tasks can still have the deadline; a timer for nobody would hold the scope. */
-  #disarmUnlessTied(): void {
-    if (this.#deadline?.armed && !this.cancellation.hasTargets) this.#deadline.disarm()
+    this.inFlight?.delete(this)
   }
 }
 

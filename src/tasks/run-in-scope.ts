@@ -1,19 +1,21 @@
 import { LogicalContext } from '../context/logical-context.ts'
-import { once, storage } from '../context/storage.ts'
+import { processSingleton } from '../context/storage.ts'
 import { anAmount, anyOf, aString, type Checks, checkOptions, oneOf, aFunction, show } from '../options.ts'
 import { lateUseByDefault, type LateUseOptions, LateUseWatch } from './late-use.ts'
 import { aPolicy, type Policy } from './policy.ts'
 import { RequestScope } from './request-scope.ts'
 import { TaskGroup } from './task-group.ts'
-import { settingsOf, type UnitSettings } from './unit-settings.ts'
+import { currentUnit, type UnitSettings } from './unit.ts'
 
 /** Owns what is spawned in units that name no group; a program that uses it drains it before it exits. */
-export const backgroundGroup: TaskGroup = once('backgroundGroup', () => new TaskGroup({ name: 'background' }))
+export const backgroundGroup: TaskGroup = processSingleton(
+  'backgroundGroup',
+  () => new TaskGroup({ name: 'background' }),
+)
 
 /** The group that owns what is spawned here without a group: the server's, or the program's. */
 export function ownerHere(): TaskGroup {
-  const unit = storage.getStore()?.unit
-  return unit === undefined ? backgroundGroup : settingsOf(unit).group
+  return currentUnit()?.settings.group ?? backgroundGroup
 }
 
 export interface ScopeOptions extends LateUseOptions {

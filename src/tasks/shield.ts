@@ -16,18 +16,8 @@ import { type Canceller, CancelScope } from './cancel-scope.ts'
  */
 export async function shield<T>(fn: (scope: Canceller) => T | PromiseLike<T>): Promise<T> {
   if (typeof fn !== 'function') throw new TypeError(`shield: expected a function, got ${show(fn)}.`)
-  const scope = new Shield()
+  const scope = new CancelScope(undefined, { shielded: true })
   return await scope.run(() => fn(scope))
-}
-
-class Shield extends CancelScope {
-  constructor() {
-    super(undefined)
-  }
-
-  override get shielded(): boolean {
-    return true
-  }
 }
 
 /** `shield`, by the name that it has in Go. */

@@ -1,16 +1,56 @@
 import { CancelledError } from '../errors.ts'
-import { CancelScope } from './cancel-scope.ts'
+import { aString, type Checks, checkOptions, show } from '../options.ts'
+import { CancelScope, currentCancelScope } from './cancel-scope.ts'
 import type { TaskOutcome } from './lifecycle.ts'
-import { currentCanceller } from './narrowed-cell.ts'
 import type { Task } from './task.ts'
 import { TaskGroup, type TaskGroupOptions } from './task-group.ts'
+import { limitChecks, type TaskLimits } from './task-limits.ts'
+
+export interface WithTaskGroupOptions extends TaskLimits {
+  /** For errors and reports. Default: the body's name, or `'withTaskGroup'`. */
+  name?: string
+}
+
+const checks: Checks = { name: aString, ...limitChecks }
+
+/**
+ * Runs `body` with a group for tasks that end before this call does. They may spawn more tasks into it; after its end
+ * that throws. Resolves with the body's value.
+ *
+ * | | |
+ * |---|---|
+ * | values | each task inherits; the body shares the caller's |
+ * | writes | a task's are its own; the body's are seen by the caller |
+ * | cancellation | the first failure aborts `group.signal` and all tasks' signals, and so does what cancels the caller |
+ * | failure | when all have ended, one `AggregateError` with every failure, but without those that only say "aborted" |
+ *
+ * A task with an `onError` of its own fails alone. Where the caller's cancellation has cut work off, its reason is
+ * thrown.
+ *
+ * @throws {AggregateError} if a task or the body has failed.
+ * @throws {TypeError} if `body` is no function, or for an option that is unknown or of the wrong type.
+ */
+export async function withTaskGroup<T>(
+  body: (group: StructuredTaskGroup) => T | PromiseLike<T>,
+  options: WithTaskGroupOptions = {},
+): Promise<T> {
+  if (typeof body !== 'function') throw new TypeError(`withTaskGroup: expected a function, got ${show(body)}.`)
+  checkOptions('withTaskGroup', options, checks)
+  const { name = body.name || 'withTaskGroup', ...limits } = options
+  const failures = new Failures()
+  const group = new StructuredTaskGroup({ name, ...limits }, failures.take)
+  const value = await group.run(() => body(group))
+  if (failures.errors.length > 0) throw failures.in(name)
+  if (group.aborted && group.cutOff !== undefined) throw group.cutOffReason
+  return value as T
+}
 
 /** Told of each failure that does not only echo a cancellation; of the body's without a task. */
 export type OnGroupFailure = (error: unknown, group: StructuredTaskGroup, task: Task | undefined) => unknown
 
 /** A group that ends with the call that has made it, and whose tasks can be cancelled together. */
 export class StructuredTaskGroup extends TaskGroup {
-  readonly #scope = new CancelScope(currentCanceller())
+  readonly #scope = new CancelScope(currentCancelScope())
   readonly #onFailure: OnGroupFailure
   /** @internal What the first has failed with that was cut off by a cancellation. */
   cutOff: { readonly error: unknown } | undefined = undefined
@@ -43,7 +83,7 @@ export class StructuredTaskGroup extends TaskGroup {
     try {
       return await this.#scope.run(body)
     } catch (error) {
-      if (this.#scope.saysCancelled(error)) this.cutOff ??= { error }
+      if (this.#scope.isCancellation(error)) this.cutOff ??= { error }
       else this.#onFailure(error, this, undefined)
       return undefined
     } finally {
@@ -60,7 +100,7 @@ export class StructuredTaskGroup extends TaskGroup {
 
   /** @internal */
   failed(error: unknown, task: Task): unknown {
-    if (!task.saysCancelled(error)) return this.#onFailure(error, this, task)
+    if (!task.isCancellation(error)) return this.#onFailure(error, this, task)
     this.cutOff ??= { error }
     return undefined
   }
@@ -72,11 +112,33 @@ export class StructuredTaskGroup extends TaskGroup {
   }
 
   /** @internal */
-  protected override owns(task: Task): void {
+  protected override onSpawn(task: Task): void {
     task.cancelWith(this.#scope)
   }
 }
 
 function tellOwner(error: unknown, task: Task): unknown {
   return (task.group as StructuredTaskGroup).failed(error, task)
+}
+
+/** The failures of a group; one that reaches it on two ways counts once. */
+export class Failures {
+  readonly #errors = new Set<unknown>()
+
+  get errors(): unknown[] {
+    return Array.from(this.#errors)
+  }
+
+  /** Keeps the failure and cancels the rest of the group. */
+  readonly take: OnGroupFailure = (error, group, task) => {
+    this.#errors.add(error)
+    group.cancel(task === undefined ? 'its body has failed' : `the task '${task.name}' has failed`, error)
+  };
+
+  in(name: string): AggregateError {
+    const { errors } = this
+    const [first] = errors
+    const message = first instanceof Error ? first.message : String(first)
+    return new AggregateError(errors, `${errors.length} failed in '${name}', see 'errors'. The first: ${message}`)
+  }
 }

@@ -1,17 +1,17 @@
+import { inspect } from 'node:util'
 import { shareClass } from '../context/shared-class.ts'
 import { storage } from '../context/storage.ts'
 import { GroupClosedError, GroupFullError } from '../errors.ts'
 import { aFunction, aString, type Checks, checkOptions, show } from '../options.ts'
 import { drain, drainChecks, type DrainOptions, type DrainReport } from './drain.ts'
-import { InFlight } from './in-flight.ts'
 import { lateUseByDefault } from './late-use.ts'
 import { taskAbandon, type TaskOutcome, taskRefuse, taskSpawn } from './lifecycle.ts'
+import { InFlight, type LinkedList } from './linked-list.ts'
 import { aPolicy, type Policy } from './policy.ts'
-import { cancellerFor, spawnChecks, type SpawnOptions } from './spawn-options.ts'
+import { cancellerFor, spawnChecks, type SpawnOptions } from './spawn.ts'
 import { type OnTaskError, Task } from './task.ts'
-import { TaskSet } from './task-set.ts'
 import { limitChecks, type Limits, limitsOf, type TaskLimits } from './task-limits.ts'
-import { settingsOf, type UnitSettings } from './unit-settings.ts'
+import type { Unit, UnitSettings } from './unit.ts'
 
 export interface TaskGroupOptions extends TaskLimits {
   /** For reports. Default: `'tasks'`. */
@@ -103,8 +103,8 @@ export class TaskGroup {
     checkOptions('spawn', options, spawnChecks)
     const { name = fn.name || 'task', onError = this.#onError } = options
     const spawner = storage.getStore()
-    const unit = spawner?.unit
-    const settings = unit === undefined ? this.#settings : settingsOf(unit)
+    const unit = spawner?.base.unit as Unit | undefined
+    const settings = unit === undefined ? this.#settings : unit.settings
     const policy = options.policy ?? this.policy ?? settings.policy ?? 'inherit'
     const canceller = cancellerFor(options, policy, unit)
     if (this.#closed) throw this.#refused(name, new GroupClosedError(name, this.name))
@@ -115,7 +115,7 @@ export class TaskGroup {
     const task = new Task<T>(name, policy, settings, this, onError)
     task.ticket = ticket
     if (canceller !== undefined) task.cancelWith(canceller)
-    this.owns(task)
+    this.onSpawn(task)
     this.#tasks.add(task)
     if (taskSpawn.hasSubscribers) taskSpawn.publish({ task: task })
     if (ticket === undefined || ticket.begins) {
@@ -175,7 +175,7 @@ export class TaskGroup {
   }
 
   /** @internal Called for each task of the group before it starts. */
-  protected owns(_task: Task): void {}
+  protected onSpawn(_task: Task): void {}
 
   #refused(name: string, error: Error): Error {
     this.#refusedCount++
@@ -188,4 +188,46 @@ shareClass(TaskGroup, 'TaskGroup')
 
 function printFailure(error: unknown, task: Task): void {
   console.error(`logical-context: the task '${task.name}' has failed: ${show(error)}`)
+}
+
+/** The tasks of a group as a set that is always up to date, and costs nothing to look at. */
+class TaskSet implements ReadonlySet<Task> {
+  readonly #tasks: LinkedList<Task>
+
+  constructor(tasks: LinkedList<Task>) {
+    this.#tasks = tasks
+  }
+
+  get size(): number {
+    return this.#tasks.size
+  }
+
+  has(task: Task): boolean {
+    return task.group.tasks === this && this.#tasks.has(task)
+  }
+
+  forEach(visit: (task: Task, sameTask: Task, set: ReadonlySet<Task>) => void): void {
+    for (const task of this) visit(task, task, this)
+  }
+
+  /** Of those that are there when it begins. */
+  values(): SetIterator<Task> {
+    return new Set(this.#tasks.items).values()
+  }
+
+  keys(): SetIterator<Task> {
+    return this.values()
+  }
+
+  entries(): SetIterator<[Task, Task]> {
+    return new Set(this.#tasks.items).entries()
+  }
+
+  [Symbol.iterator](): SetIterator<Task> {
+    return this.values()
+  }
+
+  [inspect.custom](): Set<Task> {
+    return new Set(this)
+  }
 }

@@ -1,8 +1,8 @@
-import type { Unit } from '../context/unit.ts'
+import { CancelledError } from '../errors.ts'
 import { anyOf, type Check, type Checks, oneOf } from '../options.ts'
 import { Link, LinkedList } from './linked-list.ts'
 import type { Task } from './task.ts'
-import { Ticket, type UnitShare } from './ticket.ts'
+import type { Unit } from './unit.ts'
 
 export interface TaskLimits {
   /** How many tasks run at a time. Default: no limit. */
@@ -39,9 +39,6 @@ export function limitsOf(owner: string, options: TaskLimits): Limits | undefined
   if (whenFull === undefined) return undefined
   throw new TypeError(`${owner}: option 'whenFull' expected 'maxConcurrent' or 'maxPerRequest' beside it.`)
 }
-
-/** Every unit is a scope or a task, and both have room for this. */
-type SharingUnit = Unit & { shares: UnitShare | undefined }
 
 /** Gives out the places of a group. */
 export class Limits {
@@ -124,9 +121,8 @@ export class Limits {
 
   #shareOf(unit: Unit | undefined): UnitShare | undefined {
     if (unit === undefined || this.#maxPerRequest === Infinity) return undefined
-    const sharing = unit as SharingUnit
-    for (let share = sharing.shares; share !== undefined; share = share.next) if (share.limits === this) return share
-    return (sharing.shares = { limits: this, next: sharing.shares, live: 0, parked: new LinkedList() })
+    for (let share = unit.shares; share !== undefined; share = share.next) if (share.limits === this) return share
+    return (unit.shares = { limits: this, next: unit.shares, live: 0, parked: new LinkedList() })
   }
 
   #unpark(share: UnitShare): void {
@@ -166,3 +162,60 @@ function aCount(least: number): Check {
   const accepts = (value: unknown) => value === Infinity || (Number.isInteger(value) && (value as number) >= least)
   return anyOf(`a whole number of at least ${least}, or Infinity`, accepts)
 }
+
+/**
+ * Where a task is: `running`; `queued` for a place among these; not yet accepted, because its group (`outside`) or its
+ * unit (`parked`) has no place; or `extra`, beyond the limits.
+ */
+type Place = 'running' | 'queued' | 'outside' | 'parked' | 'extra'
+
+/** A task's place in a group with limits. */
+export class Ticket {
+  place: Place
+  /** With this it waits, unless its place is among the running ones. */
+  link: Link<Task> | undefined = undefined
+  readonly share: UnitShare | undefined
+  #accepted: PromiseWithResolvers<void> | undefined
+
+  constructor(place: Place, share: UnitShare | undefined) {
+    this.place = place
+    this.share = share
+  }
+
+  /** Whether the task starts with its spawn. */
+  get begins(): boolean {
+    return this.place === 'running' || this.place === 'extra'
+  }
+
+  accepted(task: Task): Promise<void> {
+    if (this.place === 'extra') return task.result().then(nothing, nothing)
+    if (this.place === 'running' || this.place === 'queued') return Promise.resolve()
+    this.#accepted ??= Promise.withResolvers()
+    this.#accepted.promise.catch(nothing)
+    return this.#accepted.promise
+  }
+
+  accept(): void {
+    this.#accepted?.resolve()
+  }
+
+  /** The error of a task that was aborted before it began. */
+  withdraw(task: string, reason: unknown): Error {
+    const what = `The task '${task}' was aborted before it began`
+    const error = new CancelledError(what, 'Spawn it again if its work is still needed.', { cause: reason })
+    this.#accepted?.reject(error)
+    return error
+  }
+}
+
+/** What one unit has in one group. It knows nothing of the unit, which it may outlive. */
+export interface UnitShare {
+  readonly limits: Limits
+  readonly next: UnitShare | undefined
+  /** How many tasks count against `maxPerRequest`. */
+  live: number
+  /** The tasks that wait for that. */
+  readonly parked: LinkedList<Link<Task>>
+}
+
+function nothing(): void {}

@@ -1,22 +1,17 @@
 import { Cell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { shareClass } from '../context/shared-class.ts'
-import { captureEntry, type Entry, storage } from '../context/storage.ts'
+import { captureSnapshot, type AsyncSnapshot, processSingleton, storage } from '../context/storage.ts'
 import { emptyValues } from '../context/values.ts'
-import type { Canceller } from './cancel-scope.ts'
-import { follow } from './cancellation.ts'
-import { taskEnd, type TaskOutcome, taskStart } from './lifecycle.ts'
+import { show } from '../options.ts'
+import type { CancelScope } from './cancel-scope.ts'
+import { observer, taskEnd, type TaskOutcome, taskStart } from './lifecycle.ts'
 import type { Listed } from './linked-list.ts'
-import type { Policy } from './policy.ts'
-import { reportFailure } from './report-failure.ts'
-import { enterCell, openCell } from './task-cell.ts'
+import { enterCell, openCell, type Policy } from './policy.ts'
 import type { TaskGroup } from './task-group.ts'
-import { nextTaskId } from './task-id.ts'
+import type { Ticket } from './task-limits.ts'
 import { isThenable } from './thenable.ts'
-import type { Ticket } from './ticket.ts'
-import { observer } from './unit-observer.ts'
-import type { UnitSettings } from './unit-settings.ts'
-import { WorkUnit } from './work-unit.ts'
+import { Unit, type UnitSettings } from './unit.ts'
 
 /** Told of each failure, with the failed task's own context active. */
 export type OnTaskError = (error: unknown, task: Task) => unknown
@@ -24,7 +19,7 @@ export type OnTaskError = (error: unknown, task: Task) => unknown
 type TaskBody<T> = (task: Task) => T | PromiseLike<T>
 
 /** A piece of work that was spawned: it runs beside its spawner and belongs to a group. */
-export class Task<T = unknown> extends WorkUnit implements Listed<Task> {
+export class Task<T = unknown> extends Unit implements Listed<Task> {
   /** Counts up from 1 in this process. */
   readonly id: number = nextTaskId()
   readonly name: string
@@ -42,9 +37,8 @@ export class Task<T = unknown> extends WorkUnit implements Listed<Task> {
   /** @internal */
   cell: Cell | undefined = undefined
   readonly #onError: OnTaskError
-  #untie: (() => void) | undefined
   /** Of a task that has not begun yet: its work, and the way into all contexts of the spawn. */
-  #held: { readonly body: TaskBody<T>; readonly entry: Entry } | undefined
+  #held: { readonly body: TaskBody<T>; readonly entry: AsyncSnapshot } | undefined
   #result: PromiseWithResolvers<unknown> | undefined
   /** With its value, or its error. */
   #ending: { readonly outcome: TaskOutcome; readonly settled: unknown } | undefined
@@ -72,7 +66,11 @@ export class Task<T = unknown> extends WorkUnit implements Listed<Task> {
   /** Asks the task to stop, by its signal. What does not watch the signal runs on; what has not begun never begins. */
   abort(reason?: unknown): void {
     const why = reason ?? new DOMException(`The task '${this.name}' was aborted.`, 'AbortError')
-    this.cancellation.abort(why, this.cell)
+    this.cancelScope.abort(why)
+  }
+
+  /** @internal */
+  override cancelled(): void {
     if (!this.began) this.#withdraw()
   }
 
@@ -98,11 +96,8 @@ export class Task<T = unknown> extends WorkUnit implements Listed<Task> {
   }
 
   /** @internal */
-  cancelWith(source: Canceller | AbortSignal): void {
-    const earlier = this.#untie
-    const untie = source instanceof AbortSignal ? follow(source, this) : source.tie(this)
-    if (!(source instanceof AbortSignal)) this.canceller = source
-    this.#untie = earlier === undefined ? untie : () => [earlier, untie].forEach((undo) => undo())
+  cancelWith(source: CancelScope | AbortSignal): void {
+    this.cancelScope.cancelWith(source)
   }
 
   /** @internal Starts at once, on the caller's stack, in the cell that the policy gives. */
@@ -113,7 +108,7 @@ export class Task<T = unknown> extends WorkUnit implements Listed<Task> {
   /** @internal Starts at `begin`, in the cell that the policy gives now, and in the other contexts of now. */
   hold(body: TaskBody<T>, spawner: Cell | undefined): void {
     this.#enter(body, spawner, (task, given) => {
-      task.#held = { body: given, entry: captureEntry() }
+      task.#held = { body: given, entry: captureSnapshot() }
     })
     if (this.aborted) this.#withdraw()
   }
@@ -168,7 +163,7 @@ export class Task<T = unknown> extends WorkUnit implements Listed<Task> {
 
   #withdraw(): void {
     this.#held = undefined
-    const error = this.ticket?.withdraw(this.name, this.cancellation.reason)
+    const error = this.ticket?.withdraw(this.name, this.abortReason)
     storage.run(this.cell as Cell, () => this.#end('withdrawn', error))
   }
 
@@ -180,9 +175,7 @@ export class Task<T = unknown> extends WorkUnit implements Listed<Task> {
     this.observation?.ended(outcome, settled)
     this.observation = undefined
     this.seal()
-    this.#untie?.()
-    this.#untie = undefined
-    this.canceller = undefined
+    this.leaveCancelScope()
     this.group.ended(this, outcome)
     this.#settle()
   }
@@ -196,3 +189,28 @@ export class Task<T = unknown> extends WorkUnit implements Listed<Task> {
 }
 
 shareClass(Task, 'Task')
+
+/** Counted in one place for all copies of the package. */
+const ids = processSingleton('taskIds', () => ({ last: 0 }))
+
+/** Counts up from 1 in this process. */
+function nextTaskId(): number {
+  return ++ids.last
+}
+
+/** Tells `onError` of a failure, and then calls `end`. */
+function reportFailure(onError: OnTaskError, error: unknown, task: Task, end: () => void): void {
+  const endTwiceFailed = (failure: unknown) => {
+    const [second, first] = [show(failure), show(error)]
+    // The last resort: neither failure may be lost.
+    console.error(`logical-context: onError has failed for the task '${task.name}': ${second} while told of ${first}`)
+    end()
+  }
+  try {
+    const handled = onError(error, task)
+    if (isThenable(handled)) Promise.resolve(handled).then(end, endTwiceFailed)
+    else end()
+  } catch (failure) {
+    endTwiceFailed(failure)
+  }
+}

@@ -2,8 +2,7 @@ import type { Cell } from '../context/cell.ts'
 import { storage } from '../context/storage.ts'
 import { TimeoutError } from '../errors.ts'
 import { anAmount, aString, type Checks, checkOptions, show } from '../options.ts'
-import { type Canceller, CancelScope } from './cancel-scope.ts'
-import { currentCanceller } from './narrowed-cell.ts'
+import { type Canceller, CancelScope, currentCancelScope } from './cancel-scope.ts'
 import { ownerHere } from './run-in-scope.ts'
 import { after } from './timer.ts'
 
@@ -40,10 +39,8 @@ export async function withTimeout<T>(
   checkOptions('withTimeout', options, checks)
   const { name = fn.name || 'withTimeout' } = options
   const now = Date.now()
-  const scope = new CancelScope(currentCanceller(), {
-    deadline: now + ms,
-    error: () => new TimeoutError(name, ms),
-  })
+  const limit = { deadline: now + ms, error: () => new TimeoutError(name, ms) }
+  const scope = new CancelScope(currentCancelScope(), { limit })
   const result = Promise.withResolvers<T>()
   const cell = storage.getStore()
   const owner = ownerHere()
@@ -59,8 +56,8 @@ export async function withTimeout<T>(
   const call = (async () => await scope.run(() => fn(scope)))()
   const rest = call.then(result.resolve, (error: unknown) => {
     // What `fn` waits for may know of the limit, and be a little faster.
-    if (!over) result.reject(scope.saysOver(error) ? scope.reason : error)
-    else if (!scope.saysCancelled(error)) throw error
+    if (!over) result.reject(scope.isTimeout(error) ? scope.reason : error)
+    else if (!scope.isCancellation(error)) throw error
   })
   try {
     return await result.promise

@@ -1,17 +1,17 @@
 import { ContextVar } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
-import { once, storage } from '../context/storage.ts'
+import { processSingleton, storage } from '../context/storage.ts'
 import { isPresent } from '../context/values.ts'
 import type { Baggage } from './baggage.ts'
 
 /** The baggage of the current unit, but for the members that are variables of their own. */
-export const baggage: ContextVar<Baggage> = once('baggage', () => new ContextVar<Baggage>('baggage'))
+export const baggage: ContextVar<Baggage> = processSingleton('baggage', () => new ContextVar<Baggage>('baggage'))
 
 /** Says what baggage there is for the code that runs now; it is given what the unit has. */
 export type BaggageSource = (own: Baggage | undefined) => Baggage | undefined
 
 /** A bridge to another library's baggage, which comes and goes within a unit. */
-const source: { read: BaggageSource | undefined } = once('baggageSource', () => ({ read: undefined }))
+const source: { read: BaggageSource | undefined } = processSingleton('baggageSource', () => ({ read: undefined }))
 
 /** From here on `baggage.get()` asks `read` too. */
 export function setBaggageSource(read: BaggageSource | undefined): void {

@@ -1,12 +1,12 @@
 import { ContextVar } from '../context/context-var.ts'
-import { once } from '../context/storage.ts'
+import { processSingleton } from '../context/storage.ts'
 import { newUuid } from './uuid.ts'
 
 /** The longest request id that is taken from outside. */
 const maxLength = 128
 
 /** The id of the request that the current work is for, in all tasks and after the seal too. */
-export const requestId: ContextVar<string> = once(
+export const requestId: ContextVar<string> = processSingleton(
   'requestId',
   () => new ContextVar<string>('requestId', { onSpawn: 'keep' }),
 )

@@ -1,6 +1,6 @@
 import { ContextVar } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
-import { once, storage } from '../context/storage.ts'
+import { processSingleton, storage } from '../context/storage.ts'
 import { isPresent } from '../context/values.ts'
 import { newSpanId, newTraceId } from './ids.ts'
 import { Tracestate } from './tracestate.ts'
@@ -102,7 +102,7 @@ export class TraceContext implements SpanLink {
 }
 
 /** Where the current unit stands in its trace. A spawned task gets a child span; an isolated one a new, linked trace. */
-export const traceContext: ContextVar<TraceContext> = once(
+export const traceContext: ContextVar<TraceContext> = processSingleton(
   'traceContext',
   () =>
     new ContextVar<TraceContext>('traceContext', {
@@ -118,7 +118,7 @@ export const traceContext: ContextVar<TraceContext> = once(
 export type TraceSource = (known: TraceContext | undefined) => TraceContext | undefined
 
 /** A tracer's spans come and go within a unit: a bridge to one knows better than the variable. */
-const source: { read: TraceSource | undefined } = once('traceSource', () => ({ read: undefined }))
+const source: { read: TraceSource | undefined } = processSingleton('traceSource', () => ({ read: undefined }))
 
 export function setTraceSource(read: TraceSource | undefined): void {
   source.read = read

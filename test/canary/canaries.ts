@@ -1,6 +1,6 @@
 import { ContextVar, runInScope, type RequestScope } from 'logical-context'
 import { requestId, traceContext, TraceContext } from 'logical-context/variables'
-import { requestId as requestIdField, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
+import { xRequestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
 
 /** `declared` may go where it is declared for; `plain` is declared for nothing; `sensitive` is never to be seen. */
 export type Canary = 'declared' | 'plain' | 'sensitive'
@@ -16,7 +16,7 @@ export const declared = new ContextVar<string>('declared', { onSpawn: 'keep' })
 export const plain = new ContextVar<string>('plain', { survivesSeal: true })
 export const sensitive = new ContextVar<string>('sensitive', { sensitive: true, onSpawn: 'keep', survivesSeal: true })
 
-export const propagators = [w3cTraceContext(), w3cBaggage({ members: { declared } }), requestIdField()]
+export const propagators = [w3cTraceContext(), w3cBaggage({ members: { declared } }), xRequestId()]
 
 export function setAll(): void {
   declared.set(canaries.declared)

@@ -5,10 +5,10 @@ import replyFrom from '@fastify/reply-from'
 import Fastify from 'fastify'
 import { current } from 'logical-context'
 import { contextFetch } from 'logical-context/clients/fetch'
-import { grpcInterceptor } from 'logical-context/clients/grpc'
+import { grpcClientInterceptor } from 'logical-context/clients/grpc'
 import { inject } from 'logical-context/clients/inject'
-import { injectNodeHttp } from 'logical-context/clients/node-http'
-import { forwardedHeaders } from 'logical-context/clients/reply-from'
+import { instrumentNodeHttp } from 'logical-context/clients/node-http'
+import { rewriteRequestHeaders } from 'logical-context/clients/reply-from'
 import { undiciInterceptor } from 'logical-context/clients/undici'
 import logicalContext from 'logical-context/middleware/fastify'
 import { interceptors } from 'undici'
@@ -34,7 +34,7 @@ const clients: Record<string, Call> = {
     await (await dispatcher.request({ origin, path, method: 'GET' })).body.text()
   },
   'node:http': async (url, values) => {
-    const injection = injectNodeHttp({ propagators, values })
+    const injection = instrumentNodeHttp({ propagators, values })
     const [reply] = (await once(request(url).end(), 'response')) as [NodeJS.ReadableStream]
     await once(reply.resume(), 'end')
     injection.stop()
@@ -49,7 +49,7 @@ const clients: Record<string, Call> = {
     await proxy.register(logicalContext, { propagators })
     await proxy.register(replyFrom, { base: url })
     proxy.addHook('onRequest', async () => setAll())
-    const rewriteRequestHeaders = forwardedHeaders({ propagators, values, to: url })
+    const rewriteRequestHeaders = rewriteRequestHeaders({ propagators, values, to: url })
     proxy.get('/', (_request, reply) => reply.from('/', { rewriteRequestHeaders }))
     const headers = { baggage: `other=${encodeURIComponent(canaries.plain)}` }
     await (await fetch(await proxy.listen({ host: '127.0.0.1', port: 0 }), { headers })).text()
@@ -82,7 +82,7 @@ const byGrpc: Exit[] = Object.entries(lists).map(([host, values]) => ({
     })
     const Orders = makeGenericClientConstructor(service, 'Orders')
     const client = new Orders(`127.0.0.1:${port}`, credentials.createInsecure(), {
-      interceptors: [grpcInterceptor({ propagators, values })],
+      interceptors: [grpcClientInterceptor({ propagators, values })],
     })
     await knowingAll(() => new Promise((resolve) => void client['unary']?.('tea', resolve)))
     client.close()

@@ -67,7 +67,7 @@ async function serveOnce(log: FastifyBaseLogger): Promise<void> {
   await app.register(logicalContext, { drainTimeoutMs: 10, lateWrites: 'report' })
   app.addHook('onRequest', async () => setAll())
   app.get('/', async (request) => {
-    request.log.info({ req: request, scope: request.scope, context: current() }, 'handling')
+    request.log.info({ req: request, scope: request.requestScope, context: current() }, 'handling')
     spawn(() => Promise.reject(new Error('failed')), { name: 'fails' })
     spawn(() => new Promise(() => {}), { name: 'stays' })
     setTimeout(() => [plain.get(), declared.get(), plain.set('late')], 5)

@@ -65,7 +65,7 @@ const fastifyExits: Exit[] = [
       app.get('/', async (request, reply) => {
         setAll()
         spawn(() => new Promise((resolve) => setTimeout(resolve, 5)))
-        texts.push(...[request, reply, app, app.logicalContext].flatMap(shown))
+        texts.push(...[request, reply, app, app.requestScopes].flatMap(shown))
         return 'ok'
       })
       await (await fetch(await app.listen({ host: '127.0.0.1', port: 0 }))).text()

@@ -8,7 +8,7 @@ type Fail = (app: FastifyInstance) => unknown
 const failures: Record<string, Fail> = {
   'a failure of its own': () => Promise.reject(new Error('failed')),
   'a limit': () => withTimeout(() => new Promise(() => {}), 1),
-  'a full group': (app) => Array.from({ length: 3 }, () => app.logicalContext.group.spawn(() => new Promise(() => {}))),
+  'a full group': (app) => Array.from({ length: 3 }, () => app.requestScopes.group.spawn(() => new Promise(() => {}))),
   'a closed group': () => closed(new TaskGroup()).spawn(() => {}),
   'a bad option': () => spawn(() => {}, { policy: 'none' as never }),
   'a 404': () => ({ status: 404 }),

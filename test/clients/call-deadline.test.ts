@@ -3,8 +3,8 @@ import { text } from 'node:stream/consumers'
 import { Metadata } from '@grpc/grpc-js'
 import { gather, runInScope, shield, spawn, TaskGroup, TimeoutError, withTimeout } from 'logical-context'
 import { contextFetch } from 'logical-context/clients/fetch'
-import { grpcInterceptor } from 'logical-context/clients/grpc'
-import { injectNodeHttp } from 'logical-context/clients/node-http'
+import { grpcClientInterceptor } from 'logical-context/clients/grpc'
+import { instrumentNodeHttp } from 'logical-context/clients/node-http'
 import { undiciInterceptor } from 'logical-context/clients/undici'
 import { deadline } from 'logical-context/variables'
 import * as undici from 'undici'
@@ -33,7 +33,7 @@ const clients: [name: string, call: Call][] = [
   [
     'node:http',
     async (url) => {
-      using _ = injectNodeHttp({ values })
+      using _ = instrumentNodeHttp({ values })
       const { promise, resolve, reject } = Promise.withResolvers<string>()
       httpRequest(url, (response) => void text(response).then(resolve, reject))
         .on('error', reject)
@@ -161,7 +161,7 @@ describe.each(clients)('%s', (_, call) => {
 describe('the interceptor of gRPC', () => {
   it('stops nobody for a callee whose own deadline was the earlier one', async () => {
     const port = await serve({ unary: (_call, callback) => callback({ code: 4, details: 'the stock is slow' }) })
-    const client = connectTo(`127.0.0.1:${port}`, { interceptors: [grpcInterceptor()] })
+    const client = connectTo(`127.0.0.1:${port}`, { interceptors: [grpcClientInterceptor()] })
 
     const [error, aborted] = await runInScope(() =>
       withTimeout(async ({ signal }) => {
@@ -178,7 +178,7 @@ describe('the interceptor of gRPC', () => {
 
   it('lets the call end when a withTimeout does, and lets it be in a shield', async () => {
     const port = await serve({ unary: (_call, callback) => setTimeout(() => callback(null, 'ok'), 60) })
-    const client = connectTo(`127.0.0.1:${port}`, { interceptors: [grpcInterceptor()] })
+    const client = connectTo(`127.0.0.1:${port}`, { interceptors: [grpcClientInterceptor()] })
     const order = (): Promise<string> => {
       const { promise, resolve, reject } = Promise.withResolvers<string>()
       client['unary']?.('order', new Metadata(), (error: Error | null, reply: string) =>

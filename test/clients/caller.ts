@@ -1,5 +1,5 @@
 import { ContextVar, LogicalContext, type RequestScope, runInScope, TaskGroup } from 'logical-context'
-import { type Propagator, requestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
+import { type Propagator, xRequestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
 import { deadline, requestId as requestIdVariable, TraceContext, traceContext } from 'logical-context/variables'
 
 export const tenant = new ContextVar<string>('tenant')
@@ -9,7 +9,7 @@ export const user = new ContextVar<string>('user')
 export const propagators: readonly Propagator[] = [
   w3cTraceContext(),
   w3cBaggage({ members: { tenant, user } }),
-  requestId(),
+  xRequestId(),
 ]
 
 /** Runs `fn` as a unit of its own: a trace, the request id `request-of-ann`, the tenant `acme` and the user `ann`. */

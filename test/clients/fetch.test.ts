@@ -212,8 +212,8 @@ describe('a value that cannot be a header', () => {
     ['an empty name', '', 'ann'],
   ])('is dropped and counted: %s', async (_, field, value) => {
     const { url, received } = await upstream()
-    const onDropped = vi.fn()
-    const fetch = contextFetch.with({ propagators: [writing(field, value), ...propagators], onDropped })
+    const onRefusal = vi.fn()
+    const fetch = contextFetch.with({ propagators: [writing(field, value), ...propagators], onRefusal })
 
     const reply = await asCaller(() => fetch(url))
 
@@ -221,7 +221,7 @@ describe('a value that cannot be a header', () => {
     expect(Object.keys(received[0]?.headers ?? {}).filter((name) => /x-user|x-admin/.test(name))).toEqual([])
     expect(received[0]?.headers).toHaveProperty('traceparent')
     expect(fetch.outbound.counters).toEqual({ refused: 0, malformed: 1, duplicate: 0, truncated: 0 })
-    expect(onDropped.mock.calls).toEqual([[{ complaint: 'malformed', field, host: '127.0.0.1' }]])
+    expect(onRefusal.mock.calls).toEqual([[{ reason: 'malformed', field, host: '127.0.0.1' }]])
   })
 
   it('is encoded where the format has a way to, whatever is in it', async () => {
@@ -236,18 +236,18 @@ describe('a value that cannot be a header', () => {
     expect(received[0]?.headers).not.toHaveProperty('x-admin')
   })
 
-  it('is counted if its codec throws, and nobody is told but onDropped', async () => {
+  it('is counted if its codec throws, and nobody is told but onRefusal', async () => {
     const { url, received } = await upstream()
     const broken = new ContextVar<string>('broken')
     const encode = () => {
       throw new Error('no text for that')
     }
     const member = { variable: broken, decode: String, encode }
-    const onDropped = vi.fn()
+    const onRefusal = vi.fn()
     const fetch = contextFetch.with({
       propagators: [w3cBaggage({ members: { broken: member, tenant } })],
       values: ['127.0.0.1'],
-      onDropped,
+      onRefusal,
     })
 
     await asCaller(() => {
@@ -256,10 +256,10 @@ describe('a value that cannot be a header', () => {
     })
 
     expect(received[0]?.headers['baggage']).toBe('tenant=acme')
-    expect(onDropped.mock.calls).toEqual([[{ complaint: 'malformed', field: 'baggage.broken', host: '127.0.0.1' }]])
+    expect(onRefusal.mock.calls).toEqual([[{ reason: 'malformed', field: 'baggage.broken', host: '127.0.0.1' }]])
   })
 
-  it('does not reach the caller if a propagator throws, nor if onDropped does', async () => {
+  it('does not reach the caller if a propagator throws, nor if onRefusal does', async () => {
     const { url, received } = await upstream()
     const report = vi.spyOn(console, 'error').mockReturnValue()
     const throwing: Propagator = {
@@ -269,11 +269,11 @@ describe('a value that cannot be a header', () => {
         throw new Error('broken')
       },
     }
-    const onDropped = () => {
+    const onRefusal = () => {
       throw new Error('broken too')
     }
 
-    await asCaller(() => contextFetch.with({ propagators: [throwing, ...propagators], onDropped })(url))
+    await asCaller(() => contextFetch.with({ propagators: [throwing, ...propagators], onRefusal })(url))
     const reports = report.mock.calls.length
     report.mockRestore()
 

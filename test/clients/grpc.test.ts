@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type CallOptions, InterceptingCall, type Interceptor, Metadata, type ServiceError } from '@grpc/grpc-js'
 import { bind } from 'logical-context'
-import { grpcInterceptor } from 'logical-context/clients/grpc'
+import { grpcClientInterceptor } from 'logical-context/clients/grpc'
 import { deadline } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
 import { asCaller, propagators, traceparentOf, user } from './caller.ts'
@@ -43,12 +43,12 @@ function unary(
   return promise
 }
 
-const toLoopback = () => grpcInterceptor({ propagators, values: ['127.0.0.1'] })
+const toLoopback = () => grpcClientInterceptor({ propagators, values: ['127.0.0.1'] })
 
-describe('grpcInterceptor', () => {
+describe('grpcClientInterceptor', () => {
   it('tells trace and request id, and to those on the list values', async () => {
     const port = await serve(echo())
-    const open = connectTo(`127.0.0.1:${port}`, { interceptors: [grpcInterceptor({ propagators })] })
+    const open = connectTo(`127.0.0.1:${port}`, { interceptors: [grpcClientInterceptor({ propagators })] })
     const listed = connectTo(`127.0.0.1:${port}`, { interceptors: [toLoopback()] })
 
     const [expected, first, second] = await asCaller(async (trace) => [
@@ -210,7 +210,7 @@ describe('grpcInterceptor', () => {
     ['one of several addresses', (port) => `ipv4:127.0.0.1:${port},127.0.0.1:${port}`, () => '127.0.0.1', false],
   ])('judges by the target: %s', async (_, target, rule, told) => {
     const port = await serve(echo())
-    const interceptor = grpcInterceptor({ propagators, values: [rule(port)] })
+    const interceptor = grpcClientInterceptor({ propagators, values: [rule(port)] })
     const client = connectTo(target(port), { interceptors: [interceptor], 'grpc.enable_http_proxy': 0 })
 
     const { reply } = await asCaller(() => unary(client))
@@ -257,7 +257,7 @@ describe('grpcInterceptor', () => {
 
   it('drops and counts what cannot be metadata', async () => {
     const port = await serve(echo())
-    const interceptor = grpcInterceptor({
+    const interceptor = grpcClientInterceptor({
       propagators: [
         { fields: ['x-a'], extract: (known) => known, inject: (_c, carrier) => carrier.set('x-a', 'a\r\nb: c') },
         { fields: ['x-a-bin'], extract: (known) => known, inject: (_c, carrier) => carrier.set('x-a-bin', 'text') },
@@ -271,7 +271,7 @@ describe('grpcInterceptor', () => {
   })
 
   it('throws a TypeError for an option that is unknown', () => {
-    expect(() => grpcInterceptor({ value: [] } as never)).toThrow(TypeError)
-    expect(() => grpcInterceptor({ value: [] } as never)).toThrow("grpcInterceptor: unknown option 'value'")
+    expect(() => grpcClientInterceptor({ value: [] } as never)).toThrow(TypeError)
+    expect(() => grpcClientInterceptor({ value: [] } as never)).toThrow("grpcClientInterceptor: unknown option 'value'")
   })
 })

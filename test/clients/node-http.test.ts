@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import axios from 'axios'
 import got from 'got'
-import { injectNodeHttp } from 'logical-context/clients/node-http'
+import { instrumentNodeHttp } from 'logical-context/clients/node-http'
 import type { OutboundOptions } from 'logical-context/clients/outbound'
 import { deadline } from 'logical-context/variables'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
@@ -18,7 +18,7 @@ import { readRequest, type Received, upstream } from './upstream.ts'
 
 /** Ends with the test. */
 function injecting(options: OutboundOptions = {}) {
-  const injection = injectNodeHttp({ propagators, values: ['127.0.0.1', 'api.example.com'], ...options })
+  const injection = instrumentNodeHttp({ propagators, values: ['127.0.0.1', 'api.example.com'], ...options })
   onTestFinished(() => injection.stop())
   return injection
 }
@@ -31,7 +31,7 @@ async function sent(made: ClientRequest): Promise<string> {
   return text(response)
 }
 
-describe('injectNodeHttp', () => {
+describe('instrumentNodeHttp', () => {
   it('lets requests tell trace and request id, and to those on the list values', async () => {
     const { url, received } = await upstream()
     injecting()
@@ -267,15 +267,15 @@ describe('injectNodeHttp', () => {
   })
 
   it('throws a TypeError for an option that is unknown', () => {
-    expect(() => injectNodeHttp({ value: [] } as never)).toThrow(TypeError)
-    expect(() => injectNodeHttp({ value: [] } as never)).toThrow("injectNodeHttp: unknown option 'value'")
+    expect(() => instrumentNodeHttp({ value: [] } as never)).toThrow(TypeError)
+    expect(() => instrumentNodeHttp({ value: [] } as never)).toThrow("instrumentNodeHttp: unknown option 'value'")
   })
 })
 
 describe.each<[name: string, call: (url: string, agent: Agent, headers?: Record<string, string>) => Promise<unknown>]>([
   ['axios', (url, httpAgent, headers = {}) => axios.get(url, { httpAgent, headers, proxy: false })],
   ['got', (url, agent, headers = {}) => got(url, { agent: { http: agent }, headers, dnsLookup: lookup })],
-])('%s, with injectNodeHttp', (_, call) => {
+])('%s, with instrumentNodeHttp', (_, call) => {
   const agentOf = (maxSockets = Number.POSITIVE_INFINITY) => {
     const agent = new Agent({ keepAlive: true, maxSockets, lookup })
     onTestFinished(() => agent.destroy())

@@ -1,6 +1,6 @@
 import replyFrom from '@fastify/reply-from'
 import Fastify from 'fastify'
-import { forwardedHeaders, type ForwardedHeadersOptions } from 'logical-context/clients/reply-from'
+import { rewriteRequestHeaders, type RewriteRequestHeadersOptions } from 'logical-context/clients/reply-from'
 import logicalContext from 'logical-context/middleware/fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { asCaller, propagators, tenant, user } from './caller.ts'
@@ -15,7 +15,7 @@ const spoofed = {
 const spoofs = /evil|root|spoofed|0af7651916cd43dd8448eb211c80319c/
 
 /** A proxy on a real socket; gives what its upstream has received of one request with spoofed headers. */
-async function proxied(rewrite: 'plain' | ForwardedHeadersOptions): Promise<Received> {
+async function proxied(rewrite: 'plain' | RewriteRequestHeadersOptions): Promise<Received> {
   const { url, received } = await upstream()
   const app = Fastify()
   onTestFinished(() => app.close())
@@ -24,7 +24,7 @@ async function proxied(rewrite: 'plain' | ForwardedHeadersOptions): Promise<Rece
   app.get('/*', (request, reply) => {
     tenant.set('acme')
     user.set('ann')
-    const own = rewrite === 'plain' ? {} : { rewriteRequestHeaders: forwardedHeaders({ propagators, ...rewrite }) }
+    const own = rewrite === 'plain' ? {} : { rewriteRequestHeaders: rewriteRequestHeaders({ propagators, ...rewrite }) }
     return reply.from(request.url, own)
   })
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
@@ -36,7 +36,7 @@ async function proxied(rewrite: 'plain' | ForwardedHeadersOptions): Promise<Rece
   return received[0] as Received
 }
 
-describe('forwardedHeaders', () => {
+describe('rewriteRequestHeaders', () => {
   it('lets no spoofed header through @fastify/reply-from, and tells of the context in its place', async () => {
     const { headers } = await proxied({ to: 'http://127.0.0.1', values: ['127.0.0.1'] })
 
@@ -63,7 +63,7 @@ describe('forwardedHeaders', () => {
 
   it('drops the headers of its propagators in any case, and changes nothing else', () => {
     const headers = { TraceParent: 'spoofed', BAGGAGE: 'user=root', Accept: ['a/b', 'c/d'], 'x-b3-traceid': '1' }
-    const rewrite = forwardedHeaders({ propagators })
+    const rewrite = rewriteRequestHeaders({ propagators })
 
     const forwarded = asCaller(() => rewrite(undefined, headers))
 
@@ -76,7 +76,7 @@ describe('forwardedHeaders', () => {
     ['an unknown option', { values: [], upstream: '' }, "unknown option 'upstream'"],
     ['a host for a URL', { to: 'orders' }, "option 'to' expected an absolute URL"],
   ])('throws a TypeError for %s', (_, options, message) => {
-    expect(() => forwardedHeaders(options)).toThrow(TypeError)
-    expect(() => forwardedHeaders(options)).toThrow(message)
+    expect(() => rewriteRequestHeaders(options)).toThrow(TypeError)
+    expect(() => rewriteRequestHeaders(options)).toThrow(message)
   })
 })

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { current } from 'logical-context'
 import { contextFetch } from 'logical-context/clients/fetch'
 import { inject } from 'logical-context/clients/inject'
-import { injectNodeHttp } from 'logical-context/clients/node-http'
+import { instrumentNodeHttp } from 'logical-context/clients/node-http'
 import { undiciInterceptor } from 'logical-context/clients/undici'
 import * as undici8 from 'undici'
 import * as undici7 from 'undici7'
@@ -173,7 +173,7 @@ describe('forty callers at once', () => {
 
   it.each([1, 2])('each send their own ids and values by node:http, through %d sockets', async (maxSockets) => {
     const { url } = await slowUpstream()
-    const injection = injectNodeHttp({ propagators, values })
+    const injection = instrumentNodeHttp({ propagators, values })
     onTestFinished(() => injection.stop())
     const agent = new HttpAgent({ keepAlive: true, maxSockets })
     onTestFinished(() => agent.destroy())

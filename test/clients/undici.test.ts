@@ -309,19 +309,19 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
 
   it('drops and counts what cannot be a header', async () => {
     const { url, received } = await upstream()
-    const onDropped = vi.fn()
+    const onRefusal = vi.fn()
     const context = toLoopback({
       propagators: [
         { fields: ['x-a'], extract: (known) => known, inject: (_c, carrier) => carrier.set('x-a', 'a\r\nb: c') },
       ],
-      onDropped,
+      onRefusal,
     })
 
     await asCaller(() => undici.request(url, { headers: ['a', 'b'], dispatcher: agent().compose(context) }))
 
     expect(received[0]?.headers).not.toHaveProperty('x-a')
     expect(context.outbound.counters.malformed).toBe(1)
-    expect(onDropped).toHaveBeenCalledExactlyOnceWith({ complaint: 'malformed', field: 'x-a', host: '127.0.0.1' })
+    expect(onRefusal).toHaveBeenCalledExactlyOnceWith({ reason: 'malformed', field: 'x-a', host: '127.0.0.1' })
   })
 
   describe('the deadline', () => {

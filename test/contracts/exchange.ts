@@ -7,7 +7,7 @@ import {
   type Propagator,
 } from 'logical-context/propagators'
 
-/** What a propagator has complained of, as `complaint field` texts, in order. */
+/** What a propagator has complained of, as `reason field` texts, in order. */
 export type Complaints = string[]
 
 /** Extracts from headers; the peer is one that may tell everything, but for what is given. */
@@ -16,16 +16,16 @@ export function extractFrom(
   headers: CarrierSource,
   peer: Partial<Peer> = {},
   context: LogicalContext = LogicalContext.empty,
-): { context: LogicalContext; complaints: Complaints } {
-  const complaints: Complaints = []
-  const complain = noteIn(complaints)
+): { context: LogicalContext; refusals: Complaints } {
+  const refusals: Complaints = []
+  const refuse = noteIn(refusals)
   const extracted = propagator.extract(context, carrierOf(headers), {
     trace: 'continue',
     values: true,
-    complain,
+    refuse,
     ...peer,
   })
-  return { context: extracted, complaints }
+  return { context: extracted, refusals }
 }
 
 /** Injects into headers; the destination is one that may be told everything, but for what is given. */
@@ -34,13 +34,13 @@ export function injectInto(
   context: LogicalContext,
   destination: Partial<Destination> = {},
   headers: Record<string, string> = {},
-): { headers: Record<string, string>; complaints: Complaints } {
-  const complaints: Complaints = []
-  const complain = noteIn(complaints)
-  propagator.inject(context, carrierOf(headers), { trace: true, values: true, complain, ...destination })
-  return { headers, complaints }
+): { headers: Record<string, string>; refusals: Complaints } {
+  const refusals: Complaints = []
+  const refuse = noteIn(refusals)
+  propagator.inject(context, carrierOf(headers), { trace: true, values: true, refuse, ...destination })
+  return { headers, refusals }
 }
 
-function noteIn(complaints: Complaints): Peer['complain'] {
-  return (complaint, field) => complaints.push(`${complaint} ${field}`)
+function noteIn(refusals: Complaints): Peer['refuse'] {
+  return (reason, field) => refusals.push(`${reason} ${field}`)
 }

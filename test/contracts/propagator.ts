@@ -43,7 +43,7 @@ export function describePropagator(name: string, make: () => Propagator, samples
         fc.property(contexts, (context) => {
           const read = extractFrom(propagator, injectInto(propagator, context).headers)
 
-          expect(read.complaints).toEqual([])
+          expect(read.refusals).toEqual([])
           for (const variable of variables) expect(read.context.get(variable)).toEqual(context.get(variable))
           if (trace) expectChild(read.context.get(traceContext), context.get(traceContext))
         }),
@@ -114,7 +114,7 @@ export function describePropagator(name: string, make: () => Propagator, samples
               const written = injectInto(propagator, read.context)
 
               expect(Object.values(written.headers).filter((text) => !/^[\t\x20-\x7e]*$/.test(text))).toEqual([])
-              expect(read.complaints.length).toBeLessThan(100)
+              expect(read.refusals.length).toBeLessThan(100)
             },
           ),
           { numRuns: 200 },
@@ -156,7 +156,7 @@ export function describePropagator(name: string, make: () => Propagator, samples
       fc.assert(
         fc.property(contexts, (context) => {
           const headers = { ...mine }
-          propagator.inject(context, carrierOf(headers), { trace: true, values: true, complain() {} })
+          propagator.inject(context, carrierOf(headers), { trace: true, values: true, refuse() {} })
 
           expect(headers).toEqual(mine)
         }),
@@ -173,9 +173,9 @@ export function describePropagator(name: string, make: () => Propagator, samples
           propagator.extract(LogicalContext.empty, watched(headers, touched, true), {
             trace: 'continue',
             values: true,
-            complain() {},
+            refuse() {},
           })
-          propagator.inject(context, watched({}, touched, false), { trace: true, values: true, complain() {} })
+          propagator.inject(context, watched({}, touched, false), { trace: true, values: true, refuse() {} })
         }),
       )
 
@@ -184,7 +184,7 @@ export function describePropagator(name: string, make: () => Propagator, samples
 
     it('says nothing of an empty carrier', () => {
       for (const verdict of ['continue', 'restart', 'ignore'] as const) {
-        expect(extractFrom(make(), {}, { trace: verdict, values: false }).complaints).toEqual([])
+        expect(extractFrom(make(), {}, { trace: verdict, values: false }).refusals).toEqual([])
       }
     })
 

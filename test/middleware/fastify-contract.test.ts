@@ -9,7 +9,7 @@ async function listen(app: FastifyInstance) {
 const serve: ServeRequests = async (handler) => {
   const app = Fastify()
   await app.register(logicalContext)
-  app.get('/*', async (request) => handler(request.url, request.scope))
+  app.get('/*', async (request) => handler(request.url, request.requestScope))
   return listen(app)
 }
 
@@ -19,7 +19,7 @@ const serveFromPlugin: ServeRequests = async (handler) => {
     await child.register(logicalContext)
     child.get('/*', (request, reply) => {
       // Not async: the reply comes by a callback, and a failure by a throw.
-      const answer = handler(request.url, request.scope)
+      const answer = handler(request.url, request.requestScope)
       void Promise.resolve(answer).then((body) => reply.send(body))
     })
   })

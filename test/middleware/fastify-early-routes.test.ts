@@ -93,7 +93,7 @@ it('what is told of happens: a client that hangs up ends the unit while the hand
   const seen = Promise.withResolvers<unknown>()
   const entered = Promise.withResolvers<RequestScope>()
   const { app } = await shop((early) => {
-    early.get('/', async ({ scope }) => {
+    early.get('/', async ({ requestScope: scope }) => {
       user.set('ann')
       entered.resolve(scope)
       while (!scope.sealed) await setImmediate()

@@ -30,7 +30,7 @@ describe("logicalContext's entry", () => {
     const reports: number[] = []
     const inner = Fastify()
     await inner.register(logicalContext, {})
-    inner.get('/inner', (request) => ({ scope: request.scope.name, user: user.get() }))
+    inner.get('/inner', (request) => ({ scope: request.requestScope.name, user: user.get() }))
     await inner.ready()
     const app = Fastify()
     await app.register(logicalContext, {
@@ -43,7 +43,7 @@ describe("logicalContext's entry", () => {
       request.raw.url = '/again'
       app.routing(request.raw, reply.raw)
     })
-    app.get('/again', (request) => ({ scope: request.scope.name, user: user.get() }))
+    app.get('/again', (request) => ({ scope: request.requestScope.name, user: user.get() }))
     app.get('/inner', (request, reply) => {
       user.set('ada')
       reply.hijack()
@@ -82,7 +82,7 @@ describe("logicalContext's entry", () => {
       onDrained: ({ unfinishedRequests }) => void reports.push(unfinishedRequests.length),
     })
     app.get('/', (request) => {
-      handled.resolve(request.scope)
+      handled.resolve(request.requestScope)
       return 'nobody hears it'
     })
     const port = await portOf(app)
@@ -104,7 +104,7 @@ describe("logicalContext's entry", () => {
   ])('ends a request that a hook before it has answered, over %s', async (_name, http2) => {
     const answered = Promise.withResolvers<RequestScope>()
     const app = http2 ? (Fastify({ http2: true }) as unknown as FastifyInstance) : Fastify()
-    app.addHook('onRequest', async ({ scope }, reply) => {
+    app.addHook('onRequest', async ({ requestScope: scope }, reply) => {
       reply.raw.once('close', () => setImmediate(() => answered.resolve(scope)))
       return reply.code(401).send('not you')
     })

@@ -49,7 +49,7 @@ async function shop(
     method: ['GET', 'POST'],
     url: '/',
     handler: async (request) => {
-      scopes.push(request.scope)
+      scopes.push(request.requestScope)
       user.set('ada')
       return 'ok'
     },
@@ -127,7 +127,7 @@ describe('a hook onResponse', () => {
           seen.push([(this as FastifyInstance & { shelf?: string }).shelf, user.get()])
         })
         child.get('/child', async (request) => {
-          scopes.push(request.scope)
+          scopes.push(request.requestScope)
           user.set('eve')
           return 'ok'
         })
@@ -238,7 +238,7 @@ async function hangUp(
   const { app } = await shop(
     (instance) => {
       instance.addHook('onRequest', async (request) => {
-        scopes.push(request.scope)
+        scopes.push(request.requestScope)
         user.set('ada')
       })
       declare(instance, entered.resolve)

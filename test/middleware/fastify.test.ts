@@ -16,7 +16,7 @@ import {
   type Task,
 } from 'logical-context'
 import logicalContext, { type LogicalContextOptions } from 'logical-context/middleware/fastify'
-import { deadline, type Propagator, w3cTraceContext } from 'logical-context/propagators'
+import { requestTimeout, type Propagator, w3cTraceContext } from 'logical-context/propagators'
 import { requestId, traceContext } from 'logical-context/variables'
 import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'undici'
@@ -134,7 +134,7 @@ describe('logicalContext', () => {
     const app = await open()
     app.get('/', async (request) => {
       user.set('ann')
-      const { scope } = request
+      const { requestScope: scope } = request
       return run(current().without(user), () => ({ block: user.get() ?? null, scope: scope.run(() => user.get()) }))
     })
 
@@ -145,17 +145,17 @@ describe('logicalContext', () => {
     const app = await open()
     await app.register(async (child) => {
       child.setGenReqId(() => 'own')
-      child.get('/', async (request) => [request.id, user.get() ?? null, request.scope.name])
+      child.get('/', async (request) => [request.id, user.get() ?? null, request.requestScope.name])
     })
 
     expect((await app.inject('/')).json()).toEqual(['own', null, 'GET /'])
   })
 
   it("takes a caller's deadline for the request's", async () => {
-    const app = await open({ trust: 'loopback', propagators: [deadline()] })
+    const app = await open({ trust: 'loopback', propagators: [requestTimeout()] })
     app.get('/', async (request) => {
-      const left = (request.scope.deadline ?? 0) - Date.now()
-      return { left: left > 0 && left <= 50, reason: ((await reasonOf(request.scope.signal)) as Error).name }
+      const left = (request.requestScope.deadline ?? 0) - Date.now()
+      return { left: left > 0 && left <= 50, reason: ((await reasonOf(request.requestScope.signal)) as Error).name }
     })
 
     expect(await fetchJson(await listen(app), '/', { 'grpc-timeout': '50m' })).toEqual({
@@ -166,8 +166,8 @@ describe('logicalContext', () => {
 
   it('names the scope by method and route', async () => {
     const app = await open()
-    app.get('/orders/:id', async (request) => request.scope.name)
-    app.setNotFoundHandler(async (request) => request.scope.name)
+    app.get('/orders/:id', async (request) => request.requestScope.name)
+    app.setNotFoundHandler(async (request) => request.requestScope.name)
 
     expect((await app.inject('/orders/7')).body).toBe('GET /orders/:id')
     expect((await app.inject('/nowhere')).body).toBe('GET (no route)')
@@ -179,7 +179,7 @@ describe('logicalContext', () => {
     let scope: RequestScope | undefined
     let afterHangUp: string | undefined
     app.get('/', async (request) => {
-      ;({ scope } = request)
+      ;({ requestScope: scope } = request)
       user.set('ann')
       await hangUp.promise
       afterHangUp = user.get()
@@ -207,7 +207,7 @@ describe('logicalContext', () => {
     const started = Promise.withResolvers<void>()
     const told = Promise.withResolvers<string | undefined>()
     app.setErrorHandler(async () => told.resolve(user.get()))
-    app.get('/', async ({ scope }) => {
+    app.get('/', async ({ requestScope: scope }) => {
       user.set('ann')
       started.resolve()
       throw await reasonOf(scope.signal)
@@ -230,7 +230,7 @@ describe('logicalContext', () => {
     apps.push(app)
     await app.register(logicalContext)
     const reason = Promise.withResolvers<unknown>()
-    app.get('/', route, async ({ scope }) => {
+    app.get('/', route, async ({ requestScope: scope }) => {
       reason.resolve(await reasonOf(scope.signal))
       return 'late'
     })
@@ -250,7 +250,7 @@ describe('logicalContext', () => {
     const app = await open()
     let scope: RequestScope | undefined
     app.get('/', async (request) => {
-      ;({ scope } = request)
+      ;({ requestScope: scope } = request)
       return scope.signal.aborted
     })
 
@@ -266,7 +266,7 @@ describe('logicalContext', () => {
     const seen: (string | undefined)[] = []
     let scope: RequestScope | undefined
     app.get('/ws', { websocket: true }, (socket, request) => {
-      ;({ scope } = request)
+      ;({ requestScope: scope } = request)
       user.set('ann')
       socket.on(
         'message',
@@ -395,7 +395,7 @@ describe("logicalContext's tasks", () => {
     let task: Task<string | undefined> | undefined
     let scope: RequestScope | undefined
     app.get('/', async (request) => {
-      ;({ scope } = request)
+      ;({ requestScope: scope } = request)
       user.set('ann')
       task = spawn(async () => {
         await go.promise
@@ -445,7 +445,7 @@ describe("logicalContext's tasks", () => {
         for (let i = 0; i < count; i++) spawn(() => new Promise(() => {}))
       })
       const { statusCode } = await app.inject('/')
-      return { statusCode, ...app.logicalContext.group.counters }
+      return { statusCode, ...app.requestScopes.group.counters }
     }
 
     expect(await spawnAll({}, 101)).toMatchObject({ statusCode: 500, running: 100, refused: 1 })
@@ -537,10 +537,10 @@ describe("logicalContext's way in", () => {
 
     for (let i = 0; i < 3; i++) await fetchJson(port, '/', { baggage: 'tenant=evil' })
 
-    expect(app.logicalContext.peers.counters).toEqual({ refused: 3, malformed: 0, duplicate: 0, truncated: 0 })
+    expect(app.requestScopes.peers.counters).toEqual({ refused: 3, malformed: 0, duplicate: 0, truncated: 0 })
     expect(refusals).toEqual([
       {
-        complaint: 'refused',
+        reason: 'refused',
         field: 'baggage',
         address: '127.0.0.1',
         hint: "list the peer's address in the option 'trust' if it may set values",
@@ -567,7 +567,7 @@ describe("logicalContext's way in", () => {
     const answer = await fetchJson(await listen(app), '/', { traceparent })
 
     expect(answer).toEqual({ trace: expect.not.stringContaining(id), link: id })
-    expect(app.logicalContext.peers.counters).toMatchObject({ refused: 2, malformed: 1 })
+    expect(app.requestScopes.peers.counters).toMatchObject({ refused: 2, malformed: 1 })
     expect(refusals.map(({ field }) => field)).toEqual(['trust', 'x-own'])
     expect(refusals[0]?.hint).toContain('no certificate')
   })
@@ -713,11 +713,11 @@ describe("logicalContext's close", () => {
     const app = await open()
     let scope: RequestScope | undefined
     app.get('/', async (request) => {
-      ;({ scope } = request)
+      ;({ requestScope: scope } = request)
       return 'ok'
     })
     await app.inject('/')
-    const { group } = app.logicalContext
+    const { group } = app.requestScopes
 
     await app.close()
 
@@ -741,7 +741,7 @@ describe("logicalContext's late use", () => {
 
     for (let i = 0; i < 3; i++) late?.()
 
-    expect(app.logicalContext.lateUse.reads).toBeGreaterThanOrEqual(3)
+    expect(app.requestScopes.lateUse.reads).toBeGreaterThanOrEqual(3)
     expect(uses.filter((use) => use.callSite.includes('fastify.test'))).toHaveLength(uses.length)
     expect(uses[0]).toMatchObject({ operation: 'read', variable: 'user', unit: 'GET /orders' })
   })

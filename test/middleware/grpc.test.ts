@@ -2,14 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js'
 import { ContextVar, spawn } from 'logical-context'
 import { grpcServerInterceptor } from 'logical-context/middleware/grpc'
-import { deadline as deadlinePropagator, requestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
+import { requestTimeout, xRequestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
 import { deadline, requestId as requestIdVariable, traceContext } from 'logical-context/variables'
 import { describe, expect, it, vi } from 'vitest'
 import { connectTo, type Implementation, type OrdersClient, serve } from '../clients/grpc-service.ts'
 
 const user = new ContextVar<string>('user')
 const mark = new ContextVar<string>('mark')
-const propagators = [w3cTraceContext(), w3cBaggage({ members: { user } }), requestId()]
+const propagators = [w3cTraceContext(), w3cBaggage({ members: { user } }), xRequestId()]
 
 const ids = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', 'x-request-id': 'request-1' }
 
@@ -226,7 +226,7 @@ describe('grpcServerInterceptor', () => {
           callback(null, 'done')
         },
       },
-      [grpcServerInterceptor({ propagators: [...propagators, deadlinePropagator()], trust: 'loopback' })],
+      [grpcServerInterceptor({ propagators: [...propagators, requestTimeout()], trust: 'loopback' })],
     )
     const client = connectTo(`127.0.0.1:${port}`)
 

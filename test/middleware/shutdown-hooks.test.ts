@@ -83,7 +83,7 @@ describe("the order of logicalContext's close", () => {
     const pool = (app: Shop['app']) => app.addHook('onClose', async () => void order.push('pool ends'))
     const shop = await Shop.open(longMs, { before: (app) => place === 'before' && pool(app) })
     if (place === 'after') await shop.app.register(async (child) => void pool(child))
-    shop.app.logicalContext.group.spawn(async () => {
+    shop.app.requestScopes.group.spawn(async () => {
       await delay(20)
       order.push('task')
       spawn(async () => {
@@ -119,7 +119,7 @@ describe("the order of logicalContext's close", () => {
   it('waits for the tasks that are spawned in an onClose hook, and takes none after it', async () => {
     const shop = await Shop.open(longMs)
     const order: string[] = []
-    const { group } = shop.app.logicalContext
+    const { group } = shop.app.requestScopes
     shop.app.addHook('onClose', async () => {
       group.spawn(async () => {
         await delay(20)
@@ -157,7 +157,7 @@ describe("logicalContext's close", () => {
   it.each(['before it is ready', 'before it listens'])('is no different %s', async (when) => {
     const shop = await Shop.open(longMs)
     if (when === 'before it listens') await shop.app.ready()
-    shop.app.logicalContext.group.spawn(() => delay(20))
+    shop.app.requestScopes.group.spawn(() => delay(20))
 
     expect(await shop.close()).toBeLessThan(soonMs)
     expect(shop.reports).toMatchObject([{ finished: 1, unfinished: [], unfinishedRequests: [] }])
@@ -209,7 +209,7 @@ describe("logicalContext's close", () => {
     const shop = await Shop.open(longMs)
     const [closed, task] = [Promise.withResolvers<unknown>(), Promise.withResolvers<void>()]
     await shop.listen()
-    shop.app.logicalContext.group.spawn(() => task.promise)
+    shop.app.requestScopes.group.spawn(() => task.promise)
 
     shop.app.server.close(closed.resolve)
 

@@ -116,7 +116,7 @@ describe("logicalContext's close at its limit", () => {
     const shop = await Shop.open(limitMs)
     const reasons: unknown[] = []
     const begun = Promise.withResolvers<void>()
-    shop.app.get('/orders/:id', async ({ scope }) => {
+    shop.app.get('/orders/:id', async ({ requestScope: scope }) => {
       spawn(async ({ signal }) => void reasons.push(await reasonOf(signal)), { name: 'mine', cancelWith: 'request' })
       spawn(async ({ signal }) => void reasons.push(await reasonOf(signal)), { name: 'background' })
       begun.resolve()
@@ -153,7 +153,7 @@ describe("logicalContext's close at its limit", () => {
       return 'ok'
     })
     await shop.app.inject('/')
-    shop.app.logicalContext.group.spawn(() => new Promise((resolve) => setTimeout(resolve, 20)), { name: 'slow' })
+    shop.app.requestScopes.group.spawn(() => new Promise((resolve) => setTimeout(resolve, 20)), { name: 'slow' })
 
     const elapsedMs = await shop.close()
 
@@ -192,7 +192,7 @@ describe("logicalContext's close at its limit", () => {
   it('takes no more tasks: a spawner is told, and nothing is lost without a word', async () => {
     const shop = await Shop.open(limitMs)
     const begun = Promise.withResolvers<void>()
-    shop.app.get('/', async ({ scope }) => {
+    shop.app.get('/', async ({ requestScope: scope }) => {
       begun.resolve()
       await reasonOf(scope.signal)
       spawn(() => {}, { name: 'too-late' })

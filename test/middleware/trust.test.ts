@@ -5,7 +5,7 @@ import type { TLSSocket } from 'node:tls'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { ContextVar } from 'logical-context'
 import logicalContext, { type LogicalContextOptions } from 'logical-context/middleware/fastify'
-import { requestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
+import { xRequestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
 import { baggage, traceContext } from 'logical-context/variables'
 import { afterEach, describe, expect, it } from 'vitest'
 import { certificate } from '../clients/certificate.ts'
@@ -24,7 +24,7 @@ async function open(options: LogicalContextOptions, server: object = {}): Promis
   const app = Fastify({ forceCloseConnections: true, ...server }) as unknown as FastifyInstance
   apps.push(app)
   await app.register(logicalContext, {
-    propagators: [w3cTraceContext(), w3cBaggage({ members: { tenant } }), requestId()],
+    propagators: [w3cTraceContext(), w3cBaggage({ members: { tenant } }), xRequestId()],
     onRefusal: () => {},
     ...options,
   })
@@ -35,7 +35,7 @@ async function open(options: LogicalContextOptions, server: object = {}): Promis
       others: baggage.get()?.toString() ?? null,
       continued: trace?.traceId === traceId,
       linked: trace?.link?.traceId === traceId,
-      counters: app.logicalContext.peers.counters,
+      counters: app.requestScopes.peers.counters,
     }
   })
   await app.listen({ port: 0, host: '127.0.0.1' })

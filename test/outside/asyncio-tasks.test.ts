@@ -124,7 +124,7 @@ describe('the contexts of tasks in CPython', () => {
     expect([order, seen]).toEqual([['task', 'spawner'], 'at the spawn'])
   })
 
-  // Until 3.12 wait_for() made a task of its coroutine, the first complaint of PEP 550's discussion; since then it is an
+  // Until 3.12 wait_for() made a task of its coroutine, the first reason of PEP 550's discussion; since then it is an
   // await under timeout(). Ours has always been one.
   it('test_waitfor.py, wait_for: a timeout shares as an await does', async () => {
     const variable = new ContextVar<number>('cvar')

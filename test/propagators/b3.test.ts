@@ -37,11 +37,11 @@ describe('b3, extracting one header', () => {
     ],
     ['blanks around', ` \t${trace}-${span}-1 `, trace, 'accept'],
   ])('reads %s', (_name, header, traceId, sampling) => {
-    const { context, complaints } = extractFrom(b3(), { b3: header })
+    const { context, refusals } = extractFrom(b3(), { b3: header })
 
     const found: Found = { traceId, parentSpanId: span, sampling }
     expect(context.get(traceContext)).toMatchObject(found)
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 
   it.each<[name: string, header: string]>([
@@ -89,10 +89,10 @@ describe('b3, extracting one header', () => {
     ['a line end behind', `${trace}-${span}-1\n`],
     ['NBSP in front', `\u00a0${trace}-${span}-1`],
   ])('refuses %s', (_name, header) => {
-    const { context, complaints } = extractFrom(b3(), { b3: header })
+    const { context, refusals } = extractFrom(b3(), { b3: header })
 
     expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, sampling: 'defer' })
-    expect(complaints).toEqual(['malformed b3'])
+    expect(refusals).toEqual(['malformed b3'])
   })
 
   it.each<[name: string, header: string | string[]]>([
@@ -100,10 +100,10 @@ describe('b3, extracting one header', () => {
     ['two equal lines', [`${trace}-${span}-1`, `${trace}-${span}-1`]],
     ['two decisions', ['0', '1']],
   ])('refuses %s as duplicates', (_name, header) => {
-    const { context, complaints } = extractFrom(b3(), { b3: header })
+    const { context, refusals } = extractFrom(b3(), { b3: header })
 
     expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, sampling: 'defer' })
-    expect(complaints).toEqual(['duplicate b3'])
+    expect(refusals).toEqual(['duplicate b3'])
   })
 })
 
@@ -156,13 +156,13 @@ describe('b3, extracting several headers', () => {
       { traceId: trace, parentSpanId: span, sampling: 'deny' },
     ],
   ])('reads %s', (_name, headers, found) => {
-    const { context, complaints } = extractFrom(b3(), headers)
+    const { context, refusals } = extractFrom(b3(), headers)
 
     expect(context.get(traceContext)).toMatchObject(found)
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 
-  it.each<[name: string, headers: Record<string, string | string[]>, complaint: string]>([
+  it.each<[name: string, headers: Record<string, string | string[]>, reason: string]>([
     ['no span id', { 'x-b3-traceid': trace }, 'malformed x-b3-traceid'],
     ['no trace id', { 'x-b3-spanid': span }, 'malformed x-b3-traceid'],
     ['empty ids', { 'x-b3-traceid': '', 'x-b3-spanid': '' }, 'malformed x-b3-traceid'],
@@ -176,24 +176,24 @@ describe('b3, extracting several headers', () => {
     ['a span id all zero', { ...ids, 'x-b3-spanid': zeros }, 'malformed x-b3-traceid'],
     ['two trace ids', { ...ids, 'x-b3-traceid': [trace, trace] }, 'duplicate x-b3-traceid'],
     ['two span ids', { ...ids, 'x-b3-spanid': [span, parent] }, 'duplicate x-b3-traceid'],
-  ])('refuses %s', (_name, headers, complaint) => {
-    const { context, complaints } = extractFrom(b3(), headers)
+  ])('refuses %s', (_name, headers, reason) => {
+    const { context, refusals } = extractFrom(b3(), headers)
 
     expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, sampling: 'defer' })
-    expect(complaints).toEqual([complaint])
+    expect(refusals).toEqual([reason])
   })
 
-  it.each<[name: string, sampled: string | string[], complaint: string]>([
+  it.each<[name: string, sampled: string | string[], reason: string]>([
     ['a number', '2', 'malformed x-b3-sampled'],
     ['the letter for debug', 'd', 'malformed x-b3-sampled'],
     ['TRUE', 'TRUE', 'malformed x-b3-sampled'],
     ['nothing', '', 'malformed x-b3-sampled'],
     ['two decisions', ['0', '1'], 'duplicate x-b3-sampled'],
-  ])('defers, and keeps the trace, for a decision that is %s', (_name, sampled, complaint) => {
-    const { context, complaints } = extractFrom(b3(), { ...ids, 'x-b3-sampled': sampled })
+  ])('defers, and keeps the trace, for a decision that is %s', (_name, sampled, reason) => {
+    const { context, refusals } = extractFrom(b3(), { ...ids, 'x-b3-sampled': sampled })
 
     expect(context.get(traceContext)).toMatchObject({ traceId: trace, sampling: 'defer' })
-    expect(complaints).toEqual([complaint])
+    expect(refusals).toEqual([reason])
   })
 
   it('reads the one header before the others', () => {
@@ -203,10 +203,10 @@ describe('b3, extracting several headers', () => {
   })
 
   it('reads the others if the one header is malformed', () => {
-    const { context, complaints } = extractFrom(b3(), { ...ids, b3: 'x' })
+    const { context, refusals } = extractFrom(b3(), { ...ids, b3: 'x' })
 
     expect(context.get(traceContext)).toMatchObject({ traceId: trace })
-    expect(complaints).toEqual(['malformed b3'])
+    expect(refusals).toEqual(['malformed b3'])
   })
 })
 
@@ -222,10 +222,10 @@ describe('b3, extracting a decision without ids', () => {
     ['flags that are not debug', { 'x-b3-flags': '0' }, 'defer'],
     ['a parent alone', { 'x-b3-parentspanid': parent }, 'defer'],
   ])('begins a trace with %s', (_name, headers, sampling) => {
-    const { context, complaints } = extractFrom(b3(), headers)
+    const { context, refusals } = extractFrom(b3(), headers)
 
     expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, link: undefined, sampling })
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 
   it('is a decision for a trace that was begun for want of one', () => {
@@ -241,15 +241,15 @@ describe('b3, extracting a decision without ids', () => {
   })
 
   it.each<Peer['trace']>(['restart', 'ignore'])('does not count from a peer whose trace it is to %s', (verdict) => {
-    const { context, complaints } = extractFrom(b3(), { b3: 'd' }, { trace: verdict })
+    const { context, refusals } = extractFrom(b3(), { b3: 'd' }, { trace: verdict })
 
     expect(context.get(traceContext)).toMatchObject({ sampling: 'defer', flags: 2 })
-    expect(complaints).toEqual(['refused b3'])
+    expect(refusals).toEqual(['refused b3'])
   })
 })
 
 describe('b3, for a peer that is not to be continued', () => {
-  it.each<[name: string, headers: Record<string, string>, verdict: Peer['trace'], link: unknown, complaint: string]>([
+  it.each<[name: string, headers: Record<string, string>, verdict: Peer['trace'], link: unknown, reason: string]>([
     ['one header, restart', { b3: `${trace}-${span}-d` }, 'restart', { traceId: trace, spanId: span }, 'refused b3'],
     ['one header, ignore', { b3: `${trace}-${span}-d` }, 'ignore', undefined, 'refused b3'],
     [
@@ -260,11 +260,11 @@ describe('b3, for a peer that is not to be continued', () => {
       'refused x-b3-traceid',
     ],
     ['several headers, ignore', { ...ids, 'x-b3-flags': '1' }, 'ignore', undefined, 'refused x-b3-traceid'],
-  ])('begins a trace without the decision: %s', (_name, headers, verdict, link, complaint) => {
-    const { context, complaints } = extractFrom(b3(), headers, { trace: verdict })
+  ])('begins a trace without the decision: %s', (_name, headers, verdict, link, reason) => {
+    const { context, refusals } = extractFrom(b3(), headers, { trace: verdict })
 
     expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, sampling: 'defer', flags: 2, link })
-    expect(complaints).toEqual([complaint])
+    expect(refusals).toEqual([reason])
   })
 })
 

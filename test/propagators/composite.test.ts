@@ -5,7 +5,7 @@ import {
   type Carrier,
   jaeger,
   type Propagator,
-  requestId,
+  xRequestId,
   w3cBaggage,
   w3cTraceContext,
 } from 'logical-context/propagators'
@@ -55,10 +55,10 @@ describe('composite, extracting', () => {
   })
 
   it('begins one trace if nobody finds one', () => {
-    const { context, complaints } = extractFrom(composite([w3cTraceContext(), b3(), jaeger()]), {})
+    const { context, refusals } = extractFrom(composite([w3cTraceContext(), b3(), jaeger()]), {})
 
     expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, sampling: 'defer' })
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 
   it('keeps a decision without ids, whoever began the trace', () => {
@@ -71,19 +71,19 @@ describe('composite, extracting', () => {
   })
 
   it('links to the first trace that is found, if traces are restarted', () => {
-    const { context, complaints } = extractFrom(
+    const { context, refusals } = extractFrom(
       composite([b3(), w3cTraceContext()]),
       { ...w3cHeader, ...b3Header },
       { trace: 'restart' },
     )
 
     expect(context.get(traceContext)?.link).toEqual({ traceId: b3Trace, spanId: span })
-    expect(complaints).toEqual(['refused b3'])
+    expect(refusals).toEqual(['refused b3'])
   })
 
   it('takes all that its propagators find', () => {
     const tenant = new ContextVar<string>('tenant')
-    const all = composite([w3cTraceContext(), w3cBaggage({ members: { tenant } }), requestId()])
+    const all = composite([w3cTraceContext(), w3cBaggage({ members: { tenant } }), xRequestId()])
 
     const { context } = extractFrom(all, { ...w3cHeader, baggage: 'tenant=acme', 'x-request-id': 'abc' })
 
@@ -95,7 +95,7 @@ describe('composite, extracting', () => {
   })
 
   it('takes the request id of the first header that has one in the list', () => {
-    const both = composite([requestId({ generate: () => 'new' }), requestId({ header: 'x-correlation-id' })])
+    const both = composite([xRequestId({ generate: () => 'new' }), xRequestId({ header: 'x-correlation-id' })])
 
     expect(extractFrom(both, { 'x-request-id': 'a', 'x-correlation-id': 'b' }).context.get(requestIdVar)).toBe('a')
   })
@@ -139,7 +139,7 @@ describe('composite, injecting', () => {
 
 describe('composite, registered', () => {
   it('owns the fields of all, each once', () => {
-    const fields = composite([w3cTraceContext(), b3(), b3({ inject: 'multi' }), requestId(), w3cTraceContext()]).fields
+    const fields = composite([w3cTraceContext(), b3(), b3({ inject: 'multi' }), xRequestId(), w3cTraceContext()]).fields
 
     expect(fields).toEqual([
       'traceparent',

@@ -3,12 +3,12 @@ import { ContextVar, LogicalContext } from 'logical-context'
 import {
   b3,
   composite,
-  deadline,
+  requestTimeout,
   fromTextMapPropagator,
   jaeger,
   mayTell,
   type Propagator,
-  requestId,
+  xRequestId,
   toTextMapPropagator,
   w3cBaggage,
   w3cTraceContext,
@@ -118,7 +118,7 @@ describePropagator('w3cBaggage without members', w3cBaggage, {
 
 const requestIds = fc.stringMatching(/^[A-Za-z0-9._-]{1,128}$/)
 
-describePropagator('requestId', requestId, {
+describePropagator('xRequestId', xRequestId, {
   variables: [requestIdVar],
   contexts: requestIds.map((text) => LogicalContext.empty.with(requestIdVar, text)),
   texts: fc.oneof(
@@ -158,7 +158,7 @@ afterAll(() => {
 })
 
 for (const format of ['grpc', 'milliseconds'] as const) {
-  describePropagator(`deadline in the form ${format}`, () => deadline({ format, header: 'x-timeout' }), {
+  describePropagator(`deadline in the form ${format}`, () => requestTimeout({ format, header: 'x-timeout' }), {
     variables: [deadlineVar],
     contexts: fc
       .integer({ min: 1, max: 3_600_000 })
@@ -179,7 +179,7 @@ describePropagator(
     composite([
       w3cTraceContext(),
       w3cBaggage({ members: { tenant } }),
-      requestId(),
+      xRequestId(),
       b3(),
       jaeger(),
       b3({ inject: 'multi' }),
@@ -204,7 +204,7 @@ const ownHeader: Propagator = {
     const text = carrier.get('x-region')
     if (text === undefined || context.has(region)) return context
     if (peer.values && /^[a-z]{2}$/.test(text)) return context.with(region, text)
-    peer.complain(peer.values ? 'malformed' : 'refused', 'x-region')
+    peer.refuse(peer.values ? 'malformed' : 'refused', 'x-region')
     return context
   },
   inject(context, carrier, destination) {

@@ -1,5 +1,13 @@
 import { ContextVar, LogicalContext } from 'logical-context'
-import { b3, composite, deadline, jaeger, requestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
+import {
+  b3,
+  composite,
+  requestTimeout,
+  jaeger,
+  xRequestId,
+  w3cBaggage,
+  w3cTraceContext,
+} from 'logical-context/propagators'
 import { Baggage, Tracestate } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
 import { visitMembers } from '../../src/variables/baggage-grammar.ts'
@@ -44,20 +52,27 @@ const shapes = pieces.flatMap(([shape, piece]) =>
 )
 
 const tenant = new ContextVar<string>('tenant')
-const all = composite([w3cTraceContext(), w3cBaggage({ members: { tenant } }), requestId(), deadline(), b3(), jaeger()])
+const all = composite([
+  w3cTraceContext(),
+  w3cBaggage({ members: { tenant } }),
+  xRequestId(),
+  requestTimeout(),
+  b3(),
+  jaeger(),
+])
 
 describe('a header of any size and shape', () => {
   it.each(shapes)('is read and passed on within the limits: %s of %s', (_size, _shape, text) => {
     const headers = Object.fromEntries(all.fields.map((field) => [field, text]))
 
-    const { context, complaints } = extractFrom(all, {
+    const { context, refusals } = extractFrom(all, {
       ...headers,
       traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
     })
     const written = injectInto(all, context)
 
-    expect(complaints.length).toBeLessThanOrEqual(2 * all.fields.length)
-    expect(written.complaints.length).toBeLessThanOrEqual(all.fields.length)
+    expect(refusals.length).toBeLessThanOrEqual(2 * all.fields.length)
+    expect(written.refusals.length).toBeLessThanOrEqual(all.fields.length)
     expect((written.headers['tracestate'] ?? '').length).toBeLessThanOrEqual(512)
     expect((written.headers['baggage'] ?? '').length).toBeLessThanOrEqual(8192)
     expect(Object.values(written.headers).join('').length).toBeLessThan(10_000)
@@ -96,14 +111,14 @@ describe('a line end in a carrier that does not forbid it', () => {
     expect(String(Baggage.empty.set('a', evil))).toBe('a=a%0D%0Ax-admin:%20true')
   })
 
-  it('never goes into a complaint, nor does any other word of a peer', () => {
-    const { complaints } = extractFrom(
+  it('never goes into a reason, nor does any other word of a peer', () => {
+    const { refusals } = extractFrom(
       all,
       Object.fromEntries(all.fields.map((field) => [field, `secret-of-a-peer ${evil}`])),
     )
 
-    expect(complaints.length).toBeGreaterThan(3)
-    expect(complaints.join(' ')).not.toMatch(/secret|\r|\n/)
+    expect(refusals.length).toBeGreaterThan(3)
+    expect(refusals.join(' ')).not.toMatch(/secret|\r|\n/)
   })
 })
 

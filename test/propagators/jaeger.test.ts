@@ -25,10 +25,10 @@ describe('jaeger, extracting', () => {
     ['colons that are escaped in lower case', `${trace}%3a${span}%3a${parent}%3a01`, trace, span, 'accept'],
     ['blanks around', ` ${trace}:${span}:0:1\t`, trace, span, 'accept'],
   ])('reads %s', (_name, header, traceId, spanId, sampling) => {
-    const { context, complaints } = extractFrom(jaeger(), { 'Uber-Trace-Id': header })
+    const { context, refusals } = extractFrom(jaeger(), { 'Uber-Trace-Id': header })
 
     expect(context.get(traceContext)).toMatchObject({ traceId, parentSpanId: spanId, sampling })
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 
   it.each<[name: string, header: string]>([
@@ -58,38 +58,34 @@ describe('jaeger, extracting', () => {
     ['a megabyte of colons', ':'.repeat(1_000_000)],
     ['a character that lower case makes longer', `İ:${span}:0:1`],
   ])('refuses %s', (_name, header) => {
-    const { context, complaints } = extractFrom(jaeger(), { 'uber-trace-id': header })
+    const { context, refusals } = extractFrom(jaeger(), { 'uber-trace-id': header })
 
     expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, sampling: 'defer' })
-    expect(complaints).toEqual(['malformed uber-trace-id'])
+    expect(refusals).toEqual(['malformed uber-trace-id'])
   })
 
   it('refuses two lines', () => {
-    const { context, complaints } = extractFrom(jaeger(), { 'uber-trace-id': ['1:1:0:1', '1:1:0:1'] })
+    const { context, refusals } = extractFrom(jaeger(), { 'uber-trace-id': ['1:1:0:1', '1:1:0:1'] })
 
     expect(context.get(traceContext)?.parentSpanId).toBe(undefined)
-    expect(complaints).toEqual(['duplicate uber-trace-id'])
+    expect(refusals).toEqual(['duplicate uber-trace-id'])
   })
 
   it('begins a trace without a header', () => {
-    const { context, complaints } = extractFrom(jaeger(), {})
+    const { context, refusals } = extractFrom(jaeger(), {})
 
     expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, sampling: 'defer' })
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 
   it.each<[verdict: 'restart' | 'ignore', link: unknown]>([
     ['restart', { traceId: trace, spanId: span }],
     ['ignore', undefined],
   ])('follows the verdict %s', (verdict, link) => {
-    const { context, complaints } = extractFrom(
-      jaeger(),
-      { 'uber-trace-id': `${trace}:${span}:0:3` },
-      { trace: verdict },
-    )
+    const { context, refusals } = extractFrom(jaeger(), { 'uber-trace-id': `${trace}:${span}:0:3` }, { trace: verdict })
 
     expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, sampling: 'defer', link })
-    expect(complaints).toEqual(['refused uber-trace-id'])
+    expect(refusals).toEqual(['refused uber-trace-id'])
   })
 })
 

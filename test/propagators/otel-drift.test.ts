@@ -39,8 +39,8 @@ export type Drift = [
 ]
 
 const ids = { traceId: '5759e988bd862e3fe1be46a994272793', spanId: '53995c3f42cd8ad8' }
-const peer: Peer = { trace: 'continue', values: false, complain() {} }
-const destination = { trace: true, values: false, complain() {} } as const
+const peer: Peer = { trace: 'continue', values: false, refuse() {} }
+const destination = { trace: true, values: false, refuse() {} } as const
 
 function extract(propagator: Propagator, headers: Record<string, string>): TraceContext | undefined {
   return propagator.extract(LogicalContext.empty, carrierOf(headers), peer).get(traceContext)

@@ -16,6 +16,6 @@ describe('mayTell', () => {
     ['all, but it is sensitive', true, secret, false],
     ['a list with it, but it is sensitive', [secret], secret, false],
   ])('answers for a destination that may be told %s', (_name, values, variable, answer) => {
-    expect(mayTell({ trace: true, values, complain() {} }, variable)).toBe(answer)
+    expect(mayTell({ trace: true, values, refuse() {} }, variable)).toBe(answer)
   })
 })

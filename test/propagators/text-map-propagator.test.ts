@@ -92,22 +92,22 @@ describe('fromTextMapPropagator, extracting', () => {
   const propagator = fromTextMapPropagator(own)
 
   it('continues the trace in a span of its own', () => {
-    const { context, complaints } = extractFrom(propagator, { 'x-own': `${trace}/${span}/1/a=1` })
+    const { context, refusals } = extractFrom(propagator, { 'x-own': `${trace}/${span}/1/a=1` })
 
     const found = context.get(traceContext) as TraceContext
     expect(found).toMatchObject({ traceId: trace, parentSpanId: span, flags: 1, sampling: 'accept' })
     expect(String(found.state)).toBe('a=1')
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 
   it.each<[verdict: 'restart' | 'ignore', link: unknown]>([
     ['restart', { traceId: trace, spanId: span }],
     ['ignore', undefined],
   ])('follows the verdict %s', (verdict, link) => {
-    const { context, complaints } = extractFrom(propagator, { 'x-own': `${trace}/${span}/1` }, { trace: verdict })
+    const { context, refusals } = extractFrom(propagator, { 'x-own': `${trace}/${span}/1` }, { trace: verdict })
 
     expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, sampling: 'defer', link })
-    expect(complaints).toEqual(['refused x-own'])
+    expect(refusals).toEqual(['refused x-own'])
   })
 
   it.each<[name: string, text: string]>([
@@ -123,10 +123,10 @@ describe('fromTextMapPropagator, extracting', () => {
     ['nothing', ''],
     ['what makes it throw', 'throw'],
   ])('does not trust it to have checked: %s', (_name, text) => {
-    const { context, complaints } = extractFrom(propagator, { 'x-own': text })
+    const { context, refusals } = extractFrom(propagator, { 'x-own': text })
 
     expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, sampling: 'defer' })
-    expect(complaints).toEqual(['malformed x-own'])
+    expect(refusals).toEqual(['malformed x-own'])
   })
 
   it('takes flags that are no number for none', () => {
@@ -138,10 +138,10 @@ describe('fromTextMapPropagator, extracting', () => {
   it.each(oddSpans)('takes for no trace %s', (_name, active) => {
     const odd = fromTextMapPropagator({ ...own, extract: (context) => context.setValue(spanKey, active) })
 
-    const { context, complaints } = extractFrom(odd, { 'x-own': 'any' })
+    const { context, refusals } = extractFrom(odd, { 'x-own': 'any' })
 
     expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, sampling: 'defer' })
-    expect(complaints).toEqual(['malformed x-own'])
+    expect(refusals).toEqual(['malformed x-own'])
   })
 
   it.each([257, 0xfd])('takes the flags that are known, and no others: of %i one', (flags) => {
@@ -157,10 +157,10 @@ describe('fromTextMapPropagator, extracting', () => {
   })
 
   it('begins a trace without a header, and says nothing', () => {
-    const { context, complaints } = extractFrom(propagator, {})
+    const { context, refusals } = extractFrom(propagator, {})
 
     expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined })
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 
   it('keeps a trace that was found before', () => {
@@ -185,9 +185,9 @@ describe('fromTextMapPropagator, extracting', () => {
   it('complains of all its fields where it has read another one', () => {
     const wide = fromTextMapPropagator({ ...own, fields: () => ['Some', 'Other'] })
 
-    const { complaints } = extractFrom(wide, { 'x-own': `${trace}/${span}/1` }, { trace: 'restart' })
+    const { refusals } = extractFrom(wide, { 'x-own': `${trace}/${span}/1` }, { trace: 'restart' })
 
-    expect(complaints).toEqual(['refused some, other'])
+    expect(refusals).toEqual(['refused some, other'])
   })
 
   it('does not own baggage, since no values cross', () => {
@@ -247,10 +247,10 @@ describe('fromTextMapPropagator, injecting', () => {
       inject: (_context, carrier, { set }) => set(carrier, 'x', value as string),
     })
 
-    const { headers, complaints } = injectInto(careless, at(1))
+    const { headers, refusals } = injectInto(careless, at(1))
 
     expect(headers).toEqual({})
-    expect(complaints).toEqual(['malformed x'])
+    expect(refusals).toEqual(['malformed x'])
   })
 
   /** What an OpenTelemetry propagator is given to inject. */

@@ -37,10 +37,10 @@ describe('a traceparent that is continued', () => {
     ['RFC 9110, 5.5 blanks all around', ` \t ${valid}\t \t`, 1],
     ['RFC 9110, 5.5 blanks behind a higher version', `01-${trace}-${span}-01 \t`, 1],
   ])('%s', (_name, header, flags) => {
-    const { context, complaints } = extractFrom(w3cTraceContext(), { traceparent: header })
+    const { context, refusals } = extractFrom(w3cTraceContext(), { traceparent: header })
 
     expect(context.get(traceContext)).toMatchObject({ traceId: trace, parentSpanId: span, flags, link: undefined })
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 
   it.each<[name: string, traceId: string, spanId: string]>([
@@ -135,10 +135,10 @@ describe('a traceparent that begins a new trace', () => {
     ['a blank within', `00-${trace} -${span}-01`],
     ['quotes around', `"${valid}"`],
   ])('%s', (_name, header) => {
-    const { context, complaints } = extractFrom(w3cTraceContext(), { traceparent: header, tracestate: 'foo=1' })
+    const { context, refusals } = extractFrom(w3cTraceContext(), { traceparent: header, tracestate: 'foo=1' })
 
     expectNewTrace(context.get(traceContext))
-    expect(complaints).toEqual(['malformed traceparent'])
+    expect(refusals).toEqual(['malformed traceparent'])
   })
 
   it.each<[name: string, header: string | string[]]>([
@@ -152,10 +152,10 @@ describe('a traceparent that begins a new trace', () => {
     ['RFC 9110, 5.3 a higher version and a second line', [`cc-${trace}-${span}-01`, valid]],
     ['RFC 9110, 5.3 a comma only', ','],
   ])('%s', (_name, header) => {
-    const { context, complaints } = extractFrom(w3cTraceContext(), { traceparent: header })
+    const { context, refusals } = extractFrom(w3cTraceContext(), { traceparent: header })
 
     expectNewTrace(context.get(traceContext))
-    expect(complaints).toEqual(['duplicate traceparent'])
+    expect(refusals).toEqual(['duplicate traceparent'])
   })
 
   it.each<[name: string, headers: Record<string, string>]>([
@@ -164,10 +164,10 @@ describe('a traceparent that begins a new trace', () => {
     ['3.2.1 the name with a dot', { 'trace.parent': valid }],
     ['3.3 a tracestate alone', { tracestate: 'foo=1' }],
   ])('%s', (_name, headers) => {
-    const { context, complaints } = extractFrom(w3cTraceContext(), headers)
+    const { context, refusals } = extractFrom(w3cTraceContext(), headers)
 
     expectNewTrace(context.get(traceContext))
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 })
 
@@ -179,10 +179,10 @@ describe('the name of traceparent', () => {
   })
 
   it('is one name when two lines differ in case only (3.2.1)', () => {
-    const { context, complaints } = extractFrom(w3cTraceContext(), { traceparent: valid, TraceParent: valid })
+    const { context, refusals } = extractFrom(w3cTraceContext(), { traceparent: valid, TraceParent: valid })
 
     expect(context.get(traceContext)?.traceId).not.toBe(trace)
-    expect(complaints).toEqual(['duplicate traceparent'])
+    expect(refusals).toEqual(['duplicate traceparent'])
   })
 })
 

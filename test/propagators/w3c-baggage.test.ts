@@ -28,7 +28,7 @@ const propagator = w3cBaggage({ members: { tenant, plan: planCodec } })
 const othersOf = (context: LogicalContext) => String(context.get(baggage) ?? '')
 
 describe('w3cBaggage, extracting declared members', () => {
-  it.each<[name: string, header: string | string[], value: string | undefined, others: string, complaints?: string[]]>([
+  it.each<[name: string, header: string | string[], value: string | undefined, others: string, refusals?: string[]]>([
     ['the only one', 'tenant=acme', 'acme', ''],
     ['among others', 'a=1,tenant=acme,b=2', 'acme', 'a=1,b=2'],
     ['before others', 'tenant=acme,a=1,b=2', 'acme', 'a=1,b=2'],
@@ -72,25 +72,25 @@ describe('w3cBaggage, extracting declared members', () => {
     ['without an equals sign', 'tenant', undefined, '', ['malformed baggage.tenant']],
     ['without a value, but with a property', 'tenant;a=b', undefined, ''],
   ])('%s', (_name, header, value, others, expected = []) => {
-    const { context, complaints } = extractFrom(propagator, { baggage: header })
+    const { context, refusals } = extractFrom(propagator, { baggage: header })
 
     expect(context.get(tenant)).toBe(value)
     expect(othersOf(context).replaceAll(' ', '')).toBe(others)
-    expect(complaints).toEqual(expected)
+    expect(refusals).toEqual(expected)
   })
 
-  it.each<[name: string, text: string, value: number | undefined, complaints?: string[]]>([
+  it.each<[name: string, text: string, value: number | undefined, refusals?: string[]]>([
     ['a value it takes', '7', 7],
     ['a value that decodes to something falsy', '0', 0],
     ['a value for which it gives undefined', '-1', undefined, ['refused baggage.plan']],
     ['a value for which it throws', 'gold', undefined, ['refused baggage.plan']],
     ['an escaped value', '%37', 7],
   ])('hands its decode() %s', (_name, text, value, expected = []) => {
-    const { context, complaints } = extractFrom(propagator, { baggage: `plan=${text}` })
+    const { context, refusals } = extractFrom(propagator, { baggage: `plan=${text}` })
 
     expect(context.get(plan)).toBe(value)
     expect(context.has(plan)).toBe(value !== undefined)
-    expect(complaints).toEqual(expected)
+    expect(refusals).toEqual(expected)
   })
 
   it('takes members with keys that Object has', () => {
@@ -154,9 +154,9 @@ describe('w3cBaggage, extracting the others', () => {
     ['many members', Array.from({ length: 65 }, () => 'a=1').join(',')],
     ['as many bytes as may be', ','.repeat(8192)],
   ])('does not read a text before it is asked for, where no member is declared: %s', (_name, text) => {
-    const { context, complaints } = extractFrom(w3cBaggage(), { baggage: text })
+    const { context, refusals } = extractFrom(w3cBaggage(), { baggage: text })
 
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
     expect(context.get(baggage)?.problems).toEqual(['truncated'])
   })
 
@@ -177,10 +177,10 @@ describe('w3cBaggage, extracting the others', () => {
     ['no header', {}],
     ['an empty header', { baggage: '' }],
   ])('sets nothing for %s', (_name, headers) => {
-    const { context, complaints } = extractFrom(propagator, headers)
+    const { context, refusals } = extractFrom(propagator, headers)
 
     expect(context).toBe(LogicalContext.empty)
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 })
 
@@ -192,24 +192,24 @@ describe('w3cBaggage, from a peer that may set no values', () => {
     ['what breaks the grammar', '\n'],
     ['more than the limits', 'x'.repeat(10_000)],
   ])('takes nothing, and says so once: %s', (_name, header) => {
-    const { context, complaints } = extractFrom(propagator, { baggage: header }, { values: false })
+    const { context, refusals } = extractFrom(propagator, { baggage: header }, { values: false })
 
     expect(context).toBe(LogicalContext.empty)
-    expect(complaints).toEqual(['refused baggage'])
+    expect(refusals).toEqual(['refused baggage'])
   })
 
   it.each<[name: string, headers: Record<string, string>]>([
     ['no header', {}],
     ['an empty header', { baggage: '' }],
   ])('says nothing of %s', (_name, headers) => {
-    expect(extractFrom(propagator, headers, { values: false }).complaints).toEqual([])
+    expect(extractFrom(propagator, headers, { values: false }).refusals).toEqual([])
   })
 })
 
 describe('w3cBaggage, within its limits (3.3.2)', () => {
   const filler = (count: number) => Array.from({ length: count }, (_, i) => `f${i}=1`).join(',')
 
-  it.each<[name: string, header: string, value: string | undefined, complaints: string[]]>([
+  it.each<[name: string, header: string, value: string | undefined, refusals: string[]]>([
     ['the 64th member', `${filler(63)},tenant=acme`, 'acme', []],
     ['the 65th member', `${filler(64)},tenant=acme`, undefined, ['truncated baggage']],
     ['behind 63 empty members', `${','.repeat(63)}tenant=acme`, 'acme', []],
@@ -256,40 +256,40 @@ describe('w3cBaggage, within its limits (3.3.2)', () => {
       ['truncated baggage', 'duplicate baggage.tenant'],
     ],
   ])('takes or leaves the member %s', (_name, header, value, expected) => {
-    const { context, complaints } = extractFrom(propagator, { baggage: header })
+    const { context, refusals } = extractFrom(propagator, { baggage: header })
 
     expect(context.get(tenant)).toBe(value)
-    expect(complaints).toEqual(expected)
+    expect(refusals).toEqual(expected)
   })
 
   it('spends one budget on all lines', () => {
-    const { context, complaints } = extractFrom(propagator, { baggage: [filler(40), filler(40), 'tenant=acme'] })
+    const { context, refusals } = extractFrom(propagator, { baggage: [filler(40), filler(40), 'tenant=acme'] })
 
     expect(context.has(tenant)).toBe(false)
-    expect(complaints).toEqual(['truncated baggage'])
+    expect(refusals).toEqual(['truncated baggage'])
   })
 
   it('cuts the others as they come in', () => {
-    const { context, complaints } = extractFrom(w3cBaggage(), { baggage: filler(5000) })
+    const { context, refusals } = extractFrom(w3cBaggage(), { baggage: filler(5000) })
 
     expect(context.get(baggage)?.size).toBe(64)
-    expect(complaints).toEqual(['truncated baggage'])
+    expect(refusals).toEqual(['truncated baggage'])
   })
 
   it('writes as many members as fit, the declared ones first', () => {
     const context = LogicalContext.empty.with(baggage, Baggage.parse(filler(64))).with(tenant, 'acme')
 
-    const { headers, complaints } = injectInto(propagator, context)
+    const { headers, refusals } = injectInto(propagator, context)
 
     expect(headers['baggage']).toBe(`tenant=acme,${filler(63)}`)
-    expect(complaints).toEqual(['truncated baggage'])
+    expect(refusals).toEqual(['truncated baggage'])
   })
 
   it('counts bytes as they are after encoding', () => {
-    const { headers, complaints } = injectInto(propagator, LogicalContext.empty.with(tenant, 'é'.repeat(683)))
+    const { headers, refusals } = injectInto(propagator, LogicalContext.empty.with(tenant, 'é'.repeat(683)))
 
     expect(headers).toEqual({})
-    expect(complaints).toEqual(['truncated baggage'])
+    expect(refusals).toEqual(['truncated baggage'])
     expect(injectInto(propagator, LogicalContext.empty.with(tenant, 'é'.repeat(681))).headers['baggage']).toHaveLength(
       4093,
     )
@@ -316,7 +316,7 @@ describe('w3cBaggage, injecting', () => {
     expect(injectInto(propagator, context, { trace: false }).headers['baggage']).toContain('tenant')
   })
 
-  it.each<[name: string, value: unknown, header: string | undefined, complaints?: string[]]>([
+  it.each<[name: string, value: unknown, header: string | undefined, refusals?: string[]]>([
     ['a text', 'acme', 'tenant=acme'],
     ['an empty text', '', 'tenant='],
     ['what must be escaped', 'a,b;c="d"\\', 'tenant=a%2Cb%3Bc=%22d%22%5C'],
@@ -327,21 +327,21 @@ describe('w3cBaggage, injecting', () => {
     ['null, which has no codec', null, undefined, ['malformed baggage.tenant']],
     ['an object, which has no codec', {}, undefined, ['malformed baggage.tenant']],
   ])('writes %s', (_name, value, header, expected = []) => {
-    const { headers, complaints } = injectInto(propagator, LogicalContext.empty.with(tenant, value as string))
+    const { headers, refusals } = injectInto(propagator, LogicalContext.empty.with(tenant, value as string))
 
     expect(headers['baggage']).toBe(header)
-    expect(complaints).toEqual(expected)
+    expect(refusals).toEqual(expected)
   })
 
-  it.each<[name: string, value: number, header: string | undefined, complaints?: string[]]>([
+  it.each<[name: string, value: number, header: string | undefined, refusals?: string[]]>([
     ['a text', 7, 'plan=7'],
     ['undefined, which is nothing', 0, undefined],
     ['an error', 13, undefined, ['malformed baggage.plan']],
   ])('writes what encode() gives: %s', (_name, value, header, expected = []) => {
-    const { headers, complaints } = injectInto(propagator, LogicalContext.empty.with(plan, value))
+    const { headers, refusals } = injectInto(propagator, LogicalContext.empty.with(plan, value))
 
     expect(headers['baggage']).toBe(header)
-    expect(complaints).toEqual(expected)
+    expect(refusals).toEqual(expected)
   })
 
   it('does not write a default', () => {
@@ -360,8 +360,8 @@ describe('w3cBaggage, injecting', () => {
   it('writes the others as they are, behind its own, as long as both fit the limits', () => {
     const write = (own: string, others: string) => {
       const full = LogicalContext.empty.with(tenant, own).with(baggage, Baggage.parse(others))
-      const { headers, complaints } = injectInto(propagator, full)
-      return [headers['baggage'], ...complaints]
+      const { headers, refusals } = injectInto(propagator, full)
+      return [headers['baggage'], ...refusals]
     }
     const many = Array.from({ length: 63 }, (_, place) => `k${place}=v`).join(',')
     const others = `a=${'x'.repeat(4000)},b=${'y'.repeat(4000)}`
@@ -379,10 +379,10 @@ describe('w3cBaggage, injecting', () => {
   it('writes the others as they came where no member is declared', () => {
     const text = ' a = 1 ;p, b=%41 '
 
-    const { headers, complaints } = injectInto(w3cBaggage(), LogicalContext.empty.with(baggage, Baggage.parse(text)))
+    const { headers, refusals } = injectInto(w3cBaggage(), LogicalContext.empty.with(baggage, Baggage.parse(text)))
 
     expect(headers['baggage']).toBe(text)
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 
   it.each(['region=eu,a=1,tenant=acme,b=2', 'region=eu, a=1, tenant=acme, b=2'])(
@@ -400,10 +400,10 @@ describe('w3cBaggage, injecting', () => {
   it('leaves out members that break the grammar, and says so', () => {
     const broken = LogicalContext.empty.with(baggage, Baggage.parse('x=1,y z=2\n'))
 
-    const { headers, complaints } = injectInto(propagator, broken)
+    const { headers, refusals } = injectInto(propagator, broken)
 
     expect(headers['baggage']).toBe('x=1')
-    expect(complaints).toEqual(['malformed baggage'])
+    expect(refusals).toEqual(['malformed baggage'])
   })
 
   it('writes none of the others if it is told to drop them', () => {

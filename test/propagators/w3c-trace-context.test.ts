@@ -24,7 +24,7 @@ describe('w3cTraceContext', () => {
     ['restart', { traceId: trace, spanId: span }],
     ['ignore', undefined],
   ])('%ss the trace, and says so', (verdict, link) => {
-    const { context, complaints } = extractFrom(
+    const { context, refusals } = extractFrom(
       w3cTraceContext(),
       { traceparent, tracestate: 'rojo=1' },
       { trace: verdict },
@@ -35,16 +35,16 @@ describe('w3cTraceContext', () => {
     expect(found).toMatchObject({ parentSpanId: undefined, flags: 2, sampling: 'defer', sampled: false, link })
     expect(found.traceId).not.toBe(trace)
     expect(String(found.state)).toBe('')
-    expect(complaints).toEqual(['refused traceparent'])
+    expect(refusals).toEqual(['refused traceparent'])
   })
 
   it.each<Peer['trace']>(['continue', 'restart', 'ignore'])(
     'begins a trace without a header when the verdict is %s',
     (verdict) => {
-      const { context, complaints } = extractFrom(w3cTraceContext(), {}, { trace: verdict })
+      const { context, refusals } = extractFrom(w3cTraceContext(), {}, { trace: verdict })
 
       expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, link: undefined, flags: 2 })
-      expect(complaints).toEqual([])
+      expect(refusals).toEqual([])
     },
   )
 
@@ -170,35 +170,35 @@ describe('tracestate on its way through', () => {
   ])('%s', (_name, came, goes) => {
     const { context } = extractFrom(w3cTraceContext(), { traceparent, tracestate: came })
 
-    const { headers, complaints } = injectInto(w3cTraceContext(), context)
+    const { headers, refusals } = injectInto(w3cTraceContext(), context)
 
     expect(headers['tracestate']).toBe(goes)
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 
   it('is dropped whole if it breaks the grammar, and the trace kept (3.3)', () => {
     const { context } = extractFrom(w3cTraceContext(), { traceparent, tracestate: 'foo=1,BAR=2' })
 
-    const { headers, complaints } = injectInto(w3cTraceContext(), context)
+    const { headers, refusals } = injectInto(w3cTraceContext(), context)
 
     expect(headers).toEqual({ traceparent: `00-${trace}-${context.get(traceContext)?.spanId}-01` })
-    expect(complaints).toEqual(['malformed tracestate'])
+    expect(refusals).toEqual(['malformed tracestate'])
   })
 
   it.each<[name: string, tracestate: string]>([
     ['a short one', 'BAD'],
     ['one at the limit', 'B'.repeat(512)],
   ])('is not read before it is asked for: %s', (_name, tracestate) => {
-    expect(extractFrom(w3cTraceContext(), { traceparent, tracestate }).complaints).toEqual([])
+    expect(extractFrom(w3cTraceContext(), { traceparent, tracestate }).refusals).toEqual([])
   })
 
   it('is cut as it comes in, if it is too long (3.3.3.1)', () => {
     const long = Array.from({ length: 30 }, (_, i) => `vendor${i}=${'x'.repeat(20)}`).join(',')
 
-    const { context, complaints } = extractFrom(w3cTraceContext(), { traceparent, tracestate: long })
+    const { context, refusals } = extractFrom(w3cTraceContext(), { traceparent, tracestate: long })
     const { headers } = injectInto(w3cTraceContext(), context)
 
-    expect(complaints).toEqual(['truncated tracestate'])
+    expect(refusals).toEqual(['truncated tracestate'])
     expect(headers['tracestate']?.length).toBeLessThanOrEqual(512)
     expect(long.startsWith(`${headers['tracestate']},`)).toBe(true)
   })
@@ -206,26 +206,26 @@ describe('tracestate on its way through', () => {
   it('loses nothing but its blanks, if it is too long by these', () => {
     const tracestate = `foo=1,${' '.repeat(512)}bar=2`
 
-    const { context, complaints } = extractFrom(w3cTraceContext(), { traceparent, tracestate })
+    const { context, refusals } = extractFrom(w3cTraceContext(), { traceparent, tracestate })
 
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
     expect(injectInto(w3cTraceContext(), context).headers['tracestate']).toBe('foo=1,bar=2')
   })
 
   it('is not read at all, if the trace is not continued', () => {
-    const { complaints } = extractFrom(
+    const { refusals } = extractFrom(
       w3cTraceContext(),
       { traceparent, tracestate: ','.repeat(10_000) },
       { trace: 'restart' },
     )
 
-    expect(complaints).toEqual(['refused traceparent'])
+    expect(refusals).toEqual(['refused traceparent'])
   })
 
   it('is reported as it comes in, if it is too long to be read later', () => {
-    const { complaints } = extractFrom(w3cTraceContext(), { traceparent, tracestate: ','.repeat(10_000) })
+    const { refusals } = extractFrom(w3cTraceContext(), { traceparent, tracestate: ','.repeat(10_000) })
 
-    expect(complaints).toEqual(['malformed tracestate'])
+    expect(refusals).toEqual(['malformed tracestate'])
   })
 
   it('goes out with what the unit has set in front (3.5)', () => {

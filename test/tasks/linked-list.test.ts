@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { InFlight } from '../../src/tasks/in-flight.ts'
-import { Link, LinkedList } from '../../src/tasks/linked-list.ts'
+import { InFlight, Link, LinkedList } from '../../src/tasks/linked-list.ts'
 import { heapAfterYoungCollection } from '../flow/memory.ts'
 
 const three = () => ['a', 'b', 'c'].map((name) => new Link(name))

@@ -177,15 +177,15 @@ describe('RequestScope', () => {
     const scope = open(LogicalContext.empty.with(user, 'ada'))
     const read = () => [user.get(), other.getStore()]
 
-    const beforeTheAnchor = scope.reenter(read, undefined)
+    const beforeTheAnchor = scope.runInSnapshot(read, undefined)
     const seen = other.run('first', () =>
       scope.run(() => {
-        scope.anchor()
+        scope.captureSnapshot()
         return read()
       }),
     )
-    const outside = other.run('later', () => scope.reenter(read, undefined))
-    const inside = scope.run(() => other.run('a span', () => scope.reenter(read, undefined)))
+    const outside = other.run('later', () => scope.runInSnapshot(read, undefined))
+    const inside = scope.run(() => other.run('a span', () => scope.runInSnapshot(read, undefined)))
 
     expect([beforeTheAnchor, seen, outside, inside]).toEqual([
       [undefined, undefined],
@@ -197,10 +197,10 @@ describe('RequestScope', () => {
 
   it('re-enters after the seal, with what has survived', () => {
     const scope = open(LogicalContext.empty.with(user, 'ada').with(kept, 'kept'))
-    scope.run(() => scope.anchor())
+    scope.run(() => scope.captureSnapshot())
     scope.close()
 
-    expect(scope.reenter(() => [user.get(), kept.get()], undefined)).toEqual([undefined, 'kept'])
+    expect(scope.runInSnapshot(() => [user.get(), kept.get()], undefined)).toEqual([undefined, 'kept'])
   })
 
   it('has one signal, that aborts once, with the reason of the first', () => {

@@ -1,6 +1,6 @@
 import { runInScope, spawn, TaskGroup } from 'logical-context'
 import { afterEach, describe, expect, it } from 'vitest'
-import { observer, type UnitObservation } from '../../src/tasks/unit-observer.ts'
+import { observer, type UnitObservation } from '../../src/tasks/lifecycle.ts'
 
 const boom = new Error('boom')
 const never = () => new Promise<never>(() => {})

@@ -1,8 +1,8 @@
 import type { Client, ServerOptions } from '@grpc/grpc-js'
 import type { FastifyReplyFromHooks } from '@fastify/reply-from'
 import { contextFetch } from 'logical-context/clients/fetch'
-import { grpcInterceptor } from 'logical-context/clients/grpc'
-import { forwardedHeaders } from 'logical-context/clients/reply-from'
+import { grpcClientInterceptor } from 'logical-context/clients/grpc'
+import { rewriteRequestHeaders } from 'logical-context/clients/reply-from'
 import { undiciInterceptor } from 'logical-context/clients/undici'
 import { grpcServerInterceptor } from 'logical-context/middleware/grpc'
 import { type Dispatcher, fetch as undiciFetch } from 'undici'
@@ -11,8 +11,8 @@ import { type Dispatcher, fetch as undiciFetch } from 'undici'
 export const interceptor: Dispatcher.DispatcherComposeInterceptor = undiciInterceptor()
 export const asFetch: typeof fetch = contextFetch
 export const ofUndici = contextFetch.with({ fetch: undiciFetch })
-export const rewrite: FastifyReplyFromHooks['rewriteRequestHeaders'] = forwardedHeaders()
-export const client: ConstructorParameters<typeof Client>[2] = { interceptors: [grpcInterceptor()] }
+export const rewrite: FastifyReplyFromHooks['rewriteRequestHeaders'] = rewriteRequestHeaders()
+export const client: ConstructorParameters<typeof Client>[2] = { interceptors: [grpcClientInterceptor()] }
 export const server: ServerOptions = { interceptors: [grpcServerInterceptor()] }
 
 // @ts-expect-error A list, so that nobody takes one host for all its letters.

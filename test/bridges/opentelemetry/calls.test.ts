@@ -5,9 +5,16 @@ import type { ReadableSpan } from '@opentelemetry/sdk-trace'
 import { ContextVar, runInScope } from 'logical-context'
 import { openTelemetry } from 'logical-context/bridges/opentelemetry'
 import { contextFetch } from 'logical-context/clients/fetch'
-import { injectNodeHttp } from 'logical-context/clients/node-http'
+import { instrumentNodeHttp } from 'logical-context/clients/node-http'
 import { undiciInterceptor } from 'logical-context/clients/undici'
-import { b3, requestId, toTextMapPropagator, composite, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
+import {
+  b3,
+  xRequestId,
+  toTextMapPropagator,
+  composite,
+  w3cBaggage,
+  w3cTraceContext,
+} from 'logical-context/propagators'
 import { requestId as requestIdVariable } from 'logical-context/variables'
 import { Agent, fetch as undiciFetch, Pool } from 'undici'
 import { Agent as Agent7, fetch as undici7Fetch } from 'undici7'
@@ -51,7 +58,7 @@ const clients: [name: string, call: (url: string) => Promise<unknown>][] = [
 ]
 
 async function getByHttp(url: string): Promise<void> {
-  const injection = injectNodeHttp()
+  const injection = instrumentNodeHttp()
   await new Promise((resolve, reject) => {
     http.get(url, { agent: false }, (response) => response.resume().on('close', resolve)).on('error', reject)
   })
@@ -134,7 +141,7 @@ describe('toTextMapPropagator with OpenTelemetry', () => {
     const warehouse = await upstream()
     instrumentHttp()
     instrumentUndici()
-    const ours = composite([w3cTraceContext(), b3(), w3cBaggage({ members: { tenant } }), requestId()])
+    const ours = composite([w3cTraceContext(), b3(), w3cBaggage({ members: { tenant } }), xRequestId()])
     api.propagation.disable()
     api.propagation.setGlobalPropagator(toTextMapPropagator(ours, { destination: { values: true } }))
 

@@ -49,11 +49,11 @@ describe('openTelemetry, the span of a request', () => {
     const { span } = setUpSdk({ requestSpans: true })
     let arrived = Promise.withResolvers<void>()
     const { url } = await shop((app) => {
-      app.get('/stopped', async ({ scope }) => {
+      app.get('/stopped', async ({ requestScope: scope }) => {
         arrived.resolve()
         await sleep(10_000, { signal: scope.signal })
       })
-      app.get('/failed', async ({ scope }) => {
+      app.get('/failed', async ({ requestScope: scope }) => {
         arrived.resolve()
         await sleep(10_000, { signal: scope.signal }).catch(() => {})
         throw new RangeError('of itself')

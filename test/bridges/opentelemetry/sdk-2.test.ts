@@ -152,7 +152,7 @@ function summary(spans: readonly ReceivedSpan[]): Record<string, object> {
     const attributes = Object.entries(span.attributes).filter(([key]) =>
       /^(logical_context\.task\.(?!id)|error\.type|tenant)/.test(key),
     )
-    const facts = {
+    const shown = {
       ...(parent && { parent: nameOf(parent) }),
       ...(span.links.length > 0 && {
         links: span.links.map((link) => nameOf(spans.find(({ spanId }) => spanId === link.spanId) ?? span)),
@@ -161,7 +161,7 @@ function summary(spans: readonly ReceivedSpan[]): Record<string, object> {
       ...(attributes.length > 0 && { attributes: Object.fromEntries(attributes) }),
       ...(span.events.length > 0 && { events: span.events.map(({ name }) => name) }),
     }
-    return [nameOf(span), facts] as const
+    return [nameOf(span), shown] as const
   })
   expect(new Set(named.map(([name]) => name)).size).toBe(spans.length)
   return Object.fromEntries(named)

@@ -9,7 +9,6 @@ import {
   type TracerProviderOptions,
 } from '@opentelemetry/sdk-trace'
 import {
-  contextManager,
   openTelemetry,
   type OpenTelemetryBridge,
   type OpenTelemetryOptions,
@@ -28,7 +27,6 @@ export interface Sdk {
 
 export const managers: [name: string, make: () => api.ContextManager][] = [
   ['AsyncLocalStorageContextManager', () => new AsyncLocalStorageContextManager()],
-  ['contextManager', () => contextManager({ api })],
 ]
 
 let makeManager = managers[0]?.[1]

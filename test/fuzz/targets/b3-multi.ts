@@ -34,10 +34,10 @@ export const b3Multi: FuzzTarget = {
   read: (input) => extractAll(propagator, linesOf(input)).found,
   check(input) {
     const lines = linesOf(input)
-    const { found, complaints } = extractAll(propagator, lines)
+    const { found, refusals } = extractAll(propagator, lines)
     const trace = found.get(traceContext)
     ensure(trace !== undefined, 'always gives a trace')
-    ensure(complaints.length <= 3, 'complains of each header at most once', complaints)
+    ensure(refusals.length <= 3, 'complains of each header at most once', refusals)
 
     const { found: written } = injectAll(propagator, found)
     const next = extractAll(propagator, written).found.get(traceContext)

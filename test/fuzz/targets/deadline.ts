@@ -1,5 +1,5 @@
 import { LogicalContext } from 'logical-context'
-import { deadline as deadlinePropagator } from 'logical-context/propagators'
+import { requestTimeout } from 'logical-context/propagators'
 import { deadline as variable } from 'logical-context/variables'
 import { ensure, ensureSame, type FuzzTarget } from '../target.ts'
 import { extractAll, injectAll } from './peers.ts'
@@ -7,9 +7,9 @@ import { extractAll, injectAll } from './peers.ts'
 const maxMs = 3_600_000
 const units: Record<string, number> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 }
 const formats = [
-  { propagator: deadlinePropagator(), field: 'grpc-timeout', msOf: grpcMs, written: /^[1-9]\d{0,7}[mS]$/ },
+  { propagator: requestTimeout(), field: 'grpc-timeout', msOf: grpcMs, written: /^[1-9]\d{0,7}[mS]$/ },
   {
-    propagator: deadlinePropagator({ header: 'x-timeout', format: 'milliseconds' }),
+    propagator: requestTimeout({ header: 'x-timeout', format: 'milliseconds' }),
     field: 'x-timeout',
     msOf: plainMs,
     written: /^[1-9]\d{0,15}$/,

@@ -1,5 +1,13 @@
 import { ContextVar } from 'logical-context'
-import { b3, composite, deadline, jaeger, requestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
+import {
+  b3,
+  composite,
+  requestTimeout,
+  jaeger,
+  xRequestId,
+  w3cBaggage,
+  w3cTraceContext,
+} from 'logical-context/propagators'
 import { requestId as requestIdVariable, traceContext } from 'logical-context/variables'
 import { ensure, ensureSame, type FuzzTarget } from '../target.ts'
 import { ensureLegalBaggage } from './baggage.ts'
@@ -19,8 +27,8 @@ const propagator = composite([
       level: { variable: level, decode: (text) => (/^\d$/.test(text) ? Number(text) : undefined), encode: String },
     },
   }),
-  requestId(),
-  deadline(),
+  xRequestId(),
+  requestTimeout(),
 ])
 const parent = 'traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
 
@@ -54,12 +62,12 @@ export const headers: FuzzTarget = {
   },
   check(input) {
     const lines = linesOf(input)
-    const { found, complaints } = extractAll(propagator, lines)
-    ensure(complaints.length <= 2 * propagator.fields.length, 'complains of each field at most twice', complaints)
+    const { found, refusals } = extractAll(propagator, lines)
+    ensure(refusals.length <= 2 * propagator.fields.length, 'complains of each field at most twice', refusals)
     ensure(
-      complaints.every((complaint) => known.has(complaint)),
+      refusals.every((reason) => known.has(reason)),
       'complains in words of its own',
-      complaints,
+      refusals,
     )
     ensure(found.has(traceContext) && found.has(requestIdVariable), 'always gives a trace and an id')
 

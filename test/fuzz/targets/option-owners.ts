@@ -2,19 +2,19 @@ import { ContextVar, gather, race, runInScope, sleep, TaskGroup, withTaskGroup, 
 import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
 import { openTelemetry } from 'logical-context/bridges/opentelemetry'
 import { contextFetch } from 'logical-context/clients/fetch'
-import { grpcInterceptor } from 'logical-context/clients/grpc'
+import { grpcClientInterceptor } from 'logical-context/clients/grpc'
 import { inject } from 'logical-context/clients/inject'
-import { injectNodeHttp } from 'logical-context/clients/node-http'
-import { forwardedHeaders } from 'logical-context/clients/reply-from'
+import { instrumentNodeHttp } from 'logical-context/clients/node-http'
+import { rewriteRequestHeaders } from 'logical-context/clients/reply-from'
 import { undiciInterceptor } from 'logical-context/clients/undici'
 import { grpcServerInterceptor } from 'logical-context/middleware/grpc'
 import {
   b3,
   compileTrust,
   composite,
-  deadline,
+  requestTimeout,
   fromTextMapPropagator,
-  requestId,
+  xRequestId,
   toTextMapPropagator,
   w3cBaggage,
 } from 'logical-context/propagators'
@@ -39,18 +39,18 @@ export const owners: ReadonlyMap<string, (options: never) => unknown> = new Map<
   ['b3', b3],
   ['composite', composite],
   ['compileTrust', compileTrust],
-  ['deadline', deadline],
+  ['requestTimeout', requestTimeout],
   ['fromTextMapPropagator', fromTextMapPropagator],
-  ['requestId', requestId],
+  ['xRequestId', xRequestId],
   ['toTextMapPropagator', (options) => toTextMapPropagator(b3(), options)],
   ['w3cBaggage', w3cBaggage],
   ['contextFetch.with', contextFetch.with],
   ['inject.with', inject.with],
   ['inject', (options) => inject({} as never, {}, options)],
   ['undiciInterceptor', undiciInterceptor],
-  ['injectNodeHttp', (options) => injectNodeHttp(options)[Symbol.dispose]()],
-  ['forwardedHeaders', forwardedHeaders],
-  ['grpcInterceptor', grpcInterceptor],
+  ['instrumentNodeHttp', (options) => instrumentNodeHttp(options)[Symbol.dispose]()],
+  ['rewriteRequestHeaders', rewriteRequestHeaders],
+  ['grpcClientInterceptor', grpcClientInterceptor],
   ['grpcServerInterceptor', grpcServerInterceptor],
   ['pinoMixin', pinoMixin],
   ['contextLogger', (options) => contextLogger(logger, options)],

@@ -4,7 +4,7 @@ import { owners } from './option-owners.ts'
 
 const optionNames = [
   ...['name', 'policy', 'onError', 'onSpawn', 'default', 'sensitive', 'isolate', 'concurrency', 'signal', 'header'],
-  ...['format', 'maxMs', 'generate', 'members', 'others', 'inject', 'propagators', 'trace', 'values', 'onDropped'],
+  ...['format', 'maxMs', 'generate', 'members', 'others', 'inject', 'propagators', 'trace', 'values', 'onRefusal'],
   ...['trust', 'limits', 'onRefusal', 'lateWrites', 'onLateUse', 'fields', 'mixin', 'peer', 'destination', 'to'],
   ...['trusts', 'decide', 'privatePeers', 'otherPeers', 'timeoutMs', 'maxRunning', 'maxQueued', 'whenFull', 'context'],
   ...['group', 'fetch', 'origin', 'addresses', '__proto__', 'constructor', 'toString'],

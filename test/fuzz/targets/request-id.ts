@@ -1,10 +1,10 @@
-import { requestId as requestIdPropagator } from 'logical-context/propagators'
+import { xRequestId } from 'logical-context/propagators'
 import { isRequestId, requestId as variable } from 'logical-context/variables'
 import { ensureSame, type FuzzTarget } from '../target.ts'
 import { extractAll, injectAll } from './peers.ts'
 
 const field = 'x-request-id'
-const propagator = requestIdPropagator({ generate: () => 'made-here' })
+const propagator = xRequestId({ generate: () => 'made-here' })
 
 export const requestId: FuzzTarget = {
   name: 'request-id',

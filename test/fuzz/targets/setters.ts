@@ -43,8 +43,8 @@ export const setters: FuzzTarget = {
         ensureSame(Baggage.parse(baggage.toString()).getEntry(key), entry, 'gives a member of baggage back')
     }
 
-    const { found: written, complaints } = injectAll(propagator, LogicalContext.empty.with(tenant, value))
-    if (written['baggage'] === undefined) ensureSame(complaints, ['truncated baggage'], 'says what does not go out')
+    const { found: written, refusals } = injectAll(propagator, LogicalContext.empty.with(tenant, value))
+    if (written['baggage'] === undefined) ensureSame(refusals, ['truncated baggage'], 'says what does not go out')
     else ensureSame(extractAll(propagator, written).found.get(tenant), value.toWellFormed(), 'gives a variable back')
   },
 }

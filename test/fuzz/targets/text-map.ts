@@ -43,12 +43,12 @@ export const textMap: FuzzTarget = {
   check(input) {
     const lines = linesOf(input)
     for (const propagator of [adapted, xray]) {
-      const { found, complaints } = extractAll(propagator, lines)
+      const { found, refusals } = extractAll(propagator, lines)
       ensure(found.has(traceContext) && !found.has(baggage), 'always gives a trace, and no values')
       ensure(
-        complaints.every((complaint) => propagator.fields.some((field) => complaint === `malformed ${field}`)),
+        refusals.every((reason) => propagator.fields.some((field) => reason === `malformed ${field}`)),
         'complains in words of its own',
-        complaints,
+        refusals,
       )
       const { found: written } = injectAll(propagator, found)
       const next = extractAll(propagator, written).found.get(traceContext)

@@ -35,7 +35,7 @@ export const logicalContextRecipe: Recipe = {
   setUser: (name) => user.set(name),
   user: () => user.get(),
   bind,
-  onRequest({ scope: { signal } }, look) {
+  onRequest({ requestScope: { signal } }, look) {
     signal.addEventListener('abort', () => look('abort of scope.signal'))
   },
   watchScopes(see) {

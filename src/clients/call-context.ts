@@ -1,8 +1,7 @@
 import { current } from '../context/current.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
-import { storage } from '../context/storage.ts'
-import type { TimeBound } from '../context/unit.ts'
-import { deadline } from './deadline.ts'
+import { currentCancelScope, currentDeadline } from '../tasks/cancel-scope.ts'
+import { deadline } from '../variables/deadline.ts'
 
 /**
  * The current context for a call to others: as `current()`, and its deadline is the earliest of those of the work that
@@ -10,17 +9,11 @@ import { deadline } from './deadline.ts'
  */
 export function callContext(): LogicalContext {
   const context = current()
-  const bound = currentBound()
-  if (bound === undefined) return context
+  const bound = currentDeadline()
   const given = context.get(deadline)
-  const ours = bound.shielded ? undefined : given
-  const end = bound.deadline === undefined || (ours !== undefined && ours <= bound.deadline) ? ours : bound.deadline
+  if (bound === undefined && given === undefined) return context
+  const ours = currentCancelScope()?.shielded ? undefined : given
+  const end = bound === undefined || (ours !== undefined && ours <= bound) ? ours : bound
   if (end === given) return context
   return end === undefined ? context.without(deadline) : context.with(deadline, end)
-}
-
-/** What bounds the time of the current work. */
-export function currentBound(): TimeBound | undefined {
-  const cell = storage.getStore()
-  return cell?.unit?.boundOf(cell)
 }

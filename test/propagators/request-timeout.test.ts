@@ -1,5 +1,5 @@
 import { ContextVar, LogicalContext } from 'logical-context'
-import { deadline, type DeadlineOptions } from 'logical-context/propagators'
+import { requestTimeout, type RequestTimeoutOptions } from 'logical-context/propagators'
 import { deadline as deadlineVar } from 'logical-context/variables'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { extractFrom, injectInto } from '../contracts/exchange.ts'
@@ -33,10 +33,10 @@ describe('deadline, extracting grpc-timeout', () => {
     ['zeros in front', '01S', 1000],
     ['blanks around', ' 1S\t', 1000],
   ])('reads %s', (_name, text, ms) => {
-    const { context, complaints } = extractFrom(deadline(), { 'Grpc-Timeout': text })
+    const { context, refusals } = extractFrom(requestTimeout(), { 'Grpc-Timeout': text })
 
     expect(left(context)).toBe(ms)
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 
   it.each<[name: string, text: string]>([
@@ -60,36 +60,36 @@ describe('deadline, extracting grpc-timeout', () => {
     ['a line end', '1S\n'],
     ['a megabyte of digits', '1'.repeat(1_000_000)],
   ])('refuses %s', (_name, text) => {
-    const { context, complaints } = extractFrom(deadline(), { 'grpc-timeout': text })
+    const { context, refusals } = extractFrom(requestTimeout(), { 'grpc-timeout': text })
 
     expect(context.has(deadlineVar)).toBe(false)
-    expect(complaints).toEqual(['malformed grpc-timeout'])
+    expect(refusals).toEqual(['malformed grpc-timeout'])
   })
 
   it('refuses two lines', () => {
-    const { context, complaints } = extractFrom(deadline(), { 'grpc-timeout': ['1S', '1S'] })
+    const { context, refusals } = extractFrom(requestTimeout(), { 'grpc-timeout': ['1S', '1S'] })
 
     expect(context.has(deadlineVar)).toBe(false)
-    expect(complaints).toEqual(['duplicate grpc-timeout'])
+    expect(refusals).toEqual(['duplicate grpc-timeout'])
   })
 
   it('refuses it from a peer that may set no values', () => {
-    const { context, complaints } = extractFrom(deadline(), { 'grpc-timeout': '1S' }, { values: false })
+    const { context, refusals } = extractFrom(requestTimeout(), { 'grpc-timeout': '1S' }, { values: false })
 
     expect(context).toBe(LogicalContext.empty)
-    expect(complaints).toEqual(['refused grpc-timeout'])
+    expect(refusals).toEqual(['refused grpc-timeout'])
   })
 
-  it.each<[name: string, text: string, options: DeadlineOptions, ms: number]>([
+  it.each<[name: string, text: string, options: RequestTimeoutOptions, ms: number]>([
     ['to an hour', '2H', {}, 3_600_000],
     ['from a peer that asks for years', '99999999H', {}, 3_600_000],
     ['to the limit it is told', '1H', { maxMs: 500 }, 500],
     ['to nothing', '1S', { maxMs: 0 }, 0],
   ])('cuts it, and says so: %s', (_name, text, options, ms) => {
-    const { context, complaints } = extractFrom(deadline(options), { 'grpc-timeout': text })
+    const { context, refusals } = extractFrom(requestTimeout(options), { 'grpc-timeout': text })
 
     expect(left(context)).toBe(ms)
-    expect(complaints).toEqual(['truncated grpc-timeout'])
+    expect(refusals).toEqual(['truncated grpc-timeout'])
   })
 
   it.each<[name: string, inheritedMs: number, ms: number]>([
@@ -99,19 +99,19 @@ describe('deadline, extracting grpc-timeout', () => {
   ])('keeps the earlier one: %s', (_name, inheritedMs, ms) => {
     const inherited = LogicalContext.empty.with(deadlineVar, now + inheritedMs)
 
-    expect(left(extractFrom(deadline(), { 'grpc-timeout': '1S' }, {}, inherited).context)).toBe(ms)
+    expect(left(extractFrom(requestTimeout(), { 'grpc-timeout': '1S' }, {}, inherited).context)).toBe(ms)
   })
 
   it('sets nothing without a header', () => {
-    const { context, complaints } = extractFrom(deadline(), {}, { values: false })
+    const { context, refusals } = extractFrom(requestTimeout(), {}, { values: false })
 
     expect(context).toBe(LogicalContext.empty)
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 })
 
 describe('deadline, extracting milliseconds', () => {
-  const propagator = deadline({ header: 'X-Request-Timeout-Ms', format: 'milliseconds' })
+  const propagator = requestTimeout({ header: 'X-Request-Timeout-Ms', format: 'milliseconds' })
 
   it.each<[name: string, text: string, ms: number | undefined]>([
     ['a number', '250', 250],
@@ -122,10 +122,10 @@ describe('deadline, extracting milliseconds', () => {
     ['a sign', '-1', undefined],
     ['16 digits', '1'.repeat(16), undefined],
   ])('reads %s', (_name, text, ms) => {
-    const { context, complaints } = extractFrom(propagator, { 'x-request-timeout-ms': text })
+    const { context, refusals } = extractFrom(propagator, { 'x-request-timeout-ms': text })
 
     expect(left(context)).toBe(ms)
-    expect(complaints).toEqual(ms === undefined ? ['malformed x-request-timeout-ms'] : [])
+    expect(refusals).toEqual(ms === undefined ? ['malformed x-request-timeout-ms'] : [])
   })
 
   it('writes the number', () => {
@@ -145,10 +145,10 @@ describe('deadline, injecting', () => {
     ['what is over, as one millisecond', 0, '1m'],
     ['what is long over, as one millisecond', -1000, '1m'],
   ])('writes %s', (_name, ms, text) => {
-    const { headers, complaints } = injectInto(deadline(), LogicalContext.empty.with(deadlineVar, now + ms))
+    const { headers, refusals } = injectInto(requestTimeout(), LogicalContext.empty.with(deadlineVar, now + ms))
 
     expect(headers).toEqual({ 'grpc-timeout': text })
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 
   it.each<[name: string, end: unknown]>([
@@ -156,23 +156,23 @@ describe('deadline, injecting', () => {
     ['NaN', Number.NaN],
     ['for ever', Number.POSITIVE_INFINITY],
   ])('does not write %s, and says so', (_name, end) => {
-    const { headers, complaints } = injectInto(deadline(), LogicalContext.empty.with(deadlineVar, end as number))
+    const { headers, refusals } = injectInto(requestTimeout(), LogicalContext.empty.with(deadlineVar, end as number))
 
     expect(headers).toEqual({})
-    expect(complaints).toEqual(['malformed grpc-timeout'])
+    expect(refusals).toEqual(['malformed grpc-timeout'])
   })
 
   it('writes nothing, and says nothing, without a deadline', () => {
-    expect(injectInto(deadline(), LogicalContext.empty)).toEqual({ headers: {}, complaints: [] })
+    expect(injectInto(requestTimeout(), LogicalContext.empty)).toEqual({ headers: {}, refusals: [] })
   })
 
   it('goes where its value may go', () => {
     const context = LogicalContext.empty.with(deadlineVar, now + 1000)
     const other = new ContextVar<string>('other')
 
-    expect(injectInto(deadline(), context, { values: false }).headers).toEqual({})
-    expect(injectInto(deadline(), context, { values: [other] }).headers).toEqual({})
-    expect(injectInto(deadline(), context, { values: [deadlineVar], trace: false }).headers).toEqual({
+    expect(injectInto(requestTimeout(), context, { values: false }).headers).toEqual({})
+    expect(injectInto(requestTimeout(), context, { values: [other] }).headers).toEqual({})
+    expect(injectInto(requestTimeout(), context, { values: [deadlineVar], trace: false }).headers).toEqual({
       'grpc-timeout': '1000m',
     })
   })
@@ -180,17 +180,19 @@ describe('deadline, injecting', () => {
   it('leaves alone what the caller has set', () => {
     const context = LogicalContext.empty.with(deadlineVar, now + 1000)
 
-    expect(injectInto(deadline(), context, {}, { 'Grpc-Timeout': '5S' }).headers).toEqual({ 'Grpc-Timeout': '5S' })
+    expect(injectInto(requestTimeout(), context, {}, { 'Grpc-Timeout': '5S' }).headers).toEqual({
+      'Grpc-Timeout': '5S',
+    })
   })
 
   it('shrinks with each hop', () => {
     const first = LogicalContext.empty.with(deadlineVar, now + 1000)
-    const { headers } = injectInto(deadline(), first)
+    const { headers } = injectInto(requestTimeout(), first)
 
-    const { context: second } = extractFrom(deadline(), headers)
+    const { context: second } = extractFrom(requestTimeout(), headers)
     vi.setSystemTime(now + 400)
 
-    expect(injectInto(deadline(), second).headers).toEqual({ 'grpc-timeout': '600m' })
+    expect(injectInto(requestTimeout(), second).headers).toEqual({ 'grpc-timeout': '600m' })
   })
 })
 
@@ -202,6 +204,6 @@ describe('deadline, registered', () => {
     ['a negative limit', { maxMs: -1 }, "deadline: option 'maxMs' expected a number of at least 0, got -1."],
     ['no number', { maxMs: '1s' }, "deadline: option 'maxMs' expected a number of at least 0, got '1s'."],
   ])('throws for %s', (_name, options, message) => {
-    expect(() => deadline(options as never)).toThrow(new TypeError(message))
+    expect(() => requestTimeout(options as never)).toThrow(new TypeError(message))
   })
 })

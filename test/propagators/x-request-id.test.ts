@@ -1,13 +1,13 @@
 import { LogicalContext } from 'logical-context'
-import { requestId } from 'logical-context/propagators'
+import { xRequestId } from 'logical-context/propagators'
 import { requestId as requestIdVar } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
 import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
-const generated = requestId({ generate: () => 'generated-1' })
+const generated = xRequestId({ generate: () => 'generated-1' })
 
 describe('requestId, extracting', () => {
-  it.each<[name: string, id: string | string[], complaints: string[], taken?: string]>([
+  it.each<[name: string, id: string | string[], refusals: string[], taken?: string]>([
     ['takes an id', 'abc-123._X', [], 'abc-123._X'],
     ['takes an id of 128 characters', 'x'.repeat(128), [], 'x'.repeat(128)],
     ['replaces an id of 129 characters', 'x'.repeat(129), ['malformed x-request-id']],
@@ -21,17 +21,17 @@ describe('requestId, extracting', () => {
     ['replaces two equal ids', ['a', 'a'], ['duplicate x-request-id']],
     ['replaces two ids on one line', 'a, b', ['duplicate x-request-id']],
   ])('%s', (_name, id, expected, taken = 'generated-1') => {
-    const { context, complaints } = extractFrom(generated, { 'X-Request-Id': id })
+    const { context, refusals } = extractFrom(generated, { 'X-Request-Id': id })
 
     expect(context.get(requestIdVar)).toBe(taken)
-    expect(complaints).toEqual(expected)
+    expect(refusals).toEqual(expected)
   })
 
   it.each(['restart', 'ignore'] as const)('replaces the id of a peer whose trace it is to %s, and says so', (trace) => {
-    const { context, complaints } = extractFrom(generated, { 'x-request-id': 'abc' }, { trace })
+    const { context, refusals } = extractFrom(generated, { 'x-request-id': 'abc' }, { trace })
 
     expect(context.get(requestIdVar)).toBe('generated-1')
-    expect(complaints).toEqual(['refused x-request-id'])
+    expect(refusals).toEqual(['refused x-request-id'])
   })
 
   it('takes the id of a peer that may set no values: an id is no value', () => {
@@ -41,14 +41,14 @@ describe('requestId, extracting', () => {
   })
 
   it('generates an id, without a word, if there is none', () => {
-    const { context, complaints } = extractFrom(generated, {})
+    const { context, refusals } = extractFrom(generated, {})
 
     expect(context.get(requestIdVar)).toBe('generated-1')
-    expect(complaints).toEqual([])
+    expect(refusals).toEqual([])
   })
 
   it('generates a UUID by default', () => {
-    const { context } = extractFrom(requestId(), {})
+    const { context } = extractFrom(xRequestId(), {})
 
     expect(context.get(requestIdVar)).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
   })
@@ -60,7 +60,7 @@ describe('requestId, extracting', () => {
   })
 
   it('reads the header it is told to, in any case', () => {
-    const { context } = extractFrom(requestId({ header: 'X-Correlation-ID' }), { 'x-correlation-id': 'abc' })
+    const { context } = extractFrom(xRequestId({ header: 'X-Correlation-ID' }), { 'x-correlation-id': 'abc' })
 
     expect(context.get(requestIdVar)).toBe('abc')
   })
@@ -74,7 +74,7 @@ describe('requestId, injecting', () => {
   })
 
   it('writes to the header it is told to, in lower case', () => {
-    expect(injectInto(requestId({ header: 'X-Correlation-ID' }), context).headers).toEqual({
+    expect(injectInto(xRequestId({ header: 'X-Correlation-ID' }), context).headers).toEqual({
       'x-correlation-id': 'abc',
     })
   })
@@ -93,14 +93,14 @@ describe('requestId, injecting', () => {
     ['a blank', 'a b'],
     ['nothing', ''],
   ])('does not write an id of ours with %s, and says so', (_name, id) => {
-    const { headers, complaints } = injectInto(generated, LogicalContext.empty.with(requestIdVar, id))
+    const { headers, refusals } = injectInto(generated, LogicalContext.empty.with(requestIdVar, id))
 
     expect(headers).toEqual({})
-    expect(complaints).toEqual(['malformed x-request-id'])
+    expect(refusals).toEqual(['malformed x-request-id'])
   })
 
   it('writes nothing, and says nothing, without an id', () => {
-    expect(injectInto(generated, LogicalContext.empty)).toStrictEqual({ headers: {}, complaints: [] })
+    expect(injectInto(generated, LogicalContext.empty)).toStrictEqual({ headers: {}, refusals: [] })
   })
 })
 
@@ -125,7 +125,7 @@ describe('requestId, registered', () => {
       "requestId: option 'generate' expected a function, got 'uuid'.",
     ],
   ])('throws for %s', (_name, options, message) => {
-    expect(() => requestId(options as never)).toThrow(new TypeError(message))
+    expect(() => xRequestId(options as never)).toThrow(new TypeError(message))
   })
 
   it.each<[name: string, id: unknown]>([
@@ -134,7 +134,7 @@ describe('requestId, registered', () => {
     ['nothing', undefined],
     ['a promise of an id', Promise.resolve('a')],
   ])('throws if generate gives %s', (_name, id) => {
-    const faulty = requestId({ generate: () => id as string })
+    const faulty = xRequestId({ generate: () => id as string })
 
     expect(() => extractFrom(faulty, {})).toThrow(/^requestId: expected generate\(\) to give 1 to 128 of /)
   })

@@ -1,10 +1,10 @@
 import { anAmount, type Checks, checkOptions, oneOf } from '../options.ts'
-import { deadline as variable } from '../variables/deadline.ts'
+import { deadline } from '../variables/deadline.ts'
 import { trimOws } from '../variables/ows.ts'
 import { aFieldName } from './header-field.ts'
 import { mayTell, type Propagator } from './propagator.ts'
 
-export interface DeadlineOptions {
+export interface RequestTimeoutOptions {
   /** The header's name, in any case. Default: `grpc-timeout`. */
   header?: string
   /**
@@ -38,37 +38,37 @@ const maxGrpcValue = 99_999_999
  * @throws {TypeError} if an option is unknown or of the wrong type.
  * @see {@link https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md gRPC over HTTP/2}
  */
-export function deadline(options?: DeadlineOptions): Propagator {
-  checkOptions('deadline', options, checks)
+export function requestTimeout(options?: RequestTimeoutOptions): Propagator {
+  checkOptions('requestTimeout', options, checks)
   const { header = 'grpc-timeout', format = 'grpc', maxMs = 3_600_000 } = options ?? {}
   const field = header.toLowerCase()
   const [parse, write] = format === 'grpc' ? [parseGrpcTimeout, formatGrpcTimeout] : [parseMs, formatMs]
 
   return {
     fields: [field],
-    extract(context, carrier, { values, complain }) {
+    extract(context, carrier, { values, refuse }) {
       const text = carrier.get(field)
       if (text === undefined) return context
       const ms = values ? parse(trimOws(text)) : undefined
       if (ms === undefined) {
-        complain(values ? complaintOf(text) : 'refused', field)
+        refuse(values ? reasonOf(text) : 'refused', field)
         return context
       }
-      if (ms > maxMs) complain('truncated', field)
+      if (ms > maxMs) refuse('truncated', field)
       const asked = Date.now() + Math.floor(Math.min(ms, maxMs))
-      return context.with(variable, Math.min(asked, context.get(variable) ?? Number.POSITIVE_INFINITY))
+      return context.with(deadline, Math.min(asked, context.get(deadline) ?? Number.POSITIVE_INFINITY))
     },
     inject(context, carrier, destination) {
-      const end = context.get(variable)
-      if (end === undefined || !mayTell(destination, variable) || carrier.has(field)) return
+      const end = context.get(deadline)
+      if (end === undefined || !mayTell(destination, deadline) || carrier.has(field)) return
       const remainingMs = Math.max(1, Math.floor(end - Date.now()))
       if (Number.isFinite(remainingMs)) carrier.set(field, write(remainingMs))
-      else destination.complain('malformed', field)
+      else destination.refuse('malformed', field)
     },
   }
 }
 
-function complaintOf(text: string): 'duplicate' | 'malformed' {
+function reasonOf(text: string): 'duplicate' | 'malformed' {
   return text.includes(',') ? 'duplicate' : 'malformed'
 }
 
