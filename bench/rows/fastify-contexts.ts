@@ -27,7 +27,7 @@ export function logicalContext(options: LogicalContextOptions = {}): ContextWay 
 
 /** Scope and request id, and nothing else. */
 export const logicalContextAlone: ContextWay = async (app) => {
-  const { requestId } = await import('logical-context/propagators')
+  const { xRequestId } = await import('logical-context/propagators')
   return logicalContext({ propagators: [xRequestId()], replyIdHeader: false })(app)
 }
 

@@ -51,7 +51,7 @@ async function server(way: ways.ContextWay) {
 async function oursInFull() {
   const { ContextVar } = await import('logical-context')
   const { contextLogger } = await import('logical-context/bridges/pino')
-  const { requestId, w3cBaggage, w3cTraceContext } = await import('logical-context/propagators')
+  const { xRequestId, w3cBaggage, w3cTraceContext } = await import('logical-context/propagators')
   const tenant = new ContextVar<string>('tenant')
   const log = contextLogger(await logOf(), { fields: { tenant } })
   const propagators = [w3cTraceContext(), w3cBaggage({ members: { tenant } }), xRequestId()]

@@ -47,7 +47,7 @@ export const fastifyFetch: ServerRow = {
 }
 
 const traced: ways.ContextWay = async (app) => {
-  const { requestId, w3cTraceContext } = await import('logical-context/propagators')
+  const { xRequestId, w3cTraceContext } = await import('logical-context/propagators')
   return ways.logicalContext({ propagators: [w3cTraceContext(), xRequestId()], replyIdHeader: false })(app)
 }
 

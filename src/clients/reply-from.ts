@@ -29,11 +29,11 @@ export function rewriteRequestHeaders(options?: RewriteRequestHeadersOptions): R
   const outbound = new Outbound('rewriteRequestHeaders', outboundOptions)
   const target = to === undefined ? null : URL.parse(to)
 
-  function rewriteRequestHeaders<Headers extends HeaderObject>(_request: unknown, headers: Headers): Headers {
+  function rewrite<Headers extends HeaderObject>(_request: unknown, headers: Headers): Headers {
     const own = Object.entries(headers).filter(([name]) => !outbound.fields.includes(name.toLowerCase()))
     const forwarded = Object.fromEntries(own) as Headers
     outbound.inject(callContext(), carrierOf(forwarded), target)
     return forwarded
   }
-  return Object.assign(rewriteRequestHeaders, { outbound })
+  return Object.assign(rewrite, { outbound })
 }

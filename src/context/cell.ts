@@ -60,10 +60,7 @@ export class Cell {
 
   /** The narrowest cancel scope; of a generator's layer, that of whoever drives it at the time. */
   get innerScope(): unknown {
-    for (let cell: Cell | undefined = this; cell !== undefined; cell = cell.base.driver) {
-      if (cell.scope !== undefined) return cell.scope
-    }
-    return undefined
+    return this.scope ?? this.base.driver?.innerScope
   }
 
   /** The raw value of a variable, the driver's where a layer has none. */

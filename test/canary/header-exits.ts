@@ -49,8 +49,8 @@ const clients: Record<string, Call> = {
     await proxy.register(logicalContext, { propagators })
     await proxy.register(replyFrom, { base: url })
     proxy.addHook('onRequest', async () => setAll())
-    const rewriteRequestHeaders = rewriteRequestHeaders({ propagators, values, to: url })
-    proxy.get('/', (_request, reply) => reply.from('/', { rewriteRequestHeaders }))
+    const rewrite = rewriteRequestHeaders({ propagators, values, to: url })
+    proxy.get('/', (_request, reply) => reply.from('/', { rewriteRequestHeaders: rewrite }))
     const headers = { baggage: `other=${encodeURIComponent(canaries.plain)}` }
     await (await fetch(await proxy.listen({ host: '127.0.0.1', port: 0 }), { headers })).text()
     await proxy.close()
