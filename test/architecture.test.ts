@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import manifest from '../package.json' with { type: 'json' }
+import { wrongCircles } from './architecture/circles.ts'
 import { wrongExports } from './architecture/exports.ts'
 import { notESModules, tooLong, vagueNames } from './architecture/files.ts'
 import { wrongArrows, wrongPackages, wrongStorages } from './architecture/imports.ts'
@@ -20,6 +21,10 @@ describe('the sources', () => {
 
   it('import along the arrows', () => {
     expect(wrongArrows(sources)).toEqual([])
+  })
+
+  it('import each other in no circle', () => {
+    expect(wrongCircles(sources)).toEqual([])
   })
 
   it('know packages in the leaves only, and load them when they are needed', () => {
@@ -113,6 +118,39 @@ describe('wrongArrows', () => {
   })
 })
 
+describe('wrongCircles', () => {
+  it('finds files that import each other at run time', () => {
+    const files = [
+      { path: 'src/tasks/a.ts', text: "import './b.ts'" },
+      { path: 'src/tasks/b.ts', text: "import './c.ts'" },
+      { path: 'src/tasks/c.ts', text: "import './a.ts'" },
+    ]
+
+    expect(wrongCircles(files)).toEqual([
+      'Files import each other at run time: src/tasks/a.ts, src/tasks/b.ts, src/tasks/c.ts.',
+    ])
+  })
+
+  it('finds rooms whose types import each other', () => {
+    const files = [
+      { path: 'src/tasks/a.ts', text: "import type { B } from '../context/b.ts'" },
+      { path: 'src/context/b.ts', text: "import type { C } from '../tasks/c.ts'" },
+      { path: 'src/tasks/c.ts', text: '' },
+    ]
+
+    expect(wrongCircles(files)).toEqual(['Rooms import each other: tasks, context.'])
+  })
+
+  it('accepts files of one room whose types import each other', () => {
+    const files = [
+      { path: 'src/tasks/a.ts', text: "import './b.ts'" },
+      { path: 'src/tasks/b.ts', text: "import type { A } from './a.ts'" },
+    ]
+
+    expect(wrongCircles(files)).toEqual([])
+  })
+})
+
 describe('wrongPackages', () => {
   it.each<[name: string, path: string, text: string, problem: string]>([
     ['a package below the leaves', 'src/tasks/a.ts', "import type { Logger } from 'pino'", 'only the leaves may know'],
@@ -152,10 +190,10 @@ describe('wrongStorages', () => {
 })
 
 describe('the checks of files', () => {
-  it('find a file of 201 lines, and none of 200', () => {
+  it('find a file of 301 lines, and none of 300', () => {
     const fileOf = (lines: number): SourceFile => ({ path: `src/${lines}.ts`, text: 'a\n'.repeat(lines) })
 
-    expect(tooLong([fileOf(200), fileOf(201)])).toEqual([expect.stringContaining('src/201.ts has 201 lines')])
+    expect(tooLong([fileOf(300), fileOf(301)])).toEqual([expect.stringContaining('src/301.ts has 301 lines')])
   })
 
   it('find vague folders and files', () => {

@@ -1,6 +1,5 @@
 export { Baggage, baggage } from './baggage.ts'
 export type { BaggageEntry, BaggageProperty } from './baggage-entry.ts'
-export { callContext } from '../clients/call-context.ts'
 export { deadline } from './deadline.ts'
 export { newIdentity } from './new-identity.ts'
 export { isRequestId, newRequestId, requestId } from './request-id.ts'

@@ -1,12 +1,12 @@
 import type { SourceFile } from './source-file.ts'
 
-const longest = 200
+const longest = 300
 const vague = ['utils', 'util', 'common', 'misc', 'helpers', 'helper', 'core', 'shared']
 
 export function tooLong(files: readonly SourceFile[]): string[] {
   return files.flatMap(({ path, text }) => {
     const lines = text.replace(/\n$/, '').split('\n').length
-    return lines > longest ? [`${path} has ${lines} lines, at most ${longest} are allowed: it holds two concepts.`] : []
+    return lines > longest ? [`${path} has ${lines} lines, at most ${longest} are allowed: it holds two ideas.`] : []
   })
 }
 

@@ -8,16 +8,17 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   tasks: ['context'],
   propagators: ['context', 'variables'],
   middleware: ['context', 'variables', 'tasks', 'propagators'],
-  clients: ['context', 'variables', 'propagators'],
-  queues: ['context', 'variables', 'tasks', 'propagators'],
+  clients: ['context', 'variables', 'tasks', 'propagators'],
+  messages: ['context', 'variables', 'tasks', 'propagators'],
   bridges: ['context', 'variables', 'tasks'],
-  testing: ['context', 'variables', 'tasks', 'propagators', 'middleware', 'clients', 'queues', 'bridges'],
+  testing: ['context', 'variables', 'tasks', 'propagators', 'middleware', 'clients', 'messages', 'bridges'],
   'index.ts': ['context', 'variables', 'tasks'],
+  'channels.ts': ['tasks', 'propagators'],
   'errors.ts': [],
   'options.ts': [],
 }
 const forEverybody = ['errors.ts', 'options.ts']
-const leaves = ['middleware', 'clients', 'queues', 'bridges', 'testing']
+const leaves = ['middleware', 'clients', 'messages', 'bridges', 'testing']
 
 /** The packages that are loaded with us; all others come as types, or when they are needed. */
 const loadedWithUs: Readonly<Record<string, readonly string[]>> = {

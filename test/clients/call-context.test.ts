@@ -10,7 +10,8 @@ import {
   withTimeout,
 } from 'logical-context'
 import { inject } from 'logical-context/clients/inject'
-import { callContext, deadline } from 'logical-context/variables'
+import { deadline } from 'logical-context/variables'
+import { callContext } from '../../src/clients/call-context.ts'
 import { describe, expect, it, vi } from 'vitest'
 import { asRequestUntil, user } from '../clients/caller.ts'
 
