@@ -1,6 +1,6 @@
 import type { Context, Span } from '@opentelemetry/api'
 import type { RequestScope } from '../tasks/request-scope.ts'
-import type { UnitObservation } from '../tasks/lifecycle.ts'
+import type { UnitAttributes, UnitObservation } from '../tasks/lifecycle.ts'
 import { recordFailure, typeOfError } from './otel-failure.ts'
 import { serverFault } from './otel-server-fault.ts'
 import type { SpanMaker } from './otel-units.ts'
@@ -18,6 +18,7 @@ export class ScopeObservation implements UnitObservation {
   /** Undefined where the span is somebody else's. */
   readonly #span: Span | undefined
   #given: Context | undefined
+  #attributes: UnitAttributes = {}
   /** The first one. */
   #failure: { readonly error: unknown; readonly at: number } | undefined
 
@@ -33,6 +34,10 @@ export class ScopeObservation implements UnitObservation {
     this.#given = context as Context
   }
 
+  setAttributes(attributes: UnitAttributes): void {
+    this.#attributes = attributes
+  }
+
   around<R>(work: () => R): R {
     const { context } = this.#maker.api
     if (this.#outside !== undefined) this.#begin(this.#outside)
@@ -45,7 +50,7 @@ export class ScopeObservation implements UnitObservation {
     const now = this.#given ?? this.#maker.api.context.active()
     if (this.#span === undefined) this.#context = this.#maker.join(this.#scope, now, outside) ?? this.#context
     this.#span?.updateName(this.#name)
-    const route = this.#scope.attributes?.['http.route']
+    const route = this.#attributes['http.route']
     const metadata = this.#context.getValue(rpcMetadataKey) as { route?: unknown } | undefined
     if (this.#span === undefined && metadata !== undefined && route !== undefined) metadata.route ??= route
   }
@@ -66,7 +71,8 @@ export class ScopeObservation implements UnitObservation {
   }
 
   #tellEnd(span: Span): void {
-    const { attributes = {}, abortReason } = this.#scope
+    const attributes = this.#attributes
+    const { abortReason } = this.#scope
     span.updateName(this.#name)
     span.setAttributes(attributes)
     if (abortReason !== undefined) span.setAttribute('logical_context.abort_reason', typeOfError(abortReason))
@@ -83,6 +89,6 @@ export class ScopeObservation implements UnitObservation {
 
   /** gRPC's conventions name a span after the method; HTTP's after the route, which is in the scope's name. */
   get #name(): string {
-    return String(this.#scope.attributes?.['rpc.method'] ?? this.#scope.name)
+    return String(this.#attributes['rpc.method'] ?? this.#scope.name)
   }
 }

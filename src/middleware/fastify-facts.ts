@@ -11,12 +11,13 @@ export function setAttributes(scope: RequestScope, request: FastifyRequest, { ra
     'network.protocol.version': request.raw.httpVersion,
     'user_agent.original': request.headers['user-agent'],
   }
-  scope.attributes = attributes
+  scope.observation?.setAttributes?.(attributes)
   // Of @fastify/otel, which starts the request's span, and one for this very hook, after the scope was opened.
   const { opentelemetry } = request as { opentelemetry?: () => { context?: unknown } | undefined }
   const context = opentelemetry?.call(request)?.context
   if (context !== undefined && context !== null) scope.observation?.standsIn?.(context)
   response.once('close', () => {
-    if (response.headersSent) scope.attributes = { ...attributes, 'http.response.status_code': response.statusCode }
+    if (!response.headersSent) return
+    scope.observation?.setAttributes?.({ ...attributes, 'http.response.status_code': response.statusCode })
   })
 }

@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import { type Cell, cellKey } from '../context/cell.ts'
 import { TimeoutError } from '../errors.ts'
 import { aFunction, anAmount, anyOf, type Checks, checkOptions } from '../options.ts'
-import { InFlight } from '../tasks/linked-list.ts'
+import { InFlight, Link } from '../tasks/linked-list.ts'
 import { aPolicy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { requestId } from '../variables/request-id.ts'
@@ -13,7 +13,7 @@ import { drainAtClose } from './drain-at-close.ts'
 import { closeWithEvents } from './events.ts'
 import { setAttributes } from './fastify-facts.ts'
 import { holdHooks, holdRouteHooks } from './fastify-hold.ts'
-import { type ScopedMessage, scopeKey, scopeOf } from './fastify-message.ts'
+import { linkKey, type ScopedMessage, scopeKey, scopeOf } from './fastify-message.ts'
 import {
   EarlyRoutes,
   type RouteContextOptions,
@@ -87,7 +87,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     onLateUse: (use) => fastify.log.warn(use, `late ${use.operation} of '${use.variable}'`),
     ...inboundOptions,
   })
-  const requests = new InFlight<RequestScope>()
+  const requests = new InFlight<Link<RequestScope>>()
   const earlyRoutes = new EarlyRoutes(inbound, fastify.log)
 
   fastify.decorate('requestScopes', inbound)
@@ -113,7 +113,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     trackHandler(route)
     holdRouteHooks(route)
   })
-  fastify.addHook('onRequest', (request, reply, done) => {
+  fastify.addHook('onRequest', (request: FastifyRequest & { raw: ScopedMessage }, reply, done) => {
     // Where a plugin generates its own ids, this is the first we hear of the request.
     const scope = scopeFor(request.raw)
     const { url, config } = request.routeOptions
@@ -121,9 +121,11 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     scope.settings = routeSettings(config) ?? earlyRoutes.settingsOf(request)
     if (scope.observation !== undefined) setAttributes(scope, request, reply)
     // A request that is routed again, by `fastify.routing` for one, goes on in the unit that it has.
-    if (scope.inFlight === undefined) {
-      requests.add(scope)
-      scope.inFlight = requests
+    if (request.raw[linkKey] === undefined) {
+      const link = new Link(scope)
+      request.raw[linkKey] = link
+      requests.add(link)
+      scope.onSeal(() => requests.delete(link))
       closeWithEvents(scope, request.raw, reply.raw)
     }
     if (replyIdHeader !== false) reply.header(replyIdHeader, scope.context.get(requestId))
@@ -135,9 +137,9 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   // A hook before ours has the request still, or has answered it: then nothing else ends the unit.
   fastify.server.on('request', (message: ScopedMessage, response: ServerResponse) => {
     const scope = message[scopeKey]
-    if (scope === undefined || scope.inFlight !== undefined) return
+    if (scope === undefined || message[linkKey] !== undefined) return
     response.once('close', () => {
-      if (scope.inFlight === undefined && response.writableEnded) scope.close()
+      if (message[linkKey] === undefined && response.writableEnded) scope.close()
     })
   })
   // These may begin outside: with a timer that was set before onRequest, or on the connection. `onRequestAbort` does not:

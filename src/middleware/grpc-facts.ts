@@ -13,5 +13,6 @@ export function setCallAttributes(scope: RequestScope, path: string, status: num
   if (scope.observation === undefined) return
   const code = status === undefined ? undefined : (statuses[status] ?? String(status))
   // The full name of the method, `package.Service/Method`; the path of HTTP/2 has a slash before it.
-  scope.attributes = { 'rpc.system.name': 'grpc', 'rpc.method': path.slice(1), 'rpc.response.status_code': code }
+  const attributes = { 'rpc.system.name': 'grpc', 'rpc.method': path.slice(1), 'rpc.response.status_code': code }
+  scope.observation?.setAttributes?.(attributes)
 }

@@ -1,6 +1,6 @@
 import { AbandonedError } from '../errors.ts'
 import { drain, type UnfinishedTask } from '../tasks/drain.ts'
-import type { InFlight } from '../tasks/linked-list.ts'
+import type { InFlight, Link } from '../tasks/linked-list.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
 import { after } from '../tasks/timer.ts'
@@ -12,7 +12,7 @@ const graceMs = 500
 
 export interface ServerDrainOptions {
   group: TaskGroup
-  requests: InFlight<RequestScope>
+  requests: InFlight<Link<RequestScope>>
   connections: Connections
   drainTimeoutMs: number
 }
@@ -96,7 +96,7 @@ export class ServerDrain {
   async #abandon(): Promise<void> {
     const { group, requests, drainTimeoutMs } = this.#options
     this.#over = true
-    const left = requests.items.map((scope) => ({ scope, context: scope.context }))
+    const left = requests.items.map(({ item: scope }) => ({ scope, context: scope.context }))
     // First: it notes what is left before it aborts, and a task may end with its request.
     const drained = this.#drainTasks(0)
     // What is spawned from here on would be lost; so its spawner is told.

@@ -80,12 +80,17 @@ export interface UnitObserver {
   spawned(task: Task): UnitObservation | undefined
 }
 
+/** What a middleware knows of a message, by the names of OpenTelemetry's conventions. */
+export type UnitAttributes = Readonly<Record<string, string | number | undefined>>
+
 /** What stands around one unit. */
 export interface UnitObservation {
   /** Runs the task's work, or what is run in a scope from outside of it, in the unit's cell. */
   around<R>(work: () => R): R
   /** A framework's own instrumentation has a context for the scope, which may not be the active one. */
   standsIn?(context: unknown): void
+  /** Replaces what is known of the scope's message. */
+  setAttributes?(attributes: UnitAttributes): void
   /** Some of the scope's work has failed. */
   failed?(error: unknown): void
   /** The task has not ended by the limit of its group's drain. */

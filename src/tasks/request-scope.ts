@@ -3,7 +3,6 @@ import { LogicalContext } from '../context/logical-context.ts'
 import { captureSnapshot, type AsyncSnapshot, storage } from '../context/storage.ts'
 import { DeadlineError, ScopeClosedError } from '../errors.ts'
 import { observer, scopeClose, scopeOpen, scopeSeal } from './lifecycle.ts'
-import type { InFlight, Listed } from './linked-list.ts'
 import { isThenable } from './thenable.ts'
 import { Unit, type UnitSettings } from './unit.ts'
 
@@ -12,23 +11,16 @@ import { Unit, type UnitSettings } from './unit.ts'
  * and closed once; when it is closed and nothing that `run` started is pending, it seals: its values are dropped but
  * for the survivors.
  */
-export class RequestScope extends Unit implements Listed<RequestScope> {
+export class RequestScope extends Unit {
   name: string
   /** @internal Replaced when the route is known. */
   settings: UnitSettings
   /** @internal */
   readonly cell: Cell
-  /** @internal What its middleware knows of the message at the end, by the names of OpenTelemetry's conventions. */
-  attributes: Readonly<Record<string, string | number | undefined>> | undefined = undefined
-  /** @internal What is under way with it, which it leaves at the seal. */
-  inFlight: InFlight<RequestScope> | undefined = undefined
-  /** @internal */
-  before: RequestScope | undefined = undefined
-  /** @internal */
-  after: RequestScope | undefined = undefined
   #entry: AsyncSnapshot | undefined
   #pending = 0
   #closed = false
+  #onSeal: (() => void) | undefined
 
   /** @internal Use `runInScope`, or a middleware. */
   constructor(name: string, context: LogicalContext, settings: UnitSettings) {
@@ -89,6 +81,11 @@ export class RequestScope extends Unit implements Listed<RequestScope> {
     return this.#entry.runInAsyncScope(fn, receiver, ...args)
   }
 
+  /** @internal Calls `fn` once, when the scope has sealed. One function only: for the middleware that opened the scope. */
+  onSeal(fn: () => void): void {
+    this.#onSeal = fn
+  }
+
   /** @internal Holds off the seal until `release`. */
   retain(): void {
     this.#pending++
@@ -145,7 +142,7 @@ export class RequestScope extends Unit implements Listed<RequestScope> {
     this.seal()
     this.endCancelScope()
     if (scopeSeal.hasSubscribers) storage.run(this.cell, () => scopeSeal.publish({ scope: this }))
-    this.inFlight?.delete(this)
+    this.#onSeal?.()
   }
 }
 
