@@ -631,7 +631,7 @@ describe("logicalContext's options", () => {
     const app = Fastify({ requestIdHeader: 'x-request-id' })
 
     await expect(async () => app.register(logicalContext)).rejects.toThrow(
-      /without its option 'requestIdHeader'.*requestId\(\{ header: 'x-request-id' \}\)/,
+      /without its option 'requestIdHeader'.*xRequestId\(\{ header: 'x-request-id' \}\)/,
     )
   })
 })
