@@ -1,5 +1,4 @@
 import { channel } from 'node:diagnostics_channel'
-import { processSingleton } from '../context/storage.ts'
 import type { LateUse } from './late-use.ts'
 import type { RequestScope } from './request-scope.ts'
 import type { Task } from './task.ts'
@@ -71,35 +70,3 @@ export const taskRefuse: EventChannel<TaskRefuseEvent> = open('task:refuse')
 export const taskAbandon: EventChannel<TaskAbandonEvent> = open('task:abandon')
 export const contextLate: EventChannel<LateEvent> = open('context:late')
 export const inboundRefuse: EventChannel<InboundRefuseEvent> = open('inbound:refuse')
-
-/** Stands around the work of all units of the process: a bridge to a tracer. None of it may throw of its own. */
-export interface UnitObserver {
-  /** Called when a scope opens, in the contexts of whoever opens it. */
-  opened(scope: RequestScope): UnitObservation | undefined
-  /** Called when a task is spawned, in the contexts of its spawner. */
-  spawned(task: Task): UnitObservation | undefined
-}
-
-/** What a middleware knows of a message, by the names of OpenTelemetry's conventions. */
-export type UnitAttributes = Readonly<Record<string, string | number | undefined>>
-
-/** What stands around one unit. */
-export interface UnitObservation {
-  /** Runs the task's work, or what is run in a scope from outside of it, in the unit's cell. */
-  around<R>(work: () => R): R
-  /** A framework's own instrumentation has a context for the scope, which may not be the active one. */
-  standsIn?(context: unknown): void
-  /** Replaces what is known of the scope's message. */
-  setAttributes?(attributes: UnitAttributes): void
-  /** Some of the scope's work has failed. */
-  failed?(error: unknown): void
-  /** The task has not ended by the limit of its group's drain. */
-  abandoned?(error: unknown): void
-  /** Called once, before the values are dropped. A withdrawn task was never begun. */
-  ended(outcome: 'done' | 'failed' | 'withdrawn', error: unknown): void
-}
-
-/** One for all copies of the package. */
-export const observer: { current: UnitObserver | undefined } = processSingleton('unitObserver', () => ({
-  current: undefined,
-}))

@@ -1,8 +1,9 @@
+import { bridge } from '../context/bridge.ts'
 import { Cell, currentCell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { captureSnapshot, type AsyncSnapshot, storage } from '../context/storage.ts'
 import { DeadlineError, ScopeClosedError } from '../errors.ts'
-import { observer, scopeClose, scopeOpen, scopeSeal } from './lifecycle.ts'
+import { scopeClose, scopeOpen, scopeSeal } from './lifecycle.ts'
 import { isThenable } from './thenable.ts'
 import { Unit, type UnitSettings } from './unit.ts'
 
@@ -28,7 +29,7 @@ export class RequestScope extends Unit {
     this.name = name
     this.settings = settings
     this.cell = new Cell(context.values, this)
-    this.observation = observer.current?.opened(this)
+    this.observation = bridge.current?.opened(this)
     if (scopeOpen.hasSubscribers) storage.run(this.cell, () => scopeOpen.publish({ scope: this }))
   }
 

@@ -1,3 +1,4 @@
+import { bridge } from '../context/bridge.ts'
 import { Cell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { shareClass } from '../context/shared-class.ts'
@@ -5,7 +6,7 @@ import { captureSnapshot, type AsyncSnapshot, processSingleton, storage } from '
 import { emptyValues } from '../context/values.ts'
 import { show } from '../options.ts'
 import type { CancelScope } from './cancel-scope.ts'
-import { observer, taskEnd, type TaskOutcome, taskStart } from './lifecycle.ts'
+import { taskEnd, type TaskOutcome, taskStart } from './lifecycle.ts'
 import type { Listed } from './linked-list.ts'
 import { enterCell, openCell, type Policy } from './policy.ts'
 import type { TaskGroup } from './task-group.ts'
@@ -122,7 +123,7 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
 
   #enter(body: TaskBody<T>, spawner: Cell | undefined, proceed: (task: Task<T>, body: TaskBody<T>) => void): void {
     let given = body
-    this.observation = observer.current?.spawned(this)
+    this.observation = bridge.current?.spawned(this)
     try {
       this.cell = openCell(this, this.policy, spawner)
     } catch (error) {

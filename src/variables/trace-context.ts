@@ -1,3 +1,4 @@
+import { bridge } from '../context/bridge.ts'
 import { ContextVar } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { processSingleton, storage } from '../context/storage.ts'
@@ -107,43 +108,36 @@ export const traceContext: ContextVar<TraceContext> = processSingleton(
   () =>
     new ContextVar<TraceContext>('traceContext', {
       onSpawn: (trace, crossing) => {
-        const spawner = source.read?.(trace) ?? trace
+        const spawner = (bridge.current?.trace(trace) as TraceContext | undefined) ?? trace
         return crossing === 'isolate' ? spawner.separate() : spawner.child()
       },
       survivesSeal: true,
     }),
 )
 
-/** Says where the code that runs now stands in its trace; it is given what the unit knows. */
-export type TraceSource = (known: TraceContext | undefined) => TraceContext | undefined
-
-/** A tracer's spans come and go within a unit: a bridge to one knows better than the variable. */
-const source: { read: TraceSource | undefined } = processSingleton('traceSource', () => ({ read: undefined }))
-
-export function setTraceSource(read: TraceSource | undefined): void {
-  source.read = read
-}
-
-/** The trace of `context` to show to others: where that is the trace of the code that runs now, its active span. */
+/**
+ * The trace to send to others from `context`. For the context of the code that runs now, it is the trace of the active
+ * span.
+ */
 export function traceOf(context: LogicalContext): TraceContext | undefined {
   const known = context.get(traceContext)
-  // Another unit's context, or one that was given a span on purpose, has nothing to do with the span that is active here.
-  if (source.read === undefined || known !== knownHere()) return known
-  return source.read(known)
+  // Another unit's context, or one that was given a span on purpose, is unrelated to the span that is active here.
+  if (bridge.current === undefined || known !== knownHere()) return known
+  return bridge.current.trace(known) as TraceContext | undefined
 }
 
-/** The same for a log line in the unit that the current code is in, whose own trace is `known`. Never throws. */
+/** The same for a log line in the current unit, whose own trace is `known`. Never throws. */
 export function activeTrace(known: TraceContext | undefined): TraceContext | undefined {
-  if (source.read === undefined) return known
+  if (bridge.current === undefined) return known
   try {
-    return source.read(known)
+    return bridge.current.trace(known) as TraceContext | undefined
   } catch {
-    // A log call does not fail for the sake of its context.
+    // A log call must not fail because of its context.
     return known
   }
 }
 
-/** Not by `get`, which tells of each late read. */
+/** Does not use `get`, which reports each late read. */
 function knownHere(): TraceContext | undefined {
   const raw = storage.getStore()?.read(traceContext.index)
   return isPresent(raw) ? (raw as TraceContext) : undefined

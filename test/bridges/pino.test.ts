@@ -6,7 +6,7 @@ import logicalContext from 'logical-context/middleware/fastify'
 import { requestId, TraceContext, traceContext } from 'logical-context/variables'
 import pino, { type LoggerOptions } from 'pino'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { setTraceSource } from '../../src/variables/trace-context.ts'
+import { bridge } from '../../src/context/bridge.ts'
 
 const tenant = new ContextVar<string>('tenant')
 const user = new ContextVar<{ id: number; password: string }>('user')
@@ -143,13 +143,19 @@ describe.each(makers)('%s', (_name, make) => {
     expect(occurrences(out.raw[0], 'tenant')).toBe(1)
   })
 
-  it('writes the line, and the unit’s own trace, where a tracer fails', () => {
+  it('writes the line with the unit’s own trace if a tracer throws', () => {
     const out = memory()
     const log = make({}, out)
-    setTraceSource(() => {
-      throw new Error('tracer')
+    bridge.current = {
+      opened: () => undefined,
+      spawned: () => undefined,
+      trace: () => {
+        throw new Error('tracer')
+      },
+    }
+    onTestFinished(() => {
+      bridge.current = undefined
     })
-    onTestFinished(() => setTraceSource(undefined))
 
     runInScope(() => {
       traceContext.set(new TraceContext({ traceId: '0af7651916cd43dd8448eb211c80319c' }))

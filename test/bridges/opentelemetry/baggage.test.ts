@@ -6,7 +6,7 @@ import logicalContext from 'logical-context/middleware/fastify'
 import { w3cBaggage } from 'logical-context/propagators'
 import { Baggage, baggage } from 'logical-context/variables'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { inSpan, setUpSdk, managers, useManager } from './sdk.ts'
+import { inSpan, setUpSdk } from './sdk.ts'
 
 const ours = Baggage.empty.set('tenant', 'acme', [['ttl', '1 2'], ['flag']])
 
@@ -20,9 +20,7 @@ function withTheirs<R>(value: string, fn: () => R): R {
   return api.context.with(api.propagation.setBaggage(api.context.active(), bag), fn)
 }
 
-describe.each(managers)('openTelemetry, baggage: true, with %s', (_name, make) => {
-  useManager(make)
-
+describe('openTelemetry, baggage: true', () => {
   it('shows ours to their API as soon as it is set, with its properties', () => {
     setUpSdk({ baggage: true })
 

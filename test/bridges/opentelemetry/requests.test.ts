@@ -9,7 +9,7 @@ import { TraceContext, traceContext } from 'logical-context/variables'
 import pino from 'pino'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { instrumentHttp } from './instrumentations.ts'
-import { inSpan, type Sdk, setUpSdk, tree, managers, useManager } from './sdk.ts'
+import { inSpan, type Sdk, setUpSdk, tree } from './sdk.ts'
 import { caller, type Line, sealed, shop, traceparent } from './shop.ts'
 
 const tenant = new ContextVar<string>('tenant')
@@ -25,9 +25,7 @@ function traceparentOf({ traceId, spanId, traceFlags }: api.SpanContext): string
   return `00-${traceId}-${spanId}-0${traceFlags}`
 }
 
-describe.each(managers)('openTelemetry, requests, with %s', (_name, make) => {
-  useManager(make)
-
+describe('openTelemetry, requests', () => {
   it('takes the span that OpenTelemetry has started for a request', async () => {
     const { spans } = setUpSdk()
     instrumentHttp()

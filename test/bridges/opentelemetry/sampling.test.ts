@@ -7,7 +7,7 @@ import { inject } from 'logical-context/clients/inject'
 import { b3, w3cTraceContext } from 'logical-context/propagators'
 import { traceContext } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
-import { inSpan, managers, type SdkOptions, setUpSdk, useManager } from './sdk.ts'
+import { inSpan, type SdkOptions, setUpSdk } from './sdk.ts'
 import { caller, shop, traceparent } from './shop.ts'
 
 const propagators = [w3cTraceContext(), b3()]
@@ -33,9 +33,7 @@ function outbound(): Record<string, string> {
   return headers
 }
 
-describe.each(managers)('openTelemetry, a trace that is not recorded, with %s', (_name, make) => {
-  useManager(make)
-
+describe('openTelemetry, a trace that is not recorded', () => {
   describe.each(decisions)('by %s', (_name, options, headers) => {
     it.each(policies)('stays so in a task, and for whom the task calls, by the policy %s', async (_name, policy) => {
       const { spans, tracer } = setUpSdk({ requestSpans: true, ...options })
@@ -86,9 +84,7 @@ describe.each(managers)('openTelemetry, a trace that is not recorded, with %s', 
   })
 })
 
-describe.each(managers)('openTelemetry, where tracing is suppressed, with %s', (_name, make) => {
-  useManager(make)
-
+describe('openTelemetry, where tracing is suppressed', () => {
   it.each(policies)('has no spans in a task, and in what it starts, by the policy %s', async (_name, policy) => {
     const { spans, tracer } = setUpSdk({ requestSpans: true })
 

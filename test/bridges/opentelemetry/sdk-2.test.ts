@@ -61,7 +61,7 @@ describe('openTelemetry, with the 2.x line of the SDK', () => {
     expect(measured(receiver)).toEqual(counts)
   })
 
-  it('has spans by policy below those of the bridge, in the one storage', { timeout: 60_000 }, async () => {
+  it('has spans by policy below those of the bridge', { timeout: 60_000 }, async () => {
     const { said, receiver } = await run('own')
 
     expect(said).toMatchObject({ diagnosis: [], theirs: '7', traceparents: 2 })

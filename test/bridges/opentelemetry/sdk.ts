@@ -13,33 +13,16 @@ import {
   type OpenTelemetryBridge,
   type OpenTelemetryOptions,
 } from 'logical-context/bridges/opentelemetry'
-import { beforeEach, onTestFinished } from 'vitest'
+import { onTestFinished } from 'vitest'
 
 export interface Sdk {
   bridge: OpenTelemetryBridge
   exporter: InMemorySpanExporter
   tracer: api.Tracer
-  /** The spans that have ended, in the order of their ends. */
+  /** The ended spans, in the order of their ends. */
   spans: () => ReadableSpan[]
   /** The one span of that name. */
   span: (name: string) => ReadableSpan
-}
-
-export const managers: [name: string, make: () => api.ContextManager][] = [
-  ['AsyncLocalStorageContextManager', () => new AsyncLocalStorageContextManager()],
-]
-
-let makeManager = managers[0]?.[1]
-
-/** Lets the tests of this `describe` be set up with another context manager. */
-export function useManager(make: () => api.ContextManager): void {
-  beforeEach(() => {
-    const before = makeManager
-    makeManager = make
-    return () => {
-      makeManager = before
-    }
-  })
 }
 
 export interface SdkOptions extends Omit<OpenTelemetryOptions, 'api'>, Omit<TracerProviderOptions, 'spanProcessors'> {}
@@ -52,7 +35,7 @@ export function setUpSdk({ sampler, ...options }: SdkOptions = {}): Sdk {
     ...(sampler && { sampler }),
     spanProcessors: [bridge.spanProcessor, new SimpleSpanProcessor({ exporter })],
   })
-  if (makeManager !== undefined) api.context.setGlobalContextManager(makeManager().enable())
+  api.context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())
   api.propagation.setGlobalPropagator(
     new CompositePropagator({ propagators: [new W3CTraceContextPropagator(), new W3CBaggagePropagator()] }),
   )
@@ -102,7 +85,7 @@ export async function inSpan<R>(
   })
 }
 
-/** Who a span is below, and what it links to, by the names of those spans. */
+/** The parent and the links of each span, by the names of those spans. */
 export function tree(spans: readonly ReadableSpan[]): Record<string, { parent?: string; links?: string[] }> {
   const nameOf = (context: api.SpanContext | undefined): string =>
     spans.find((span) => span.spanContext().spanId === context?.spanId)?.name ?? `remote ${context?.spanId}`

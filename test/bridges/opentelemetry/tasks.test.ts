@@ -4,16 +4,14 @@ import { ContextVar, runInScope, spawn, type Task, TaskGroup, withTaskGroup } fr
 import { TraceContext, traceContext } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
 import { isCollected } from '../../flow/memory.ts'
-import { inSpan, setUpSdk, tree, managers, useManager } from './sdk.ts'
+import { inSpan, setUpSdk, tree } from './sdk.ts'
 
 const tenant = new ContextVar<string>('tenant')
 const secret = new ContextVar<string>('secret', { sensitive: true })
 
 const ignore = { onError: () => {} }
 
-describe.each(managers)('openTelemetry, tasks, with %s', (_name, make) => {
-  useManager(make)
-
+describe('openTelemetry, tasks', () => {
   it('gives a task a span by its policy', async () => {
     const { tracer, spans } = setUpSdk()
 

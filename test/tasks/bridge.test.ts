@@ -1,11 +1,12 @@
-import { runInScope, spawn, TaskGroup } from 'logical-context'
+import { runInScope, spawn, type Task, TaskGroup } from 'logical-context'
 import { afterEach, describe, expect, it } from 'vitest'
-import { observer, type UnitObservation } from '../../src/tasks/lifecycle.ts'
+import { bridge, type UnitObservation } from '../../src/context/bridge.ts'
+import type { RequestScope } from '../../src/tasks/request-scope.ts'
 
 const boom = new Error('boom')
 const never = () => new Promise<never>(() => {})
 
-/** Observes all units, and notes what it is told. */
+/** Observes all units and returns the list of events. */
 function observe(): unknown[] {
   const events: unknown[] = []
   const observationOf = (name: string): UnitObservation => ({
@@ -17,27 +18,28 @@ function observe(): unknown[] {
     },
     failed: (error) => events.push([`${name} fails`, error]),
     abandoned: (error) => events.push([`${name} is abandoned`, (error as { code?: unknown }).code]),
-    ended: (outcome, error) => events.push([`${name} has ended`, outcome, error]),
+    ended: (outcome, error) => events.push([`${name} ended`, outcome, error]),
   })
-  observer.current = {
-    opened: (scope) => observationOf(scope.name),
-    spawned: (task) => observationOf(task.name),
+  bridge.current = {
+    opened: (scope) => observationOf((scope as RequestScope).name),
+    spawned: (task) => observationOf((task as Task).name),
+    trace: (known) => known,
   }
   return events
 }
 
-/** Observes all units with no more than it must. */
+/** Observes all units with the required methods only. */
 function observeLittle(): void {
   const observation: UnitObservation = { around: (work) => work(), ended: () => {} }
-  observer.current = { opened: () => observation, spawned: () => observation }
+  bridge.current = { opened: () => observation, spawned: () => observation, trace: (known) => known }
 }
 
 afterEach(() => {
-  observer.current = undefined
+  bridge.current = undefined
 })
 
-describe('an observer of units', () => {
-  it('stands around what enters a scope from outside, and around a task', async () => {
+describe('the bridge', () => {
+  it('wraps the work that enters a scope from outside, and the work of a task', async () => {
     const events = observe()
 
     const value = await runInScope(
@@ -53,14 +55,14 @@ describe('an observer of units', () => {
       'scope enters',
       'inside',
       'task enters',
-      ['task has ended', 'done', 7],
+      ['task ended', 'done', 7],
       'task leaves',
       'scope leaves',
-      ['scope has ended', 'done', undefined],
+      ['scope ended', 'done', undefined],
     ])
   })
 
-  it('is told what fails in a scope, at once or later', async () => {
+  it('is called for a failure in a scope, at once or later', async () => {
     const events = observe()
     const fail = () => {
       throw boom
@@ -72,15 +74,15 @@ describe('an observer of units', () => {
     expect(events).toEqual([
       'sync enters',
       ['sync fails', boom],
-      ['sync has ended', 'done', undefined],
+      ['sync ended', 'done', undefined],
       'async enters',
       'async leaves',
       ['async fails', boom],
-      ['async has ended', 'done', undefined],
+      ['async ended', 'done', undefined],
     ])
   })
 
-  it('is told what has become of a task', async () => {
+  it('is called with the outcome of a task', async () => {
     const events = observe()
     const group = new TaskGroup({ maxConcurrent: 1, onError: () => {} })
 
@@ -96,8 +98,8 @@ describe('an observer of units', () => {
 
     expect(events).toEqual([
       'failing enters',
-      ['unwanted has ended', 'withdrawn', expect.objectContaining({ code: 'LCTX_CANCELLED' })],
-      ['failing has ended', 'failed', boom],
+      ['unwanted ended', 'withdrawn', expect.objectContaining({ code: 'LCTX_CANCELLED' })],
+      ['failing ended', 'failed', boom],
       'failing leaves',
       'deaf enters',
       'deaf leaves',
@@ -105,7 +107,7 @@ describe('an observer of units', () => {
     ])
   })
 
-  it('need not listen to all of that', async () => {
+  it('needs no optional method', async () => {
     observeLittle()
     const group = new TaskGroup()
     const fail = () => {
@@ -120,7 +122,7 @@ describe('an observer of units', () => {
     expect(group.counters.abandoned).toBe(1)
   })
 
-  it('hears no more of a scope that has closed itself', () => {
+  it('is not called for a failure after the scope closed itself', () => {
     const events = observe()
     expect(() =>
       runInScope(
@@ -132,6 +134,6 @@ describe('an observer of units', () => {
       ),
     ).toThrow(boom)
 
-    expect(events).toEqual(['scope enters', ['scope has ended', 'done', undefined]])
+    expect(events).toEqual(['scope enters', ['scope ended', 'done', undefined]])
   })
 })

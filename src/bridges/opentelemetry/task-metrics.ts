@@ -6,10 +6,11 @@ import type {
   TaskEndEvent,
   TaskEvent,
   TaskRefuseEvent,
-} from '../tasks/lifecycle.ts'
-import type { Task } from '../tasks/task.ts'
-import type { TaskGroup } from '../tasks/task-group.ts'
-import { type OpenTelemetryApi, registered } from './otel-api.ts'
+} from '../../tasks/lifecycle.ts'
+import type { Task } from '../../tasks/task.ts'
+import type { TaskGroup } from '../../tasks/task-group.ts'
+import { registered } from './diagnosis.ts'
+import type { OpenTelemetryApi } from './index.ts'
 
 /** How many tasks of a group run, and how many wait. */
 interface Population {
@@ -23,11 +24,11 @@ interface Instruments {
   readonly abandoned: Counter
   readonly refusals: Counter
   readonly wait: Histogram
-  /** Lets go of the meter. */
+  /** Removes the callbacks from the meter. */
   readonly end: () => void
 }
 
-/** Counts tasks, and what is not taken from peers, while a meter provider is registered; without one it does nothing. */
+/** Counts tasks and refused headers while a meter provider is registered; without one it does nothing. */
 export class TaskMetrics {
   readonly #api: OpenTelemetryApi
   readonly #groups = new Map<string, Population>()
@@ -40,7 +41,7 @@ export class TaskMetrics {
     this.#api = api
   }
 
-  /** Follows the provider that is registered now. Cheap where it is the same one. */
+  /** Uses the provider that is registered now. Cheap if it is the same one. */
   resolve(): void {
     const provider = registered('metrics')
     if (provider === this.#provider) return
@@ -102,7 +103,7 @@ export class TaskMetrics {
 
   #ended({ task, outcome }: TaskEndEvent): void {
     if (outcome === 'failed') this.#instruments?.failed.add(1, groupOf(task.group))
-    // One that was spawned before there was a provider was never counted.
+    // A task that was spawned before a provider was registered was not counted.
     if (!this.#tasks.has(task)) return
     const population = this.#populationOf(task)
     if (this.#tasks.get(task) === undefined) population.running--
@@ -125,23 +126,23 @@ export class TaskMetrics {
         unit,
         description,
       })
-      const tell = (result: ObservableResult) => {
+      const report = (result: ObservableResult) => {
         for (const [name, population] of this.#groups) result.observe(population[key], groupOf({ name }))
       }
-      instrument.addCallback(tell)
-      return () => instrument.removeCallback(tell)
+      instrument.addCallback(report)
+      return () => instrument.removeCallback(report)
     }
     const ends = [
-      observe('running', 'Tasks that have begun and not ended.'),
-      observe('queued', 'Tasks that wait for a place in their group.'),
+      observe('running', 'Tasks that began and have not ended.'),
+      observe('queued', 'Tasks that wait for a slot in their group.'),
     ]
     return {
-      refused: counter('refused', 'Spawns that a full or closed group has refused.'),
+      refused: counter('refused', 'Spawns that a full or closed group refused.'),
       failed: counter('failed', 'Tasks whose failure went to onError.'),
       abandoned: counter('abandoned', 'Tasks that had not ended at the limit of a drain.'),
       refusals: meter.createCounter('logical_context.inbound.refusals', {
         unit: '{refusal}',
-        description: 'Headers, or members of them, that were not taken from a peer.',
+        description: 'Headers of peers, or members of them, that were refused.',
       }),
       wait: meter.createHistogram('logical_context.task.wait.duration', {
         unit: 's',

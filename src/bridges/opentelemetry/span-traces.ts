@@ -1,27 +1,27 @@
 import type { Context, Span, SpanContext } from '@opentelemetry/api'
-import { isPresent } from '../context/values.ts'
-import { storage } from '../context/storage.ts'
-import { randomFlag, type SpanLink, TraceContext, traceContext } from '../variables/trace-context.ts'
-import { Tracestate } from '../variables/tracestate.ts'
-import type { OpenTelemetryApi } from './otel-api.ts'
+import { storage } from '../../context/storage.ts'
+import { isPresent } from '../../context/values.ts'
+import { randomFlag, type SpanLink, TraceContext, traceContext } from '../../variables/trace-context.ts'
+import { Tracestate } from '../../variables/tracestate.ts'
+import type { OpenTelemetryApi } from './index.ts'
 
-/** What a tracer's spans are as traces of ours, and the other way round. */
+/** Converts a tracer's spans to our trace contexts, and back. */
 export class SpanTraces {
   readonly #api: OpenTelemetryApi
-  /** One object a span, so that whoever has kept it knows by identity that nothing has changed. */
+  /** One object per span: code that kept it compares by identity to see that nothing changed. */
   readonly #known = new WeakMap<Span, TraceContext>()
 
   constructor(api: OpenTelemetryApi) {
     this.#api = api
   }
 
-  /** Where the current code stands: at the active span, if it is one of this process, else where the unit does. */
-  readonly read = (known: TraceContext | undefined): TraceContext | undefined => {
+  /** The trace of the active span if it is one of this process, else `known`, the unit's. */
+  read(known: TraceContext | undefined): TraceContext | undefined {
     const span = this.localSpan(this.#api.context.active())
     return span === undefined ? known : this.#of(span)
   }
 
-  /** The span that is active in a context; not a caller's, which is above us, and none that has no identity. */
+  /** The span that is active in a context. Not a caller's span, which is above ours, and none without an identity. */
   localSpan(context: Context): Span | undefined {
     const span = this.#api.trace.getSpan(context)
     if (span === undefined || this.#known.has(span)) return span
@@ -29,7 +29,7 @@ export class SpanTraces {
     return spanContext.isRemote !== true && this.#api.isSpanContextValid(spanContext) ? span : undefined
   }
 
-  /** From here on `span` is what a unit stands at that knew, or was told, `known` before. */
+  /** Makes `span` the place in the trace of a unit whose trace was `known` before. */
   adopt(span: Span, known: TraceContext | undefined, link: SpanLink | undefined): TraceContext {
     const { traceId, spanId, traceFlags, traceState } = span.spanContext()
     const same = known?.traceId === traceId ? known : undefined
@@ -37,7 +37,7 @@ export class SpanTraces {
       traceId,
       spanId,
       parentSpanId: parentOf(span) ?? same?.parentSpanId,
-      // A tracer knows one flag, and has no word for debug: the rest stays with the trace that has it.
+      // A tracer has one flag and no word for debug: the rest stays with the trace that has it.
       flags: traceFlags | ((same?.flags ?? 0) & randomFlag),
       sampling: same?.sampling === 'debug' && (traceFlags & 1) === 1 ? 'debug' : undefined,
       state: Tracestate.parse(traceState?.serialize() ?? ''),
@@ -59,13 +59,13 @@ export class SpanTraces {
   }
 }
 
-/** What the current unit knows of its trace. Not by `get`, which tells of each late read. */
+/** The current unit's own trace. Does not use `get`, which reports each late read. */
 export function traceHere(): TraceContext | undefined {
   const raw = storage.getStore()?.read(traceContext.index)
   return isPresent(raw) ? (raw as TraceContext) : undefined
 }
 
-/** The SDK's spans tell of the span above them; the API has no word for it. */
+/** The SDK's spans have the context of their parent; the API has no method for it. */
 function parentOf(span: Span): string | undefined {
   return (span as { parentSpanContext?: SpanContext }).parentSpanContext?.spanId
 }

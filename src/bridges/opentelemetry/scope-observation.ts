@@ -1,25 +1,24 @@
 import type { Context, Span } from '@opentelemetry/api'
-import type { RequestScope } from '../tasks/request-scope.ts'
-import type { UnitAttributes, UnitObservation } from '../tasks/lifecycle.ts'
-import { recordFailure, typeOfError } from './otel-failure.ts'
-import { serverFault } from './otel-server-fault.ts'
-import type { SpanMaker } from './otel-units.ts'
+import type { UnitAttributes, UnitObservation } from '../../context/bridge.ts'
+import type { RequestScope } from '../../tasks/request-scope.ts'
+import { recordFailure, typeOfError } from './span-fields.ts'
+import type { SpanMaker } from './span-units.ts'
 
-/** Where instrumentations leave the route for the one that has started the span. The SDK makes its keys by `Symbol.for`. */
+/** Instrumentations put the route here for the one that started the span. The SDK makes its keys by `Symbol.for`. */
 const rpcMetadataKey: symbol = Symbol.for('OpenTelemetry SDK Context Key RPC_METADATA')
 
-/** A request below the span that somebody else has started for it, or with one of its own. */
+/** A request below the span that other code started for it, or with a span of its own. */
 export class ScopeObservation implements UnitObservation {
   readonly #scope: RequestScope
   readonly #maker: SpanMaker
-  /** Where the scope was opened: kept until its first run. */
+  /** The active context when the scope opened: kept until its first run. */
   #outside: Context | undefined
   #context: Context
-  /** Undefined where the span is somebody else's. */
+  /** Undefined if other code started the span. */
   readonly #span: Span | undefined
   #given: Context | undefined
   #attributes: UnitAttributes = {}
-  /** The first one. */
+  /** The first failure. */
   #failure: { readonly error: unknown; readonly at: number } | undefined
 
   constructor(scope: RequestScope, maker: SpanMaker, context: Context, span: Span | undefined) {
@@ -44,7 +43,7 @@ export class ScopeObservation implements UnitObservation {
     return context.active() === this.#context ? work() : context.with(this.#context, work)
   }
 
-  /** What was not known at the opening: the route, and a span that a hook of the framework has started since. */
+  /** Adds what was unknown when the scope opened: the route, and a span that a hook of the framework started since. */
   #begin(outside: Context): void {
     this.#outside = undefined
     const now = this.#given ?? this.#maker.api.context.active()
@@ -55,7 +54,7 @@ export class ScopeObservation implements UnitObservation {
     if (this.#span === undefined && metadata !== undefined && route !== undefined) metadata.route ??= route
   }
 
-  /** Whether it is an error of the span's shows at the end: an error with an answer below 500 is none. */
+  /** Whether the failure is an error of the span is known at the end: with a status below 500 it is not. */
   failed(error: unknown): void {
     if (this.#span !== undefined) this.#failure ??= { error, at: Date.now() }
   }
@@ -64,13 +63,13 @@ export class ScopeObservation implements UnitObservation {
     const span = this.#span
     if (span === undefined) return
     this.#maker.guard(() => {
-      this.#tellEnd(span)
+      this.#writeEnd(span)
       this.#maker.fields.write(span, this.#scope.cell)
       span.end()
     })
   }
 
-  #tellEnd(span: Span): void {
+  #writeEnd(span: Span): void {
     const attributes = this.#attributes
     const { abortReason } = this.#scope
     span.updateName(this.#name)
@@ -80,15 +79,35 @@ export class ScopeObservation implements UnitObservation {
     if (fault === false) return
     const { api } = this.#maker
     const failure = this.#failure
-    // Without an answer: the caller may have gone, and then it is no failure that the work stopped.
+    // There was no answer. If the client disconnected, work that stopped because of it is not a failure.
     if (fault === undefined && (failure === undefined || this.#scope.isCancellation(failure.error))) return
     if (failure !== undefined) recordFailure(api, span, failure.error, failure.at)
     else span.setStatus({ code: api.SpanStatusCode.ERROR })
     if (fault !== undefined) span.setAttribute('error.type', fault)
   }
 
-  /** gRPC's conventions name a span after the method; HTTP's after the route, which is in the scope's name. */
+  /** gRPC's conventions name a span after the method, HTTP's after the route, which is in the scope's name. */
   get #name(): string {
     return String(this.#attributes['rpc.method'] ?? this.#scope.name)
   }
+}
+
+/** gRPC's status codes that are the server's fault; the others are the client's. Semantic conventions for gRPC, "Status" */
+const faults = new Set<unknown>([
+  'UNKNOWN',
+  'DEADLINE_EXCEEDED',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
+])
+
+/**
+ * The `error.type` of a request that failed in the server; false if the answer was good or the client was at fault;
+ * undefined if there was no answer. Semantic conventions for HTTP spans, "Status", and for gRPC
+ */
+function serverFault(attributes: UnitAttributes): string | false | undefined {
+  const status = attributes['http.response.status_code'] ?? attributes['rpc.response.status_code']
+  if (status === undefined) return undefined
+  return (typeof status === 'number' ? status >= 500 : faults.has(status)) && String(status)
 }

@@ -1,32 +1,31 @@
 import type { Context, Link, Span, SpanContext, SpanOptions, Tracer, TracerProvider } from '@opentelemetry/api'
-import { storage } from '../context/storage.ts'
-import type { RequestScope } from '../tasks/request-scope.ts'
-import type { Task } from '../tasks/task.ts'
-import type { UnitObservation, UnitObserver } from '../tasks/lifecycle.ts'
-import { baggage } from '../variables/baggage.ts'
-import { requestId } from '../variables/request-id.ts'
-import { type TraceContext, traceContext } from '../variables/trace-context.ts'
-import type { OpenTelemetryApi } from './otel-api.ts'
-import type { SharedBaggage } from './otel-baggage.ts'
-import type { Diagnosis } from './otel-diagnosis.ts'
-import type { TaskMetrics } from './otel-metrics.ts'
-import { ScopeObservation } from './otel-scope.ts'
-import type { SpanFields } from './otel-span-fields.ts'
-import { type SpanTraces, traceHere } from './otel-span-traces.ts'
-import { TaskObservation } from './otel-task.ts'
-import { UnrecordedTask } from './otel-unrecorded-task.ts'
+import type { Bridge, UnitObservation } from '../../context/bridge.ts'
+import { storage } from '../../context/storage.ts'
+import type { RequestScope } from '../../tasks/request-scope.ts'
+import type { Task } from '../../tasks/task.ts'
+import { type Baggage, baggage } from '../../variables/baggage.ts'
+import { requestId } from '../../variables/request-id.ts'
+import { type TraceContext, traceContext } from '../../variables/trace-context.ts'
+import type { Diagnosis } from './diagnosis.ts'
+import type { OpenTelemetryApi } from './index.ts'
+import { ScopeObservation } from './scope-observation.ts'
+import type { SharedBaggage } from './shared-baggage.ts'
+import type { SpanFields } from './span-fields.ts'
+import { type SpanTraces, traceHere } from './span-traces.ts'
+import type { TaskMetrics } from './task-metrics.ts'
+import { TaskObservation, UnrecordedTask } from './task-observation.ts'
 
-/** What stands around units needs of the bridge. */
+/** The part of the bridge that observations of units use. */
 export interface SpanMaker {
   readonly api: OpenTelemetryApi
   readonly fields: SpanFields
-  /** Starts a span below the one of `context`, in the current unit, which stands at it from then on. */
+  /** Starts a span below the one of `context`; it becomes the current unit's place in the trace. */
   start(name: string, options: SpanOptions, context: Context): Span | undefined
-  /** `context` below a unit's caller, or at the unit itself where that is not to be recorded. */
+  /** `context` below a unit's caller, or, if the unit is not to be recorded, at the unit itself. */
   below(told: TraceContext | undefined, context: Context): Context
-  /** Uses a tracer or a span: what an SDK's processor throws is told of, and does not reach the work. */
+  /** Uses a tracer or a span: reports an error that an SDK's processor throws, and does not throw it. */
   guard<R>(use: () => R): R | undefined
-  /** Puts a scope at the span that is active in a context, unless it was active before. */
+  /** Makes the span that is active in a context the scope's place in the trace, unless it was active before. */
   join(scope: RequestScope, context: Context, before: Context | undefined): Context | undefined
 }
 
@@ -36,18 +35,20 @@ interface SpanUnitsParts {
   readonly traces: SpanTraces
   readonly diagnosis: Diagnosis
   readonly metrics: TaskMetrics
-  /** Undefined where the two sides keep their baggage apart. */
+  /** Undefined if the two sides keep their baggage separate. */
   readonly sharedBaggage: SharedBaggage | undefined
   readonly requestSpans: boolean
 }
 
-/** Marks a context whose tracing is switched off. The SDK makes its keys by `Symbol.for`. */
+/** Marks a context in which tracing is switched off. The SDK makes its keys by `Symbol.for`. */
 const suppressedKey: symbol = Symbol.for('OpenTelemetry SDK Context Key SUPPRESS_TRACING')
 
-/** Gives units their spans. */
-export class SpanUnits implements UnitObserver, SpanMaker {
+/** Starts spans for units, or lets them join active ones. */
+export class SpanUnits implements Bridge, SpanMaker {
   readonly api: OpenTelemetryApi
   readonly fields: SpanFields
+  /** Undefined if the two sides keep their baggage separate. */
+  readonly baggage?: (own: Baggage | undefined) => Baggage | undefined
   readonly #parts: SpanUnitsParts
   readonly #traces: SpanTraces
   #provider: TracerProvider | undefined
@@ -58,6 +59,12 @@ export class SpanUnits implements UnitObserver, SpanMaker {
     this.fields = parts.fields
     this.#parts = parts
     this.#traces = parts.traces
+    const { sharedBaggage } = parts
+    if (sharedBaggage !== undefined) this.baggage = (own) => sharedBaggage.read(own)
+  }
+
+  trace(known: TraceContext | undefined): TraceContext | undefined {
+    return this.#traces.read(known)
   }
 
   opened(scope: RequestScope): UnitObservation | undefined {
@@ -66,7 +73,7 @@ export class SpanUnits implements UnitObserver, SpanMaker {
     const { api } = this
     const told = scope.context.get(traceContext)
     const around = api.context.active()
-    // A request inside a request starts fresh: below its own caller, not below the span of the one outside.
+    // A request inside a request starts below its own caller, not below the span of the outer request.
     const inner = storage.getStore() !== undefined && told?.parentSpanId !== undefined
     const joined = inner ? undefined : this.join(scope, around, undefined)
     if (joined !== undefined) return new ScopeObservation(scope, this, joined, undefined)
@@ -91,13 +98,13 @@ export class SpanUnits implements UnitObserver, SpanMaker {
     if (policy === 'share') return undefined
     const { api } = this
     const here = api.context.active()
-    // What is not on the list does not cross, in whichever context it is.
+    // Baggage that is not on the list must not cross, in any context.
     const around = typeof policy === 'string' || policy.only.includes(baggage) ? here : this.#ofUnit(here)
     const known = traceHere()
     const active = this.#traces.localSpan(around)?.spanContext()
     const spawner = active ?? this.#identityOf(known)
     if (policy === 'isolate') {
-      // Nothing of the request is kept but its identity; what is not to be traced stays so.
+      // Only the request's identity is kept; suppressed tracing stays suppressed.
       const suppressed = around.getValue(suppressedKey)
       const context = suppressed === undefined ? api.ROOT_CONTEXT : api.ROOT_CONTEXT.setValue(suppressedKey, suppressed)
       const isDenied = active === undefined ? known?.sampling === 'deny' : (active.traceFlags & 1) === 0
@@ -107,7 +114,7 @@ export class SpanUnits implements UnitObserver, SpanMaker {
     if (active !== undefined || spawner === undefined) {
       return new TaskObservation(task, this, around, [])
     }
-    // Where nobody has decided yet whether to record the trace, it must not count as a decision against it.
+    // An undecided trace must not look like a decision against recording.
     if (known?.sampling === 'defer')
       return new TaskObservation(task, this, api.trace.deleteSpan(around), linksTo(spawner))
     return new TaskObservation(task, this, api.trace.setSpanContext(around, spawner), [])
@@ -136,13 +143,13 @@ export class SpanUnits implements UnitObserver, SpanMaker {
   }
 
   #startRequest(scope: RequestScope, told: TraceContext | undefined, context: Context): Span | undefined {
-    // The decision against a trace that begins here: there is no span that could be asked.
+    // A trace that begins here with a decision against recording has no span.
     if (told?.sampling === 'deny' && told.parentSpanId === undefined) return undefined
     const { SERVER, INTERNAL } = this.api.SpanKind
-    // What a peer has asked for has a request id; a job of our own has none.
+    // A peer's request has a request id; a job of this program has none.
     const kind = scope.context.has(requestId) ? SERVER : INTERNAL
     const links: Link[] = told?.link === undefined ? [] : linksTo({ ...told.link, traceFlags: 0, isRemote: true })
-    // A path may hold anything; the name of the route is known when the scope is run.
+    // A path may hold any text; the name of the route is known when the scope runs.
     const name = scope.name.split(' ', 1)[0] ?? scope.name
     return storage.run(scope.cell, () => this.start(name, { kind, links }, context))
   }
@@ -157,7 +164,7 @@ export class SpanUnits implements UnitObserver, SpanMaker {
     return trace.setSpanContext(context, this.#traces.contextOf(told, told.spanId, false))
   }
 
-  /** A peer's baggage that an instrumentation has extracted is not taken: that is the trust setting's business. */
+  /** Ignores a peer's baggage that an instrumentation extracted: the `trust` option decides about it. */
   #ofUnit(context: Context): Context {
     const { sharedBaggage } = this.#parts
     return sharedBaggage === undefined ? context : sharedBaggage.live(context)
@@ -167,7 +174,7 @@ export class SpanUnits implements UnitObserver, SpanMaker {
     return trace && this.#traces.contextOf(trace, trace.spanId, false)
   }
 
-  /** A provider may be registered late, or another one instead. */
+  /** A provider may be registered late, or replaced. */
   #currentTracer(): Tracer {
     const provider = this.api.trace.getTracerProvider()
     if (this.#tracer === undefined || provider !== this.#provider) {

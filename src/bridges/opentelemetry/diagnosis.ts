@@ -1,14 +1,22 @@
 import type { DiagLogger } from '@opentelemetry/api'
-import { type OpenTelemetryApi, registered } from './otel-api.ts'
+import type { OpenTelemetryApi } from './index.ts'
 
-/** Any key that nobody else has. */
+/** The API makes this key by `Symbol.for`, with its major version. */
+const globalsKey: symbol = Symbol.for('opentelemetry.js.api.1')
+
+/** What any copy of the API registered in this process under a name, or undefined. */
+export function registered(name: 'context' | 'diag' | 'metrics' | 'trace'): unknown {
+  return (globalThis as unknown as Record<symbol, Record<string, unknown> | undefined>)[globalsKey]?.[name]
+}
+
+/** A key that no other code has. */
 const probeKey: symbol = Symbol('logical-context.probe')
 
-/** Says once what is wrong with the set-up, when the first unit opens: an SDK may be registered until then. */
+/** Reports once what is wrong with the set-up, when the first unit opens: an SDK may be registered until then. */
 export class Diagnosis {
   readonly #api: OpenTelemetryApi
   #state: 'unchecked' | 'missing' | 'checked' = 'unchecked'
-  #hasFailed = false
+  #failureReported = false
 
   constructor(api: OpenTelemetryApi) {
     this.#api = api
@@ -24,10 +32,10 @@ export class Diagnosis {
     }
   }
 
-  /** A tracer or a processor has thrown; the work goes on. */
+  /** Reports the first failure of a tracer or a processor. The work continues. */
   failed(error: unknown): void {
-    if (this.#hasFailed) return
-    this.#hasFailed = true
+    if (this.#failureReported) return
+    this.#failureReported = true
     this.#warn(`a span could not be started or ended: ${String(error)}. The work goes on.`)
   }
 
@@ -35,7 +43,7 @@ export class Diagnosis {
     const wasMissing = this.#state === 'missing'
     this.#state = 'checked'
     if (provider !== this.#api.trace.getTracerProvider()) {
-      const advice = "Make them one: 'npm ls @opentelemetry/api' shows who brings them."
+      const advice = "Use one copy: 'npm ls @opentelemetry/api' shows which packages bring one."
       this.#warn(`the api that was given is another copy than the one the SDK is registered with. ${advice}`)
     } else if (wasMissing) {
       this.#warn('a tracer provider was registered late; units opened before it have no spans. Register it first.')
@@ -50,7 +58,7 @@ export class Diagnosis {
     return context.with(probe, () => context.active() === probe)
   }
 
-  /** By the logger of the process, also where the given api is another copy, whose own goes nowhere. */
+  /** Uses the process's logger: if the given api is another copy, its own logger writes nothing. */
   #warn(message: string): void {
     const logger = (registered('diag') as DiagLogger | undefined) ?? this.#api.diag
     logger.warn(`logical-context: ${message}`)

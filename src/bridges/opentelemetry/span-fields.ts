@@ -1,8 +1,9 @@
 import type { Attributes, AttributeValue, Context, Span } from '@opentelemetry/api'
-import { type Cell, currentCell } from '../context/cell.ts'
-import { LogFields, type LogFieldsOptions } from './log-fields.ts'
+import { type Cell, currentCell } from '../../context/cell.ts'
+import { LogFields, type LogFieldsOptions } from '../log-fields.ts'
+import type { OpenTelemetryApi } from './index.ts'
 
-/** A `SpanProcessor` of the SDK's. */
+/** A `SpanProcessor` of the SDK. */
 export interface ContextSpanProcessor {
   onStart(span: Span, parentContext: Context): void
   onEnding(span: Span): void
@@ -11,22 +12,22 @@ export interface ContextSpanProcessor {
   shutdown(): Promise<void>
 }
 
-/** Fields that a span has in its own way. */
+/** Fields that a span has in its own form. */
 const notAttributes = new Set(['trace_id', 'span_id', 'trace_flags', 'task_name', 'task_id'])
 const requestIdAttribute = 'logical_context.request_id'
 
 /** The declared fields of units as attributes of spans. */
 export class SpanFields {
   readonly #fields: LogFields
-  /** The units that somebody else's spans stand for. */
+  /** The units that joined a span of other code. */
   readonly #cells = new WeakMap<Span, Cell>()
 
-  /** @throws {TypeError} for a field that is no variable, is sensitive, or has a key that is taken. */
+  /** @throws {TypeError} if a field is not a variable, is sensitive, or has a key that is taken. */
   constructor(owner: string, options: LogFieldsOptions) {
     this.#fields = new LogFields(owner, options)
   }
 
-  /** Writes what a cell says now. */
+  /** Writes a cell's values of now. */
   write(span: Span, cell: Cell): void {
     if (!span.isRecording() || cell.sealed) return
     const attributes: Attributes = {}
@@ -37,13 +38,13 @@ export class SpanFields {
     span.setAttributes(attributes)
   }
 
-  /** Writes what a cell says now, and, where the SDK asks its processors at a span's end, what it says then. */
+  /** Writes a cell's values of now, and those at the span's end if the SDK calls `onEnding`. */
   follow(span: Span, cell: Cell): void {
     this.write(span, cell)
     this.#cells.set(span, cell)
   }
 
-  /** For the spans that others start in a unit. */
+  /** For the spans that other code starts in a unit. */
   readonly processor: ContextSpanProcessor = {
     onStart: (span) => {
       const cell = currentCell()
@@ -59,9 +60,29 @@ export class SpanFields {
   }
 }
 
-/** An attribute is flat, or a list of one kind: anything else goes as the JSON that a log line has of it. */
+/** An attribute is a scalar or a list of one kind: any other value is written as JSON, as in a log line. */
 function attributeOf(value: unknown): AttributeValue {
   if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value
   if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value
   return JSON.stringify(value) ?? typeof value
+}
+
+/** Records an exception, of now or of an earlier time in milliseconds, and an error status with `error.type`. */
+export function recordFailure(api: OpenTelemetryApi, span: Span, error: unknown, at?: number): void {
+  const type = typeOfError(error)
+  const message = textOf(error, 'message') ?? String(error)
+  span.recordException(error instanceof Error ? error : { name: type, message }, at)
+  span.setAttribute('error.type', type)
+  span.setStatus({ code: api.SpanStatusCode.ERROR, message })
+}
+
+/** The error's code, which is more precise than its class; without a code, its name. */
+export function typeOfError(error: unknown): string {
+  return textOf(error, 'code') ?? textOf(error, 'name') ?? '_OTHER'
+}
+
+function textOf(error: unknown, key: string): string | undefined {
+  if (typeof error !== 'object' || error === null) return undefined
+  const value: unknown = Reflect.get(error, key)
+  return typeof value === 'string' && value !== '' ? value : undefined
 }

@@ -1,20 +1,20 @@
 import type { Baggage as OtelBaggage, BaggageEntry, Context } from '@opentelemetry/api'
-import { Baggage } from '../variables/baggage.ts'
-import { type BaggageProperty, decodeProperty, encodeBaggageText } from '../variables/baggage-entry.ts'
-import { baggageHere } from '../variables/current-baggage.ts'
-import { parseProperties } from '../variables/baggage-grammar.ts'
-import type { OpenTelemetryApi } from './otel-api.ts'
+import { Baggage } from '../../variables/baggage.ts'
+import { type BaggageProperty, decodeProperty, encodeBaggageText } from '../../variables/baggage-entry.ts'
+import { parseProperties } from '../../variables/baggage-grammar.ts'
+import { baggageHere } from '../../variables/current-baggage.ts'
+import type { OpenTelemetryApi } from './index.ts'
 
-/** Where OpenTelemetry's API has the baggage in its context. It makes its keys by `Symbol.for`. */
+/** OpenTelemetry's API stores the baggage under this key in its context. It makes its keys by `Symbol.for`. */
 const baggageKey: symbol = Symbol.for('OpenTelemetry Baggage Key')
 
-/** Baggage that was put into an OpenTelemetry context, and what the unit had at that time. */
+/** Baggage that was put into an OpenTelemetry context, and the unit's own baggage at that time. */
 interface Override {
   readonly baggage: OtelBaggage | undefined
   readonly own: Baggage | undefined
 }
 
-/** Makes one of our baggage and OpenTelemetry's: of the two, what was set last counts. */
+/** Makes our baggage and OpenTelemetry's the same: the one that was set last counts. */
 export class SharedBaggage {
   readonly #api: OpenTelemetryApi
   readonly #theirs = new WeakMap<Baggage, OtelBaggage>()
@@ -24,13 +24,13 @@ export class SharedBaggage {
     this.#api = api
   }
 
-  /** A context whose baggage is that of the unit that asks, until somebody puts baggage into it; what is there is not. */
+  /** A context that reads the baggage of the current unit, until baggage is put into it. Its present baggage is ignored. */
   live(context: Context): Context {
     return new LiveContext(this, context instanceof LiveContext ? context.base : context, undefined)
   }
 
-  /** What `baggage.get()` gives where the unit has `own`. */
-  readonly read = (own: Baggage | undefined): Baggage | undefined => {
+  /** The value of `baggage.get()` where the unit has `own`. */
+  read(own: Baggage | undefined): Baggage | undefined {
     const active = this.#api.context.active()
     if (!(active instanceof LiveContext)) {
       const theirs = active.getValue(baggageKey) as OtelBaggage | undefined
@@ -64,7 +64,7 @@ export class SharedBaggage {
   }
 }
 
-/** An OpenTelemetry context with the baggage of the unit that asks. */
+/** An OpenTelemetry context that reads the baggage of the current unit. */
 class LiveContext implements Context {
   readonly override: Override | undefined
   readonly #shared: SharedBaggage
@@ -95,7 +95,7 @@ class LiveContext implements Context {
   }
 }
 
-/** What W3C Baggage has no form for stays out. */
+/** Drops an entry that W3C Baggage cannot express. */
 function withEntry(known: Baggage, [key, { value, metadata }]: [string, BaggageEntry]): Baggage {
   const text = metadata?.toString() ?? ''
   const properties = text === '' ? [] : (parseProperties(text) ?? []).map(decodeProperty)

@@ -1,9 +1,9 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 
-/** Published by undici, and so by the built-in fetch, when a request has its headers and may still get more. */
+/** undici, and so the built-in fetch, publishes here when a request has its headers and may still get more. */
 const channel = 'undici:request:create'
 
-/** What says where in a trace a call is made: it must be said once. */
+/** The headers that name a call's place in a trace. */
 const traceFields = new Set([
   'traceparent',
   'tracestate',
@@ -18,16 +18,16 @@ const traceFields = new Set([
 ])
 
 /**
- * Leaves each trace header once on the requests of undici and of the built-in fetch, as it was written last: our clients
- * write it when the call is made, and OpenTelemetry's instrumentation, which only appends, when the request is created.
- * Its span is the one nearest to the callee. Returns how to end that.
+ * Removes repeated trace headers from the requests of undici and of the built-in fetch; the last one written stays. Our
+ * clients write theirs when the call is made. OpenTelemetry's instrumentation only appends, when the request is created,
+ * and its span is the one nearest to the called service. Returns a function that ends this.
  */
 export function writeTraceOnce(): () => void {
   const onCreate = (message: unknown) => {
     const headers = (message as { request?: { headers?: unknown } } | undefined)?.request?.headers
     if (!Array.isArray(headers)) return
     keepLast(headers)
-    // Who subscribed behind us appends later.
+    // A later subscriber of the channel appends after this one.
     Object.defineProperty(headers, 'push', { configurable: true, writable: true, value: pushOnce })
   }
   subscribe(channel, onCreate)
@@ -40,7 +40,7 @@ function pushOnce(this: unknown[], ...items: unknown[]): number {
   return this.length
 }
 
-/** Names and values, in turn. */
+/** Names and values alternate. */
 function keepLast(headers: unknown[]): void {
   const seen = new Set<string>()
   for (let i = headers.length - 2; i >= 0; i -= 2) {

@@ -1,21 +1,23 @@
-import type { Context, Link, Span } from '@opentelemetry/api'
-import { policyName } from '../tasks/policy.ts'
-import type { Task } from '../tasks/task.ts'
-import type { UnitObservation } from '../tasks/lifecycle.ts'
-import { currentCell } from '../context/cell.ts'
-import { recordFailure } from './otel-failure.ts'
-import type { SpanMaker } from './otel-units.ts'
+import type { Context, Link, Span, SpanContext } from '@opentelemetry/api'
+import type { UnitObservation } from '../../context/bridge.ts'
+import { currentCell } from '../../context/cell.ts'
+import { policyName } from '../../tasks/policy.ts'
+import type { Task } from '../../tasks/task.ts'
+import { TraceContext, traceContext } from '../../variables/trace-context.ts'
+import { recordFailure } from './span-fields.ts'
+import { traceHere } from './span-traces.ts'
+import type { SpanMaker } from './span-units.ts'
 
-/** A task with a span of its own, which begins with the task's work and not while the task waits for a place. */
+/** A task with a span of its own, which begins with the task's work and not while the task waits for a slot. */
 export class TaskObservation implements UnitObservation {
   readonly #task: Task
   readonly #maker: SpanMaker
   readonly #links: Link[]
-  /** Of the spawner, or of nobody. */
+  /** The spawner's context, or the root context. */
   readonly #context: Context
   #span: Span | undefined
   #begun = false
-  /** Of a task that had not begun then. */
+  /** The error of a task that was abandoned before it began. */
   #abandonedWith: unknown
 
   constructor(task: Task, maker: SpanMaker, context: Context, links: Link[]) {
@@ -32,14 +34,14 @@ export class TaskObservation implements UnitObservation {
     return context === api.context.active() ? work() : api.context.with(context, work)
   }
 
-  /** The span ends here: the process may end before the task does, and then nobody would have seen it. */
+  /** Ends the span now: the process may end before the task does, and the span would be lost. */
   abandoned(error: unknown): void {
     if (this.#begun) this.#finish('abandoned', error)
     else this.#abandonedWith = error
   }
 
   ended(outcome: 'done' | 'failed' | 'withdrawn', error: unknown): void {
-    // What was withdrawn has no span yet; what was abandoned has none any more.
+    // A withdrawn task has no span yet; the span of an abandoned task has ended.
     if (!this.#begun) this.#start()
     if (this.#abandonedWith !== undefined) this.#finish('abandoned', this.#abandonedWith)
     else if (outcome === 'withdrawn' || (outcome === 'failed' && this.#task.isCancellation(error))) {
@@ -72,4 +74,30 @@ export class TaskObservation implements UnitObservation {
       span.end()
     })
   }
+}
+
+/** An isolated task of a spawner that is not recorded: a new trace without spans, whose calls carry that decision. */
+export class UnrecordedTask implements UnitObservation {
+  readonly #maker: SpanMaker
+  readonly #context: Context
+  readonly #spawner: SpanContext
+
+  constructor(maker: SpanMaker, context: Context, spawner: SpanContext) {
+    this.#maker = maker
+    this.#context = context
+    this.#spawner = spawner
+  }
+
+  around<R>(work: () => R): R {
+    let own = traceHere()
+    if (own === undefined) {
+      // The spawner had no trace of ours: it was in a span that other code started.
+      const { traceId, spanId } = this.#spawner
+      own = new TraceContext({ link: { traceId, spanId }, sampling: 'deny' })
+      traceContext.set(own)
+    }
+    return this.#maker.api.context.with(this.#maker.below(own, this.#context), work)
+  }
+
+  ended(): void {}
 }

@@ -1,0 +1,38 @@
+import { processSingleton } from './storage.ts'
+
+/**
+ * Connects the units of the process with a tracer. The types of scopes, tasks, traces and baggage belong to rooms above
+ * this one, so they are opaque here.
+ */
+export interface Bridge {
+  /** Called with a `RequestScope` when it opens, in the contexts of the code that opens it. */
+  opened(scope: object): UnitObservation | undefined
+  /** Called with a `Task` when it is spawned, in the contexts of its spawner. */
+  spawned(task: object): UnitObservation | undefined
+  /** Called with the unit's `TraceContext`; returns the one of the code that runs now: a span may be active there. */
+  trace(known: unknown): unknown
+  /** The same for `Baggage`. Omitted if the tracer's baggage is separate from ours. */
+  baggage?(own: unknown): unknown
+}
+
+/** What a middleware knows of a message, by the names of OpenTelemetry's conventions. */
+export type UnitAttributes = Readonly<Record<string, string | number | undefined>>
+
+/** Wraps the work of one unit. */
+export interface UnitObservation {
+  /** Runs in the unit's cell: the task's work, or a function that `run` calls from outside the scope. */
+  around<R>(work: () => R): R
+  /** Called with the context that a framework's own instrumentation has for the scope; it may not be the active one. */
+  standsIn?(context: unknown): void
+  /** Replaces the attributes of the scope's message. */
+  setAttributes?(attributes: UnitAttributes): void
+  /** Called when work of the scope fails. */
+  failed?(error: unknown): void
+  /** Called if the task has not ended by the limit of its group's drain. */
+  abandoned?(error: unknown): void
+  /** Called once, before the values are dropped. A withdrawn task never began. */
+  ended(outcome: 'done' | 'failed' | 'withdrawn', error: unknown): void
+}
+
+/** The one bridge of the process, for all copies of the package. */
+export const bridge: { current: Bridge | undefined } = processSingleton('bridge', () => ({ current: undefined }))
