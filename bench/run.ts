@@ -1,47 +1,41 @@
-// `npm run bench`: measures the library beside the floor and its peers, and writes `docs/benchmarks.md`.
+// `npm run bench`: measures the library, a floor and the peers, and writes `docs/benchmarks.md`.
 import { parseArgs } from 'node:util'
 import { prepare } from './harness/library.ts'
 import type { Row } from './harness/row.ts'
 import { checkRow, measureRow } from './harness/rows.ts'
 import { runtimePath, versionOf } from './harness/nodes.ts'
-import {
-  countTargets,
-  merged,
-  nodeResult,
-  type NodeResult,
-  rowResult,
-  type RowResult,
-  surroundings,
-} from './report/results.ts'
+import { countTargets, merged, type NodeSummary, rowSummary, type RowSummary, surroundings } from './report/summary.ts'
 import { tableOf } from './report/table.ts'
-import { readResults, writeReport } from './report/write.ts'
+import { verdictsOf } from './report/verdict.ts'
 import { rows } from './rows/index.ts'
 
 const { values: options, positionals: filters } = parseArgs({
   allowPositionals: true,
   options: {
-    /** A major version; may be given several times. */
+    /** A major version. Repeat it for several versions. */
     node: { type: 'string', multiple: true, default: ['26', '24', '22'] },
-    /** Fresh processes of each side, windows of load of each server. */
+    /** The number of processes for each side, and of load windows for each server. */
     rounds: { type: 'string' },
     quick: { type: 'boolean', default: false },
-    /** The assertions alone. */
+    /** Only the assertions. */
     smoke: { type: 'boolean', default: false },
-    /** Writes the page of a run that is not a full one; rows that were not measured stay as they are. */
+    /** Writes the page after a run of some rows. The other rows stay as they are. */
     write: { type: 'boolean', default: false },
-    /** Writes the page anew, of the results that are there. */
+    /** Writes the page and the charts from the last summary. Measures nothing. */
     report: { type: 'boolean', default: false },
   },
 })
 const chosen = rows.filter(isChosen)
-if (chosen.length === 0) throw new Error(`No row is called ${filters.join(' or ')}.`)
+if (chosen.length === 0) throw new Error(`No row has a name with ${filters.join(' or ')}.`)
 
-if (options.report) writeReport(readResults())
+prepare()
+// It imports the library of the charts, which prepare() installs.
+const { chartsOf, readSummary, renderSvg, writeReport } = await import('./report/write.ts')
+if (options.report) writeReport(readSummary())
 else if (options.smoke) await smoke()
 else await measure()
 
 async function smoke(): Promise<void> {
-  prepare()
   let right = 0
   for (const row of chosen) {
     const passed = await attempt(row.name, async () => {
@@ -52,14 +46,16 @@ async function smoke(): Promise<void> {
     right++
     console.log(`${row.name}: ${row.sides.length} sides`)
   }
-  console.log(`bench, smoke run: all sides of ${right} of ${chosen.length} rows do what they should`)
+  const charts = await attempt('charts', async () => chartsOf(readSummary()).map(([, chart]) => renderSvg(chart)))
+  console.log(
+    `bench, smoke run: all sides of ${right} of ${chosen.length} rows do what they should; ${charts?.length ?? 0} charts`,
+  )
 }
 
 async function measure(): Promise<void> {
-  prepare()
-  const results: RowResult[] = []
+  const summaries: Record<string, RowSummary> = {}
   for (const row of chosen) {
-    const nodes: NodeResult[] = []
+    const nodes: NodeSummary[] = []
     for (const version of options.node) {
       const { rounds, quick } = options
       const samples = await attempt(`${row.name}, Node ${version}`, () =>
@@ -70,27 +66,20 @@ async function measure(): Promise<void> {
         }),
       )
       if (samples === undefined) continue
-      const result = nodeResult(row, version, samples)
+      const result = { node: version, samples, verdicts: verdictsOf(row, samples) }
       nodes.push(result)
       console.log(tableOf(row, result))
     }
-    results.push(rowResult(row, nodes, options))
+    summaries[row.name] = rowSummary(row, nodes, options)
   }
   const isFull = filters.length === 0 && options.node.length === 3 && !options.quick && process.exitCode === undefined
   if (isFull || options.write) {
     const versions = Object.fromEntries(options.node.map((version) => [version, versionOf(version)]))
-    const now = { ...surroundings(versions), rows: results }
-    writeReport(
-      isFull
-        ? now
-        : merged(
-            readResults(),
-            now,
-            rows.map(({ name }) => name),
-          ),
-    )
+    const now = { ...surroundings(versions), rows: summaries }
+    const order = rows.map(({ name }) => name)
+    writeReport(isFull ? now : merged(readSummary(), now, order))
   }
-  const { met, all } = countTargets(results)
+  const { met, all } = countTargets(chosen, summaries)
   console.log(`bench: ${met} of ${all} targets met`)
 }
 
@@ -98,12 +87,12 @@ function isChosen(row: Row): boolean {
   return filters.length === 0 || filters.some((filter) => row.kind === filter || row.name.includes(filter))
 }
 
-/** A row that fails stops itself, and not the others. */
+/** A row that fails does not stop the other rows. */
 async function attempt<T>(what: string, run: () => Promise<T>): Promise<T | undefined> {
   try {
     return await run()
   } catch (error) {
-    console.error(`${what} has failed.`, error)
+    console.error(`${what} failed.`, error)
     process.exitCode = 1
     return undefined
   }

@@ -105,6 +105,12 @@ export type Row = MicroRow | GrowthRow | ServerRow | MemoryRow
 
 export const ours = 'logical-context'
 
+/** The side that the others are compared with: the floor, or our side where the row has no floor. */
+export function baseOf(row: Row): string {
+  const sides: readonly { name: string; role: Role }[] = row.sides
+  return (sides.find(({ role }) => role === 'floor') ?? sides.find(({ role }) => role === 'ours'))?.name ?? ''
+}
+
 export const ofFloor = (atMost: number): Target => ({
   words: `at most ${atMost} of the floor`,
   figure: 'ns',

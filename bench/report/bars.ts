@@ -1,71 +1,82 @@
-import type { Figure, Role } from '../harness/row.ts'
+import type { Role, Row } from '../harness/row.ts'
 import { number, shortUnit } from './format.ts'
-import type { RowResult } from './results.ts'
-import { fixed, svg, text } from './svg.ts'
+import { charted, type Summary } from './summary.ts'
+import { type Chart, colors, inWords, labelled } from './chart.ts'
 
-const width = 760
-const labelWidth = 330
-const barWidth = 300
 const lineHeight = 24
+const units = { micro: 'ns', growth: 'ns', memory: 'bytes', fastify: 'CPU µs' } as const
 
-/** Bars of one figure of several rows, below each other; of each row what was measured on one Node. */
-export function barChart(title: string, rows: readonly RowResult[], node: string, figure: Figure): string {
-  const body: string[] = []
-  let y = 28
-  body.push(
-    text(0, y - 8, `${title} · ${figure === 'requests/s' ? 'longer' : 'shorter'} is better · Node ${node}`, {
-      kind: 'soft',
-    }),
-  )
-  for (const row of rows) {
-    y += 20
-    body.push(text(0, y, row.title.replaceAll('`', ''), { kind: 'title' }))
-    y += 8
-    const bars = barsOf(row, node, figure)
-    const full = scaleOf(bars)
-    for (const { name, role, value } of bars) {
-      const length = Math.max(1, (Math.min(value, full) / full) * barWidth)
-      const kind = kindOf(role)
-      body.push(text(labelWidth - 10, y + 16, role === 'floor' ? `${name} (floor)` : name, { anchor: 'end' }))
-      body.push(`<rect x="${labelWidth}" y="${y + 4}" width="${fixed(length)}" height="16" rx="2" class="${kind}"/>`)
-      const cut = value > full ? ' ▸' : ''
-      body.push(
-        text(labelWidth + length + 6, y + 16, `${cut} ${number(value)} ${shortUnit(figure)}`.trim(), { kind: 'soft' }),
-      )
-      y += lineHeight
-    }
+/** A chart of bars: each row has a title, a bar for each side, and its own scale. */
+export function barChart(title: string, rows: readonly Row[], summary: Summary, node: string): Chart {
+  const lines = rows.flatMap((row) => [
+    { label: row.title.replaceAll('`', ''), isTitle: true },
+    ...barsOf(row, summary, node),
+  ])
+  const height = lines.length * lineHeight + 40
+  return {
+    title,
+    description: `${rows.map((row) => inWords(row.title, barsOf(row, summary, node))).join(' ')} Shorter is better.`,
+    height,
+    option: {
+      title: { text: `${title} · shorter is better · Node ${node}`, left: 0, textStyle: colors.soft },
+      grid: { left: 330, right: 130, top: 30, bottom: 0 },
+      xAxis: { type: 'value', show: false, max: 1 },
+      yAxis: {
+        type: 'category',
+        inverse: true,
+        data: lines.map(({ label }) => label),
+        axisLine: { show: false },
+        axisTick: { show: false },
+        axisLabel: {
+          interval: 0,
+          fontSize: 13,
+          color: (_: unknown, i = 0) => (lines[i]?.isTitle ? colors.title : colors.text),
+        },
+      },
+      series: [
+        {
+          type: 'bar',
+          barWidth: 16,
+          data: lines.map((line) =>
+            'share' in line
+              ? {
+                  value: Math.min(line.share, 1),
+                  itemStyle: { color: colors[line.kind] },
+                  label: { formatter: line.text },
+                }
+              : null,
+          ),
+          label: { show: true, position: 'right', fontSize: 12, color: colors.soft.color },
+        },
+      ],
+    },
   }
-  const description = rows.map(
-    (row) =>
-      `${row.title}: ${barsOf(row, node, figure)
-        .map(({ name, value }) => `${name} ${number(value)}`)
-        .join(', ')}.`,
-  )
-  return svg(title, `In ${figure}. ${description.join(' ')}`, width, y + 8, body)
 }
 
 interface Bar {
-  readonly name: string
-  readonly role: Role
-  readonly value: number
+  readonly label: string
+  readonly isTitle: false
+  readonly kind: 'ours' | 'floor' | 'other'
+  /** Of the row's scale. More than 1 is cut. */
+  readonly share: number
+  readonly text: string
 }
 
-function barsOf(row: RowResult, node: string, figure: Figure): Bar[] {
-  const sides = row.nodes.find((result) => result.node === node)?.sides ?? []
-  return sides.map(({ name, role, figures }) => ({
-    name,
-    role,
-    value: figures.find((known) => known.figure === figure)?.value.median ?? 0,
+function barsOf(row: Row, { rows }: Summary, node: string): Bar[] {
+  const unit = units[row.kind]
+  const sides: readonly { name: string; role: Role }[] = row.sides
+  const values = sides.flatMap(({ name, role }) => {
+    const value = rows[row.name]?.sides[name]?.[node]?.[charted[row.kind]]
+    return value === undefined ? [] : [{ name, role, value }]
+  })
+  const own = values.filter(({ role }) => role === 'ours' || role === 'floor').map(({ value }) => value)
+  // A bar that is far longer than ours is cut, because ours would be too short to see.
+  const full = Math.min(Math.max(...values.map(({ value }) => value)), 5 * Math.max(...own))
+  return values.map(({ name, role, value }) => ({
+    label: labelled(name, role),
+    isTitle: false,
+    kind: role === 'ours' || role === 'floor' ? role : 'other',
+    share: value / full,
+    text: `${value > full ? '▸ ' : ''}${number(value)} ${shortUnit(unit)}`,
   }))
-}
-
-/** A bar that is far longer than ours is cut, or ours could not be seen. */
-function scaleOf(bars: readonly Bar[]): number {
-  const longest = Math.max(...bars.map(({ value }) => value))
-  const ours = Math.max(...bars.filter(({ role }) => role === 'ours' || role === 'floor').map(({ value }) => value))
-  return Math.min(longest, ours * 5)
-}
-
-export function kindOf(role: Role): 'ours' | 'floor' | 'other' {
-  return role === 'ours' || role === 'floor' ? role : 'other'
 }

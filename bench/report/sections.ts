@@ -1,12 +1,10 @@
-import type { Figure } from '../harness/row.ts'
-
 export interface Section {
   /** The name of its chart. */
   readonly name: string
   readonly title: string
   readonly rows: readonly string[]
-  /** What its chart shows; none for curves, of which each has a chart. */
-  readonly figure?: Figure
+  /** Whether the section has a chart of bars. A row of curves has its own chart. */
+  readonly charted?: true
 }
 
 /** The order of the page. */
@@ -15,32 +13,32 @@ export const sections: readonly Section[] = [
     name: 'context',
     title: 'Values and scopes',
     rows: ['get', 'set', 'scope', 'fork-5', 'fork-10', 'fork-50', 'awaits'],
-    figure: 'ns',
+    charted: true,
   },
-  { name: 'tasks', title: 'Tasks', rows: ['spawn-inherit', 'spawn-isolate'], figure: 'ns' },
+  { name: 'tasks', title: 'Tasks', rows: ['spawn-inherit', 'spawn-isolate'], charted: true },
   {
     name: 'propagation',
     title: 'Propagation',
     rows: ['traceparent', 'tracestate', 'baggage-3', 'baggage-10', 'b3', 'all-formats', 'trace-id', 'span-id'],
-    figure: 'ns',
+    charted: true,
   },
-  { name: 'logging', title: 'Logging', rows: ['log-line'], figure: 'ns' },
+  { name: 'logging', title: 'Logging', rows: ['log-line'], charted: true },
   {
     name: 'fastify',
     title: 'Fastify',
     rows: ['fastify-hello', 'fastify-full', 'fastify-logging', 'fastify-spawn', 'fastify-undici', 'fastify-fetch'],
-    figure: 'CPU µs',
+    charted: true,
   },
   {
     name: 'opentelemetry',
-    title: 'Beside OpenTelemetry: the bridge',
+    title: 'Together with OpenTelemetry: the bridge',
     rows: ['fastify-spans', 'otel-task', 'otel-scope'],
   },
   {
     name: 'memory',
     title: 'Memory',
     rows: ['memory-in-flight', 'memory-idle', 'memory-tasks-10000', 'memory-tasks-100000'],
-    figure: 'bytes',
+    charted: true,
   },
   { name: 'growth', title: 'Growth', rows: ['growth-variables', 'growth-chain', 'growth-baggage', 'growth-pending'] },
 ]

@@ -1,43 +1,60 @@
+import { type EChartsOption, init } from 'echarts'
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { rows } from '../rows/index.ts'
 import { barChart } from './bars.ts'
 import { curveChart } from './curves.ts'
 import { pageOf } from './page.ts'
-import type { Results } from './results.ts'
+import { type Chart, font, withWords } from './chart.ts'
 import { sections } from './sections.ts'
+import type { Summary } from './summary.ts'
 
 const root = join(import.meta.dirname, '../..')
-const docs = join(root, 'docs')
-const folder = join(docs, 'benchmarks')
+const width = 760
+const folder = join(root, 'docs/benchmarks')
 
-export function readResults(): Results {
-  return JSON.parse(readFileSync(join(folder, 'results.json'), 'utf8')) as Results
+export function readSummary(): Summary {
+  return JSON.parse(readFileSync(join(folder, 'summary.json'), 'utf8')) as Summary
 }
 
-/** Writes the page, its charts and the results that they are made of. */
-export function writeReport(results: Results): void {
+/** Writes the page, its charts and the numbers that they are made from. */
+export function writeReport(summary: Summary): void {
   mkdirSync(folder, { recursive: true })
-  writeFileSync(join(folder, 'results.json'), JSON.stringify(results))
-  writeFileSync(join(docs, 'benchmarks.md'), pageOf(results))
-  const [node = ''] = Object.keys(results.nodes).toSorted((a, b) => Number(b) - Number(a))
-  for (const { name, title, rows: names, figure } of sections) {
-    const rows = names.flatMap((of) => results.rows.find((row) => row.name === of) ?? [])
-    if (figure !== undefined && rows.length > 0) {
-      writeFileSync(join(folder, `${name}.svg`), barChart(title, rows, node, figure))
-    }
-    for (const row of rows) {
-      if (row.kind === 'growth') writeFileSync(join(folder, `${row.name}.svg`), curveChart(row, node))
-    }
-  }
-  format('docs/benchmarks.md', 'docs/benchmarks/results.json')
-}
-
-function format(...files: string[]): void {
-  const result = spawnSync('npx', ['oxfmt', ...files], {
+  writeFileSync(join(folder, 'summary.json'), inLines(summary))
+  writeFileSync(join(root, 'docs/benchmarks.md'), pageOf(rows, summary))
+  for (const [name, chart] of chartsOf(summary)) writeFileSync(join(folder, `${name}.svg`), renderSvg(chart))
+  const { status, stderr } = spawnSync('npx', ['oxfmt', 'docs/benchmarks.md'], {
     cwd: root,
     encoding: 'utf8',
     shell: process.platform === 'win32',
   })
-  if (result.status !== 0) throw new Error(`oxfmt has failed:\n${result.stderr}`)
+  if (status !== 0) throw new Error(`oxfmt failed:\n${stderr}`)
+}
+
+/** The charts of the newest Node, by the name of their file. */
+export function chartsOf(summary: Summary): [name: string, chart: Chart][] {
+  const node = String(Math.max(...Object.keys(summary.nodes).map(Number)))
+  return sections.flatMap(({ name, title, rows: names, charted }) => {
+    const measured = rows.filter((row) => names.includes(row.name) && row.name in summary.rows)
+    const curves = measured.flatMap((row): [string, Chart][] =>
+      row.kind === 'growth' ? [[row.name, curveChart(row, summary, node)]] : [],
+    )
+    return charted && measured.length > 0 ? [[name, barChart(title, measured, summary, node)], ...curves] : curves
+  })
+}
+
+/** Renders a chart as SVG with a title, a description, and colors for light and dark backgrounds. */
+export function renderSvg({ title, description, height, option }: Chart): string {
+  const chart = init(null, null, { renderer: 'svg', ssr: true, width, height })
+  chart.setOption({ animation: false, textStyle: { fontFamily: font }, ...option } satisfies EChartsOption)
+  const svg = chart.renderToSVGString()
+  chart.dispose()
+  return withWords(svg, title, description)
+}
+
+/** JSON with one line for each side and each target. */
+function inLines(summary: Summary): string {
+  const text = JSON.stringify(summary, undefined, 2)
+  return `${text.replaceAll(/\{\n\s+"\d+": \[[^{}]*\}/g, (record) => record.replaceAll(/\s+/g, ' ').replaceAll(/(?<=\[) | (?=\])/g, ''))}\n`
 }

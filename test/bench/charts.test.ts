@@ -1,68 +1,82 @@
 import { describe, expect, it } from 'vitest'
+import type { GrowthRow, MicroRow } from '../../bench/harness/row.ts'
 import { barChart } from '../../bench/report/bars.ts'
 import { curveChart } from '../../bench/report/curves.ts'
-import type { RowResult, SideResult } from '../../bench/report/results.ts'
+import { withWords } from '../../bench/report/chart.ts'
+import type { Summary } from '../../bench/report/summary.ts'
 
-const one = { median: 1, lower: 1, upper: 1 }
-
-function side(name: string, role: SideResult['role'], ns: number, point?: { line: string; size: number }): SideResult {
-  const value = { median: ns, lower: ns, upper: ns }
-  return { name, role, isBase: role === 'floor', figures: [{ figure: 'ns', value, ratio: one, more: one }], ...point }
-}
-
-const row: RowResult = {
+const setup = () => ({ op() {}, check() {} })
+const row: MicroRow = {
   name: 'row',
   kind: 'micro',
-  title: '`set` & <get>',
+  title: '`set`',
   about: '',
-  quick: false,
-  nodes: [
-    {
-      node: '26',
-      sides: [side('by hand', 'floor', 10), side('us', 'ours', 20), side('slow', 'peer', 9000)],
-      verdicts: [],
-    },
+  targets: [],
+  sides: [
+    { name: 'by hand', role: 'floor', setup },
+    { name: 'us', role: 'ours', setup },
+    { name: 'slow', role: 'peer', setup },
   ],
 }
-const curves: RowResult = {
+const growth: GrowthRow = {
   ...row,
   kind: 'growth',
   axis: 'tasks',
-  nodes: [
-    {
-      node: '26',
-      sides: [1, 10, 100].map((size) => side(`us at ${size}`, 'ours', 5 * size, { line: 'logical-context', size })),
-      verdicts: [],
-    },
-  ],
+  sides: [1, 10].map((size) => ({ name: `us at ${size}`, role: 'ours', line: 'us', size, setup })),
 }
 
-describe.each([
-  ['barChart', barChart('Values', [row], '26', 'ns')],
-  ['curveChart', curveChart(curves, '26')],
-])('%s', (_, picture) => {
-  it('says in words what it shows', () => {
-    expect(picture).toMatch(/role="img" aria-labelledby="title description"/)
-    expect(picture).toMatch(/<title id="title">[^<]+<\/title>/)
-    expect(picture).toMatch(/<desc id="description">[^<]*(us 20|50.0 at 10)[^<]*<\/desc>/)
+function summaryOf(sides: Record<string, number[]>): Summary {
+  const byNode = Object.fromEntries(Object.entries(sides).map(([name, figures]) => [name, { 26: figures }]))
+  return {
+    date: '2026-01-01',
+    machine: { cpu: 'a', cores: 2, system: 'linux x64' },
+    nodes: { 26: 'v26.0.0' },
+    packages: {},
+    rows: { row: { quick: false, sides: byNode, targets: {} } },
+  }
+}
+
+describe('barChart', () => {
+  const chart = barChart('Values', [row], summaryOf({ 'by hand': [10], us: [20], slow: [9000] }), '26')
+
+  it('describes its bars in words', () => {
+    expect(chart.description).toBe('`set`: by hand (floor) 10.0 ns, us 20.0 ns, slow ▸ 9,000 ns. Shorter is better.')
   })
 
-  it('has colours for light and for dark grounds', () => {
-    expect(picture).toContain('@media (prefers-color-scheme: dark)')
-    expect(picture.match(/\.ours \{ fill: (#[0-9a-f]{6}) \}/g)?.length).toBe(2)
-  })
+  it('cuts a bar that would make ours too short to see', () => {
+    const { series } = chart.option as { series: [{ data: ({ value: number } | null)[] }] }
 
-  it('escapes what a title says', () => {
-    expect(picture).toContain('set')
-    expect(picture).toMatch(/&amp; &lt;get&gt;/)
+    expect(series[0].data.map((bar) => bar?.value)).toEqual([undefined, 0.1, 0.2, 1])
   })
 })
 
-describe('barChart', () => {
-  it('cuts a bar that would make ours a speck, and still says its figure', () => {
-    const picture = barChart('Values', [row], '26', 'ns')
+describe('curveChart', () => {
+  it('has a curve for each line, with a point for each size', () => {
+    const chart = curveChart(growth, summaryOf({ 'us at 1': [5], 'us at 10': [50] }), '26')
 
-    expect(picture).toContain('▸ 9,000 ns')
-    expect(picture.match(/width="300"/g)?.length).toBe(1)
+    const { series } = chart.option as { series: { name: string; data: unknown }[] }
+    expect(series.map(({ name, data }) => [name, data])).toEqual([
+      [
+        'us',
+        [
+          [1, 5],
+          [10, 50],
+        ],
+      ],
+    ])
+    expect(chart.description).toContain('us at 10 50.0 ns')
+  })
+})
+
+describe('withWords', () => {
+  const svg = withWords('<svg width="1"><rect/></svg>', 'a & b', 'is <b>')
+
+  it('adds an escaped title and description', () => {
+    expect(svg).toMatch(/^<svg role="img" aria-labelledby="title description" width="1">/)
+    expect(svg).toContain('<title id="title">a &amp; b</title>\n<desc id="description">is &lt;b&gt;</desc>')
+  })
+
+  it('has colors for a dark background', () => {
+    expect(svg).toMatch(/prefers-color-scheme: dark\) \{\n\[fill="#0b5fcc"\] \{ fill: #58a6ff \}/)
   })
 })

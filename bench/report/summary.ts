@@ -1,0 +1,161 @@
+import { readFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { join } from 'node:path'
+import { baseOf, type Row, type Target } from '../harness/row.ts'
+import type { Samples } from '../harness/samples.ts'
+import { ratioOf, type Spread, spreadOf } from '../harness/statistics.ts'
+import { isMet, type Verdict } from './verdict.ts'
+
+/** `docs/benchmarks/summary.json`: the numbers of the page and the charts. Their words are in the rows. */
+export interface Summary {
+  readonly date: string
+  readonly machine: { readonly cpu: string; readonly cores: number; readonly system: string }
+  /** By major version. */
+  readonly nodes: Readonly<Record<string, string>>
+  readonly packages: Readonly<Record<string, string>>
+  readonly rows: Readonly<Record<string, RowSummary>>
+}
+
+/** A record by the major version of Node. */
+export type ByNode<T> = Readonly<Record<string, T>>
+
+export interface RowSummary {
+  /** Whether there were so few rounds that the figures are a first impression. */
+  readonly quick: boolean
+  /** By the name of the side. */
+  readonly sides: Readonly<Record<string, ByNode<Figures>>>
+  /** By the words of the target: median and quartiles of the value that it bounds. */
+  readonly targets: Readonly<Record<string, ByNode<Triple>>>
+}
+
+/**
+ * Medians, and quartiles in the order median, lower, upper. By kind of row:
+ *
+ * - micro: ns, its ratio to the base with quartiles
+ * - growth: ns with quartiles
+ * - memory: bytes, how many more than the base
+ * - fastify: requests/s, their ratio with quartiles, CPU µs, how many more than the base, p99 ms
+ */
+export type Figures = readonly number[]
+
+type Triple = readonly [median: number, lower: number, upper: number]
+
+/** The place of the figure that a chart shows. */
+export const charted: Readonly<Record<Row['kind'], number>> = { micro: 0, growth: 0, memory: 0, fastify: 4 }
+
+/** The figures of one side on one Node. */
+export function figuresOf(row: Row, side: string, samples: Samples): Figures {
+  const base = baseOf(row)
+  const value = (figure: Target['figure']) => spreadOf(samples.of(side, figure))
+  const ratio = (figure: Target['figure']) => triple(ratioOf(samples.of(side, figure), samples.of(base, figure)))
+  const more = (figure: Target['figure']) => {
+    const others = samples.of(base, figure)
+    return spreadOf(samples.of(side, figure).map((own, i) => own - (others[i] ?? Number.NaN))).median
+  }
+  const figures = {
+    micro: () => [value('ns').median, ...ratio('ns')],
+    growth: () => triple(value('ns')),
+    memory: () => [value('bytes').median, more('bytes')],
+    fastify: () => [
+      value('requests/s').median,
+      ...ratio('requests/s'),
+      value('CPU µs').median,
+      more('CPU µs'),
+      value('p99 ms').median,
+    ],
+  }[row.kind]()
+  return figures.map(round)
+}
+
+/** A row on one Node. */
+export interface NodeSummary {
+  readonly node: string
+  readonly samples: Samples
+  readonly verdicts: readonly Verdict[]
+}
+
+export function rowSummary(row: Row, nodes: readonly NodeSummary[], { quick }: { quick: boolean }): RowSummary {
+  const byNode = <T>(of: (node: NodeSummary) => T): ByNode<T> =>
+    Object.fromEntries(nodes.map((result) => [result.node, of(result)]))
+  const sides = row.sides.map(({ name }) => [name, byNode(({ samples }) => figuresOf(row, name, samples))] as const)
+  const targets = row.targets.map(
+    ({ words }, i) =>
+      [
+        words,
+        byNode(({ verdicts }): Triple => {
+          const { median, lower, upper } = verdicts[i]?.value ?? spreadOf([])
+          return [round(median), round(lower), round(upper)]
+        }),
+      ] as const,
+  )
+  return { quick, sides: Object.fromEntries(sides), targets: Object.fromEntries(targets) }
+}
+
+export function spread([median = Number.NaN, lower = median, upper = median]: Figures): Spread {
+  return { median, lower, upper }
+}
+
+/**
+ * The rows of `now`, and the other rows of an earlier run, in the given order.
+ *
+ * @throws {Error} if the earlier run had another machine, Node or package: its figures could not be compared.
+ */
+export function merged(earlier: Summary, now: Summary, order: readonly string[]): Summary {
+  if (inWords(earlier) !== inWords(now)) {
+    throw new Error(
+      'bench: --write keeps the rows that were not measured, but their machine, Node or packages differ. Run all rows.',
+    )
+  }
+  const rows = { ...earlier.rows, ...now.rows }
+  return { ...now, rows: Object.fromEntries(order.flatMap((name) => (rows[name] ? [[name, rows[name]]] : []))) }
+}
+
+function inWords({ machine, nodes, packages }: Summary): string {
+  return JSON.stringify([machine, nodes, packages])
+}
+
+/** What the figures depend on besides the code. */
+export function surroundings(nodes: ByNode<string>): Omit<Summary, 'rows'> {
+  const all = cpus()
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    machine: {
+      cpu: all[0]?.model.trim() ?? 'unknown',
+      cores: all.length,
+      system: `${process.platform} ${process.arch}`,
+    },
+    nodes,
+    packages: packageVersions(),
+  }
+}
+
+export function countTargets(rows: readonly Row[], summary: Summary['rows']): { met: number; all: number } {
+  const judged = rows.flatMap((row) =>
+    row.targets.flatMap((target) =>
+      Object.values(summary[row.name]?.targets[target.words] ?? {}).map((value) => isMet(target, spread(value))),
+    ),
+  )
+  return { met: judged.filter(Boolean).length, all: judged.length }
+}
+
+function packageVersions(): Record<string, string> {
+  const bench = join(import.meta.dirname, '..')
+  const { dependencies } = readJson(join(bench, 'package.json')) as { dependencies: Record<string, string> }
+  const versions = Object.keys(dependencies)
+    .filter((name) => !name.startsWith('@types/'))
+    .map((name) => [name, (readJson(join(bench, 'node_modules', name, 'package.json')) as { version: string }).version])
+  return Object.fromEntries(versions) as Record<string, string>
+}
+
+function readJson(path: string): unknown {
+  return JSON.parse(readFileSync(path, 'utf8'))
+}
+
+function triple({ median, lower, upper }: Spread): Triple {
+  return [median, lower, upper]
+}
+
+/** Four significant digits: the rest is noise. */
+function round(value: number): number {
+  return Number(value.toPrecision(4))
+}
