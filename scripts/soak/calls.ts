@@ -2,7 +2,6 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { current } from 'logical-context'
 import { inject } from 'logical-context/clients/inject'
 import { undiciInterceptor } from 'logical-context/clients/undici'
 import { type Dispatcher, Pool } from 'undici'
@@ -43,7 +42,7 @@ export async function callsByChannel(): Promise<Calls> {
   const onCreate = (message: unknown) => {
     const { request } = message as { request: { addHeader(name: string, value: string): void } }
     const headers = new Map<string, string>()
-    injectValues(current(), headers, { to: url })
+    injectValues(headers, { to: url })
     for (const [name, value] of headers) request.addHeader(name, value)
   }
   subscribe('undici:request:create', onCreate)

@@ -3,41 +3,42 @@ import type { AnyContextVar } from '../context/context-var.ts'
 import { anyOf, anything, type Check, type Checks, checkOptions, show } from '../options.ts'
 
 /**
- * Hosts as a list of texts: `api.example.com` is that host on any port, `.example.com` every name below that one but not
- * the name itself, `localhost:3000` and `[::1]:3000` one port, `https://api.example.com` one scheme and its port.
+ * A list of hosts. `api.example.com` matches that host on any port. `.example.com` matches every name below
+ * `example.com`, and not `example.com` itself. `localhost:3000` and `[::1]:3000` match one port.
+ * `https://api.example.com` matches one scheme and its default port.
  */
 export type Hosts = readonly string[]
 
-/** Hosts that may be told some values only. */
+/** Hosts that receive some variables only. */
 export interface DestinationRule {
-  /** As in `Hosts`. */
+  /** A host as in `Hosts`. */
   readonly host: string
-  /** The variables that may go there, and no others. */
+  /** The variables that these hosts receive. */
   readonly only: readonly AnyContextVar[]
 }
 
-/** Who may be told values: all of them, or those of the listed variables. */
+/** The hosts that receive values: all values, or those of the listed variables. */
 export type Destinations = readonly (string | DestinationRule)[]
 
-/** Where a call goes; a `URL` is one. The port is empty for the scheme's own. */
+/** The destination of a call, such as a `URL`. An empty port is the default port of the scheme. */
 export type Target = Pick<URL, 'protocol' | 'hostname' | 'port'>
 
-/** Says which values a target may be told; of a list of hosts, whether a target is on it. */
+/** Returns which values a target receives: all, none, or those of the listed variables. */
 export type HostMatcher = (target: Target) => boolean | readonly AnyContextVar[]
 
 interface Rule {
-  /** The host, or a dot and the name that all hosts are below of. */
+  /** The host; or a dot and the name above all hosts of the rule. */
   readonly key: string
   readonly protocol: string | undefined
   readonly port: string | undefined
-  /** Undefined for all variables. */
+  /** Undefined means all variables. */
   readonly only: readonly AnyContextVar[] | undefined
 }
 
 const defaultPorts: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' }
-/** No name is longer. RFC 1035, 2.3.4 */
+/** The longest name. RFC 1035, 2.3.4 */
 const maxNameLength = 255
-/** What a URL parser would drop, decode, or take for the end of the host. */
+/** Characters that a URL parser would drop, decode, or read as the end of the host. */
 const strange = /[\s/?#@\\%*]/
 
 export const anArray: Check = anyOf('an array', Array.isArray)
@@ -45,45 +46,46 @@ export const anArray: Check = anyOf('an array', Array.isArray)
 const ruleChecks: Checks = { host: anything, only: anArray }
 
 /**
- * Compiles a list to a function of a parsed URL: by the whole host or by whole labels of it, never by a part of a label.
+ * Compiles a list of hosts to a matcher. A rule matches a whole host, or whole labels at its end.
  *
- * @throws {TypeError} for what is no host, and for a variable that is sensitive; `owner` is who it names.
+ * @param owner the function that error messages name.
+ * @throws {TypeError} if a host is invalid or a variable is sensitive.
  */
 export function compileDestinations(owner: string, list: Destinations): HostMatcher {
-  if (list.length === 0) return nobody
+  if (list.length === 0) return noHost
   const rules = Map.groupBy(
     list.map((entry) => ruleOf(owner, entry)),
     ({ key }) => key,
   )
   return (target) => {
-    const told: AnyContextVar[] = []
+    const variables: AnyContextVar[] = []
     const port = target.port === '' ? defaultPorts[target.protocol] : target.port
     for (const key of keysOf(target.hostname)) {
       for (const rule of rules.get(key) ?? []) {
         if (rule.protocol !== undefined && rule.protocol !== target.protocol) continue
         if (rule.port !== undefined && rule.port !== port) continue
         if (rule.only === undefined) return true
-        told.push(...rule.only)
+        variables.push(...rule.only)
       }
     }
-    return told.length > 0 && told
+    return variables.length > 0 && variables
   }
 }
 
-export const nobody: HostMatcher = () => false
+export const noHost: HostMatcher = () => false
 
-/** A target of what a client knows of it; null for what is no host. The port is empty for the protocol's own. */
+/** Makes a target of what a client knows about its destination; null for an invalid host. */
 export function targetOf(protocol: string, host: string, port: string): Target | null {
   const hostname = canonicalHost(host)
   return hostname === undefined ? null : { protocol, hostname, port }
 }
 
-/** Under what a host may be listed: as it is, and below each of its parents. */
+/** The keys of the rules that can match a host: the host itself, and the suffix of each of its parents. */
 function* keysOf(hostname: string): Generator<string, void, undefined> {
   const host = withoutFinalDot(hostname)
-  // A redirect chooses its host: the number of lookups has a limit.
+  // A redirect chooses its host, so the number of lookups is bounded.
   if (host.length > maxNameLength) return
-  // An empty label is none below a name, and `.example.com` as a host is not the rule of that form.
+  // `.example.com` as a host has an empty label. It is not below `example.com`, and its text must not match the rule.
   if (host.startsWith('.')) return
   yield host
   for (let dot = host.indexOf('.', 1); dot !== -1; dot = host.indexOf('.', dot + 1)) yield host.slice(dot)
@@ -93,10 +95,10 @@ function ruleOf(owner: string, entry: unknown): Rule {
   if (typeof entry === 'string') return { ...parseHost(owner, entry), only: undefined }
   checkOptions(`${owner}: a destination`, entry ?? [], ruleChecks)
   const { host, only } = entry as Partial<DestinationRule>
-  if (only === undefined) throw new TypeError(`${owner}: expected 'only' of a destination, got ${show(entry)}.`)
+  if (only === undefined) throw new TypeError(`${owner}: expected a destination with 'only', got ${show(entry)}.`)
   for (const variable of only as readonly (Partial<AnyContextVar> | null)[]) {
     if (typeof variable?.sensitive === 'boolean' && !variable.sensitive) continue
-    throw new TypeError(`${owner}: expected variables that may go out in 'only', got ${show(variable)}.`)
+    throw new TypeError(`${owner}: expected variables that are not sensitive in 'only', got ${show(variable)}.`)
   }
   return { ...parseHost(owner, host), only }
 }
@@ -118,7 +120,7 @@ function parseHost(owner: string, entry: unknown): Omit<Rule, 'only'> {
 
 interface HostParts {
   readonly scheme: string | undefined
-  /** Empty, or the dot of a suffix. */
+  /** The dot of a suffix, else empty. */
   readonly dot: string
   readonly host: string
   readonly port: string | undefined
@@ -134,14 +136,14 @@ function splitHost(entry: string): HostParts | undefined {
   return { ...parts, host, port: port && String(Number(port)) }
 }
 
-/** A host as `URL.hostname` has it: in lower case, in ASCII, IPv6 in brackets; undefined for what is none. */
+/** A host in the form of `URL.hostname`: lower case, ASCII, IPv6 in brackets; undefined for an invalid host. */
 function canonicalHost(host: string): string | undefined {
   if (isIPv6(host)) return URL.parse(`http://[${host}]/`)?.hostname
   if (host === '' || host.startsWith('.') || strange.test(host)) return undefined
-  // A URL parser would take what is behind a colon for the port, and nothing for the usual one.
+  // A URL parser would read the text after a colon as the port, and drop the default port.
   if (host.startsWith('[') ? !host.endsWith(']') : host.includes(':')) return undefined
   const hostname = URL.parse(`http://${host}/`)?.hostname
-  // There are other dots than ours, and the parser makes them ours: one in front would turn a host into a suffix.
+  // The parser turns the other dots of Unicode into `.`: at the start, one would turn a host into a suffix.
   return hostname?.startsWith('.') ? undefined : hostname
 }
 
@@ -149,7 +151,7 @@ function isAddress(hostname: string): boolean {
   return hostname.startsWith('[') || isIPv4(hostname)
 }
 
-/** `example.com.` is `example.com`, said in full. */
+/** `example.com.` is the fully qualified form of `example.com`. */
 function withoutFinalDot(hostname: string): string {
   return hostname.endsWith('.') ? hostname.slice(0, -1) : hostname
 }

@@ -1,55 +1,57 @@
 import type { LogicalContext } from '../context/logical-context.ts'
 import { aFunction, type Checks, checkOptions } from '../options.ts'
 import { carrierOf } from '../propagators/carrier.ts'
-import { callContext } from './call-context.ts'
-import { withDeadline } from './deadline.ts'
-import { type FetchInput, readCall } from './fetch-call.ts'
-import { Outbound, outboundChecks, type OutboundOptions } from './outbound.ts'
-import { followRedirects } from './redirects.ts'
+import { callContext, withDeadline } from './call-deadline.ts'
+import { Outbound } from './outbound.ts'
+import { outboundChecks, type OutboundOptions } from './outbound-options.ts'
+import { followRedirects, type Hop, type ReplayableBody } from './redirects.ts'
+
+export type FetchInput = string | URL | Request
 
 export type Fetch = (input: FetchInput, init?: RequestInit) => Promise<Response>
 
 export interface ContextFetchOptions extends OutboundOptions {
-  /** Makes the calls. Default: the global `fetch`, as it is at the time of the call. */
+  /** Makes the calls. Default: the global `fetch` at the time of the call. */
   fetch?: Fetch
 }
 
 export interface ContextFetch extends Fetch {
   /**
-   * A `contextFetch` with these options over those that this one has.
+   * Returns a `contextFetch` with these options in addition to its own; a new option replaces one of the same name.
    *
-   * @throws {TypeError} for an option that is unknown or of the wrong type, and for what is no host.
+   * @throws {TypeError} if an option is unknown or has the wrong type, or a host is invalid.
    */
   with(options: ContextFetchOptions): ContextFetch
-  /** What could not go out, counted. */
+  /** Counts the fields that were not sent. */
   readonly outbound: Outbound
 }
 
 const checks: Checks = { ...outboundChecks, fetch: aFunction }
 
 /**
- * `fetch` that tells the callee of its caller's context: trace and request id, and values to the hosts on a list. The
- * context is read when it is called. A header that is set already stays; `init` and a `Request` are not changed.
+ * `fetch` that writes the caller's context into the headers: trace and request id, and values for the listed hosts. The
+ * context is read when it is called. A header that is already set stays; `init` and a `Request` are not changed.
  *
- * The call, and the reading of its body, aborts with a `TimeoutError` when the caller's deadline is over. It does not
- * abort with the request that it is made for, of which it may be the clean-up: give it `request.requestScope.signal` for that.
+ * At the caller's deadline the call aborts with a `TimeoutError`, and so does the reading of its body. It does not abort
+ * with the caller's request, because the call may be a payment or a clean-up: pass `request.requestScope.signal` for
+ * that.
  *
- * Where hosts are told different things, redirects are followed here, and each hop is told what its host may know.
+ * If some hosts receive more than others, it follows redirects itself, and each hop receives what its host may receive.
  */
-export const contextFetch: ContextFetch = configured({})
+export const contextFetch: ContextFetch = withOptions({})
 
-function configured(options: ContextFetchOptions): ContextFetch {
-  checkOptions('contextFetch', options, checks)
+function withOptions(options: ContextFetchOptions): ContextFetch {
   const { fetch, ...outboundOptions } = options
   const outbound = new Outbound('contextFetch', outboundOptions)
-  const fetchInContext: Fetch = (input, init) => call(fetch ?? globalThis.fetch, outbound, callContext(), input, init)
-  return Object.assign(fetchInContext, {
+  // A rest parameter keeps the length of `fetch`.
+  const fetchInContext = (input: FetchInput, ...[init]: [init?: RequestInit]) =>
+    call(fetch ?? globalThis.fetch, outbound, callContext(), input, init)
+  return outbound.asClient(fetchInContext, {
     with(more: ContextFetchOptions) {
-      // Before they are spread: null spreads to nothing.
+      // Checked before the spread: `null` spreads to nothing.
       checkOptions('contextFetch', more, checks)
-      return configured({ ...options, ...more })
+      return withOptions({ ...options, ...more })
     },
-    outbound,
   })
 }
 
@@ -61,11 +63,10 @@ async function call(
   init: RequestInit | undefined,
 ): Promise<Response> {
   const { url, method, headers, signal: own, redirect, init: given, firstHop } = readCall(input, init)
-  const { signal, forget } = withDeadline(context, () => `${method} ${url?.origin ?? ''}${url?.pathname ?? ''}`, own)
+  const { signal, clear } = withDeadline(context, () => `${method} ${url?.origin ?? ''}${url?.pathname ?? ''}`, own)
   try {
     signal?.throwIfAborted()
-    const byHand = url !== null && redirect === 'follow' && outbound.tellsApart
-    if (!byHand) {
+    if (url === null || redirect !== 'follow' || !outbound.dependsOnHost) {
       outbound.inject(context, carrierOf(headers), url)
       return await fetch(input, { ...given, signal, headers })
     }
@@ -75,14 +76,88 @@ async function call(
       const response = await fetch(input, { ...given, ...followed, headers: outbound.addTo(headers, context, url) })
       return await followRedirects(response, first, async (hop) => {
         const body = await hop.body?.again?.()
-        const toHop = outbound.addTo(hop.headers, context, hop.url)
-        return fetch(hop.url.href, { ...hop.settings, ...followed, method: hop.method, headers: toHop, body })
+        const hopHeaders = outbound.addTo(hop.headers, context, hop.url)
+        return fetch(hop.url.href, { ...hop.settings, ...followed, method: hop.method, headers: hopHeaders, body })
       })
     } finally {
       first.body?.release()
     }
   } catch (error) {
-    forget?.()
+    clear?.()
     throw error
+  }
+}
+
+/** The two arguments of `fetch` as one. */
+interface FetchCall {
+  /** Null for an input that only the wrapped `fetch` may understand, such as a path. */
+  readonly url: URL | null
+  readonly method: string
+  /** A copy of the caller's headers. A plain object if there are none: `Headers` checks and converts at each access. */
+  readonly headers: Headers | Record<string, string>
+  readonly redirect: RequestInit['redirect']
+  readonly signal: RequestInit['signal'] | undefined
+  /** The second argument as an object that can be spread. */
+  readonly init: RequestInit
+  /** The request in a form that redirects can follow. */
+  firstHop(url: URL): Hop
+}
+
+/** Reads the arguments of `fetch` and changes neither. */
+function readCall(input: FetchInput, init: RequestInit | undefined): FetchCall {
+  const request = isRequest(input) ? input : undefined
+  // A Request is a valid init, but has no own properties to spread.
+  const given: RequestInit = isRequest(init) ? { ...settingsOf(init), body: init.body, duplex: 'half' } : { ...init }
+  const method = (given.method ?? request?.method ?? 'GET').toUpperCase()
+  const set = given.headers ?? request?.headers
+  const headers = set === undefined ? {} : new Headers(set)
+  return {
+    url: URL.parse(textOf(input)),
+    method,
+    headers,
+    redirect: given.redirect ?? request?.redirect ?? 'follow',
+    signal: given.signal === undefined ? request?.signal : given.signal,
+    init: given,
+    firstHop: (url) => ({
+      url,
+      method,
+      headers: new Headers(headers),
+      body: bodyOf(given) ?? spareBodyOf(request),
+      settings: { ...(request && settingsOf(request)), ...given },
+    }),
+  }
+}
+
+function textOf(input: FetchInput): string {
+  if (typeof input === 'string') return input
+  return 'href' in input ? input.href : input.url
+}
+
+/** Recognised by its form, because another `fetch` has another `Request` class. */
+function isRequest(value: unknown): value is Request {
+  return typeof value === 'object' && value !== null && 'url' in value && 'clone' in value
+}
+
+function settingsOf(request: Request): RequestInit {
+  const { method, headers, mode, credentials, cache, redirect, referrerPolicy, integrity, keepalive, signal } = request
+  return { method, headers, mode, credentials, cache, redirect, referrerPolicy, integrity, keepalive, signal }
+}
+
+function bodyOf({ body }: RequestInit): ReplayableBody | undefined {
+  if (body === undefined || body === null) return undefined
+  const isStream = typeof body === 'object' && Symbol.asyncIterator in body
+  return { again: isStream ? undefined : () => body, release() {} }
+}
+
+/** A Request does not show the source of its body, so a copy is kept in memory until a response is no redirect. */
+function spareBodyOf(request: Request | undefined): ReplayableBody | undefined {
+  if (request === undefined || request.body === null) return undefined
+  const spare = request.clone()
+  let bytes: Promise<ArrayBuffer> | undefined
+  return {
+    again: () => (bytes ??= spare.arrayBuffer()),
+    release() {
+      if (bytes === undefined) spare.body?.cancel().catch(() => {})
+    },
   }
 }

@@ -1,51 +1,70 @@
-import type { LogicalContext } from '../context/logical-context.ts'
-import { type Checks, checkOptions } from '../options.ts'
+import { LogicalContext } from '../context/logical-context.ts'
+import { anyOf, type Checks, checkOptions, show } from '../options.ts'
 import { carrierOf, type CarrierSource } from '../propagators/carrier.ts'
-import { aUrl, Outbound, outboundChecks, type OutboundOptions } from './outbound.ts'
+import { callContext } from './call-deadline.ts'
+import { Outbound } from './outbound.ts'
+import { aUrl, outboundChecks, type OutboundOptions } from './outbound-options.ts'
 
 export interface InjectOptions {
-  /** The URL of the callee. Default: unknown, and told what everybody is. */
+  /** The URL of the callee. Default: unknown; the carrier then receives no values. */
   to?: string | URL
+  /** The context to write. Default: the current context, with the earliest deadline of the work that makes the call. */
+  context?: LogicalContext
 }
 
 export interface Inject {
-  (context: LogicalContext, carrier: CarrierSource, options?: InjectOptions): void
+  (carrier: CarrierSource, options?: InjectOptions): void
   /**
-   * An `inject` with these options.
+   * Returns an `inject` with these options in addition to its own; a new option replaces one of the same name.
    *
-   * @throws {TypeError} for an option that is unknown or of the wrong type, and for what is no host.
+   * @throws {TypeError} if an option is unknown or has the wrong type, or a host is invalid.
    */
   with(options: OutboundOptions): Inject
-  /** What could not go out, counted. */
+  /** Counts the fields that were not sent. */
   readonly outbound: Outbound
 }
 
-const checks: Checks = { to: aUrl }
+const checks: Checks = {
+  to: aUrl,
+  context: anyOf('a LogicalContext', (value) => value instanceof LogicalContext),
+}
 
 /**
- * Writes what the callee may know of a context into a carrier: `Headers`, a `Map`, an object of headers. For clients
- * that have no file of their own here. Call it where the call is made: `inject(current(), headers, { to: url })`,
- * with `callContext()` in the place of `current()` if it tells a deadline. A header that is set already stays.
+ * Writes the context into the headers of a call: for clients without a module of their own here. The carrier is a
+ * `Headers`, a `Map`, an object or an array of headers. A header that is already set stays.
  *
- * @throws {TypeError} if `to` is no absolute URL.
+ * Call it where the call is made: `inject(headers, { to: url })`.
+ *
+ * @throws {TypeError} if the carrier is not one, if `to` is not an absolute URL, or if `context` is not a context.
  */
-export const inject: Inject = configured({})
+export const inject: Inject = withOptions({})
 
-function configured(options: OutboundOptions): Inject {
-  checkOptions('inject', options, outboundChecks)
+function withOptions(options: OutboundOptions): Inject {
   const outbound = new Outbound('inject', options)
 
-  function injectInto(context: LogicalContext, carrier: CarrierSource, call?: InjectOptions): void {
-    checkOptions('inject', call, checks)
-    const target = call?.to === undefined ? null : URL.parse(call.to)
-    outbound.inject(context, carrierOf(carrier), target)
+  function injectInto(carrier: CarrierSource, call?: InjectOptions): void {
+    checkArguments(carrier, call)
+    const { to, context } = call ?? {}
+    outbound.inject(context ?? callContext(), carrierOf(carrier), to === undefined ? null : URL.parse(to))
   }
-  return Object.assign(injectInto, {
+  return outbound.asClient(injectInto, {
     with(more: OutboundOptions) {
-      // Before they are spread: null spreads to nothing.
+      // Checked before the spread: `null` spreads to nothing.
       checkOptions('inject', more, outboundChecks)
-      return configured({ ...options, ...more })
+      return withOptions({ ...options, ...more })
     },
-    outbound,
   })
+}
+
+function checkArguments(carrier: unknown, call: unknown): void {
+  if (typeof carrier !== 'object' || carrier === null || carrier instanceof LogicalContext) {
+    throw new TypeError(
+      `inject: expected a carrier, such as Headers, a Map or an object of headers, got ${show(carrier)}.`,
+    )
+  }
+  // None of these has an own property whose name `checkOptions` could refuse.
+  if (call instanceof LogicalContext || call instanceof Map || call instanceof Headers) {
+    throw new TypeError(`inject: expected an options object as second argument, got ${show(call)}.`)
+  }
+  checkOptions('inject', call, checks)
 }

@@ -1,48 +1,46 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { ClientRequest, IncomingMessage } from 'node:http'
-import { checkOptions } from '../options.ts'
 import type { Carrier } from '../propagators/carrier.ts'
-import { callContext } from './call-context.ts'
-import { atDeadline } from './deadline.ts'
+import { atDeadline, callContext } from './call-deadline.ts'
 import { type Target, targetOf } from './destinations.ts'
-import { Outbound, outboundChecks, type OutboundOptions } from './outbound.ts'
+import { Outbound } from './outbound.ts'
+import type { OutboundOptions } from './outbound-options.ts'
 
 export interface NodeHttpInstrumentation extends Disposable {
-  /** Ends it: requests that are made from then on are left alone. */
+  /** Stops the instrumentation; later requests are not changed. A second call does nothing. */
   stop(): void
-  /** What could not go out, counted. */
+  /** Counts the fields that were not sent. */
   readonly outbound: Outbound
 }
 
-/** Published by Node in the constructor of each request, and so in the context of whoever makes it. */
+/** Node publishes it in the constructor of each request, and so in the context of the caller. */
 const channel = 'http.client.request.created'
-/** No port of a rule. */
+/** Matches no rule with a port. */
 const unknownPort = '?'
 
 /**
- * From here on every request of this process through `node:http` and `node:https`, those of axios, got and their like
- * too, tells the callee of its caller's context: trace and request id, and values to the hosts on a list. A header that
- * is set already stays. A request is destroyed with a `TimeoutError` when its caller's deadline is over.
+ * Writes the caller's context into the headers of every request of this process that uses `node:http` or `node:https`,
+ * also through axios, got and other libraries: trace and request id, and values for the listed hosts. A header that is
+ * already set stays. A request is destroyed with a `TimeoutError` at its caller's deadline.
  *
- * What follows redirects by a request each tells each host what it may know. Requests whose headers are an array, or
- * hold `expect`, are written by Node at once: they tell nothing, which is counted.
+ * A client that makes one request for each redirect sends each host what that host may receive. Node writes a request
+ * at once if its headers are an array or contain `expect`: such a request gets no headers, and the refusal is counted.
  *
- * @throws {TypeError} for an option that is unknown or of the wrong type, and for what is no host.
+ * @throws {TypeError} if an option is unknown or has the wrong type, or a host is invalid.
  */
 export function instrumentNodeHttp(options?: OutboundOptions): NodeHttpInstrumentation {
-  checkOptions('instrumentNodeHttp', options, outboundChecks)
   const outbound = new Outbound('instrumentNodeHttp', options)
 
   function onCreated(message: unknown): void {
     const { request } = message as { request: ClientRequest }
-    // What opens a tunnel is for the proxy, not for the host at the tunnel's end.
+    // The headers of a CONNECT go to the proxy, not to the host at the end of the tunnel.
     if (request.method === 'CONNECT') return
     const context = callContext()
     outbound.inject(context, new RequestCarrier(request), targetOfRequest(request))
     const { method, protocol, host, path } = request
     const call = () => `${method} ${protocol}//${host}${path.split('?', 1)[0]}`
-    const forget = atDeadline(context, call, (reason) => abort(request, reason))
-    if (forget !== undefined) request.once('close', forget)
+    const clear = atDeadline(context, call, (reason) => abort(request, reason))
+    if (clear !== undefined) request.once('close', clear)
   }
   subscribe(channel, onCreated)
   const stop = () => void unsubscribe(channel, onCreated)
@@ -55,21 +53,21 @@ function abort(request: ClientRequest, reason: Error): void {
     request.destroy(reason)
     return
   }
-  // Who has the response may have stopped listening to the request; an error there would end the process.
+  // Code that has the response may no longer listen to the request; an error there would end the process.
   request.once('error', () => {})
   response.destroy(reason)
 }
 
 /**
- * Where a request goes, or null where that is not clear: to a socket file, or to a proxy, which wants whole URLs for
- * paths. Of the `Host` header, which may say anything, only the port is believed, and only with the right host.
+ * The destination of a request; null if it is unknown: a socket file, or a proxy, to which a request has a URL as its
+ * path. Of the `Host` header, which may contain anything, only the port counts, and only if the host is the right one.
  */
 function targetOfRequest(request: ClientRequest): Target | null {
   const { socketPath } = request as { socketPath?: string }
   if (socketPath !== undefined || !request.path.startsWith('/')) return null
   const target = targetOf(request.protocol, request.host, unknownPort)
-  const said = URL.parse(`${request.protocol}//${String(request.getHeader('host'))}`)
-  return target !== null && said?.hostname === target.hostname ? { ...target, port: said.port } : target
+  const host = URL.parse(`${request.protocol}//${String(request.getHeader('host'))}`)
+  return target !== null && host?.hostname === target.hostname ? { ...target, port: host.port } : target
 }
 
 class RequestCarrier implements Carrier {

@@ -1,5 +1,5 @@
 import type { LogicalContext } from '../context/logical-context.ts'
-import { aFunction, anyOf, anything, type Check, type Checks } from '../options.ts'
+import { checkOptions } from '../options.ts'
 import { type Carrier, carrierOf } from '../propagators/carrier.ts'
 import { composite } from '../propagators/composite.ts'
 import { requestTimeout } from '../propagators/request-timeout.ts'
@@ -9,97 +9,60 @@ import { xRequestId } from '../propagators/x-request-id.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
 import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
 import { isToken } from '../variables/baggage-grammar.ts'
-import {
-  anArray,
-  compileDestinations,
-  type Destinations,
-  type Hosts,
-  type HostMatcher,
-  nobody,
-  type Target,
-} from './destinations.ts'
+import { compileDestinations, type HostMatcher, type Hosts, noHost, type Target } from './destinations.ts'
+import { outboundChecks, type OutboundOptions, type OutboundRefusal } from './outbound-options.ts'
 
 export type { DestinationRule, Destinations, Hosts, Target } from './destinations.ts'
-
-/** Something that was to go out and could not. */
-export interface OutboundRefusal {
-  reason: RefusalReason
-  /** The header, or the header and its member. */
-  field: string
-  /** Where it was to go, or empty where that is not known. */
-  host: string
-}
-
-export interface OutboundOptions {
-  /** What is written into a call's headers. Default: `[w3cTraceContext(), w3cBaggage(), xRequestId(), requestTimeout()]`. */
-  propagators?: readonly Propagator[]
-  /** Who is told trace and request id: everybody, nobody or these hosts. Default: true. */
-  trace?: boolean | Hosts
-  /** Who is told values, and which. Default: nobody. */
-  values?: Destinations
-  /** Told of everything that could not go out. Default: it is counted only. */
-  onRefusal?: (dropped: OutboundRefusal) => void
-}
-
-export const aUrl: Check = anyOf(
-  'an absolute URL',
-  (value) => value instanceof URL || (typeof value === 'string' && URL.canParse(value)),
-)
-
-export const outboundChecks: Checks = {
-  // `composite` checks its list, and `compileDestinations` its own.
-  propagators: anything,
-  trace: anyOf('a boolean or an array of hosts', (value) => typeof value === 'boolean' || Array.isArray(value)),
-  values: anArray,
-  onRefusal: aFunction,
-}
+export type { OutboundOptions, OutboundRefusal } from './outbound-options.ts'
 
 /**
- * The way out, the same for every client: where a call goes decides what it may tell, and that is written into its
- * headers. Clients call `inject` at the time of the call, in the caller's context, and again for every redirect.
+ * The trunk of all clients: it decides by the destination what a call may send, and writes that into its headers.
+ * A client calls `inject` when the call is made, in the caller's context, and again for each redirect.
  */
 export class Outbound {
-  /** How much could not go out. */
+  /** Counts the fields that were not sent. */
   readonly counters: Record<RefusalReason, number> = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
-  /** Whether one destination is told more than another, so that a redirect must not take headers along. */
-  readonly tellsApart: boolean
-  /** The headers that may be written, in lower case. */
+  /** Whether some hosts receive more than others. A redirect to another host must not keep the headers then. */
+  readonly dependsOnHost: boolean
+  /** The headers that the propagators write, in lower case. */
   readonly fields: readonly string[]
+  readonly #owner: string
   readonly #propagators: readonly Propagator[]
   readonly #trace: HostMatcher
   readonly #traceIsListed: boolean
   readonly #values: HostMatcher
-  readonly #onRefusal: ((dropped: OutboundRefusal) => void) | undefined
+  readonly #onRefusal: ((refusal: OutboundRefusal) => void) | undefined
 
   /**
-   * Takes options that its client has checked with `outboundChecks`.
-   *
-   * @throws {TypeError} for what is no propagator or no host; `owner` is who it names.
+   * @param owner the function that error messages name.
+   * @throws {TypeError} if an option is unknown or has the wrong type, or a propagator or host is invalid.
    */
-  constructor(owner: string, options: OutboundOptions = {}) {
+  constructor(owner: string, options?: OutboundOptions) {
+    checkOptions(owner, options, outboundChecks)
     const {
       propagators = [w3cTraceContext(), w3cBaggage(), xRequestId(), requestTimeout()],
       trace = true,
       values = [],
       onRefusal,
-    } = options
+    } = options ?? {}
+    this.#owner = owner
     this.fields = composite(propagators).fields
     this.#propagators = [...propagators]
     this.#trace = matcherOf(owner, trace)
     this.#values = compileDestinations(owner, values)
     this.#traceIsListed = typeof trace !== 'boolean'
-    this.tellsApart = this.#traceIsListed || values.length > 0
+    this.dependsOnHost = this.#traceIsListed || values.length > 0
     this.#onRefusal = onRefusal
   }
 
   /**
-   * Writes what `target` may know and what is not there yet, and says whether that has what others may not; never
-   * throws. A target that is not known is told what everybody is.
+   * Writes the fields that `target` may receive and that are not set yet. Returns whether these contain something that
+   * other hosts may not receive. Never throws. An unknown target receives what every host receives.
    */
   inject(context: LogicalContext, carrier: Carrier, target: Target | null): boolean {
-    const refuse: Refuse = (reason, field) => this.#drop({ reason, field, host: target?.hostname ?? '' })
+    const refuse: Refuse = (reason, field) => this.#report({ reason, field, host: target?.hostname ?? '' })
     const destination: Destination = {
-      trace: target === null ? this.#trace === everybody : this.#trace(target) === true,
+      trace: target === null ? this.#trace === everyHost : this.#trace(target) === true,
       values: target === null ? false : this.#values(target),
       refuse,
     }
@@ -114,24 +77,33 @@ export class Outbound {
     return guarded.written && (destination.values !== false || this.#traceIsListed)
   }
 
-  /** A copy of the headers of a call, with what its target may know. */
+  /** Returns a copy of a call's headers with the fields that its target may receive. */
   addTo(headers: Headers | Record<string, string>, context: LogicalContext, target: Target | null): Headers {
     const all = new Headers(headers)
     this.inject(context, carrierOf(all), target)
     return all
   }
 
-  #drop(dropped: OutboundRefusal): void {
-    this.counters[dropped.reason]++
+  /** @internal Names a client's function after its factory, and adds this object as its property `outbound`. */
+  asClient<Client extends (...args: never[]) => unknown, Members extends object>(
+    client: Client,
+    members?: Members,
+  ): Client & Members & { readonly outbound: Outbound } {
+    Object.defineProperty(client, 'name', { value: this.#owner, configurable: true })
+    return Object.assign(client, members as Members, { outbound: this })
+  }
+
+  #report(refusal: OutboundRefusal): void {
+    this.counters[refusal.reason]++
     try {
-      this.#onRefusal?.(dropped)
+      this.#onRefusal?.(refusal)
     } catch (error) {
-      console.error('logical-context: onRefusal has failed', error)
+      console.error('logical-context: onRefusal failed', error)
     }
   }
 }
 
-/** Lets through what a header can be, and nothing over a header that is there, whatever a propagator does. */
+/** Sets valid headers only, and never one that is already set, whatever a propagator does. */
 class GuardedCarrier implements Carrier {
   written = false
   readonly #carrier: Carrier
@@ -161,9 +133,9 @@ class GuardedCarrier implements Carrier {
   }
 }
 
-const everybody: HostMatcher = () => true
+const everyHost: HostMatcher = () => true
 
 function matcherOf(owner: string, trace: boolean | Hosts): HostMatcher {
   if (typeof trace !== 'boolean') return compileDestinations(owner, trace)
-  return trace ? everybody : nobody
+  return trace ? everyHost : noHost
 }

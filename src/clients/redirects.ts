@@ -3,33 +3,33 @@ export interface Hop {
   readonly url: URL
   /** In upper case. */
   readonly method: string
-  /** What the caller has set, as far as it goes to this host: nothing of the context. */
+  /** The caller's own headers that this host may receive; none of the context's. */
   readonly headers: Headers
   readonly body: ReplayableBody | undefined
-  /** Everything else that `fetch` was given. */
+  /** All other options of the `fetch` call. */
   readonly settings: RequestInit
 }
 
 export interface ReplayableBody {
-  /** Gives the body once more; undefined for a stream, which is gone. */
+  /** Returns the body again; undefined for a stream, which can be read only once. */
   readonly again: (() => RequestInit['body'] | Promise<RequestInit['body']>) | undefined
-  /** Lets go of what is kept for that. */
+  /** Drops the copy that `again` would read. */
   release(): void
 }
 
 /** Fetch, 4.4 "HTTP-redirect fetch": "if request's redirect count is 20, then return a network error". */
 const maxRedirects = 20
 const redirectStatuses: readonly number[] = [301, 302, 303, 307, 308]
-/** Fetch, 2.2.2 "request-body-header name", and the length, which Node's fetch drops with them. */
+/** Fetch, 2.2.2 "request-body-header name", and the length, which Node's fetch also removes. */
 const bodyHeaders = ['content-encoding', 'content-language', 'content-location', 'content-type', 'content-length']
-/** Fetch drops `authorization`; Node's fetch these too. */
+/** Fetch removes `authorization`; Node's fetch also removes the others. */
 const credentialHeaders = ['authorization', 'proxy-authorization', 'cookie', 'host']
 
 /**
- * Follows redirects as `fetch` does, but sends each hop anew, so that each host can be told something else: `fetch`
- * takes all headers but credentials along to any host.
+ * Follows redirects as `fetch` does, but sends each hop as a request of its own, so that each host can receive other
+ * headers. `fetch` sends all headers except credentials to every host.
  *
- * @throws {TypeError} where `fetch` does, with the reason as its cause.
+ * @throws {TypeError} if `fetch` would throw one, with the reason as its cause.
  * @see {@link https://fetch.spec.whatwg.org/#http-redirect-fetch Fetch, 4.4}
  */
 export async function followRedirects(
@@ -42,7 +42,7 @@ export async function followRedirects(
   for (let count = 1; ; count++) {
     const location = redirectStatuses.includes(response.status) ? response.headers.get('location') : null
     if (location === null) return response
-    // Unread it would hold its connection.
+    // An unread body would occupy its connection.
     response.body?.cancel().catch(() => {})
     if (count > maxRedirects) throw networkError('redirect count exceeded')
     hop = nextHop(hop, response.status, location)
@@ -71,12 +71,12 @@ function becomesGet(status: number, method: string): boolean {
   return (status === 301 || status === 302) && method === 'POST'
 }
 
-/** Headers are read as Latin-1, and many a server writes its location in UTF-8. */
+/** Headers are read as Latin-1, but many servers write the location in UTF-8. */
 function asUtf8(location: string): string {
   return Buffer.from(location, 'latin1').toString('utf8')
 }
 
-/** As `fetch` rejects. */
+/** An error in the form of `fetch`. */
 function networkError(reason: string): TypeError {
   return new TypeError('fetch failed', { cause: new Error(reason) })
 }

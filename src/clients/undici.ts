@@ -1,34 +1,36 @@
 import type { Dispatcher } from 'undici'
+import type { LogicalContext } from '../context/logical-context.ts'
+import { captureSnapshot, type AsyncSnapshot } from '../context/storage.ts'
 import { type Checks, checkOptions } from '../options.ts'
 import { carrierOf, type HeaderObject } from '../propagators/carrier.ts'
-import { callContext } from './call-context.ts'
-import { aUrl, Outbound, outboundChecks, type OutboundOptions } from './outbound.ts'
-import { ContextHandler } from './undici-handler.ts'
+import { atDeadline, callContext } from './call-deadline.ts'
+import { Outbound } from './outbound.ts'
+import { aUrl, outboundChecks, type OutboundOptions } from './outbound-options.ts'
 
 export interface UndiciInterceptorOptions extends OutboundOptions {
-  /** Where a `Pool` or a `Client` sends everything. Default: what undici 8 tells of it, else what each request says. */
+  /** The origin that a `Pool` or `Client` sends all requests to. Default: as undici 8 reports it, else each request's. */
   origin?: string | URL
 }
 
 /** For `dispatcher.compose`. */
 export interface UndiciInterceptor {
   (dispatch: Dispatcher.Dispatch, origin?: string | null): Dispatcher.Dispatch
-  /** What could not go out, counted. */
+  /** Counts the fields that were not sent. */
   readonly outbound: Outbound
 }
 
 const checks: Checks = { ...outboundChecks, origin: aUrl }
 
 /**
- * An interceptor for undici 7 and 8 that tells the callee of its caller's context: trace and request id, and values to
- * the hosts on a list. The context is read when a request is dispatched, before a pool makes it wait. A header that is
- * set already stays. The request aborts with a `TimeoutError` when the caller's deadline is over.
+ * An interceptor for undici 7 and 8. It writes the caller's context into the headers of each request: trace and request
+ * id, and values for the listed hosts. The context is read when the request is dispatched, before a pool defers it. A
+ * header that is already set stays. The request aborts with a `TimeoutError` at the caller's deadline.
  *
- * Compose it before `redirect` and `retry`, so that each request that those make comes here too; a redirect that would
- * take values along fails. Compose it after `dns`, which puts an address in the place of the host, and after `cache` and
- * `deduplicate`, which must see what a request tells.
+ * Compose it before `redirect` and `retry`, so that it sees each of their requests; a redirect that would send values
+ * to another host fails. Compose it after `dns`, which replaces the host by an address, and after `cache` and
+ * `deduplicate`, which must see all headers.
  *
- * @throws {TypeError} for an option that is unknown or of the wrong type, and for what is no host.
+ * @throws {TypeError} if an option is unknown or has the wrong type, or a host is invalid.
  */
 export function undiciInterceptor(options?: UndiciInterceptorOptions): UndiciInterceptor {
   checkOptions('undiciInterceptor', options, checks)
@@ -36,26 +38,27 @@ export function undiciInterceptor(options?: UndiciInterceptorOptions): UndiciInt
   const outbound = new Outbound('undiciInterceptor', outboundOptions)
   const targetAt = originReader()
 
-  function intercept(dispatch: Dispatcher.Dispatch, poolOrigin?: string | null): Dispatcher.Dispatch {
-    return function dispatchInContext(request, handler) {
+  function intercept(next: Dispatcher.Dispatch, poolOrigin?: string | null): Dispatcher.Dispatch {
+    return function dispatch(request, handler) {
       const { method, path, headers } = request
-      // What opens a tunnel is for the proxy, not for the host at the tunnel's end.
-      if (method === 'CONNECT' || typeof path !== 'string') return dispatch(request, handler)
+      // The headers of a CONNECT go to the proxy, not to the host at the end of the tunnel.
+      if (method === 'CONNECT' || typeof path !== 'string') return next(request, handler)
       const context = callContext()
-      // Undici says null of a pool that chooses among several.
+      // For a pool that chooses among several origins, undici passes null.
       const origin = String(fixedOrigin ?? (poolOrigin === undefined ? request.origin : poolOrigin) ?? '')
-      const told = copyOf(headers)
-      const confidential = outbound.inject(context, carrierOf(told), path.startsWith('/') ? targetAt(origin) : null)
+      const written = copyOf(headers)
+      const target = path.startsWith('/') ? targetAt(origin) : null
+      const confidential = outbound.inject(context, carrierOf(written), target)
       const call = () => `${method} ${origin}${path.split('?', 1)[0]}`
       return new ContextHandler(handler, confidential).dispatch(context, call, (handlerInContext) =>
-        dispatch({ ...request, headers: told as typeof headers }, handlerInContext),
+        next({ ...request, headers: written as typeof headers }, handlerInContext),
       )
     }
   }
-  return Object.assign(intercept, { outbound })
+  return outbound.asClient(intercept)
 }
 
-/** Parses an origin once for the calls in a row that go there. */
+/** Parses an origin once for consecutive requests to it. */
 function originReader(): (origin: string) => URL | null {
   let known = ''
   let target: URL | null = null
@@ -65,12 +68,108 @@ function originReader(): (origin: string) => URL | null {
   }
 }
 
-/** A copy: an object of an object; one array, names and values in turn, of such an array and of pairs of any kind. */
+/** Copies an object to an object, and all other forms to one array of alternating names and values. */
 function copyOf(headers: Dispatcher.DispatchOptions['headers']): HeaderObject | string[] {
   if (headers === null || headers === undefined) return {}
   if (!(Symbol.iterator in headers)) return { ...headers }
   const list: unknown[] = [...headers]
-  const inTurn = Array.isArray(list[0]) ? list.flat(1) : list
+  const alternating = Array.isArray(list[0]) ? list.flat(1) : list
   // A name may be a Buffer.
-  return inTurn.map((item, i) => (i % 2 === 0 ? String(item) : (item as string)))
+  return alternating.map((item, i) => (i % 2 === 0 ? String(item) : (item as string)))
+}
+
+type Handler = Required<Dispatcher.DispatchHandler>
+type Controller = Dispatcher.DispatchController
+
+/**
+ * Calls a handler in the context that dispatched its request. undici itself calls handlers in the context of the
+ * connection, which may be another request's. `redirect` and `retry` dispatch again in a callback, and so in the right
+ * context.
+ */
+class ContextHandler implements Dispatcher.DispatchHandler {
+  readonly #handler: Dispatcher.DispatchHandler
+  readonly #snapshot: AsyncSnapshot = captureSnapshot()
+  /** Whether the headers contain something that only the first host may receive. */
+  readonly #confidential: boolean
+  #controller: Controller | undefined
+  #clearTimer: (() => void) | undefined
+  /** The error that the handler received before the request started. */
+  #earlyError: Error | undefined
+
+  constructor(handler: Dispatcher.DispatchHandler, confidential: boolean) {
+    this.#handler = handler
+    this.#confidential = confidential
+  }
+
+  /** Dispatches, unless the deadline of `context` has passed. */
+  dispatch(context: LogicalContext, call: () => string, dispatch: (handler: this) => boolean): boolean {
+    this.#clearTimer = atDeadline(context, call, (reason) => this.#abort(reason))
+    return this.#earlyError === undefined ? dispatch(this) : true
+  }
+
+  onRequestStart(controller: Controller, context: { history?: readonly URL[] } | null | undefined): void {
+    this.#controller = controller
+    const isRedirect = context?.history !== undefined && context.history.length > 0
+    if (this.#earlyError !== undefined) controller.abort(this.#earlyError)
+    else if (this.#confidential && isRedirect) controller.abort(wrongOrder())
+    else this.#call('onRequestStart', controller, context)
+  }
+
+  onRequestUpgrade(...args: Parameters<Handler['onRequestUpgrade']>): void {
+    this.#clearTimer?.()
+    this.#call('onRequestUpgrade', ...args)
+  }
+
+  onResponseStarted(): void {
+    this.#call('onResponseStarted')
+  }
+
+  onResponseStart(...args: Parameters<Handler['onResponseStart']>): void {
+    this.#call('onResponseStart', ...args)
+  }
+
+  onResponseData(...args: Parameters<Handler['onResponseData']>): void {
+    this.#call('onResponseData', ...args)
+  }
+
+  onResponseEnd(...args: Parameters<Handler['onResponseEnd']>): void {
+    this.#clearTimer?.()
+    this.#call('onResponseEnd', ...args)
+  }
+
+  onResponseError(...args: Parameters<Handler['onResponseError']>): void {
+    this.#clearTimer?.()
+    this.#call('onResponseError', ...args)
+  }
+
+  onBodySent(...args: Parameters<Handler['onBodySent']>): void {
+    this.#call('onBodySent', ...args)
+  }
+
+  onRequestSent(): void {
+    this.#call('onRequestSent')
+  }
+
+  #call<Event extends keyof Handler>(event: Event, ...args: Parameters<Handler[Event]>): void {
+    if (this.#earlyError !== undefined) return
+    const callback = this.#handler[event] as ((...args: Parameters<Handler[Event]>) => void) | undefined
+    if (callback !== undefined) this.#snapshot.runInAsyncScope(callback, this.#handler, ...args)
+  }
+
+  /** A request that is still queued cannot be aborted: its handler gets the error now, and the request aborts later. */
+  #abort(reason: Error): void {
+    if (this.#controller !== undefined) {
+      this.#controller.abort(reason)
+      return
+    }
+    this.#snapshot.runInAsyncScope(() => this.#handler.onResponseError?.(null as never, reason))
+    this.#earlyError = reason
+  }
+}
+
+function wrongOrder(): TypeError {
+  return new TypeError(
+    'undiciInterceptor: a redirect would send headers to another host that only the first host may receive. ' +
+      'Compose undiciInterceptor() before redirect().',
+  )
 }

@@ -3,7 +3,6 @@ import { request } from 'node:http'
 import { credentials, makeGenericClientConstructor } from '@grpc/grpc-js'
 import replyFrom from '@fastify/reply-from'
 import Fastify from 'fastify'
-import { current } from 'logical-context'
 import { contextFetch } from 'logical-context/clients/fetch'
 import { grpcClientInterceptor } from 'logical-context/clients/grpc'
 import { inject } from 'logical-context/clients/inject'
@@ -41,7 +40,7 @@ const clients: Record<string, Call> = {
   },
   'inject, for any other client': async (url, values) => {
     const headers: Record<string, string> = {}
-    inject.with({ propagators, values })(current(), headers, { to: url })
+    inject.with({ propagators, values })(headers, { to: url })
     await (await fetch(url, { headers })).text()
   },
   '@fastify/reply-from': async (url, values) => {

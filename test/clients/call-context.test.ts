@@ -10,28 +10,39 @@ import {
   withTimeout,
 } from 'logical-context'
 import { inject } from 'logical-context/clients/inject'
+import type { Propagator } from 'logical-context/propagators'
 import { deadline } from 'logical-context/variables'
-import { callContext } from '../../src/clients/call-context.ts'
 import { describe, expect, it, vi } from 'vitest'
-import { asRequestUntil, user } from '../clients/caller.ts'
+import { asRequestUntil, user } from './caller.ts'
 
 const now = Date.now()
 const minute = 60_000
-const told = () => callContext().get(deadline)
+/** The deadline of the context that the last `inject` wrote. */
+let written: number | undefined
+const spy: Propagator = {
+  fields: ['x-spy'],
+  extract: (context) => context,
+  inject: (context) => void (written = context.get(deadline)),
+}
+const injectSpied = inject.with({ propagators: [spy] })
+
+function told(): number | undefined {
+  injectSpied({})
+  return written
+}
+
 const steps = isolateGenerator(function* () {
   yield told()
 })
 
-describe('callContext', () => {
+describe('the context that a call writes', () => {
   it('is the current context, with the deadline of the work that makes the call', () => {
     const headers: Record<string, string> = {}
 
     runInScope(
       () => {
-        user.set('ann')
-        expect(callContext().get(user)).toBe('ann')
         expect(told()).toBe(now + minute)
-        inject.with({ values: ['shop.test'] })(callContext(), headers, { to: 'http://shop.test/' })
+        inject.with({ values: ['shop.test'] })(headers, { to: 'http://shop.test/' })
       },
       { deadline: now + minute },
     )
@@ -39,18 +50,18 @@ describe('callContext', () => {
     expect(headers['grpc-timeout']).toMatch(/^\d+m$/)
   })
 
-  it('is as the current one where there is nothing else to say', () => {
-    expect(callContext().has(deadline)).toBe(false)
+  it('is the current one if nothing else has a deadline', () => {
+    expect(told()).toBe(undefined)
     expect(deadline.run(5, told)).toBe(5)
     runInScope(() => {
-      expect(callContext().has(deadline)).toBe(false)
+      expect(told()).toBe(undefined)
       deadline.set(5)
       expect(told()).toBe(5)
       expect(run(current().with(deadline, 3), told)).toBe(3)
     })
   })
 
-  it('has the earliest of the variable, the unit’s deadline and the limits around the call', async () => {
+  it('has the earliest of the variable, the deadline of the unit and the limits around the call', async () => {
     vi.useFakeTimers({ now, toFake: ['Date', 'setTimeout', 'clearTimeout'] })
     const seen = await asRequestUntil(now + 2 * minute, async () => [
       told(),
@@ -70,7 +81,7 @@ describe('callContext', () => {
     expect(seen).toEqual([second, first, first, first, now + 5, first, second, [second], second, second])
   })
 
-  it('has that of the request in a task that is cancelled with it, and none in any other', async () => {
+  it('has the deadline of the request in a task that is cancelled with it, and none in other tasks', async () => {
     const tasks = asRequestUntil(now + minute, () => [
       spawn(told, { cancelWith: 'request' }).result(),
       spawn(told).result(),
@@ -80,13 +91,13 @@ describe('callContext', () => {
     expect(await Promise.all(tasks)).toEqual([now + minute, undefined, now + minute])
   })
 
-  it('has what a task has set that nothing else bounds', async () => {
+  it('has the deadline that a task sets if nothing else limits the task', async () => {
     const ofTask = await withTaskGroup((group) => group.spawn(() => deadline.run(now + 5, told)).result())
 
     expect(ofTask).toBe(now + 5)
   })
 
-  it('has none in a shield, nor in what is spawned there, but those of a withTimeout inside it', async () => {
+  it('has in a shield, and in tasks spawned there, only the deadline of a withTimeout inside it', async () => {
     vi.useFakeTimers({ now, toFake: ['Date', 'setTimeout', 'clearTimeout'] })
     const seen = await asRequestUntil(now + minute, async () => [
       ...(await shield(async () => [

@@ -2,7 +2,6 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { Agent as HttpAgent, request as httpRequest } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
-import { current } from 'logical-context'
 import { contextFetch } from 'logical-context/clients/fetch'
 import { inject } from 'logical-context/clients/inject'
 import { instrumentNodeHttp } from 'logical-context/clients/node-http'
@@ -196,7 +195,7 @@ describe('forty callers at once', () => {
     const onCreate = (message: unknown) => {
       const { request } = message as { request: { addHeader(name: string, value: string): void } }
       const headers = new Map<string, string>()
-      injectValues(current(), headers, { to: url })
+      injectValues(headers, { to: url })
       for (const [name, value] of headers) request.addHeader(name, value)
     }
     // Where tracers do it: the pool of undici 7 makes its requests when a connection is free.

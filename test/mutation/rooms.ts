@@ -15,7 +15,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     // Memory is measured last: that takes a second, and most mutants are dead by then.
     tests: [
       'test/tasks/!(retention).test.ts',
-      'test/variables/call-context.test.ts',
+      'test/clients/call-context.test.ts',
       ...rules,
       'test/tasks/retention.test.ts',
     ],

@@ -1,6 +1,6 @@
 import * as api from '@opentelemetry/api'
 import Fastify from 'fastify'
-import { current, type Policy, runInScope, spawn } from 'logical-context'
+import { type Policy, runInScope, spawn } from 'logical-context'
 import { inject } from 'logical-context/clients/inject'
 import logicalContext from 'logical-context/middleware/fastify'
 import { w3cBaggage } from 'logical-context/propagators'
@@ -87,7 +87,7 @@ describe('openTelemetry, baggage: true', () => {
 
     runInScope(() =>
       withTheirs('theirs', () =>
-        inject.with({ propagators: [w3cBaggage()], values: ['a.example'] })(current(), told, {
+        inject.with({ propagators: [w3cBaggage()], values: ['a.example'] })(told, {
           to: 'http://a.example',
         }),
       ),

@@ -17,7 +17,7 @@ const tenant = new ContextVar<string>('tenant')
 /** What goes out from here. */
 function outbound(): Record<string, string> {
   const headers: Record<string, string> = {}
-  inject(current(), headers)
+  inject(headers)
   return headers
 }
 
@@ -245,7 +245,7 @@ describe('openTelemetry, the active span', () => {
         traceContext.set(new TraceContext({ ...caller, sampling: 'debug' }))
         return inSpan(tracer, 'query', () => {
           log.info('line')
-          inject.with({ propagators: [b3()] })(current(), headers)
+          inject.with({ propagators: [b3()] })(headers)
         })
       }),
     )
@@ -262,7 +262,7 @@ describe('openTelemetry, the active span', () => {
     })
     const headers: Record<string, string> = {}
 
-    await runInScope(() => inSpan(tracer, 'request', () => inject(other, headers)))
+    await runInScope(() => inSpan(tracer, 'request', () => inject(headers, { context: other })))
 
     expect(headers['traceparent']).toBe(`00-${caller.traceId}-${caller.spanId}-01`)
   })

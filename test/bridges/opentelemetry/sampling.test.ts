@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders } from 'node:http'
 import * as api from '@opentelemetry/api'
 import { suppressTracing } from '@opentelemetry/core'
 import { AlwaysOffSampler, ParentBasedSampler } from '@opentelemetry/sdk-trace'
-import { current, type Policy, runInScope, spawn } from 'logical-context'
+import { type Policy, runInScope, spawn } from 'logical-context'
 import { inject } from 'logical-context/clients/inject'
 import { b3, w3cTraceContext } from 'logical-context/propagators'
 import { traceContext } from 'logical-context/variables'
@@ -29,7 +29,7 @@ const decisions: [name: string, options: SdkOptions, headers: OutgoingHttpHeader
 /** What goes out from here. */
 function outbound(): Record<string, string> {
   const headers: Record<string, string> = {}
-  inject.with({ propagators })(current(), headers)
+  inject.with({ propagators })(headers)
   return headers
 }
 

@@ -46,7 +46,7 @@ export const owners: ReadonlyMap<string, (options: never) => unknown> = new Map<
   ['w3cBaggage', w3cBaggage],
   ['contextFetch.with', contextFetch.with],
   ['inject.with', inject.with],
-  ['inject', (options) => inject({} as never, {}, options)],
+  ['inject', (options) => inject({}, options)],
   ['undiciInterceptor', undiciInterceptor],
   ['instrumentNodeHttp', (options) => instrumentNodeHttp(options)[Symbol.dispose]()],
   ['rewriteRequestHeaders', rewriteRequestHeaders],

@@ -1,0 +1,37 @@
+import { aFunction, anyOf, anything, type Check, type Checks } from '../options.ts'
+import type { Propagator, RefusalReason } from '../propagators/propagator.ts'
+import { anArray, type Destinations, type Hosts } from './destinations.ts'
+
+/** A field that was not sent. */
+export interface OutboundRefusal {
+  reason: RefusalReason
+  /** The header, or the header and its member. */
+  field: string
+  /** The destination's host; empty if it is unknown. */
+  host: string
+}
+
+/** The options of every client. */
+export interface OutboundOptions {
+  /** The formats of a call's headers. Default: `[w3cTraceContext(), w3cBaggage(), xRequestId(), requestTimeout()]`. */
+  propagators?: readonly Propagator[]
+  /** The hosts that receive the trace and the request id: `true` for all, `false` for none. Default: true. */
+  trace?: boolean | Hosts
+  /** The hosts that receive values, and which values. Default: none. */
+  values?: Destinations
+  /** Called for each field that was not sent. Default: fields that were not sent are only counted. */
+  onRefusal?: (refusal: OutboundRefusal) => void
+}
+
+export const aUrl: Check = anyOf(
+  'an absolute URL',
+  (value) => value instanceof URL || (typeof value === 'string' && URL.canParse(value)),
+)
+
+export const outboundChecks: Checks = {
+  // `composite` checks the list of propagators, and `compileDestinations` the list of hosts.
+  propagators: anything,
+  trace: anyOf('a boolean or an array of hosts', (value) => typeof value === 'boolean' || Array.isArray(value)),
+  values: anArray,
+  onRefusal: aFunction,
+}
