@@ -1,4 +1,4 @@
-// What the servers of an outbound row call. It answers whatever it is asked, and tells what headers it was told.
+// What the servers of an outbound row call. It answers each request with the headers that it received.
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { answerWith, tell, unknown } from './protocol.ts'

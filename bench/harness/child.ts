@@ -2,19 +2,19 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import type { Answer, Question } from './protocol.ts'
 
-/** A program of this folder. */
+/** A program in this folder. */
 export type Program = 'micro-side' | 'memory-side' | 'server' | 'load' | 'backend' | 'clients'
 
 export interface ChildOptions {
-  /** The program of Node. */
+  /** The path of the Node executable. */
   readonly node: string
-  /** The core to keep to, where the system can do that. Default: any. */
+  /** The CPU core of the process, if the system supports that. Default: any. */
   readonly core?: 0 | 1
 }
 
-/** The parent's end of a process that answers questions. */
+/** A child process that answers questions, as its parent sees it. */
 export class Child {
-  /** The first answer; rejects if the program cannot be set up. */
+  /** The first answer. Rejects if the setup of the program fails. */
   readonly first: Promise<Answer>
   readonly #what: string
   readonly #child: ChildProcess
@@ -41,14 +41,14 @@ export class Child {
     this.first = this.#answer()
   }
 
-  /** @throws {Error} if the process fails, or has another answer than the expected one. */
+  /** @throws {Error} if the process fails, or if its answer is not the expected one. */
   async ask<Is extends Answer['is']>(question: Question, expected: Is): Promise<Extract<Answer, { is: Is }>> {
     const answer = this.#answer()
     this.#child.send(question)
     return this.#expect(await answer, expected)
   }
 
-  /** The port of a program that is a server. */
+  /** The port, if the program is a server. */
   async port(): Promise<number> {
     return this.#expect(await this.first, 'listening').port
   }

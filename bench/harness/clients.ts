@@ -1,4 +1,4 @@
-// Opens keep-alive connections with one request each, and keeps them open.
+// Opens keep-alive connections with one request each, and keeps the connections open.
 import { connect } from 'node:net'
 import { answerWith, tell, unknown } from './protocol.ts'
 

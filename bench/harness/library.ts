@@ -5,7 +5,7 @@ import { join } from 'node:path'
 const bench = join(import.meta.dirname, '..')
 const root = join(bench, '..')
 
-/** Builds the library and installs the peers, where they are not what the lockfile says. */
+/** Builds the library. Installs the peers, unless the installed ones match the lockfile. */
 export function prepare(): void {
   npm(root, 'run', 'build')
   const lockfile = readFileSync(join(bench, 'package-lock.json'), 'utf8')
@@ -17,7 +17,7 @@ export function prepare(): void {
   link(join(bench, 'node_modules', 'logical-context'))
 }
 
-/** A link of npm's would have the lockfile repeat all of the library's own dependencies, and go stale with each change. */
+/** Not by npm: its lockfile would repeat the library's dependencies, and would be out of date after each change. */
 function link(path: string): void {
   mkdirSync(join(bench, 'node_modules'), { recursive: true })
   if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) rmSync(path, { recursive: true })
@@ -26,5 +26,5 @@ function link(path: string): void {
 
 function npm(folder: string, ...words: string[]): void {
   const result = spawnSync('npm', words, { cwd: folder, encoding: 'utf8', shell: process.platform === 'win32' })
-  if (result.status !== 0) throw new Error(`npm ${words.join(' ')} has failed:\n${result.stdout}${result.stderr}`)
+  if (result.status !== 0) throw new Error(`npm ${words.join(' ')} failed:\n${result.stdout}${result.stderr}`)
 }

@@ -1,5 +1,5 @@
-// Sends requests over keep-alive connections, each the next one when it has its reply. Raw sockets and one fixed text,
-// so that it never is what is measured.
+// Sends requests over keep-alive connections. A connection sends its next request after a reply. Raw sockets and a fixed
+// text keep the cost of the client low.
 import { connect, type Socket } from 'node:net'
 import { answerWith, type Load, tell, unknown } from './protocol.ts'
 
@@ -31,7 +31,7 @@ function send({ port, requests }: Load, end: number, request: Buffer, latencies:
   }
   socket.on('connect', sendNext)
   socket.on('error', reject)
-  socket.on('close', () => reject(new Error('The server has closed a connection.')))
+  socket.on('close', () => reject(new Error('The server closed a connection.')))
   socket.on('data', (chunk: Buffer) => {
     text += chunk.toString('latin1')
     if (!isWhole(text)) return
@@ -49,7 +49,7 @@ function send({ port, requests }: Load, end: number, request: Buffer, latencies:
   return promise
 }
 
-/** Whether a reply has come with all the bytes that its header tells of. */
+/** Whether a reply is complete, by its content-length. */
 function isWhole(text: string): boolean {
   const headerEnd = text.indexOf('\r\n\r\n')
   if (headerEnd === -1) return false

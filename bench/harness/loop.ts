@@ -1,17 +1,17 @@
 import type { Work } from './row.ts'
 
-/** Operations that only start something are waited for in groups of so many, as a server has that many under way. */
+/** Operations that only start something run in groups of this size: a server has as many requests in flight. */
 const groupSize = 100
 
-/** Where results go: a compiler must not find out that nobody needs them. */
+/** Keeps the last result, so that the compiler cannot remove the operation. */
 let sink: unknown
 
-/** A batch in which something else had the processor is taken again, so often at most. */
+/** How often a batch is repeated at most if another process used the CPU meanwhile. */
 const attempts = 6
-/** Between two ticks of the scheduler the processor time of a thread stands still. */
+/** The CPU time of a thread only changes at the ticks of the scheduler. */
 const tickNs = 5e6
 
-/** Nanoseconds that one operation took, over `count` of them; of several attempts the one that was disturbed least. */
+/** Nanoseconds of one operation, measured over `count` operations. Of several attempts, the least disturbed one counts. */
 export async function timeUndisturbed(work: Work, count: number): Promise<number> {
   let least = Number.POSITIVE_INFINITY
   for (let attempt = 0; attempt < attempts; attempt++) {
@@ -22,7 +22,7 @@ export async function timeUndisturbed(work: Work, count: number): Promise<number
   return least / count / (work.units ?? 1)
 }
 
-/** How long `count` operations took by the clock, and how long of it this thread ran. */
+/** The wall time of `count` operations, and the CPU time of this thread meanwhile. */
 async function timeBatch(work: Work, count: number): Promise<{ clockNs: number; ranNs: number }> {
   const within = work.within ?? ((loop) => loop())
   const [begun, usage] = [process.hrtime.bigint(), process.threadCpuUsage()]
@@ -31,12 +31,12 @@ async function timeBatch(work: Work, count: number): Promise<{ clockNs: number; 
   return { clockNs: Number(process.hrtime.bigint() - begun), ranNs: (user + system) * 1000 }
 }
 
-/** For an operation that never gets steady. */
+/** A limit for an operation whose time never becomes steady. */
 const warmUpLimitMs = 4000
 
 /**
- * How many operations take `batchMs`. Warms up on the way, until three batches in a row are not faster and the process has
- * had `warmUpMs` of processor time: by the clock nobody knows what a compiler has had time for on a busy machine.
+ * The number of operations that take `batchMs`. Warms up until three batches in a row are not faster and the process used
+ * `warmUpMs` of CPU time. On a busy machine, wall time does not show how long the compiler ran.
  */
 export async function calibrate(work: Work, batchMs: number, warmUpMs: number): Promise<number> {
   const batchNs = batchMs * 1e6
@@ -70,7 +70,7 @@ async function settleGroups(work: Work, settled: () => boolean, count: number): 
   }
 }
 
-/** For those who read the last result. */
+/** The last result. */
 export function lastResult(): unknown {
   return sink
 }

@@ -4,7 +4,7 @@ import { answerWith, tell, unknown } from './protocol.ts'
 
 const [, , row = '', name = ''] = process.argv
 const make = await sideOf(['memory'], row, name).prepare()
-/** What the first ones bring with them is not theirs alone: code, caches, lists that grow. */
+/** The first things also allocate code, caches and lists, which are not their own cost. */
 const warmUp = 50
 
 answerWith(async (question) => {
@@ -16,7 +16,7 @@ answerWith(async (question) => {
 })
 tell({ is: 'ready' })
 
-/** What is left on the heap after the collector has been. Twice: what has finalizers goes the second time. */
+/** The used heap after two garbage collections: objects with finalizers go in the second one. */
 function heapBytes(): number {
   globalThis.gc?.()
   globalThis.gc?.()

@@ -3,7 +3,7 @@ import type { MemoryRow } from './row.ts'
 import { Samples } from './samples.ts'
 import { shuffled } from './shuffled.ts'
 
-/** Bytes of heap a thing, each side in a fresh process, one after the other. */
+/** Measures the heap bytes of a thing. Each side runs in a new process, one after the other. */
 export async function measureMemory(
   row: MemoryRow,
   { node, rounds }: { node: string; rounds: number },
@@ -15,7 +15,7 @@ export async function measureMemory(
   return samples
 }
 
-/** Makes a few of each side's things, and measures nothing. */
+/** Makes a few things of each side. Measures nothing. */
 export async function checkMemory(row: MemoryRow, node: string): Promise<void> {
   await Promise.all(row.sides.map(({ name }) => bytesOf(row, name, node, 3)))
 }

@@ -1,4 +1,4 @@
-// The process of one side of a row that is timed: `node micro-side.ts <row> <side>`. It waits for its turns.
+// The process of one side of a row that is timed: `node micro-side.ts <row> <side>`. It measures when the parent asks.
 import { sideOf } from '../rows/index.ts'
 import { calibrate, lastResult, runLoop, timeUndisturbed } from './loop.ts'
 import { answerWith, tell, unknown } from './protocol.ts'
@@ -14,7 +14,7 @@ answerWith(async (question) => {
   if (question.ask !== 'check') return unknown(question)
   await work.check()
   await (work.within ?? ((loop) => loop()))(() => runLoop(work, 3))
-  // Read, so that the results count for something.
+  // A read of the last result, so that the compiler keeps it.
   lastResult()
   return { is: 'done' }
 })

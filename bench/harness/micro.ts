@@ -4,18 +4,18 @@ import { Samples } from './samples.ts'
 import { shuffled } from './shuffled.ts'
 
 export interface MicroOptions {
-  /** The program of Node. */
+  /** The path of the Node executable. */
   readonly node: string
-  /** How often all sides start in fresh processes: what a compiler makes of a side differs from process to process. */
+  /** How often all sides start in new processes: compiled code differs between processes. */
   readonly rounds: number
-  /** Batches of each side in a round. */
+  /** The number of batches of each side in a round. */
   readonly batches: number
   readonly batchMs: number
-  /** Processor time of each process before anything is measured. */
+  /** The CPU time of each process before the measurement. */
   readonly warmUpMs: number
 }
 
-/** Measures the sides of a row in turn: one batch each, in another order each time. */
+/** Measures the sides of a row in turn: one batch each, in a random order each time. */
 export async function measureMicro(row: MicroRow | GrowthRow, options: MicroOptions): Promise<Samples> {
   const samples = new Samples()
   for (let round = 0; round < options.rounds; round++) {
@@ -37,14 +37,14 @@ export async function measureMicro(row: MicroRow | GrowthRow, options: MicroOpti
   return samples
 }
 
-/** Sets all sides up, of a curve its first point, asserts what they do, and measures nothing. */
+/** Sets up all sides, or the first point of each curve, and runs their assertions. Measures nothing. */
 export function checkMicro(row: MicroRow | GrowthRow, node: string): Promise<void> {
   if (row.kind === 'micro') return withSides(row, node, async () => {})
   const firsts = row.sides.filter(({ line }, i) => row.sides.findIndex((side) => side.line === line) === i)
   return withSides({ ...row, sides: firsts }, node, async () => {})
 }
 
-/** All sides in processes of their own, set up and asserted, until `use` has ended. */
+/** Starts a process for each side, with setup and assertions, and ends the processes when `use` settles. */
 async function withSides(
   row: MicroRow | GrowthRow,
   node: string,

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import * as runtimes from '../../scripts/runtimes.ts'
 
-/** @throws {Error} for a major version that there is no runtime of. */
+/** @throws {Error} for a major version without a runtime. */
 export function runtimePath(major: string): string {
   const name = runtimes.nodes.find((known) => known === `node${major}`)
   if (name === undefined)

@@ -1,4 +1,4 @@
-/** What the parent asks of a process. One question at a time. */
+/** A question of the parent. The parent sends one at a time. */
 export type Question =
   | { readonly ask: 'check' }
   | { readonly ask: 'calibrate'; readonly batchMs: number; readonly warmUpMs: number }
@@ -12,12 +12,12 @@ export interface Load {
   readonly port: number
   readonly headers: Readonly<Record<string, string>>
   readonly connections: number
-  /** How long at least, and how many requests at least. */
+  /** The minimum time and the minimum number of requests. */
   readonly ms: number
   readonly requests: number
 }
 
-/** What the process answers: `ready` or `listening` first of all, then one answer a question. */
+/** An answer of the process: first `ready` or `listening`, then one answer for each question. */
 export type Answer =
   | { readonly is: 'ready' }
   | { readonly is: 'listening'; readonly port: number }
@@ -29,10 +29,10 @@ export type Answer =
   | { readonly is: 'bytes'; readonly bytes: number }
   | { readonly is: 'failed'; readonly error: string }
 
-/** Answers the parent's questions, one at a time; what throws is answered with. */
+/** Answers the questions of the parent, one at a time. If `answer` throws, the answer is the error. */
 export function answerWith(answer: (question: Question) => Answer | Promise<Answer>): void {
   process.on('message', (question: Question) => void reply(question))
-  // A server would outlive its parent.
+  // Without it a server would outlive its parent.
   process.on('disconnect', () => process.exit())
 
   async function reply(question: Question): Promise<void> {
@@ -48,7 +48,7 @@ export function tell(answer: Answer): void {
   process.send?.(answer)
 }
 
-/** For a question that this program does not know. */
+/** For a question that the program cannot answer. */
 export function unknown(question: Question): never {
-  throw new Error(`Nobody here answers '${question.ask}'.`)
+  throw new Error(`This program cannot answer '${question.ask}'.`)
 }

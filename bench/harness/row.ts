@@ -1,59 +1,59 @@
 import type { FastifyInstance } from 'fastify'
 
 /**
- * What a side is in its row: what could not be done for less, this library, another way to the same end, or a figure to
- * compare with that counts for no target.
+ * The role of a side in its row: the cheapest possible code, this library, another library or way, or a figure that counts
+ * for no target.
  */
 export type Role = 'floor' | 'ours' | 'peer' | 'reference'
 
-/** What is measured, with its unit. */
+/** A measured quantity, with its unit. */
 export type Figure = 'ns' | 'requests/s' | 'p99 ms' | 'CPU µs' | 'bytes'
 
-/** How far the library is to get. */
+/** A goal of the library. */
 export interface Target {
   readonly words: string
   readonly figure: Figure
-  /** The side ours is compared with, `floor`, or `peers` for each of them; of a curve, a size of ours. */
+  /** The side that ours is compared with, `floor`, or `peers` for each peer. For a curve: one of our sizes. */
   readonly against: string
-  /** Bounds of the ratio of our figure to the other one. */
+  /** Bounds of the ratio of our figure to the other figure. */
   readonly atMost?: number
   readonly atLeast?: number
-  /** A side whose figure is taken off both first: compares what two sides add to it. */
+  /** A side whose figure is subtracted from both first. This compares what two sides add to it. */
   readonly above?: string
-  /** In place of the ratio: ours may be larger by so much. */
+  /** Instead of a ratio: the maximum difference. */
   readonly atMostMore?: number
-  /** In place of the ratio: ours may be so large. */
+  /** Instead of a ratio: the maximum of our figure. */
   readonly atMostItself?: number
 }
 
 interface RowBase<SideOfKind extends { name: string; role: Role }> {
   readonly name: string
   readonly title: string
-  /** What one operation is, and what is asserted of each side. */
+  /** The operation, and the assertions for each side. */
   readonly about: string
   readonly sides: readonly SideOfKind[]
   readonly targets: readonly Target[]
 }
 
-/** Something to do over and over. */
+/** An operation to repeat. */
 export interface Work {
   op(): unknown
-  /** Throws unless `op` does what its row says. Nothing is timed before. */
+  /** Throws unless `op` does what its row says. Runs before the measurement. */
   check(): unknown
-  /** Runs the loop where the operation belongs, in a request for one. Default: where it is called. */
+  /** Runs the loop in the context of the operation, for example in a request. Default: calls it directly. */
   within?<R>(loop: () => R): R
-  /** Of an operation that only starts something: whether all that was started has ended. */
+  /** For an operation that only starts work: whether all work ended. */
   settled?(): boolean
-  /** Of an operation that gives a promise: it ends with it. Default: false. */
+  /** Whether the operation ends when its promise settles. Default: false. */
   awaited?: boolean
-  /** For how many an operation counts. Default: 1. */
+  /** The number of units in an operation. Default: 1. */
   units?: number
 }
 
 export interface Side {
   readonly name: string
   readonly role: Role
-  /** Called in the side's own process; imports what the side needs, so that no side loads another one's packages. */
+  /** Runs in the side's own process. Imports what the side needs, so that no side loads the packages of another one. */
   setup(): Work | Promise<Work>
 }
 
@@ -62,7 +62,7 @@ export interface MicroRow extends RowBase<Side> {
 }
 
 export interface GrowthSide extends Side {
-  /** Whose curve this is a point of, and where on it. */
+  /** The curve of this point, and its place on the curve. */
   readonly line: string
   readonly size: number
 }
@@ -70,33 +70,33 @@ export interface GrowthSide extends Side {
 /** A row whose sides are points of curves. */
 export interface GrowthRow extends RowBase<GrowthSide> {
   readonly kind: 'growth'
-  /** What grows, for the axis of a chart. */
+  /** What grows: the label of the chart's axis. */
   readonly axis: string
 }
 
 export interface ServerSide {
   readonly name: string
   readonly role: Role
-  /** Called in the side's own process: a server with the route `/`, which may call `backend`. */
+  /** Runs in the side's own process. Returns a server with the route `/`, which may call `backend`. */
   serve(backend: string): Promise<FastifyInstance>
 }
 
 export interface ServerRow extends RowBase<ServerSide> {
   readonly kind: 'fastify'
-  /** Of each request. */
+  /** The headers of each request. */
   readonly headers: Readonly<Record<string, string>>
 }
 
 export interface MemorySide {
   readonly name: string
   readonly role: Role
-  /** Called in the side's own process. Returns what makes so many more of a thing, and keeps them. */
+  /** Runs in the side's own process. Returns a function that makes more things and keeps them. */
   prepare(): Promise<(count: number) => Promise<void>>
 }
 
 export interface MemoryRow extends RowBase<MemorySide> {
   readonly kind: 'memory'
-  /** What is made. */
+  /** How many of which thing are made. */
   readonly count: number
   readonly thing: string
 }

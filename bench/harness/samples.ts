@@ -1,6 +1,6 @@
 import type { Figure } from './row.ts'
 
-/** What was measured of each side: the figures of one place of two sides' lists were measured one after the other. */
+/** The figures of each side. Figures at the same index of two sides were measured one after the other. */
 export class Samples {
   readonly #lists = new Map<string, number[]>()
 

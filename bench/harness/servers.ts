@@ -5,20 +5,20 @@ import { Samples } from './samples.ts'
 import { shuffled } from './shuffled.ts'
 
 export interface ServersOptions {
-  /** The program of Node. */
+  /** The path of the Node executable. */
   readonly node: string
-  /** Windows of load on each side. */
+  /** The number of load windows of each side. */
   readonly windows: number
   readonly windowMs: number
   readonly connections: number
-  /** Before anything is measured. */
+  /** The number of requests before the measurement. */
   readonly warmUpRequests: number
 }
 
-/** Servers on one core, and what loads them on the other. */
+/** Servers run on one core, the load on the other. */
 const [serverCore, loadCore] = [0, 1] as const
 
-/** Loads the servers of all sides in turn, a window each, in another order each time. */
+/** Loads the servers of all sides in turn: one window each, in a random order each time. */
 export async function measureServers(row: ServerRow, options: ServersOptions): Promise<Samples> {
   const samples = new Samples()
   await withServers(row, options.node, async (sides, loader) => {
@@ -29,7 +29,7 @@ export async function measureServers(row: ServerRow, options: ServersOptions): P
         const load = { port, headers: row.headers, connections, ms, requests: window === -1 ? warmUpRequests : 0 }
         const { requests, ms: tookMs, p99Ms } = await loadOne(loader, name, load)
         const after = await server.ask({ ask: 'usage' }, 'usage')
-        // The first window warms up.
+        // The first window is the warm-up.
         if (window === -1) continue
         samples.add(name, 'requests/s', requests / (tookMs / 1000))
         samples.add(name, 'p99 ms', p99Ms)
@@ -40,7 +40,7 @@ export async function measureServers(row: ServerRow, options: ServersOptions): P
   return samples
 }
 
-/** Sends each server a few requests, and measures nothing. */
+/** Sends a few requests to each server. Measures nothing. */
 export function checkServers(row: ServerRow, node: string): Promise<void> {
   return withServers(row, node, async (sides, loader) => {
     for (const [name, , port] of sides) {
@@ -53,7 +53,7 @@ async function loadOne(loader: Child, side: string, load: Load) {
   try {
     return await loader.ask({ ask: 'load', load }, 'loaded')
   } catch (error) {
-    throw new Error(`${side}: the load on it has failed.`, { cause: error })
+    throw new Error(`${side}: the load failed.`, { cause: error })
   }
 }
 

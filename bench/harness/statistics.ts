@@ -1,4 +1,4 @@
-/** The middle of a list of figures, and the middle of each half. */
+/** The median and the quartiles of a list of figures. */
 export interface Spread {
   readonly median: number
   readonly lower: number
@@ -10,7 +10,7 @@ export function spreadOf(figures: readonly number[]): Spread {
   return { median: quantile(sorted, 0.5), lower: quantile(sorted, 0.25), upper: quantile(sorted, 0.75) }
 }
 
-/** The ratios of figures that were measured one after the other: what slows the machine for a while cancels out. */
+/** The ratios of figures that were measured one after the other: a slow phase of the machine cancels out. */
 export function ratioOf(figures: readonly number[], others: readonly number[]): Spread {
   return spreadOf(figures.map((figure, i) => figure / (others[i] ?? Number.NaN)))
 }

@@ -1,6 +1,6 @@
 import { type GrowthSide, ours, type Role, type Work } from '../harness/row.ts'
 
-/** The points of one curve. The last one of ours stands for the library where targets are judged. */
+/** The points of one curve. Targets are judged by the last point of our curve. */
 export function atSizes(
   sizes: readonly number[],
   line: string,

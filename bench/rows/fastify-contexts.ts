@@ -1,13 +1,13 @@
-// The ways of giving each request of a Fastify server a context.
+// Ways to add a context to each request of a Fastify server.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
 import type { LogicalContextOptions } from 'logical-context/middleware/fastify'
 import { nestCls, otelContext } from './peers.ts'
 
-/** Gives the requests of a server a context; returns what reads something of it, undefined where there is none. */
+/** Adds a context to the requests of a server. Returns a function that reads from it, or undefined without a context. */
 export type ContextWay = (app: FastifyInstance) => Promise<() => unknown>
 
-/** No context: what the server costs by itself. */
+/** No context: the cost of the server itself. */
 export const none: ContextWay = async () => () => true
 
 export const oneLineOfAls: ContextWay = async (app) => {
@@ -25,7 +25,7 @@ export function logicalContext(options: LogicalContextOptions = {}): ContextWay 
   }
 }
 
-/** Scope and request id, and nothing else. */
+/** Only a scope and a request id. */
 export const logicalContextAlone: ContextWay = async (app) => {
   const { xRequestId } = await import('logical-context/propagators')
   return logicalContext({ propagators: [xRequestId()], replyIdHeader: false })(app)
@@ -41,7 +41,7 @@ export const nestClsMiddleware: ContextWay = async (app) => {
   const cls = await nestCls()
   const { ClsMiddleware, ClsModule } = await import('nestjs-cls')
   const { NestFactory } = await import('@nestjs/core')
-  // The middleware asks Nest for its plugins, of which there are none.
+  // The middleware reads the plugins of Nest: none.
   await NestFactory.createApplicationContext(ClsModule.forRoot(), { logger: false })
   const middleware = new ClsMiddleware({ generateId: true, idGenerator: (request: { id: string }) => request.id })
   app.addHook('onRequest', (request, reply, done) => void middleware.use(request, reply, done))

@@ -6,7 +6,7 @@ import { lastLine, logOf } from './log-of.ts'
 
 const traceId = '0af7651916cd43dd8448eb211c80319c'
 
-/** What a request of a neighbour brings. */
+/** The headers of a request from another service. */
 export const tracedHeaders = {
   traceparent: `00-${traceId}-b7ad6b7169203331-01`,
   tracestate: 'congo=t61rcWkgMzE',
@@ -19,9 +19,9 @@ export const fastifyFull: ServerRow = {
   name: 'fastify-full',
   title: 'Fastify: extraction, baggage, ids and log fields',
   about:
-    'Each request brings traceparent, tracestate, three members of baggage and an id; its handler writes one log line. ' +
-    'Ours has five context fields on the line, the request’s own trace id and tenant among them, and the reply bears ' +
-    'the id. @fastify/otel makes a span, has no fields on the line, and reads the baggage.',
+    'Each request brings traceparent, tracestate, three members of baggage and an id. Its handler writes one log ' +
+    'line. Ours has five context fields on the line, including the trace id and the tenant, and the reply has the ' +
+    'id. @fastify/otel makes a span, has no fields on the line, and reads the baggage.',
   headers: tracedHeaders,
   sides: [
     { name: 'bare', role: 'floor', serve: () => server(ways.none) },

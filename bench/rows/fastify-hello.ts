@@ -7,7 +7,7 @@ export const fastifyHello: ServerRow = {
   kind: 'fastify',
   name: 'fastify-hello',
   title: 'Fastify: scope and request id alone',
-  about: 'A hello world that looks for the request’s id, or span, in its context.',
+  about: 'A hello world that reads the request id or the span from its context.',
   headers: {},
   sides: [
     { name: 'one-line als.run in onRequest', role: 'floor', serve: () => helloServer(ways.oneLineOfAls) },

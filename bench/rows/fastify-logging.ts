@@ -11,8 +11,8 @@ export const fastifyLogging: ServerRow = {
   name: 'fastify-logging',
   title: 'Fastify: with logging',
   about:
-    'Each request writes three lines, Fastify’s two and one of its handler, by a logger that knows nothing of the ' +
-    'request; all sides but the first have the request’s id, or span, on the handler’s line.',
+    'Each request writes three lines: two by Fastify, one by its handler with a logger that is not bound to the ' +
+    'request. All sides except the first have the request id or the span on the handler’s line.',
   headers: {},
   sides: [
     { name: 'bare', role: 'floor', serve: async () => server(ways.none, { loggerInstance: await logOf() }, '') },
@@ -27,7 +27,7 @@ export const fastifyLogging: ServerRow = {
   ],
 }
 
-/** A server whose handler logs; `key` must be on its line. */
+/** A server whose handler writes a log line, which must have `key`. */
 function server(way: ways.ContextWay, options: Parameters<typeof helloServer>[1], key: string) {
   return helloServer(way, options, (app) => () => {
     app.log.info('reserved')
@@ -60,7 +60,7 @@ async function withOtel() {
   const { registerInstrumentations } = await import('@opentelemetry/instrumentation')
   const { PinoInstrumentation } = await import('@opentelemetry/instrumentation-pino')
   registerInstrumentations({ instrumentations: [new PinoInstrumentation({ disableLogSending: true })] })
-  // What is loaded by `require` after this is the instrumented one.
+  // A module that is loaded by `require` after this is instrumented.
   const pino = createRequire(import.meta.url)('pino') as typeof import('pino').default
   return server(ways.fastifyOtel, { loggerInstance: pino({}, lines) }, 'trace_id":')
 }

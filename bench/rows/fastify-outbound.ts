@@ -4,7 +4,7 @@ import * as ways from './fastify-contexts.ts'
 import { tracedHeaders } from './fastify-full.ts'
 import { helloServer } from './hello-server.ts'
 
-/** Makes the call; gives what the backend says of the trace it was told. */
+/** Makes the call. Returns what the backend says about the trace that it received. */
 type Call = () => Promise<string>
 
 const atLeast: Target = {
@@ -15,8 +15,8 @@ const atLeast: Target = {
 }
 const ahead: Target = { words: 'ahead of every peer in requests/s', figure: 'requests/s', against: 'peers', atLeast: 1 }
 const about =
-  'Each request brings a trace; its handler calls a server on loopback, which must be told of that trace, and waits for ' +
-  'its reply.'
+  'Each request brings a trace. Its handler calls a server on loopback, which must receive that trace, and awaits ' +
+  'the body of the reply.'
 
 export const fastifyUndici: ServerRow = {
   kind: 'fastify',
@@ -51,9 +51,9 @@ const traced: ways.ContextWay = async (app) => {
   return ways.logicalContext({ propagators: [w3cTraceContext(), xRequestId()], replyIdHeader: false })(app)
 }
 
-async function server(way: ways.ContextWay, making: Promise<Call>, told: string): Promise<FastifyInstance> {
+async function server(way: ways.ContextWay, making: Promise<Call>, expected: string): Promise<FastifyInstance> {
   const call = await making
-  return helloServer(way, {}, () => async () => (await call()) === told)
+  return helloServer(way, {}, () => async () => (await call()) === expected)
 }
 
 async function undici(backend: string): Promise<Call> {

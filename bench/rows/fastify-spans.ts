@@ -8,8 +8,8 @@ export const fastifySpans: ServerRow = {
   name: 'fastify-spans',
   title: 'Fastify: with a span a request',
   about:
-    'Each request continues the trace that it brings with a span of OpenTelemetry’s SDK, which drops it. Ours has the ' +
-    'bridge start it; beside @fastify/otel the bridge takes the span that is there.',
+    'Each request continues its incoming trace with a span of OpenTelemetry’s SDK, which drops the span. The ' +
+    'bridge starts our span. Together with @fastify/otel, the bridge uses the existing span.',
   headers: tracedHeaders,
   sides: [
     { name: '@fastify/otel', role: 'floor', serve: () => helloServer(ways.fastifyOtel) },

@@ -10,8 +10,8 @@ export const fastifySpawn: ServerRow = {
   name: 'fastify-spawn',
   title: 'Fastify: with one background task',
   about:
-    'Each request starts a task with one turn of the event loop, which nobody waits for. `spawn` is compared with a bare ' +
-    'promise in the same scope; the bare route has no scope at all.',
+    'Each request starts a task with one turn of the event loop; no code awaits it. `spawn` is compared with a ' +
+    'bare promise in the same scope. The bare route has no scope.',
   headers: {},
   sides: [
     { name: 'bare route, bare promise', role: 'floor', serve: () => server(ways.none, async () => start) },
@@ -45,7 +45,7 @@ async function server(way: ways.ContextWay, startIn: () => Promise<() => void>) 
   return helloServer(way, {}, () => () => {
     started++
     startTask()
-    // Tasks of earlier requests have ended.
+    // Tasks of earlier requests ended.
     return started - ended < 1000
   })
 }

@@ -24,8 +24,8 @@ function fork(size: number): MicroRow {
     name: `fork-${size}`,
     title: `Fork with ${size} variables`,
     about:
-      'A block that sees what the request sees, and whose writes would stay its own, is entered, and a value read in it. ' +
-      'A context of OpenTelemetry is immutable, so its side makes one with one more value.',
+      'The side enters a block that sees the request’s values and keeps its own writes, and reads a value in it. A ' +
+      'context of OpenTelemetry is immutable, so its side makes a context with one more value.',
     sides: [
       oursWith(ours, size),
       ...(size === few ? [] : [oursWith(`${ours}, ${few} variables`, few)]),

@@ -5,7 +5,7 @@ import { honoContext, nestCls, otelContext } from './peers.ts'
 
 const value = 'ann'
 
-/** A read of one of three values that a request has. */
+/** A read of one of a request's three values. */
 export const get: MicroRow = {
   kind: 'micro',
   name: 'get',

@@ -8,7 +8,7 @@ export const growthBaggage: GrowthRow = {
   kind: 'growth',
   name: 'growth-baggage',
   title: 'Members of baggage: extracted and injected',
-  about: 'A baggage header is read, one of its members too, and written for a call.',
+  about: 'A baggage header and one of its members are read, and the header is written for a call.',
   axis: 'members',
   sides: [
     ...curve(ours, 'ours', () => byUs(['baggage'])),

@@ -10,7 +10,7 @@ export const growthPending: GrowthRow = {
   kind: 'growth',
   name: 'growth-pending',
   title: 'Tasks pending: one more is spawned and ends',
-  about: 'So many tasks wait for something; others are spawned beside them, 100 at a time, and end.',
+  about: 'This number of tasks waits. More tasks are spawned, 100 at a time, and end.',
   axis: 'tasks pending',
   sides: [bySpawn, byHand, byLimit, byQueue].flatMap(curve),
   targets: [

@@ -12,7 +12,8 @@ export const growthVariables: GrowthRow = {
   name: 'growth-variables',
   title: 'Variables: a block with a value of its own',
   about:
-    'A block that sees all values of the request, and one that is set for it alone, is entered, and that one is read.',
+    'The side enters a block that sees all values of the request and has one value of its own, and reads that ' +
+    'value.',
   axis: 'variables',
   sides: [
     ...curve(ours, 'ours', async (size) => {

@@ -1,4 +1,4 @@
-// The least that reads and writes the formats of propagation and still lets nothing malformed through: the floor.
+// The floor: the least code that reads and writes the formats and still refuses malformed headers.
 const hexDigits = table('0123456789abcdef')
 const tokens = table("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 const octets = range(0x21, 0x7e, '",;\\')
@@ -25,13 +25,13 @@ export function readB3(text: string | undefined): Trace | undefined {
   return { traceId: text.slice(0, 32), spanId: text.slice(33, 49), flags: text.slice(50) }
 }
 
-/** The text, if all of it may be passed on. */
+/** The text, if it is valid. */
 export function readTracestate(text: string | undefined): string | undefined {
   if (text === undefined || text.length > 512) return undefined
   return all(text, 0, text.length, stateOctets) ? text : undefined
 }
 
-/** The text, if all of it may be passed on, and the value of one member. */
+/** The text, if it is valid, and the value of one member. */
 export function readBaggage(text: string | undefined, key: string): { text: string; value: string } | undefined {
   if (text === undefined || text.length > 8192) return undefined
   let value = ''

@@ -1,10 +1,10 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { ContextWay } from './fastify-contexts.ts'
 
-/** Something that a handler does; it says whether all was as it should be. */
+/** The work of a handler. Returns whether it was right. */
 export type HandlerWork = () => boolean | Promise<boolean>
 
-/** A server whose handler answers `{ hello: 'world' }`, if it finds its context and its work says that it was right. */
+/** A server whose handler answers `{ hello: 'world' }` if the context exists and the work returned true. */
 export async function helloServer(
   way: ContextWay,
   options: FastifyServerOptions = {},
@@ -14,7 +14,7 @@ export async function helloServer(
   const read = await way(app)
   const work = await workFor(app)
   app.get('/', async () => {
-    if (read() === undefined) return { hello: 'nobody' }
+    if (read() === undefined) return { hello: 'no context' }
     const done = work()
     const right = typeof done === 'boolean' ? done : await done
     return { hello: right ? 'world' : 'and wrong' }

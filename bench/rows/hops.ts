@@ -1,4 +1,4 @@
-// Ways of passing headers on from a request to a call.
+// Ways to pass headers from a request to a call.
 import assert from 'node:assert/strict'
 import type { Work } from '../harness/row.ts'
 import { readB3, readBaggage, readTraceparent, readTracestate } from './hand-written.ts'
@@ -9,10 +9,10 @@ export type Format = 'traceparent' | 'tracestate' | 'baggage' | 'b3'
 
 export const traceId = '0af7651916cd43dd8448eb211c80319c'
 
-/** Reads the headers of a request; gives those of a call, and the tenant that was told. */
+/** Reads the headers of a request. Returns the headers of a call, and the tenant of the request. */
 export type Hop = (incoming: Headers) => { outgoing: Headers; tenant: string | undefined }
 
-/** The same headers go out, with another span in them. */
+/** The headers of the call equal the request's, except for the span. */
 export function workOf(hop: Hop, headers: Headers): Work {
   return {
     op: () => hop(headers),
@@ -81,7 +81,7 @@ export async function byOpenTelemetry(formats: readonly Format[]): Promise<Hop> 
   const { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } = await import('@opentelemetry/core')
   const { B3Propagator } = await import('@opentelemetry/propagator-b3')
   const propagator = new CompositePropagator({
-    // The last one that finds a span wins, and B3 knows no tracestate.
+    // The last propagator that finds a span wins, and B3 has no tracestate.
     propagators: [
       ...(formats.includes('b3') ? [new B3Propagator()] : []),
       ...(formats.includes('traceparent') ? [new W3CTraceContextPropagator()] : []),

@@ -10,7 +10,7 @@ function idsOf(kind: 'trace' | 'span', digits: 16 | 32): MicroRow {
     kind: 'micro',
     name: `${kind}-id`,
     title: `A ${kind} id`,
-    about: `${digits} random hex digits, and no two ids the same.${kind === 'trace' ? ' `randomUUID` has four dashes more.' : ''}`,
+    about: `${digits} random hex digits; all ids differ.${kind === 'trace' ? ' `randomUUID` adds four dashes.' : ''}`,
     sides: [
       side('pooled random bytes', 'floor', digits, () => pooledHex(digits)),
       side(ours, 'ours', digits, async () => {
@@ -23,7 +23,7 @@ function idsOf(kind: 'trace' | 'span', digits: 16 | 32): MicroRow {
         const generator = new RandomIdGenerator()
         return () => (kind === 'trace' ? generator.generateTraceId() : generator.generateSpanId())
       }),
-      // As long as a trace id is; a span id is no UUID.
+      // A UUID has the length of a trace id, not of a span id.
       ...(kind === 'trace' ? [side('randomUUID', 'peer', 36, () => () => randomUUID())] : []),
     ],
     targets: [ofFloor(1.2), noPeerFaster],

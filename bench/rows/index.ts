@@ -55,7 +55,7 @@ export const rows: readonly Row[] = [
 type Kind = Row['kind']
 type SideOf<K extends Kind> = Extract<Row, { kind: K }>['sides'][number]
 
-/** @throws {Error} if there is none. */
+/** @throws {Error} if no such side exists. */
 export function sideOf<K extends Kind>(kinds: readonly K[], rowName: string, sideName: string): SideOf<K> {
   const row = rows.find(({ name, kind }) => name === rowName && (kinds as readonly Kind[]).includes(kind))
   const side = row?.sides.find(({ name }) => name === sideName)

@@ -73,8 +73,8 @@ export const isolate: MicroRow = {
   name: 'spawn-isolate',
   title: '`spawn`, isolate, to its end',
   about:
-    'The same task, which sees nothing of the request. All sides report a failure, and all but the last keep a registry ' +
-    'of what is under way.',
+    'The same task, without the values of the request. All sides report a failure. All sides except the last keep ' +
+    'a registry of pending tasks.',
   sides: [byRoot, bySpawnIsolated, byRunOfNothing, byClsExit, byRootAlone].map((side) => timed(side, undefined)),
   targets: [ofFloor(1.5), noPeerFaster],
 }

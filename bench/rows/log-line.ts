@@ -11,14 +11,14 @@ const fields = {
   trace_flags: '01',
   tenant: 'acme',
 }
-/** What a request logs, where a logger is made anew for each request. */
+/** The number of lines of a request, for sides with a new logger for each request. */
 const linesARequest = 10
 
 export const logLine: MicroRow = {
   kind: 'micro',
   name: 'log-line',
   title: 'A log line with 5 context fields',
-  about: `pino 10 writes a line with the ids of request, trace and span, the trace's flags and a tenant. Where a child is made for each request, that is one for ${linesARequest} lines.`,
+  about: `pino 10 writes a line with the ids of request, trace and span, the trace's flags and a tenant. Sides with a child for each request make one child for ${linesARequest} lines.`,
   sides: [
     {
       name: 'static child logger',
@@ -103,7 +103,7 @@ export const logLine: MicroRow = {
         const { PinoInstrumentation } = await import('@opentelemetry/instrumentation-pino')
         context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())
         registerInstrumentations({ instrumentations: [new PinoInstrumentation({ disableLogSending: true })] })
-        // What is loaded by `require` after this is the instrumented one.
+        // A module that is loaded by `require` after this is instrumented.
         const pino = createRequire(import.meta.url)('pino') as typeof import('pino').default
         const log = pino({}, out).child({ request_id: fields.request_id, tenant: fields.tenant })
         const span = { traceId: fields.trace_id, spanId: fields.span_id, traceFlags: 1 }
@@ -140,7 +140,7 @@ function logs(out: Lines, op: () => void, within: <R>(loop: () => R) => R = (loo
   }
 }
 
-/** By a child, as a framework gives one to each request: pino's first logger is slower than its children. */
+/** Uses a child logger, as frameworks do for each request: pino's first logger is slower than its children. */
 async function withContextLogger(
   linesAValue: number,
   loggerOf: (logger: Logger) => Logger = (logger) => logger.child({}),

@@ -2,7 +2,7 @@ import type { Logger, LoggerOptions } from 'pino'
 
 let last = ''
 
-/** A logger of pino that keeps its last line and drops the others. */
+/** A pino logger that keeps its last line and drops the others. */
 export async function logOf(options: LoggerOptions = {}): Promise<Logger> {
   const { pino } = await import('pino')
   return pino(options, lines)

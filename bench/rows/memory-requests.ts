@@ -5,7 +5,7 @@ import { Child } from '../harness/child.ts'
 import { type MemoryRow, type MemorySide, noPeerFaster, ours, type Role, type Target } from '../harness/row.ts'
 import * as ways from './fastify-contexts.ts'
 
-/** What a request keeps in its context, if it can: ten thousand numbers that nobody else has. */
+/** The value of a request, if its context can be written: ten thousand numbers of its own. */
 type Fill = (app: FastifyInstance) => Promise<(value: unknown) => void>
 
 const count = 1000
@@ -53,7 +53,7 @@ export const memoryInFlight: MemoryRow = {
   kind: 'memory',
   name: 'memory-in-flight',
   title: 'A request in flight',
-  about: `${count} requests whose handlers wait; each has the request’s id, or span, in its context.`,
+  about: `${count} requests whose handlers wait. Each context has the request id or the span.`,
   count,
   thing: 'request in flight',
   sides: sides((way) => inFlight(way)),
@@ -64,7 +64,7 @@ export const memoryIdle: MemoryRow = {
   kind: 'memory',
   name: 'memory-idle',
   title: 'An idle keep-alive socket',
-  about: `${count} connections that have had one reply each. Its handler has put 10 kB into its context, where that can be written to.`,
+  about: `${count} connections, each after one reply. The handler wrote 10 kB into its context, if the context can be written.`,
   count,
   thing: 'idle socket',
   sides: sides((way, fill) => idle(way, fill)),
@@ -91,7 +91,7 @@ async function idle(way: ways.ContextWay, fill: Fill): ReturnType<MemorySide['pr
   const read = await way(app)
   const keep = await fill(app)
   app.get('/', async (_request, reply) => {
-    if (read() === undefined) return { hello: 'nobody' }
+    if (read() === undefined) return { hello: 'no context' }
     keep(Array.from({ length: 1250 }, (_, i) => i))
     reply.raw.on('close', () => closed++)
     return { hello: 'world' }
@@ -115,7 +115,7 @@ async function served(way: ways.ContextWay, handle: (read: () => unknown) => Pro
   return clientsOf(app)
 }
 
-/** Opens connections from another process, whose memory does not count. */
+/** Opens connections from another process, whose memory is not measured. */
 async function clientsOf(app: FastifyInstance) {
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo

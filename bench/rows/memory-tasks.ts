@@ -6,7 +6,7 @@ export const memoryTasks: readonly MemoryRow[] = [10_000, 100_000].map((count) =
   kind: 'memory',
   name: `memory-tasks-${count}`,
   title: `A pending task, of ${count.toLocaleString('en')}`,
-  about: 'Tasks of one request wait for one promise. Each failure would be reported.',
+  about: 'Tasks of one request wait for one promise. A failure would be reported.',
   count,
   thing: 'pending task',
   sides: [

@@ -52,8 +52,8 @@ export const otelTask: MicroRow = {
   name: 'otel-task',
   title: 'A spawned task with a span',
   about:
-    'A task with one await runs in a span below the request’s, which records a failure and ends with the task; the ' +
-    'SDK drops what it is given. By hand there is no owner, and no context but the span.',
+    'A task with one await runs in a child span of the request. The span records a failure and ends with the ' +
+    'task; the SDK drops it. By hand, a task has no owner, and no context besides the span.',
   sides: [
     timed(byStartActiveSpan, 'work'),
     timed(byBridge, 'work'),
@@ -66,7 +66,7 @@ export const otelScope: MicroRow = {
   kind: 'micro',
   name: 'otel-scope',
   title: 'A scope with a span',
-  about: 'A scope opens with a span of its own, a function runs in both, and both end.',
+  about: 'A scope opens with its own span, a function runs in both, and both end.',
   sides: [
     {
       name: 'startActiveSpan by hand',

@@ -1,7 +1,7 @@
-// How the peers are set up that several rows have.
+// The setup of the peers that several rows have.
 import type { Context as OtelContext } from '@opentelemetry/api'
 
-/** nestjs-cls without Nest: the service is the same one. */
+/** nestjs-cls without Nest: the service is the same. */
 export async function nestCls() {
   await import('reflect-metadata')
   const { ClsServiceManager } = await import('nestjs-cls')
@@ -33,7 +33,7 @@ export async function honoContext(values: Record<string, unknown>) {
     newContext,
     middleware,
     getContext: () => getContext<{ Variables: Record<string, unknown> }>(),
-    /** The middleware gives no result on: what `loop` returns is awaited by it. */
+    /** The middleware drops the result, and awaits what `loop` returns. */
     run<R>(loop: () => R): R {
       let result: R | undefined
       const ended = middleware(shared as never, async () => {

@@ -1,9 +1,9 @@
 import { randomFillSync } from 'node:crypto'
 
-/** Node has it, and its types do not: `toString` without the detours. */
+/** `toString` without the checks. Node has it, its types do not. */
 type Latin1Buffer = Buffer & { latin1Slice(start: number, end: number): string }
 
-/** So many hex digits at a time, of random bytes that are fetched 4096 at once: the floor of all ids. */
+/** The floor of all ids: hex digits from random bytes that are fetched 4096 at a time. */
 export function pooledHex(digits: number): () => string {
   const bytes = Buffer.allocUnsafeSlow(4096)
   const text = Buffer.allocUnsafeSlow(2 * bytes.length) as Latin1Buffer

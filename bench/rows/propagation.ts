@@ -26,8 +26,8 @@ function hop(name: string, title: string, headers: Headers): MicroRow {
     name,
     title: `Extract and inject: ${title}`,
     about:
-      'Headers are read, one member of the baggage too, and those of a call are written. OpenTelemetry makes its new ' +
-      'span elsewhere and writes the old one; the other sides write a new span id.',
+      'The side reads headers and one member of the baggage, and writes the headers of a call. OpenTelemetry makes ' +
+      'its new span elsewhere and writes the old one; the other sides write a new span id.',
     sides: [
       side('hand-written scan', 'floor', headers, () => byHand(formats)),
       side(ours, 'ours', headers, () => byUs(formats)),

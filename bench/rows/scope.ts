@@ -7,7 +7,7 @@ export const scope: MicroRow = {
   kind: 'micro',
   name: 'scope',
   title: 'Open and close a scope',
-  about: 'A function runs in a scope of its own, which is there inside it and gone after it.',
+  about: 'A function runs in its own scope, which ends with the function.',
   sides: [
     {
       name: 'als.run({}, fn)',

@@ -8,8 +8,8 @@ export const set: MicroRow = {
   name: 'set',
   title: '`ContextVar.set`',
   about:
-    'A value of the request is replaced; code of the request that reads it later sees the new one. OpenTelemetry cannot: ' +
-    'its side makes a context with the value and runs an empty function in it.',
+    'The side replaces a value of the request; code of the request that reads it later sees the new value. ' +
+    'OpenTelemetry cannot do that: its side makes a context with the value and runs an empty function in it.',
   sides: [
     {
       name: 'mutable object in the store',

@@ -7,8 +7,8 @@ export const inherit: MicroRow = {
   name: 'spawn-inherit',
   title: '`spawn`, inherit, to its end',
   about:
-    'A task with one await is started in a request with two values, sees them, ends, and is forgotten; its failure would ' +
-    'be reported. 100 at a time. Ours has a name, an owner and a signal too.',
+    'A task with one await starts in a request with two values, sees them, ends, and leaves the registry. A ' +
+    'failure would be reported. 100 tasks at a time. Ours also has a name, an owner and a signal.',
   sides: [byHand, bySpawn, bySpawnInServer, byPromise, byLimit, byQueue].map((side) => timed(side, 'ann')),
   targets: [ofFloor(1.3), noPeerFaster],
 }

@@ -1,4 +1,4 @@
-// The ways of starting tasks that see what their request sees.
+// Ways to start tasks that see the values of their request.
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { ours } from '../harness/row.ts'

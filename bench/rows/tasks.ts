@@ -1,26 +1,26 @@
 import assert from 'node:assert/strict'
 import type { Role, Side, Work } from '../harness/row.ts'
 
-/** Counts what has been started and what has ended; the failures that a side reports. */
+/** Counts the tasks that started and ended, and keeps the failures that a side reports. */
 export class Tasks {
   started = 0
   ended = 0
   readonly failures: unknown[] = []
   readonly report = (error: unknown): void => void this.failures.push(error)
 
-  /** The task that is timed. */
+  /** The measured task. */
   readonly body = async (): Promise<void> => {
     await Promise.resolve()
     this.ended++
   }
 }
 
-/** A way of starting tasks. */
+/** A way to start tasks. */
 export interface Spawner {
   spawn(fn: () => Promise<void>): void
-  /** What a task sees of the request. */
+  /** The request's value that a task sees. */
   see(): string | undefined
-  /** How many tasks are under way, or undefined for a way that keeps no account. */
+  /** The number of pending tasks, or undefined if the way does not count them. */
   owned: (() => number) | undefined
   within<R>(loop: () => R): R
 }
@@ -31,7 +31,7 @@ export interface SpawnerSide {
   make(tasks: Tasks): Spawner | Promise<Spawner>
 }
 
-/** A side that times tasks from their start to their end, each of which sees `expected`. */
+/** A side that measures tasks from start to end. Each task must see `expected`. */
 export function timed({ name, role, make }: SpawnerSide, expected: string | undefined): Side {
   return {
     name,
@@ -56,7 +56,7 @@ export function workOf(tasks: Tasks, { spawn, owned, within }: Spawner): Omit<Wo
   }
 }
 
-/** A task sees what it should; one that fails is reported; both are forgotten. */
+/** Asserts that a task sees its value, that a failure is reported, and that both leave the registry. */
 export async function checkSpawner(
   tasks: Tasks,
   { spawn, see, owned, within }: Spawner,
@@ -81,7 +81,7 @@ export async function checkSpawner(
   if (owned !== undefined) assert.equal(owned(), 0)
 }
 
-/** All promises that can go on have gone on. */
+/** Resolves after all pending promise callbacks. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
