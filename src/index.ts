@@ -13,15 +13,6 @@ export { type Canceller, currentDeadline, currentSignal } from './tasks/cancel-s
 export type { DrainOptions, DrainReport, UnfinishedTask } from './tasks/drain.ts'
 export { gather, type Gathered, type GatherOptions } from './tasks/gather.ts'
 export type { LateUse, LateUseOptions } from './tasks/late-use.ts'
-export type {
-  LateEvent,
-  ScopeEvent,
-  TaskAbandonEvent,
-  TaskEndEvent,
-  TaskEvent,
-  TaskOutcome,
-  TaskRefuseEvent,
-} from './tasks/lifecycle.ts'
 export type { Policy } from './tasks/policy.ts'
 export { race, type RaceOptions } from './tasks/race.ts'
 export type { RequestScope } from './tasks/request-scope.ts'

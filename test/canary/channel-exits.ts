@@ -1,26 +1,13 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import Fastify from 'fastify'
-import { type DrainReport, runInScope, spawn, TaskGroup } from 'logical-context'
+import { type DrainReport, outside, runInScope, spawn, TaskGroup } from 'logical-context'
+import { channels } from 'logical-context/channels'
 import logicalContext from 'logical-context/middleware/fastify'
 import { vi } from 'vitest'
 import { canaries, declared, type Exit, knowingAll, propagators, sensitive, setAll } from './canaries.ts'
 import { shown } from './shown.ts'
 
-const channels = [
-  'scope:open',
-  'scope:close',
-  'scope:seal',
-  'task:spawn',
-  'task:start',
-  'task:end',
-  'task:refuse',
-  'task:abandon',
-  'context:late',
-  'inbound:refuse',
-]
-
-/** Does all that is told on a channel. */
-async function tellOnAllChannels(): Promise<void> {
+/** Causes each event. */
+async function causeAllEvents(): Promise<void> {
   const app = Fastify()
   await app.register(logicalContext, { propagators, onRefusal() {} })
   await app.inject({ url: '/', headers: { baggage: `declared=${encodeURIComponent(canaries.sensitive)}` } })
@@ -33,6 +20,7 @@ async function tellOnAllChannels(): Promise<void> {
           .catch(() => {})
       ),
     )
+    caught(() => outside(() => spawn(fails)))
     caught(() => fill(new TaskGroup({ maxConcurrent: 1, maxQueued: 0 })))
     await drained()
   })
@@ -44,15 +32,15 @@ async function tellOnAllChannels(): Promise<void> {
 const fails = () => Promise.reject(new Error('failed'))
 
 export const channelExits: Exit[] = [
-  ...channels.map((name) => ({
-    name: `the messages of logical-context:${name}`,
+  ...Object.values(channels).map((channel) => ({
+    name: `the messages of ${String(channel.name)}`,
     may: [],
     async run() {
       const texts: string[] = []
       const onMessage = (message: unknown) => void texts.push(...shown(message))
-      subscribe(`logical-context:${name}`, onMessage)
-      await tellOnAllChannels()
-      unsubscribe(`logical-context:${name}`, onMessage)
+      channel.subscribe(onMessage)
+      await causeAllEvents()
+      channel.unsubscribe(onMessage)
       return texts
     },
   })),

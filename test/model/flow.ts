@@ -1,5 +1,5 @@
 import { subscribe } from 'node:diagnostics_channel'
-import type { ScopeEvent, TaskEndEvent } from 'logical-context'
+import type { ScopeEvent, TaskEndEvent } from 'logical-context/channels'
 
 /** Lets a flow live where this is called; a unit's body is given the unit. */
 export type Live = (unit?: unknown) => Promise<void>

@@ -1,5 +1,5 @@
 import { subscribe } from 'node:diagnostics_channel'
-import type { LateEvent } from 'logical-context'
+import type { LateEvent } from 'logical-context/channels'
 
 let lateWrites = 0
 subscribe('logical-context:context:late', (event) => {

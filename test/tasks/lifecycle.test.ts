@@ -1,17 +1,13 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import {
-  bind,
-  ContextVar,
-  type LateEvent,
-  runInScope,
-  type ScopeEvent,
-  spawn,
-  type TaskAbandonEvent,
-  type TaskEndEvent,
-  type TaskEvent,
-  TaskGroup,
-  type TaskRefuseEvent,
-} from 'logical-context'
+import { bind, ContextVar, runInScope, spawn, TaskGroup } from 'logical-context'
+import type {
+  LateEvent,
+  ScopeEvent,
+  TaskAbandonEvent,
+  TaskEndEvent,
+  TaskEvent,
+  TaskRefuseEvent,
+} from 'logical-context/channels'
 import { afterEach, describe, expect, it } from 'vitest'
 
 const user = new ContextVar<string>('user', { survivesSeal: true })

@@ -1,0 +1,81 @@
+import { channel } from 'node:diagnostics_channel'
+import type { LostEvent } from './errors.ts'
+import * as lifecycle from './tasks/lifecycle.ts'
+import type {
+  InboundRefuseEvent,
+  LateEvent,
+  ScopeEvent,
+  TaskAbandonEvent,
+  TaskEndEvent,
+  TaskEvent,
+  TaskRefuseEvent,
+} from './tasks/lifecycle.ts'
+
+export type { LostEvent } from './errors.ts'
+export type {
+  InboundRefuseEvent,
+  LateEvent,
+  ScopeEvent,
+  TaskAbandonEvent,
+  TaskEndEvent,
+  TaskEvent,
+  TaskOutcome,
+  TaskRefuseEvent,
+} from './tasks/lifecycle.ts'
+
+/** A channel of `node:diagnostics_channel`, with the type of its messages. */
+export interface EventChannel<Message> {
+  /** Its name in `node:diagnostics_channel`, such as `logical-context:task:end`. */
+  readonly name: string | symbol
+  /** Whether there is a listener. Without one, no message is created. */
+  readonly hasSubscribers: boolean
+  subscribe(listener: EventListener<Message>): void
+  /** Returns whether the listener was subscribed. */
+  unsubscribe(listener: EventListener<Message>): boolean
+}
+
+/** Called synchronously for each event. An error that it throws becomes an uncaught exception of the process. */
+export type EventListener<Message> = (message: Message, name: string | symbol) => void
+
+/** The channels of all events of this package, as channels of `node:diagnostics_channel`. */
+export const channels: {
+  /** A unit opened, in its context. */
+  readonly scopeOpen: EventChannel<ScopeEvent>
+  /** A unit's `close()` was called, in its context. */
+  readonly scopeClose: EventChannel<ScopeEvent>
+  /** A unit's values are about to be dropped, in its context. */
+  readonly scopeSeal: EventChannel<ScopeEvent>
+  /** A group accepted a task, in the spawner's context. */
+  readonly taskSpawn: EventChannel<TaskEvent>
+  /** A task's function is about to be called, in the task's context. */
+  readonly taskStart: EventChannel<TaskEvent>
+  /** A task ended, in its context. */
+  readonly taskEnd: EventChannel<TaskEndEvent>
+  /** A group refused a task, in the spawner's context. */
+  readonly taskRefuse: EventChannel<TaskRefuseEvent>
+  /** A task did not end before the limit of its group's drain. */
+  readonly taskAbandon: EventChannel<TaskAbandonEvent>
+  /** A variable was read or written after its unit ended, in the context of that code. */
+  readonly contextLate: EventChannel<LateEvent>
+  /** A function that needs a unit was called outside any unit. */
+  readonly contextLost: EventChannel<LostEvent>
+  /** A field that a peer sent was not used. */
+  readonly inboundRefuse: EventChannel<InboundRefuseEvent>
+} = {
+  scopeOpen: typed(lifecycle.scopeOpen),
+  scopeClose: typed(lifecycle.scopeClose),
+  scopeSeal: typed(lifecycle.scopeSeal),
+  taskSpawn: typed(lifecycle.taskSpawn),
+  taskStart: typed(lifecycle.taskStart),
+  taskEnd: typed(lifecycle.taskEnd),
+  taskRefuse: typed(lifecycle.taskRefuse),
+  taskAbandon: typed(lifecycle.taskAbandon),
+  contextLate: typed(lifecycle.contextLate),
+  contextLost: typed<LostEvent>(channel('logical-context:context:lost')),
+  inboundRefuse: typed(lifecycle.inboundRefuse),
+}
+
+/** The publisher's side of a channel as the listener's side: they are one object. */
+function typed<Message>(source: { publish(message: Message): void }): EventChannel<Message> {
+  return source as unknown as EventChannel<Message>
+}
