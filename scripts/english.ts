@@ -1,4 +1,4 @@
-// `npm run english -- src/tasks`: counts the words that the style replaces, by folder; with paths, prints each of them.
+// `node scripts/english.ts src/tasks`: counts the words that our English avoids, by folder. With paths, prints each of them.
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { findPatterns } from '../test/docs/english.ts'
