@@ -52,8 +52,7 @@ const newSpanId = pooledHex(16)
 
 export async function byUs(formats: readonly Format[]): Promise<Hop> {
   const { ContextVar, LogicalContext } = await import('logical-context')
-  const { b3, carrierOf, composite, incomingCarrier, w3cBaggage, w3cTraceContext } =
-    await import('logical-context/propagators')
+  const { b3, carrierOf, composite, w3cBaggage, w3cTraceContext } = await import('logical-context/propagators')
   const tenant = new ContextVar<string>('tenant')
   const propagator = composite([
     ...(formats.includes('traceparent') ? [w3cTraceContext()] : []),
@@ -64,7 +63,7 @@ export async function byUs(formats: readonly Format[]): Promise<Hop> {
   const peer = { trace: 'continue', values: true, refuse } as const
   const destination = { trace: true, values: true, refuse } as const
   return (incoming) => {
-    const context = propagator.extract(LogicalContext.empty, incomingCarrier(incoming), peer)
+    const context = propagator.extract(LogicalContext.empty, carrierOf(incoming), peer)
     const outgoing: Headers = {}
     propagator.inject(context, carrierOf(outgoing), destination)
     return { outgoing, tenant: context.get(tenant) }

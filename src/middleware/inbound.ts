@@ -17,7 +17,8 @@ import { TaskGroup } from '../tasks/task-group.ts'
 import { serverLimits, type TaskLimits } from '../tasks/task-limits.ts'
 import type { UnitSettings } from '../tasks/unit.ts'
 import { deadline } from '../variables/deadline.ts'
-import { newRequestId, requestId } from '../variables/request-id.ts'
+import { newUuid } from '../variables/ids.ts'
+import { requestId } from '../variables/request-id.ts'
 import { PeerWatch, type Refusal } from './peer-watch.ts'
 import { aTrust, type Trust, trustRule } from './trust.ts'
 
@@ -96,7 +97,7 @@ export class Inbound {
   open(name: string, message: InboundMessage): RequestScope {
     const peer = this.peers.judge(message)
     const told = this.#extract(incomingCarrier(message.headers), peer)
-    const context = told.has(requestId) ? told : told.with(requestId, newRequestId())
+    const context = told.has(requestId) ? told : told.with(requestId, newUuid())
     const scope = new RequestScope(name, context, this.#settings)
     const limit = context.get(deadline)
     if (limit !== undefined) scope.expireAt(limit)

@@ -1,14 +1,13 @@
-import type { LogicalContext } from '../context/logical-context.ts'
 import { type Checks, checkOptions, oneOf } from '../options.ts'
-import { trimOws } from '../variables/ows.ts'
-import { type Sampling, TraceContext, traceContext, traceOf } from '../variables/trace-context.ts'
-import { type B3, callerOf, formatB3Single, parseB3Single, shortTraceId } from './b3-grammar.ts'
-import { adoptTrace, beginTrace, hasTrace } from './caller-trace.ts'
+import { trimOws } from '../variables/header-text.ts'
+import { isHex, isId } from '../variables/hex.ts'
+import type { Sampling, TraceContext } from '../variables/trace-context.ts'
 import type { Carrier } from './carrier.ts'
-import type { Refuse, Peer, Propagator } from './propagator.ts'
+import { type Peer, type Propagator, readField } from './propagator.ts'
+import { type CallerDecision, type CallerTrace, shortTraceId, traceFormat } from './trace-format.ts'
 
 export interface B3Options {
-  /** Which form goes out: the header `b3`, or one header an item. Both are read. Default: `single`. */
+  /** The form to write: the header `b3`, or one header per item. Both forms are read. Default: `single`. */
   inject?: 'single' | 'multi'
 }
 
@@ -22,7 +21,15 @@ const sampledField = 'x-b3-sampled'
 const flagsField = 'x-b3-flags'
 const multiFields = [traceField, spanField, parentField, sampledField, flagsField] as const
 
-/** `true` and `false` are of the time before the specification, which lets readers take them. */
+const dash = 0x2d
+const samplingByLetter = new Map<string, Sampling>([
+  ['0', 'deny'],
+  ['1', 'accept'],
+  ['d', 'debug'],
+])
+const letters: Record<Sampling, string> = { deny: '-0', accept: '-1', debug: '-d', defer: '' }
+
+/** `true` and `false` are older than the specification, which allows readers to accept them. */
 const samplingByText = new Map<string, Sampling>([
   ['1', 'accept'],
   ['true', 'accept'],
@@ -32,81 +39,99 @@ const samplingByText = new Map<string, Sampling>([
 
 /**
  * B3, in one header or in several, with all its sampling states: accept, deny, debug, defer, and a decision without ids.
- * A `b3` header is read before the others. Trace ids of 16 digits have zeros in front in the context, and go out with
- * 16 digits again.
+ * The `b3` header has precedence. A trace id of 16 digits has leading zeros in the context, and is written with 16
+ * digits again.
  *
- * @throws {TypeError} if an option is unknown or of the wrong type.
+ * @throws {TypeError} if an option is unknown or has the wrong type.
  * @see {@link https://github.com/openzipkin/b3-propagation B3 propagation}
  */
 export function b3(options?: B3Options): Propagator {
   checkOptions('b3', options, checks)
   const { inject = 'single' } = options ?? {}
-
-  return {
-    fields: [singleField, ...multiFields],
-    extract,
-    inject(context, carrier, destination) {
-      const trace = traceOf(context)
-      if (trace === undefined || !destination.trace) return
-      if (inject === 'multi') return injectMulti(trace, carrier)
-      if (!carrier.has(singleField)) carrier.set(singleField, formatB3Single(trace))
-    },
-  }
+  const fields = [singleField, ...multiFields]
+  if (inject === 'multi') return traceFormat({ fields, exclusive: multiFields, parse, format: formatMulti })
+  return traceFormat({
+    fields,
+    exclusive: [singleField],
+    parse,
+    format: (trace) => [[singleField, formatSingle(trace)]],
+  })
 }
 
-function extract(context: LogicalContext, carrier: Carrier, peer: Peer): LogicalContext {
-  if (hasTrace(context)) return context
-  const single = readSingle(carrier, peer.refuse)
-  if (single !== undefined) return take(context, single, peer, singleField)
-  const multi = readMulti(carrier, peer.refuse)
-  return multi === undefined ? beginTrace(context) : take(context, multi, peer, traceField)
+function parse(carrier: Carrier, peer: Peer): CallerTrace | CallerDecision | undefined {
+  return readField(carrier, singleField, peer.refuse, parseB3Single) ?? readMulti(carrier, peer)
 }
 
-function take(context: LogicalContext, found: B3, peer: Peer, field: string): LogicalContext {
-  if (typeof found !== 'string') return adoptTrace(context, found, peer, field)
-  if (peer.trace !== 'continue') {
-    peer.refuse('refused', field)
-    return beginTrace(context)
-  }
-  // A decision without ids is for the trace that begins here.
-  const known = context.get(traceContext)?.sampling ?? 'defer'
-  return known === 'defer' ? context.with(traceContext, new TraceContext({ sampling: found })) : context
+/**
+ * Parses `trace-span`, `trace-span-state`, `trace-span-state-parent` or `state`. If the state is deferred, the third part
+ * is the parent, which is not used here. Undefined for a malformed text.
+ */
+export function parseB3Single(text: string): CallerTrace | CallerDecision | undefined {
+  if (text.length === 1) return decisionOf(samplingByLetter.get(text), singleField)
+  const traceLength = text.charCodeAt(16) === dash ? 16 : 32
+  const afterSpan = traceLength + 17
+  if (text.charCodeAt(traceLength) !== dash) return undefined
+  const sampling = parseTail(text, afterSpan)
+  if (sampling === undefined) return undefined
+  return callerOf(text.slice(0, traceLength), text.slice(traceLength + 1, afterSpan), sampling, singleField)
 }
 
-function readSingle(carrier: Carrier, refuse: Refuse): B3 | undefined {
-  const text = carrier.get(singleField)
-  if (text === undefined) return undefined
-  const found = parseB3Single(trimOws(text))
-  if (found === undefined) refuse(text.includes(',') ? 'duplicate' : 'malformed', singleField)
-  return found
+function parseTail(text: string, start: number): Sampling | undefined {
+  if (text.length === start) return 'defer'
+  if (text.charCodeAt(start) !== dash) return undefined
+  if (isParentAt(text, start + 1)) return 'defer'
+  const sampling = samplingByLetter.get(text.charAt(start + 1))
+  if (sampling === undefined || text.length === start + 2) return sampling
+  return text.charCodeAt(start + 2) === dash && isParentAt(text, start + 3) ? sampling : undefined
 }
 
-function readMulti(carrier: Carrier, refuse: Refuse): B3 | undefined {
+function isParentAt(text: string, start: number): boolean {
+  return text.length === start + 16 && isHex(text, start, 16)
+}
+
+function readMulti(carrier: Carrier, { refuse }: Peer): CallerTrace | CallerDecision | undefined {
   const traceId = carrier.get(traceField)
   const spanId = carrier.get(spanField)
   const sampling = readSampling(carrier, refuse)
-  if (traceId === undefined && spanId === undefined) return sampling === 'defer' ? undefined : sampling
-  const found = callerOf(trimOws(traceId ?? ''), trimOws(spanId ?? ''), sampling)
+  if (traceId === undefined && spanId === undefined) {
+    return sampling === 'defer' ? undefined : decisionOf(sampling, traceField)
+  }
+  const found = callerOf(trimOws(traceId ?? ''), trimOws(spanId ?? ''), sampling, traceField)
   if (found === undefined) refuse(`${traceId}${spanId}`.includes(',') ? 'duplicate' : 'malformed', traceField)
   return found
 }
 
-/** A state that cannot be read is as good as none: deferred. */
-function readSampling(carrier: Carrier, refuse: Refuse): Sampling {
+/** A state that cannot be read is deferred. */
+function readSampling(carrier: Carrier, refuse: Peer['refuse']): Sampling {
   if (trimOws(carrier.get(flagsField) ?? '') === '1') return 'debug'
-  const text = carrier.get(sampledField)
-  if (text === undefined) return 'defer'
-  const sampling = samplingByText.get(trimOws(text))
-  if (sampling === undefined) refuse(text.includes(',') ? 'duplicate' : 'malformed', sampledField)
-  return sampling ?? 'defer'
+  return readField(carrier, sampledField, refuse, (text) => samplingByText.get(text)) ?? 'defer'
 }
 
-/** All or nothing: the ids of one trace with the decision for another would be neither. */
-function injectMulti(trace: TraceContext, carrier: Carrier): void {
-  if (multiFields.some((field) => carrier.has(field))) return
-  carrier.set(traceField, shortTraceId(trace.traceId))
-  carrier.set(spanField, trace.spanId)
-  if (trace.parentSpanId !== undefined) carrier.set(parentField, trace.parentSpanId)
-  if (trace.sampling === 'debug') carrier.set(flagsField, '1')
-  else if (trace.sampling !== 'defer') carrier.set(sampledField, trace.sampling === 'accept' ? '1' : '0')
+/** The caller's span, or undefined if an id has the wrong length or only zeros. */
+function callerOf(traceId: string, spanId: string, sampling: Sampling, field: string): CallerTrace | undefined {
+  const isTraceId = (traceId.length === 16 || traceId.length === 32) && isId(traceId, 0, traceId.length)
+  if (!isTraceId || spanId.length !== 16 || !isId(spanId, 0, 16)) return undefined
+  return { traceId: traceId.padStart(32, '0'), spanId, flags: 0, sampling, field }
+}
+
+function decisionOf(sampling: Sampling | undefined, field: string): CallerDecision | undefined {
+  return sampling === undefined ? undefined : { sampling, field }
+}
+
+/** Without the parent if the state is deferred: in the third place, readers would take it for the state. */
+function formatSingle(trace: TraceContext): string {
+  const state = letters[trace.sampling]
+  const parent = state === '' || trace.parentSpanId === undefined ? '' : `-${trace.parentSpanId}`
+  return `${shortTraceId(trace.traceId)}-${trace.spanId}${state}${parent}`
+}
+
+function formatMulti(trace: TraceContext): [field: string, text: string][] {
+  const lines: [field: string, text: string][] = [
+    [traceField, shortTraceId(trace.traceId)],
+    [spanField, trace.spanId],
+  ]
+  if (trace.parentSpanId !== undefined) lines.push([parentField, trace.parentSpanId])
+  if (trace.sampling === 'debug') lines.push([flagsField, '1'])
+  else if (trace.sampling !== 'defer') lines.push([sampledField, trace.sampling === 'accept' ? '1' : '0'])
+  return lines
 }

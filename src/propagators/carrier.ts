@@ -1,31 +1,31 @@
-/** Text fields by name, as a message carries them. Names are asked for in lower case. */
+/** The text fields of a message, by name. Callers pass names in lower case. */
 export interface Carrier {
-  /** The field's text; the texts of several lines of one name joined by `, `, as HTTP says. RFC 9110, 5.3 */
+  /** The field's text. Several lines of one name are joined by `, `. RFC 9110, 5.3 */
   get(name: string): string | undefined
   has(name: string): boolean
   set(name: string, value: string): void
 }
 
-/** Headers as Node has them, or any object of that form: names in any case, several lines as an array. */
+/** Headers in Node's form, or any object of that form: names in any case, several lines as an array. */
 export type HeaderObject = Record<string, HeaderValue>
 type HeaderValue = string | number | readonly string[] | undefined
 
-/** A `Headers`, of the platform or of undici. */
+/** A `Headers` object, of the platform or of undici. */
 export interface HeadersLike {
   get(name: string): string | null
   has(name: string): boolean
   set(name: string, value: string): void
 }
 
-/** Names and values in turn, as `rawHeaders` has them, or pairs of them. An empty array is one of the first kind. */
+/** Alternating names and values, as in `rawHeaders`, or pairs. An empty array is of the first kind. */
 export type HeaderList = string[] | [name: string, value: string][]
 
-/** What a carrier can be made of: `Headers`, a `Map`, `request.headers`, `request.rawHeaders` and their like. */
+/** The sources of a carrier: `Headers`, a `Map`, `request.headers`, `request.rawHeaders` and similar objects. */
 export type CarrierSource = Carrier | HeadersLike | Map<string, string | readonly string[]> | HeaderObject | HeaderList
 
 /**
- * The source behind the carrier's methods; a carrier as it is. Names are found in any case, and lines whose names
- * differ in case only are lines of one field.
+ * A carrier that reads from and writes to the source; a carrier is returned unchanged. Names match in any case, and
+ * lines whose names differ only in case are lines of one field.
  */
 export function carrierOf(source: CarrierSource): Carrier {
   if (Array.isArray(source)) return isFlat(source) ? new FlatCarrier(source) : new PairsCarrier(source)
@@ -34,7 +34,7 @@ export function carrierOf(source: CarrierSource): Carrier {
   return isHeaders(source) ? new HeadersCarrier(source) : source
 }
 
-/** The headers of an incoming Node message, whose names Node has put in lower case and whose lines it has joined. */
+/** The headers of an incoming Node message. Node has converted the names to lower case and joined the lines. */
 export function incomingCarrier(headers: HeaderObject): Carrier {
   return new IncomingCarrier(headers)
 }
@@ -122,7 +122,7 @@ class HeadersCarrier extends SourceCarrier<HeadersLike> {
   }
 }
 
-/** What was found before and one more value, as two lines are one. */
+/** The text of the earlier lines and one more line. */
 function join(found: string | undefined, value: HeaderValue): string | undefined {
   if (value === undefined) return found
   const text = typeof value === 'object' ? value.join(', ') : String(value)

@@ -2,14 +2,14 @@ import { show } from '../options.ts'
 import { isPropagator, type Propagator } from './propagator.ts'
 
 /**
- * Several formats as one, asked in the order of the list.
+ * Several formats as one propagator, called in the order of the list.
  *
- * Extracting: the first that finds a trace, a request id or a value wins; the later ones leave what is there. A trace
- * that a format began for want of one is none found. Injecting: the first that writes a field wins; a field that the
- * caller has set is nobody's.
+ * Extracting: the first format that finds a trace, a request id or a value wins; later formats keep it. A trace that a
+ * format began does not count as found. Injecting: the first format that writes a field wins; a field that the caller
+ * set is kept.
  *
- * @throws {TypeError} for what is no propagator, and for two that own `baggage`: of two writers of one list, the second
- *   one's members would never go out.
+ * @throws {TypeError} if an item is not a propagator, or if two propagators own `baggage`: the members of the second one
+ *   would never be written.
  */
 export function composite(propagators: readonly Propagator[]): Propagator {
   if (!Array.isArray(propagators)) {
@@ -27,7 +27,7 @@ export function composite(propagators: readonly Propagator[]): Propagator {
     throw new TypeError("composite: expected one propagator of 'baggage', got several. Declare all members in one.")
   }
   return {
-    fields: [...new Set(list.flatMap(({ fields }) => fields))],
+    fields: Object.freeze([...new Set(list.flatMap(({ fields }) => fields))]),
     extract(context, carrier, peer) {
       let found = context
       for (const propagator of list) found = propagator.extract(found, carrier, peer)

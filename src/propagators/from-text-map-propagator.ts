@@ -1,10 +1,8 @@
 import { show } from '../options.ts'
-import { traceOf } from '../variables/trace-context.ts'
-import { attempt } from './attempt.ts'
-import { adoptTrace, beginTrace, hasTrace } from './caller-trace.ts'
+import { isFieldValue } from '../variables/header-text.ts'
+import type { TraceContext } from '../variables/trace-context.ts'
 import type { Carrier } from './carrier.ts'
-import { isFieldValue } from './header-field.ts'
-import type { Refuse, Propagator } from './propagator.ts'
+import { attempt, type Peer, type Propagator, type Refuse } from './propagator.ts'
 import {
   emptyOtelContext,
   ownSpan,
@@ -14,45 +12,49 @@ import {
   type TextMapSetterLike,
   withSpan,
 } from './text-map-propagator.ts'
+import { type CallerTrace, traceFormat } from './trace-format.ts'
 
 /**
- * A propagator of OpenTelemetry's as one of ours, for formats that are not here, such as AWS X-Ray. Only the trace
- * crosses: values go by `w3cBaggage`, which knows what a peer may set.
+ * An OpenTelemetry propagator as a propagator of this library, for formats that are not built in. It carries the trace
+ * only: values go through `w3cBaggage`, which checks whether a peer may set them.
  *
- * What it throws is contained: a header it cannot read counts as malformed.
+ * If the propagator throws while it reads a header, the header counts as malformed.
  *
  * @throws {TypeError} if it has no `fields()`, `extract()` and `inject()`.
  */
 export function fromTextMapPropagator(propagator: TextMapPropagatorLike): Propagator {
   checkTextMapPropagator(propagator)
   const names = propagator.fields().map((name) => name.toLowerCase())
-  // No values cross, so theirs is not its field.
+  // It carries no values, so it must not own the field of the values.
   const fields = names.filter((name) => name !== 'baggage')
-  const getter = getterOf(fields)
-
-  return {
-    fields,
-    extract(context, carrier, peer) {
-      if (hasTrace(context)) return context
-      // It may read more than its fields, which are those that it writes.
-      const caller = attempt(() => spanOf(propagator.extract(emptyOtelContext, carrier, getter)))
-      const present = fields.find((name) => carrier.has(name))
-      if (caller !== undefined) return adoptTrace(context, caller, peer, present ?? fields.join(', '))
-      if (present !== undefined) peer.refuse('malformed', present)
-      return beginTrace(context)
-    },
-    inject(context, carrier, destination) {
-      const trace = traceOf(context)
-      if (trace === undefined || !destination.trace) return
-      attempt(() =>
-        propagator.inject(
-          withSpan(emptyOtelContext, ownSpan(trace), false),
-          carrier,
-          setterOf(carrier, destination.refuse),
-        ),
-      )
-    },
+  const getter: TextMapGetterLike = {
+    keys: (carrier) => fields.filter((name) => (carrier as Carrier).has(name)),
+    get: (carrier, key) => (carrier as Carrier).get(key.toLowerCase()),
   }
+
+  function parse(carrier: Carrier, { refuse }: Peer): CallerTrace | undefined {
+    // It may read more fields than `fields()`, which are those that it writes.
+    const caller = attempt(() => spanOf(propagator.extract(emptyOtelContext, carrier, getter)))
+    const present = fields.find((name) => carrier.has(name))
+    if (caller !== undefined) return { ...caller, field: present ?? fields.join(', ') }
+    if (present !== undefined) refuse('malformed', present)
+    return undefined
+  }
+
+  function format(trace: TraceContext, refuse: Refuse): [field: string, text: string][] {
+    const lines: [field: string, text: string][] = []
+    const setter: TextMapSetterLike = {
+      set(_carrier, key, value) {
+        const field = key.toLowerCase()
+        if (isFieldValue(value)) lines.push([field, value])
+        else refuse('malformed', field)
+      },
+    }
+    attempt(() => propagator.inject(withSpan(emptyOtelContext, ownSpan(trace), false), {}, setter))
+    return lines
+  }
+
+  return traceFormat({ fields, exclusive: [], parse, format })
 }
 
 function checkTextMapPropagator(value: unknown): void {
@@ -61,23 +63,4 @@ function checkTextMapPropagator(value: unknown): void {
   throw new TypeError(
     `fromTextMapPropagator: expected a propagator with fields(), extract() and inject(), got ${show(value)}.`,
   )
-}
-
-function getterOf(fields: readonly string[]): TextMapGetterLike {
-  return {
-    keys: (carrier) => fields.filter((name) => (carrier as Carrier).has(name)),
-    get: (carrier, key) => (carrier as Carrier).get(key.toLowerCase()),
-  }
-}
-
-/** It may know nothing of what a caller has set, nor of what a header may hold. */
-function setterOf(carrier: Carrier, refuse: Refuse): TextMapSetterLike {
-  return {
-    set(_carrier, key, value) {
-      const field = key.toLowerCase()
-      if (carrier.has(field)) return
-      if (isFieldValue(value)) carrier.set(field, value)
-      else refuse('malformed', field)
-    },
-  }
 }

@@ -1,21 +1,22 @@
 import type { AnyContextVar } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
+import { trimOws } from '../variables/header-text.ts'
 import type { Carrier } from './carrier.ts'
 
-/** What may be wrong with a field of a carrier, or with a value for one. */
+/** What can be wrong with a field of a carrier, or with a value for one. */
 export type RefusalReason = 'refused' | 'malformed' | 'duplicate' | 'truncated'
 
 /**
- * Called for what is dropped: nothing is lost in silence. `field` is the name of a header, or of a header and a declared
- * member, such as `baggage.tenant`; never a word that a peer has chosen.
+ * Called for everything that is dropped. `field` is the name of a header, or of a header and a declared member, such as
+ * `baggage.tenant`; never a text that the peer chose.
  */
 export type Refuse = (reason: RefusalReason, field: string) => void
 
-/** What is believed of the peer that a carrier comes from. */
+/** What is accepted from the sender of a carrier. */
 export interface Peer {
   /**
-   * `continue` goes on with the peer's trace and takes its request id; `restart` begins a new trace that links to the
-   * peer's; `ignore` begins one that knows nothing of the peer.
+   * `continue` continues the peer's trace and accepts its request id; `restart` begins a new trace that links to the
+   * peer's; `ignore` begins a new trace without a link.
    */
   readonly trace: 'continue' | 'restart' | 'ignore'
   /** Whether the peer may set values: baggage, deadlines, own headers. */
@@ -23,35 +24,66 @@ export interface Peer {
   readonly refuse: Refuse
 }
 
-/** What a carrier's destination may be told. */
+/** What is written for the receiver of a carrier. */
 export interface Destination {
-  /** Whether trace identity and request id go out. */
+  /** Whether trace identity and request id are written. */
   readonly trace: boolean
-  /** Which values go out: all, none, or those of the listed variables. */
+  /** Which values are written: all, none, or those of the listed variables. */
   readonly values: boolean | readonly AnyContextVar[]
   readonly refuse: Refuse
 }
 
-/** Writes variables to a carrier and reads them back. Nothing that a carrier holds makes it throw. */
+/** Writes variables to a carrier and reads them. It must not throw, whatever a carrier contains. */
 export interface Propagator {
-  /** The fields it reads and writes, in lower case. */
+  /** The fields that it reads and writes, in lower case. */
   readonly fields: readonly string[]
-  /** `context` with what the carrier says, as far as the peer is believed. What `context` has already is kept. */
+  /** `context` with what the carrier contains and the peer may set. A value that `context` already has is kept. */
   extract(context: LogicalContext, carrier: Carrier, peer: Peer): LogicalContext
-  /** Writes what the destination may know, and nothing over a field that is there already. */
+  /** Writes what the destination may receive. A field that is already set is kept. */
   inject(context: LogicalContext, carrier: Carrier, destination: Destination): void
 }
 
-/** Whether a destination may be told the value of a variable. */
+/** Whether a destination may receive the value of a variable. */
 export function mayTell(destination: Destination, variable: AnyContextVar): boolean {
   if (variable.sensitive) return false
   const { values } = destination
   return typeof values === 'boolean' ? values : values.includes(variable)
 }
 
+/**
+ * @internal The parsed text of a field that must occur once. Undefined if the field is absent, or if it is refused:
+ * because `parse` is undefined or returns undefined. Two lines arrive joined by a comma, which no such format contains.
+ */
+export function readField<T>(
+  carrier: Carrier,
+  field: string,
+  refuse: Refuse,
+  parse: ((text: string) => T | undefined) | undefined,
+): T | undefined {
+  const text = carrier.get(field)
+  if (text === undefined) return undefined
+  if (parse === undefined) {
+    refuse('refused', field)
+    return undefined
+  }
+  const value = parse(trimOws(text))
+  if (value === undefined) refuse(text.includes(',') ? 'duplicate' : 'malformed', field)
+  return value
+}
+
 /** @internal */
 export function isPropagator(value: unknown): value is Propagator {
   if (typeof value !== 'object' || value === null) return false
   const { fields, extract, inject } = value as Partial<Propagator>
-  return Array.isArray(fields) && typeof extract === 'function' && typeof inject === 'function'
+  const hasFields = Array.isArray(fields) && fields.every((field) => typeof field === 'string')
+  return hasFields && typeof extract === 'function' && typeof inject === 'function'
+}
+
+/** @internal The result of a function, or undefined if it throws. */
+export function attempt<T>(fn: () => T): T | undefined {
+  try {
+    return fn()
+  } catch {
+    return undefined
+  }
 }

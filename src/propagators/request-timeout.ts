@@ -1,24 +1,23 @@
 import { anAmount, type Checks, checkOptions, oneOf } from '../options.ts'
 import { deadline } from '../variables/deadline.ts'
-import { trimOws } from '../variables/ows.ts'
-import { aFieldName } from './header-field.ts'
-import { mayTell, type Propagator } from './propagator.ts'
+import { aFieldName } from '../variables/header-text.ts'
+import { mayTell, type Propagator, readField } from './propagator.ts'
 
 export interface RequestTimeoutOptions {
   /** The header's name, in any case. Default: `grpc-timeout`. */
   header?: string
   /**
-   * How the remaining time is written: `grpc` is up to 8 digits and one of the units `H M S m u n`, `milliseconds` a
+   * The form of the remaining time: `grpc` is up to 8 digits and one of the units `H M S m u n`, `milliseconds` is a
    * whole number. Default: `grpc`.
    */
   format?: 'grpc' | 'milliseconds'
-  /** The longest time that a peer may ask for, in milliseconds; more is cut to it. Default: 3,600,000, one hour. */
+  /** The longest time that a peer may request, in milliseconds; a longer time is cut to it. Default: 3,600,000, one hour. */
   maxMs?: number
 }
 
 const checks: Checks = { header: aFieldName, format: oneOf('grpc', 'milliseconds'), maxMs: anAmount }
 
-/** gRPC over HTTP/2, "Timeout": the units of `grpc-timeout`, in milliseconds. */
+/** The units of `grpc-timeout`, in milliseconds. gRPC over HTTP/2, "Timeout" */
 const unitsMs = new Map([
   ['H', 3_600_000],
   ['M', 60_000],
@@ -27,15 +26,15 @@ const unitsMs = new Map([
   ['u', 1e-3],
   ['n', 1e-6],
 ])
-/** gRPC over HTTP/2, "TimeoutValue": a positive integer of at most 8 digits. */
+/** A positive integer of at most 8 digits. gRPC over HTTP/2, "TimeoutValue" */
 const maxGrpcValue = 99_999_999
 
 /**
  * The time by which the work must have ended: absolute in the context, the remaining time on the wire, so that clocks
- * need not agree. Taken from peers that may set values; of an inherited deadline and the peer's, the earlier one. A
- * deadline that is over goes out as one millisecond, since nobody writes none.
+ * need not agree. Accepted from peers that may set values; the earlier of the peer's and an existing deadline counts. A
+ * deadline in the past is written as one millisecond, because no format allows zero.
  *
- * @throws {TypeError} if an option is unknown or of the wrong type.
+ * @throws {TypeError} if an option is unknown or has the wrong type.
  * @see {@link https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md gRPC over HTTP/2}
  */
 export function requestTimeout(options?: RequestTimeoutOptions): Propagator {
@@ -47,13 +46,8 @@ export function requestTimeout(options?: RequestTimeoutOptions): Propagator {
   return {
     fields: [field],
     extract(context, carrier, { values, refuse }) {
-      const text = carrier.get(field)
-      if (text === undefined) return context
-      const ms = values ? parse(trimOws(text)) : undefined
-      if (ms === undefined) {
-        refuse(values ? reasonOf(text) : 'refused', field)
-        return context
-      }
+      const ms = readField(carrier, field, refuse, values ? parse : undefined)
+      if (ms === undefined) return context
       if (ms > maxMs) refuse('truncated', field)
       const asked = Date.now() + Math.floor(Math.min(ms, maxMs))
       return context.with(deadline, Math.min(asked, context.get(deadline) ?? Number.POSITIVE_INFINITY))
@@ -68,17 +62,13 @@ export function requestTimeout(options?: RequestTimeoutOptions): Propagator {
   }
 }
 
-function reasonOf(text: string): 'duplicate' | 'malformed' {
-  return text.includes(',') ? 'duplicate' : 'malformed'
-}
-
 function parseGrpcTimeout(text: string): number | undefined {
   const unitMs = unitsMs.get(text.slice(-1))
   const value = parseDigits(text, text.length - 1, 8)
   return unitMs === undefined || value === undefined || value === 0 ? undefined : value * unitMs
 }
 
-/** In the finest unit of ours that 8 digits suffice for, rounded down: nobody gets more time than there is. */
+/** In milliseconds if 8 digits suffice, else in seconds, rounded down so that the callee has no more time than the caller. */
 function formatGrpcTimeout(ms: number): string {
   if (ms <= maxGrpcValue) return `${ms}m`
   return `${Math.min(Math.floor(ms / 1000), maxGrpcValue)}S`

@@ -1,9 +1,9 @@
+import { isId } from '../variables/hex.ts'
 import { knownFlags, type TraceContext } from '../variables/trace-context.ts'
 import { Tracestate } from '../variables/tracestate.ts'
-import type { CallerTrace } from './caller-trace.ts'
-import { isId } from './hex.ts'
+import type { CallerTrace } from './trace-format.ts'
 
-/** OpenTelemetry's `TextMapPropagator`, as far as it is used here. */
+/** The part of OpenTelemetry's `TextMapPropagator` that is used here. */
 export interface TextMapPropagatorLike {
   fields(): string[]
   extract(context: OtelContextLike, carrier: unknown, getter: TextMapGetterLike): OtelContextLike
@@ -26,13 +26,13 @@ export interface OtelContextLike {
   deleteValue(key: symbol): OtelContextLike
 }
 
-/** Where OpenTelemetry's API has the active span in its context. It makes its keys by `Symbol.for`. */
+/** The key of the active span in an OpenTelemetry context. The API makes its keys by `Symbol.for`. */
 const spanKey: unique symbol = Symbol.for('OpenTelemetry Context Key SPAN') as never
 
-/** An OpenTelemetry context in which nothing is set. */
+/** An empty OpenTelemetry context. */
 export const emptyOtelContext: OtelContextLike = otelContext(new Map())
 
-/** The span that is active in an OpenTelemetry context, if its ids are valid. */
+/** The active span of an OpenTelemetry context, if its ids are valid. */
 export function spanOf(context: OtelContextLike): CallerTrace | undefined {
   const span = context.getValue(spanKey) as { spanContext?: () => Partial<OtelSpanContext> } | undefined
   const { traceId, spanId, traceFlags, traceState } = span?.spanContext?.() ?? {}
@@ -46,7 +46,7 @@ export function spanOf(context: OtelContextLike): CallerTrace | undefined {
   }
 }
 
-/** An OpenTelemetry context in which a span that nobody records is active. */
+/** An OpenTelemetry context whose active span is not recorded. */
 export function withSpan(context: OtelContextLike, trace: CallerTrace, isRemote: boolean): OtelContextLike {
   const { traceId, spanId, flags, state = Tracestate.empty } = trace
   const traceState = state.size === 0 ? undefined : traceStateOf(state)
@@ -56,7 +56,7 @@ export function withSpan(context: OtelContextLike, trace: CallerTrace, isRemote:
   )
 }
 
-/** The unit's own span, in the form of a caller's. */
+/** The unit's own span, in the form of a caller's span. */
 export function ownSpan(trace: TraceContext): CallerTrace {
   const { traceId, spanId, flags, state } = trace
   return { traceId, spanId, flags, state }
@@ -94,7 +94,7 @@ function traceStateOf(state: Tracestate): OtelTraceState {
   }
 }
 
-/** All of OpenTelemetry's `Span`: whoever finds it active may call any of it. */
+/** It has all methods of OpenTelemetry's `Span`, because code that finds it active can call any of them. */
 function unrecordedSpan(context: OtelSpanContext): object {
   const span = {
     spanContext: () => context,

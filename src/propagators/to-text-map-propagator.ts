@@ -14,24 +14,24 @@ import {
 } from './text-map-propagator.ts'
 
 export interface ToTextMapPropagatorOptions {
-  /** What is believed of those whose carriers are read. Default: the trace is continued, no values. */
+  /** What is accepted from the carriers that are read. Default: the trace is continued, no values. */
   peer?: Partial<Peer>
-  /** What is told to those whose carriers are written. Default: the trace, no values. */
+  /** What is written to carriers. Default: the trace, no values. */
   destination?: Partial<Destination>
 }
 
-/** Where an OpenTelemetry context has ours: `createContextKey('logical-context')` of its API gives the same. */
-export const otelContextKey: unique symbol = Symbol.for('logical-context') as never
+/** The key of our context in an OpenTelemetry context. `createContextKey('logical-context')` returns the same key. */
+const contextKey: unique symbol = Symbol.for('logical-context') as never
 
 const anObject = anyOf('an object', (value) => typeof value === 'object' && value !== null)
 const checks: Checks = { peer: anObject, destination: anObject }
 
 /**
- * One of our propagators as OpenTelemetry's API wants them. What is extracted is in the OpenTelemetry context: the
- * caller's span as its remote span, and all variables under `otelContextKey`. What is injected is the active span of the
- * OpenTelemetry context, and the variables that are there or, where there are none, those of the current unit.
+ * A propagator of this library for OpenTelemetry's API. `extract` returns an OpenTelemetry context with the caller's span
+ * as its remote span, and with all variables under `createContextKey('logical-context')`. `inject` writes the active
+ * span of the OpenTelemetry context and its variables; without variables, those of the current unit.
  *
- * @throws {TypeError} if it is no propagator, or an option is unknown or of the wrong type.
+ * @throws {TypeError} if it is not a propagator, or an option is unknown or has the wrong type.
  */
 export function toTextMapPropagator(
   propagator: Propagator,
@@ -49,7 +49,7 @@ export function toTextMapPropagator(
     extract(context, carrier, getter) {
       const found = propagator.extract(LogicalContext.empty, readerOf(carrier, getter), peer)
       const trace = found.get(traceContext)
-      const withVariables = context.setValue(otelContextKey, found)
+      const withVariables = context.setValue(contextKey, found)
       if (trace?.parentSpanId === undefined) return withVariables
       const { traceId, parentSpanId: spanId, flags, state } = trace
       return withSpan(withVariables, { traceId, spanId, flags, state }, true)
@@ -61,14 +61,14 @@ export function toTextMapPropagator(
 }
 
 function variablesOf(context: OtelContextLike): LogicalContext {
-  return (context.getValue(otelContextKey) as LogicalContext | undefined) ?? current()
+  return (context.getValue(contextKey) as LogicalContext | undefined) ?? current()
 }
 
 function withActiveSpan(variables: LogicalContext, context: OtelContextLike): LogicalContext {
   const span = spanOf(context)
   if (span === undefined) return variables
   const known = variables.get(traceContext)
-  // OpenTelemetry has no word for debug: it stays with the trace that has it.
+  // OpenTelemetry cannot express `debug`, so the trace keeps its own.
   const isDebug = known?.sampling === 'debug' && known.traceId === span.traceId
   const sampling = isDebug ? known.sampling : undefined
   return variables.with(traceContext, new TraceContext({ ...span, parentSpanId: known?.parentSpanId, sampling }))
@@ -82,7 +82,7 @@ function readerOf(carrier: unknown, getter: TextMapGetterLike): Carrier {
   return { get, has: (name) => get(name) !== undefined, set() {} }
 }
 
-/** OpenTelemetry's setters do not tell what is there, so only what is written here counts. */
+/** OpenTelemetry's setters do not say which fields are set, so only the fields that are written here count. */
 function writerOf(carrier: unknown, setter: TextMapSetterLike): Carrier {
   const written = new Map<string, string>()
   return {

@@ -1,24 +1,23 @@
 import { aFunction, type Checks, checkOptions, oneOf, show } from '../options.ts'
-import { isPrivateAddress } from './private-address.ts'
 import type { Peer } from './propagator.ts'
 
-/** What is believed of a peer. */
+/** What is accepted from a peer. */
 export type Verdict = Pick<Peer, 'trace' | 'values'>
 
 export interface TrustOptions<Request = unknown> {
   /**
-   * Says of a socket's address whether its trace is continued and its values are taken: a compiled list of addresses,
-   * such as `compile` of `@fastify/proxy-addr` makes. Default: nobody's values are.
+   * Whether a socket's address is trusted: its trace is continued, and its values are accepted. For example a compiled
+   * list of addresses, as `compile` of `@fastify/proxy-addr` returns. Default: no address is trusted.
    */
   trusts?: ((address: string) => boolean) | undefined
   /**
-   * Decides alone, by the request, its verified TLS peer for one: a verdict, `true` for all, `false` for a new trace and
-   * no values.
+   * Decides by the request, for example by its verified TLS peer: a verdict, `true` for everything, `false` for a new
+   * trace and no values.
    */
   decide?: ((request: Request) => boolean | Verdict) | undefined
-  /** The trace of a loopback, private, link-local or unique-local address that is not trusted. Default: `continue`. */
+  /** For loopback, private, link-local and unique-local addresses that are not trusted. Default: `continue`. */
   privatePeers?: Peer['trace']
-  /** The trace of everybody else. Default: `restart`. */
+  /** For all other addresses. Default: `restart`. */
   otherPeers?: Peer['trace']
 }
 
@@ -30,11 +29,11 @@ const trusted: Verdict = Object.freeze({ trace: 'continue', values: true })
 const stranger: Verdict = Object.freeze({ trace: 'restart', values: false })
 
 /**
- * The rule by which peers are believed, by the address of the socket, which nobody can make up; never by
- * `X-Forwarded-For`, which anybody can. Without an address, on a Unix socket or after a hang-up, nobody is known.
+ * The rule for what is accepted from a peer: by the address of the socket, which a client cannot choose, never by
+ * `X-Forwarded-For`, which it can. A peer without an address is not trusted: a Unix socket, or a closed one.
  *
- * @throws {TypeError} if an option is unknown or of the wrong type, or both `trusts` and `decide` are given; on a
- *   request, if `decide` gives no verdict, a promise of one for instance.
+ * @throws {TypeError} if an option is unknown or has the wrong type, or both `trusts` and `decide` are set; on a
+ *   request, if `decide` returns no verdict, for example a promise.
  */
 export function compileTrust<Request = unknown>(
   options?: TrustOptions<Request>,
@@ -59,5 +58,38 @@ function checkVerdict(decided: unknown): Verdict {
   if (typeof decided === 'boolean') return decided ? trusted : stranger
   const { trace, values } = (decided ?? {}) as Partial<Verdict>
   if (traceWords.includes(trace as never) && typeof values === 'boolean') return decided as Verdict
-  throw new TypeError(`compileTrust: expected decide() to give a boolean or { trace, values }, got ${show(decided)}.`)
+  throw new TypeError(`compileTrust: expected decide() to return a boolean or { trace, values }, got ${show(decided)}.`)
+}
+
+/** Precedes an IPv4 address in an IPv6 address, as on a dual-stack socket. RFC 4291, 2.5.5.2 */
+const mappedPrefix = '::ffff:'
+
+/**
+ * Whether a socket's address is loopback, private, link-local or unique-local. Reads the form that Node writes; an
+ * address in any other form is not private. RFC 1918, RFC 3927, RFC 4193, RFC 4291
+ */
+export function isPrivateAddress(address: string): boolean {
+  if (!address.includes(':')) return isPrivateV4(address)
+  const lower = address.toLowerCase()
+  if (lower === '::1') return true
+  if (lower.startsWith(mappedPrefix)) return isPrivateV4(lower.slice(mappedPrefix.length))
+  // The first group. If it is empty, the result is NaN, which shifts to zero.
+  const first = Number.parseInt(lower, 16)
+  return first >> 9 === 0xfc >> 1 || first >> 6 === 0xfe80 >> 6
+}
+
+function isPrivateV4(address: string): boolean {
+  const parts = address.split('.', 5)
+  if (parts.length !== 4 || !parts.every(isByte)) return false
+  const first = Number(parts[0])
+  const second = Number(parts[1])
+  if (first === 10 || first === 127) return true
+  if (first === 172) return second >= 16 && second <= 31
+  return (first === 192 && second === 168) || (first === 169 && second === 254)
+}
+
+/** In decimal, without leading zeros, which some readers take as octal. */
+function isByte(text: string): boolean {
+  const value = Number(text)
+  return value >= 0 && value <= 255 && String(value) === text
 }

@@ -1,7 +1,7 @@
 import type { ContextVar } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { anyOf, type Checks, checkOptions, oneOf } from '../options.ts'
-import { Baggage, baggage } from '../variables/baggage.ts'
+import { Baggage, baggage, baggageOf } from '../variables/baggage.ts'
 import {
   fitMembers,
   formatMember,
@@ -10,20 +10,18 @@ import {
   visitMembers,
   visitPlain,
 } from '../variables/baggage-grammar.ts'
-import { baggageOf } from '../variables/current-baggage.ts'
-import { type BaggageCodec, type DeclaredMember, declareMember } from './baggage-member.ts'
-import { DeclaredMembers } from './declared-members.ts'
-import { type Refuse, type Destination, mayTell, type Propagator } from './propagator.ts'
+import { type BaggageCodec, type DeclaredMember, DeclaredMembers, declareMember } from './baggage-members.ts'
+import { type Destination, mayTell, type Propagator, type Refuse } from './propagator.ts'
 
 const field = 'baggage'
 
 export interface W3cBaggageOptions<Values> {
   /**
-   * The members that are variables, by their key in the header: a variable of strings, or one with the functions that
-   * turn its value into a text and back. Default: none.
+   * The members that belong to variables, by their key in the header: a variable of strings, or a variable with the
+   * functions that convert its value. Default: none.
    */
   members?: { readonly [Key in keyof Values]: ContextVar<string, unknown> | BaggageCodec<Values[Key]> }
-  /** Whether the other members are kept in the variable `baggage`, and go where that may go. Default: `keep`. */
+  /** Whether the other members are kept in the variable `baggage`, and written where that may be written. Default: `keep`. */
   others?: 'keep' | 'drop'
 }
 
@@ -36,12 +34,12 @@ const checks: Checks = {
 }
 
 /**
- * W3C Baggage: from peers that may set values, to destinations that may be told them. A member that comes twice is
- * refused, neither value taken; a value that is in the context already is kept.
+ * W3C Baggage: read from peers that may set values, written to destinations that may receive them. If a declared member
+ * occurs twice, both are refused. A value that the context already has is kept.
  *
- * Limits, in and out, over all lines of the header together: 8192 bytes, 64 members, 4096 bytes each.
+ * Limits for reading and writing, over all lines of the header together: 8192 bytes, 64 members, 4096 bytes each.
  *
- * @throws {TypeError} if an option is unknown or of the wrong type, a key is no token, or a variable is sensitive.
+ * @throws {TypeError} if an option is unknown or has the wrong type, a key is not a token, or a variable is sensitive.
  * @see {@link https://www.w3.org/TR/baggage/ W3C Baggage}
  */
 export function w3cBaggage<Values>(options?: W3cBaggageOptions<Values>): Propagator {
@@ -74,24 +72,24 @@ export function w3cBaggage<Values>(options?: W3cBaggageOptions<Values>): Propaga
   }
 }
 
-/** A place of a declared member in a text. */
+/** The position of a declared member in a text. */
 interface Found {
   readonly member: DeclaredMember
   readonly start: number
   readonly end: number
-  /** Whether none of the same is before. */
+  /** Whether it is the first occurrence of this member. */
   readonly first: boolean
-  /** Whether it is the only one. */
+  /** Whether it is the only occurrence of this member. */
   single: boolean
 }
 
-/** What a header says: the declared members, and the others as a list of their own. */
+/** The parts of a header: the declared members, and the others as a list. */
 interface Parts {
   readonly found: readonly Found[]
   readonly others: Baggage
 }
 
-/** Finds the declared members, and reads no other one. A text is cut, so it is looked at while it is in one piece. */
+/** Finds the declared members, and parses no other member. */
 function split(text: string, declared: DeclaredMembers, refuse: Refuse): Parts {
   if (declared.list.length === 0 && text.length <= maxBaggageBytes) return { found: [], others: Baggage.parse(text) }
   const found: Found[] = []
@@ -100,7 +98,7 @@ function split(text: string, declared: DeclaredMembers, refuse: Refuse): Parts {
   return { found, others: Baggage.ofPlain(without(found, text), count - found.length, declared) }
 }
 
-/** The same for a text with whitespace, or with something wrong. */
+/** The same for a text with whitespace or with malformed members. */
 function splitSlowly(text: string, declared: DeclaredMembers, refuse: Refuse): Parts {
   const found: Found[] = []
   const whole = visitMembers(text, (start, end) => addTo(found, declared.nameAt(text, start, end), start, end))
@@ -110,7 +108,7 @@ function splitSlowly(text: string, declared: DeclaredMembers, refuse: Refuse): P
   visitMembers(text, (start, end) => {
     if (declared.nameAt(text, start, end) === undefined) rest.push(text.slice(start, end))
   })
-  // Beyond the limits no member is looked at: where the key's text is there again, it may come twice.
+  // Members beyond the limits are not read: if the key's text occurs again, the member may be a duplicate.
   for (const place of found) if (isNamedAgain(text, place)) place.single = false
   return { found, others: Baggage.parse(rest.join(',')) }
 }
@@ -126,7 +124,7 @@ function isNamedAgain(text: string, { member: { key }, start, end }: Found): boo
   return text.indexOf(key) < start || text.includes(key, end)
 }
 
-/** A list without those of its members, by as few cuts as there can be. */
+/** The list without these members, with as few cuts as possible. */
 function without(found: readonly Found[], text: string): string {
   let rest: string | undefined
   let from = 0
@@ -159,7 +157,7 @@ function writeAll(context: LogicalContext, declared: DeclaredMembers, destinatio
   return texts
 }
 
-/** The declared members first, so that they go out if not all can; of the others, those that are not declared. */
+/** The declared members first, so that the limits drop others; then the others that are not declared. */
 function withOthers(texts: string[], others: Baggage, declared: DeclaredMembers, refuse: Refuse): string {
   for (const problem of others.problems) refuse(problem, field)
   const list = texts.length === 0 ? others.asItCame : others.plainText

@@ -1,54 +1,42 @@
-import type { LogicalContext } from '../context/logical-context.ts'
-import { trimOws } from '../variables/ows.ts'
-import { knownFlags, type TraceContext, traceOf } from '../variables/trace-context.ts'
-import { Tracestate } from '../variables/tracestate.ts'
-import { maxTracestateLength } from '../variables/tracestate-grammar.ts'
-import { adoptTrace, beginTrace, type CallerTrace, hasTrace } from './caller-trace.ts'
+import { hexByte, isId } from '../variables/hex.ts'
+import { knownFlags, type TraceContext } from '../variables/trace-context.ts'
+import { maxTracestateLength, Tracestate } from '../variables/tracestate.ts'
 import type { Carrier } from './carrier.ts'
-import { hexByte, isId } from './hex.ts'
-import type { Refuse, Destination, Peer, Propagator } from './propagator.ts'
+import { type Peer, type Propagator, readField, type Refuse } from './propagator.ts'
+import { type CallerTrace, traceFormat } from './trace-format.ts'
 
 const parentField = 'traceparent'
 const stateField = 'tracestate'
 
 const dash = 0x2d
-/** `vv-` + 32 + `-` + 16 + `-ff`. Trace Context level 2, 3.2.2 */
+/** `vv-` + 32 + `-` + 16 + `-ff`. W3C Trace Context level 2, 3.2.2 */
 const parentLength = 55
 const flagTexts = ['-00', '-01', '-02', '-03'] as const
 
 /**
- * W3C Trace Context level 2: `traceparent` and `tracestate`. After `extract` there is always a trace: the caller's
- * continued, a new one that links to it, or a new one; one that is in the context already is kept.
+ * W3C Trace Context level 2: `traceparent` and `tracestate`. After `extract` the context always has a trace: the
+ * caller's, a new one that links to the caller's, or a new one. A trace that the context already has is kept.
  *
- * A `traceparent` that breaks the grammar begins a new trace; a `tracestate` that does is dropped whole, the trace kept.
+ * A malformed `traceparent` begins a new trace. A malformed `tracestate` is dropped, and the trace continues.
  *
  * @see {@link https://www.w3.org/TR/trace-context-2/ W3C Trace Context level 2}
  */
 export function w3cTraceContext(): Propagator {
-  return { fields: [parentField, stateField], extract, inject }
+  return traceFormat({ fields: [parentField, stateField], exclusive: [parentField], parse, format })
 }
 
-function extract(context: LogicalContext, carrier: Carrier, peer: Peer): LogicalContext {
-  if (hasTrace(context)) return context
-  const header = carrier.get(parentField)
-  if (header === undefined) return beginTrace(context)
-  const caller = parseTraceparent(header)
-  if (caller === undefined) {
-    peer.refuse(header.includes(',') ? 'duplicate' : 'malformed', parentField)
-    return beginTrace(context)
-  }
-  if (peer.trace !== 'continue') return adoptTrace(context, caller, peer, parentField)
+function parse(carrier: Carrier, peer: Peer): CallerTrace | undefined {
+  const caller = readField(carrier, parentField, peer.refuse, parseTraceparent)
+  if (caller === undefined || peer.trace !== 'continue') return caller
   const text = carrier.get(stateField)
-  if (text === undefined || text === '') return adoptTrace(context, caller, peer, parentField)
-  return adoptTrace(context, { ...caller, state: readState(text, peer.refuse) }, peer, parentField)
+  return text === undefined || text === '' ? caller : { ...caller, state: readState(text, peer.refuse) }
 }
 
 /**
- * The caller's span, or undefined for a header that breaks the grammar. Two headers, which come joined by a comma, are
- * none, whatever the first one says. Trace Context level 2, 3.2.2 and 3.2.4
+ * The caller's span, or undefined for a malformed text. Two headers, which arrive joined by a comma, are malformed. W3C
+ * Trace Context level 2, 3.2.2 and 3.2.4
  */
-export function parseTraceparent(header: string): CallerTrace | undefined {
-  const text = trimOws(header)
+export function parseTraceparent(text: string): CallerTrace | undefined {
   const version = hexByte(text, 0)
   if (version >= 0xff || text.length < parentLength) return undefined
   if (text.charCodeAt(2) !== dash || text.charCodeAt(35) !== dash || text.charCodeAt(52) !== dash) return undefined
@@ -61,25 +49,20 @@ export function parseTraceparent(header: string): CallerTrace | undefined {
   return { traceId: text.slice(3, 35), spanId: text.slice(36, 52), flags: flags & knownFlags }
 }
 
-function inject(context: LogicalContext, carrier: Carrier, destination: Destination): void {
-  const trace = traceOf(context)
-  if (trace === undefined || !destination.trace || carrier.has(parentField)) return
-  carrier.set(parentField, formatTraceparent(trace))
-  if (trace.state === Tracestate.empty) return
+/** Version 00, whatever the caller's version was. W3C Trace Context level 2, 3.2.4 */
+function format(trace: TraceContext, refuse: Refuse): [field: string, text: string][] {
+  const parent: [string, string] = [
+    parentField,
+    `00-${trace.traceId}-${trace.spanId}${flagTexts[trace.flags & knownFlags]}`,
+  ]
+  if (trace.state === Tracestate.empty) return [parent]
   const text = trace.state.toString()
-  if (text === '') {
-    if (trace.state.problem !== undefined) destination.refuse(trace.state.problem, stateField)
-    return
-  }
-  if (!carrier.has(stateField)) carrier.set(stateField, text)
+  if (text !== '') return [parent, [stateField, text]]
+  if (trace.state.problem !== undefined) refuse(trace.state.problem, stateField)
+  return [parent]
 }
 
-/** Version 00, whatever the caller's was. Trace Context level 2, 3.2.4 */
-function formatTraceparent(trace: TraceContext): string {
-  return `00-${trace.traceId}-${trace.spanId}${flagTexts[trace.flags & knownFlags]}`
-}
-
-/** A text within the limit is read when it is asked for; a longer one is cut at once, so that it is not kept whole. */
+/** A text within the limit is parsed at its first use. A longer text is cut at once, so that it is not retained. */
 function readState(text: string, refuse: Refuse): Tracestate {
   const state = Tracestate.parse(text)
   if (text.length > maxTracestateLength && state.problem !== undefined) refuse(state.problem, stateField)

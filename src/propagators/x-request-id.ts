@@ -1,40 +1,39 @@
 import { aFunction, type Checks, checkOptions, show } from '../options.ts'
-import { isRequestId, newRequestId, requestId as variable } from '../variables/request-id.ts'
-import { aFieldName } from './header-field.ts'
-import type { Refuse, Propagator } from './propagator.ts'
+import { aFieldName } from '../variables/header-text.ts'
+import { newUuid } from '../variables/ids.ts'
+import { isRequestId, requestId } from '../variables/request-id.ts'
+import { type Propagator, readField } from './propagator.ts'
 
 export interface XRequestIdOptions {
   /** The header's name, in any case. Default: `x-request-id`. */
   header?: string
-  /** Makes the id of a request that brings none that may be used: 1 to 128 of `A-Z a-z 0-9 . _ -`. Default: a UUID. */
+  /** Returns the id of a request without a usable id: 1 to 128 of `A-Z a-z 0-9 . _ -`. Default: a UUID. */
   generate?: () => string
 }
 
 const checks: Checks = { header: aFieldName, generate: aFunction }
 
 /**
- * The request's id. After `extract` there is always one: the caller's, if its trace is continued and its id may be used
- * as it is, else a new one; one that is in the context already is kept. Goes out where the trace goes.
+ * The request's id. After `extract` the context always has one: the caller's id, if its trace is continued and the id is
+ * usable, else a new id. An id that the context already has is kept. It is written where the trace is written.
  *
- * @throws {TypeError} if an option is unknown or of the wrong type; on a request, if `generate` gives no usable id.
+ * @throws {TypeError} if an option is unknown or has the wrong type; on a request, if `generate` returns no usable id.
  */
 export function xRequestId(options?: XRequestIdOptions): Propagator {
   checkOptions('xRequestId', options, checks)
   const { header = 'x-request-id', generate } = options ?? {}
-  const newId = generate === undefined ? newRequestId : () => checked(generate())
+  const newId = generate === undefined ? newUuid : () => checked(generate())
   const field = header.toLowerCase()
 
   return {
     fields: [field],
     extract(context, carrier, peer) {
-      if (context.has(variable)) return context
-      const text = carrier.get(field)
-      if (text === undefined) return context.with(variable, newId())
-      const id = peer.trace === 'continue' ? usable(text, field, peer.refuse) : refused(field, peer.refuse)
-      return context.with(variable, id ?? newId())
+      if (context.has(requestId)) return context
+      const id = readField(carrier, field, peer.refuse, peer.trace === 'continue' ? usable : undefined)
+      return context.with(requestId, id ?? newId())
     },
     inject(context, carrier, destination) {
-      const id = context.get(variable)
+      const id = context.get(requestId)
       if (id === undefined || !destination.trace || carrier.has(field)) return
       if (isRequestId(id)) carrier.set(field, id)
       else destination.refuse('malformed', field)
@@ -42,17 +41,11 @@ export function xRequestId(options?: XRequestIdOptions): Propagator {
   }
 }
 
-function usable(text: string, field: string, refuse: Refuse): string | undefined {
-  if (isRequestId(text)) return text
-  refuse(text.includes(',') ? 'duplicate' : 'malformed', field)
-  return undefined
+function usable(text: string): string | undefined {
+  return isRequestId(text) ? text : undefined
 }
 
-function refused(field: string, refuse: Refuse): undefined {
-  refuse('refused', field)
-}
-
-function checked(id: string): string {
+function checked(id: unknown): string {
   if (isRequestId(id)) return id
-  throw new TypeError(`requestId: expected generate() to give 1 to 128 of A-Z a-z 0-9 . _ -, got ${show(id)}.`)
+  throw new TypeError(`xRequestId: expected generate() to return 1 to 128 of A-Z a-z 0-9 . _ -, got ${show(id)}.`)
 }

@@ -1,16 +1,20 @@
-import { trimOws } from './ows.ts'
+import { show } from '../options.ts'
+import { endOfToken, isToken, trimOws } from './header-text.ts'
+import { percentDecode, percentEncode } from './percent.ts'
 
-/** What passes at least, by W3C Baggage, 3.3.2, and is let through at most. */
+/** The least that a platform must propagate, and the most that is propagated here. W3C Baggage, 3.3.2 */
 const maxMembers = 64
 export const maxBaggageBytes = 8192
 const maxMemberBytes = 4096
 
-const tokenKind = 1
-const octetKind = 2
 const [commaCode, semicolonCode, equalsCode] = [0x2c, 0x3b, 0x3d] as const
-const kinds = characterKinds()
+/** Whether a character may occur in a value, by its code. W3C Baggage, 3.3.1 */
+const octets: Uint8Array = new Uint8Array(0x10000)
+for (let code = 0x21; code <= 0x7e; code++) {
+  if (!'",;\\'.includes(String.fromCharCode(code))) octets[code] = 1
+}
 
-/** A member as it is on the wire, in its parts, without optional whitespace. */
+/** The parts of a member as they are on the wire, without optional whitespace. */
 export interface WireMember {
   readonly key: string
   /** Percent-encoded. */
@@ -19,9 +23,18 @@ export interface WireMember {
   readonly properties: string
 }
 
+/** A key, or a key and its value. */
+export type BaggageProperty = readonly [key: string, value?: string]
+
+/** The value and the properties of one key. */
+export interface BaggageEntry {
+  readonly value: string
+  readonly properties: readonly BaggageProperty[]
+}
+
 /**
- * Shows each member's place in the text, as far as the limits go; says whether all were within them. Members that are
- * empty or malformed spend the same budget, so that nothing a peer sends is dear.
+ * Calls `visit` with the position of each member within the limits, and returns whether all members were within them.
+ * Empty and malformed members count too, so that the cost is bounded.
  */
 export function visitMembers(text: string, visit: (start: number, end: number) => void): boolean {
   let count = 0
@@ -39,8 +52,8 @@ export function visitMembers(text: string, visit: (start: number, end: number) =
 }
 
 /**
- * The same for a plain text: one within the limits, of nothing but well-formed members without whitespace. Gives their
- * number; 0 for any other text, of which some members may have been shown. Each character is looked at once.
+ * The same for a plain text: within the limits, with only well-formed members, without whitespace. Returns the number of
+ * members. For any other text it returns 0, and may have called `visit`. Reads each character once.
  */
 export function visitPlain(text: string, visit: (start: number, end: number) => void): number {
   if (text.length > maxBaggageBytes) return 0
@@ -54,7 +67,7 @@ export function visitPlain(text: string, visit: (start: number, end: number) => 
   return 0
 }
 
-/** Members in front of a list that keeps to the limits; undefined if not all of both fit them. */
+/** The members followed by a list of `count` members that is within the limits; undefined if both exceed the limits. */
 export function prepend(texts: readonly string[], list: string, count: number): string | undefined {
   let joined = list
   for (let i = texts.length - 1; i >= 0; i--) {
@@ -65,7 +78,7 @@ export function prepend(texts: readonly string[], list: string, count: number): 
   return texts.length + count <= maxMembers && joined.length <= maxBaggageBytes ? joined : undefined
 }
 
-/** As many of the members, in their order, as fit the limits. */
+/** As many of the members, in their order, as the limits allow. */
 export function fitMembers(texts: readonly string[]): { text: string; truncated: boolean } {
   const kept: string[] = []
   let bytes = -1
@@ -78,7 +91,7 @@ export function fitMembers(texts: readonly string[]): { text: string; truncated:
   return { text: kept.join(','), truncated: kept.length < texts.length }
 }
 
-/** A member's parts, `null` if it is empty, `undefined` if it breaks the grammar. W3C Baggage, 3.3.1 */
+/** The parts of a member: `null` for an empty member, `undefined` for a malformed one. W3C Baggage, 3.3.1 */
 export function parseMember(text: string, start: number, end: number): WireMember | null | undefined {
   const member = trimOws(text, start, end)
   if (member === '') return null
@@ -95,7 +108,7 @@ export function parseMember(text: string, start: number, end: number): WireMembe
   return { key, value, properties: properties.map(formatProperty).join('') }
 }
 
-/** Keys and percent-encoded values of `a=1;b`, or undefined if one breaks the grammar. */
+/** The keys and percent-encoded values of `a=1;b`, or undefined if one is malformed. */
 export function parseProperties(text: string): [key: string, value?: string][] | undefined {
   const properties: [key: string, value?: string][] = []
   for (const part of text.split(';')) {
@@ -112,56 +125,77 @@ export function formatMember({ key, value, properties }: WireMember): string {
   return `${key}=${value}${properties}`
 }
 
-export function formatProperty([key, value]: readonly [key: string, value?: string]): string {
+/**
+ * The parts of a member with this key and this value.
+ *
+ * @throws {TypeError} if the key of the member or of a property is not a token, or a value is not a string.
+ */
+export function encodeMember(key: string, value: string, properties: readonly BaggageProperty[]): WireMember {
+  checkKey(key)
+  checkValue(value)
+  return { key, value: encodeBaggageText(value), properties: properties.map(encodeProperty).join('') }
+}
+
+/** A value, percent-encoded where the grammar requires it. */
+export function encodeBaggageText(text: string): string {
+  return percentEncode(text, isBaggageOctet)
+}
+
+/** The decoded value and properties of a member. */
+export function entryOf({ value, properties }: WireMember): BaggageEntry {
+  const pairs = properties === '' ? [] : (parseProperties(properties.slice(1)) ?? [])
+  return { value: percentDecode(value), properties: pairs.map(decodeProperty) }
+}
+
+export function decodeProperty([key, value]: BaggageProperty): BaggageProperty {
+  return value === undefined ? [key] : [key, percentDecode(value)]
+}
+
+/** Whether a character may occur in a value: printable ASCII except space, `"`, `,`, `;` and `\`. */
+export function isBaggageOctet(code: number): boolean {
+  return octets[code] === 1
+}
+
+function encodeProperty([key, value]: BaggageProperty): string {
+  checkKey(key)
+  if (value === undefined) return formatProperty([key])
+  checkValue(value)
+  return formatProperty([key, encodeBaggageText(value)])
+}
+
+function formatProperty([key, value]: BaggageProperty): string {
   return value === undefined ? `;${key}` : `;${key}=${value}`
 }
 
-/** A name as HTTP has it. RFC 9110, 5.6.2 */
-export function isToken(text: string): boolean {
-  return text !== '' && isOfKind(text, tokenKind)
-}
-
-/** Whether a character may stand in a value: printable ASCII but blank, `"`, `,`, `;` and `\`. */
-export function isBaggageOctet(code: number): boolean {
-  return ((kinds[code] as number) & octetKind) !== 0
-}
-
 function isBaggageText(text: string): boolean {
-  return isOfKind(text, octetKind)
+  return endOfOctets(text, 0) === text.length
 }
 
-function isOfKind(text: string, kind: number): boolean {
-  return endOfKind(text, 0, kind) === text.length
-}
-
-/** Where the characters of one kind end that begin at a place. */
-function endOfKind(text: string, start: number, kind: number): number {
+function endOfOctets(text: string, start: number): number {
   let end = start
-  while (end < text.length && ((kinds[text.charCodeAt(end)] as number) & kind) !== 0) end++
+  while (end < text.length && octets[text.charCodeAt(end)] === 1) end++
   return end
 }
 
-/** Where the member that begins at a place ends, at a comma or with the text; -1 if it is not plain. */
+/** The end of the member that starts at `start`, at a comma or the end of the text; -1 if the member is not plain. */
 function plainEnd(text: string, start: number): number {
-  let end = endOfKind(text, start, tokenKind)
+  let end = endOfToken(text, start)
   if (end === start || text.charCodeAt(end) !== equalsCode) return -1
-  end = endOfKind(text, end + 1, octetKind)
+  end = endOfOctets(text, end + 1)
   while (text.charCodeAt(end) === semicolonCode) {
     const key = end + 1
-    end = endOfKind(text, key, tokenKind)
+    end = endOfToken(text, key)
     if (end === key) return -1
-    if (text.charCodeAt(end) === equalsCode) end = endOfKind(text, end + 1, octetKind)
+    if (text.charCodeAt(end) === equalsCode) end = endOfOctets(text, end + 1)
   }
   return end === text.length || text.charCodeAt(end) === commaCode ? end : -1
 }
 
-/** As long as there are codes: no look-up is out of range. */
-function characterKinds(): Uint8Array {
-  const table = new Uint8Array(0x10000)
-  for (let code = 0x21; code <= 0x7e; code++) {
-    const character = String.fromCharCode(code)
-    if (!'",;\\'.includes(character)) table[code] = octetKind
-    if (!'"(),/:;<=>?@[\\]{}'.includes(character)) table[code] = (table[code] as number) | tokenKind
-  }
-  return table
+function checkKey(key: unknown): void {
+  if (typeof key === 'string' && isToken(key)) return
+  throw new TypeError(`Baggage: expected the key to be a token, as header names are, got ${show(key)}.`)
+}
+
+function checkValue(value: unknown): void {
+  if (typeof value !== 'string') throw new TypeError(`Baggage: expected the value to be a string, got ${show(value)}.`)
 }

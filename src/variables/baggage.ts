@@ -1,30 +1,43 @@
 import { inspect } from 'node:util'
-import { type BaggageEntry, type BaggageProperty, encodeMember, entryOf } from './baggage-entry.ts'
-import { fitMembers, formatMember, parseMember, visitMembers, visitPlain, type WireMember } from './baggage-grammar.ts'
+import { bridge } from '../context/bridge.ts'
+import { ContextVar } from '../context/context-var.ts'
+import type { LogicalContext } from '../context/logical-context.ts'
+import { processSingleton, storage } from '../context/storage.ts'
+import { isPresent } from '../context/values.ts'
+import {
+  type BaggageEntry,
+  type BaggageProperty,
+  encodeMember,
+  entryOf,
+  fitMembers,
+  formatMember,
+  parseMember,
+  visitMembers,
+  visitPlain,
+  type WireMember,
+} from './baggage-grammar.ts'
 import { percentDecode } from './percent.ts'
-
-export { baggage } from './current-baggage.ts'
 
 type BaggageProblem = 'malformed' | 'truncated'
 const noProblems: readonly BaggageProblem[] = []
 
 /**
- * Key-value pairs that go with a request through all services, in their order; keys may repeat. Immutable. A text from
- * outside is read when it is first asked for; members that break the grammar are dropped one by one.
+ * An ordered list of key-value pairs that a request carries through all services; keys may repeat. Immutable. A text
+ * from a peer is parsed at its first use; malformed members are dropped one by one.
  *
  * @see {@link https://www.w3.org/TR/baggage/ W3C Baggage}
  */
 export class Baggage {
   static readonly empty: Baggage = new Baggage('', [])
 
-  /** As it came, or undefined for a list that was made here. */
+  /** The text as received, or undefined for a list that was made here. */
   readonly #text: string | undefined
-  /** Undefined as long as nobody has read the text. */
+  /** Undefined until the text is parsed. */
   #members: readonly WireMember[] | undefined
   #problems: readonly BaggageProblem[] = noProblems
-  /** The members of a plain text, which goes out without being read; 0 of any other, undefined before somebody asks. */
+  /** The number of members of a plain text, which is written without being parsed; 0 for any other; undefined if unknown. */
   #plainCount: number | undefined
-  /** Something with keys that the text is known not to have. */
+  /** A set of keys that do not occur in the text. */
   #without: object | undefined
 
   private constructor(text: string | undefined, members?: readonly WireMember[]) {
@@ -32,12 +45,12 @@ export class Baggage {
     this.#members = members
   }
 
-  /** The baggage of a header's text, several lines joined by commas. Never throws. */
+  /** The baggage of a header's text; several lines are joined by commas. Never throws. */
   static parse(text: string): Baggage {
     return text === '' ? Baggage.empty : new Baggage(text)
   }
 
-  /** @internal The baggage of a plain text, of as many members and without any that `without` has. */
+  /** @internal The baggage of a plain text with `count` members, none of which is in `without`. */
   static ofPlain(text: string, count: number, without: object): Baggage {
     if (count === 0) return Baggage.empty
     const baggage = new Baggage(text)
@@ -46,27 +59,27 @@ export class Baggage {
     return baggage
   }
 
-  /** How many members there are, of repeated keys all. */
+  /** The number of members; each repeated key counts. */
   get size(): number {
     return this.#countPlain() || this.members.length
   }
 
-  /** The value of a key; of a key that repeats, the last one, as OpenTelemetry reads it. */
+  /** The value of a key; for a repeated key the last value, as in OpenTelemetry. */
   get(key: string): string | undefined {
     const member = this.members.findLast((known) => known.key === key)
     return member && percentDecode(member.value)
   }
 
-  /** The value of a key with its properties. */
+  /** The value of a key and its properties. */
   getEntry(key: string): BaggageEntry | undefined {
     const member = this.members.findLast((known) => known.key === key)
     return member && entryOf(member)
   }
 
   /**
-   * The baggage with one member of that key: in the place of the first one of it, or at the end.
+   * The baggage with exactly one member of that key: at the position of the first one, or at the end.
    *
-   * @throws {TypeError} if the key or that of a property is no token, or a value no string.
+   * @throws {TypeError} if the key of the member or of a property is not a token, or a value is not a string.
    */
   set(key: string, value: string, properties: readonly BaggageProperty[] = []): Baggage {
     const member = encodeMember(key, value, properties)
@@ -75,7 +88,7 @@ export class Baggage {
     return new Baggage(undefined, others.toSpliced(place === -1 ? others.length : place, 0, member))
   }
 
-  /** The baggage without all members of that key. */
+  /** The baggage without the members of that key. */
   delete(key: string): Baggage {
     const members = this.members.filter((known) => known.key !== key)
     return members.length === this.members.length ? this : new Baggage(undefined, members)
@@ -85,7 +98,7 @@ export class Baggage {
     for (const member of this.members) yield [member.key, entryOf(member)]
   }
 
-  /** What goes out: the text as it came if there is nothing wrong with it, else as many members as fit the limits. */
+  /** The header's text: the text as received if nothing is wrong with it, else as many members as the limits allow. */
   toString(): string {
     return this.asItCame ?? fitMembers(this.members.map(formatMember)).text
   }
@@ -94,14 +107,14 @@ export class Baggage {
     return `Baggage(${this.toString()})`
   }
 
-  /** @internal The text that may go out unchanged. */
+  /** @internal The text, if it can be written unchanged. */
   get asItCame(): string | undefined {
     if (this.plainText !== undefined) return this.plainText
     if (this.members.length === 0 || this.#problems.length > 0) return undefined
     return this.#text
   }
 
-  /** @internal The same, if it has no whitespace and nobody has read it. */
+  /** @internal The same, if it has no whitespace and is not parsed. */
   get plainText(): string | undefined {
     return this.#countPlain() > 0 ? this.#text : undefined
   }
@@ -112,8 +125,8 @@ export class Baggage {
   }
 
   /**
-   * What was wrong with the text: `malformed` for members that break the grammar, `truncated` for what was beyond 8192
-   * bytes or 64 members, or had more than 4096 bytes.
+   * What was wrong with the text: `malformed` if a member broke the grammar, `truncated` if a member was beyond 8192
+   * bytes or 64 members, or longer than 4096 bytes.
    */
   get problems(): readonly BaggageProblem[] {
     if (this.#countPlain() === 0) this.#read()
@@ -151,6 +164,33 @@ export class Baggage {
     this.#problems = problems
     return members
   }
+}
+
+/** The one variable whose value a bridge may hold: the check costs nothing on all others. */
+class BaggageVar extends ContextVar<Baggage> {
+  override get(): Baggage | undefined {
+    return withBridge(super.get())
+  }
+}
+
+/** The baggage of the current unit, without the members that are variables of their own. */
+export const baggage: ContextVar<Baggage> = processSingleton('baggage', () => new BaggageVar('baggage'))
+
+/** The baggage to send to others from `context`. For the context of the code that runs now, it is what `get` returns. */
+export function baggageOf(context: LogicalContext): Baggage | undefined {
+  const known = context.get(baggage)
+  return known === baggageHere() ? withBridge(known) : known
+}
+
+/** The current unit's own baggage. Does not use `get`, which reports each late read. */
+export function baggageHere(): Baggage | undefined {
+  const raw = storage.getStore()?.read(baggage.index)
+  return isPresent(raw) ? (raw as Baggage) : undefined
+}
+
+/** With a bridge, another library's baggage comes and goes within a unit. */
+function withBridge(own: Baggage | undefined): Baggage | undefined {
+  return bridge.current?.baggage === undefined ? own : (bridge.current.baggage(own) as Baggage | undefined)
 }
 
 function nothing(): void {}

@@ -1,23 +1,28 @@
 import { ContextVar } from '../context/context-var.ts'
+import { LogicalContext } from '../context/logical-context.ts'
 import { processSingleton } from '../context/storage.ts'
-import { newUuid } from './uuid.ts'
+import { newUuid } from './ids.ts'
+import { TraceContext, traceContext } from './trace-context.ts'
 
-/** The longest request id that is taken from outside. */
+/** The longest request id that is accepted from a peer. */
 const maxLength = 128
 
-/** The id of the request that the current work is for, in all tasks and after the seal too. */
+/** The id of the request that the current work belongs to. It is kept in all tasks and after the seal. */
 export const requestId: ContextVar<string> = processSingleton(
   'requestId',
   () => new ContextVar<string>('requestId', { onSpawn: 'keep' }),
 )
 
-/** A UUID of version 4. */
-export function newRequestId(): string {
-  return newUuid()
+/**
+ * A context with a new request id and the root of a new trace, for a unit without a request: a job, a command, a test.
+ * With `runInScope(fn, { context: newIdentity() })` its log lines and its calls have one id.
+ */
+export function newIdentity(): LogicalContext {
+  return LogicalContext.empty.with(requestId, newUuid()).with(traceContext, new TraceContext())
 }
 
-/** Whether a peer's request id may be used as it is: 1 to 128 characters of `A-Z a-z 0-9 . _ -`. */
-export function isRequestId(text: unknown): boolean {
+/** Whether a request id from a peer is usable: 1 to 128 characters of `A-Z a-z 0-9 . _ -`. */
+export function isRequestId(text: unknown): text is string {
   if (typeof text !== 'string' || text.length === 0 || text.length > maxLength) return false
   for (let i = 0; i < text.length; i++) if (!isIdCharacter(text.charCodeAt(i))) return false
   return true

@@ -6,20 +6,20 @@ import { isPresent } from '../context/values.ts'
 import { newSpanId, newTraceId } from './ids.ts'
 import { Tracestate } from './tracestate.ts'
 
-/** The caller has recorded the trace, or asks for it. W3C Trace Context level 2, 3.2.2.5.1 */
+/** The caller may have recorded the trace. W3C Trace Context level 2, 3.2.2.5.1 */
 export const sampledFlag = 0x01
-/** At least the right-most 7 bytes of the trace id are random. W3C Trace Context level 2, 3.2.2.5.2 */
+/** At least the last 7 bytes of the trace id are random. W3C Trace Context level 2, 3.2.2.5.2 */
 export const randomFlag = 0x02
-/** The others go out as zero. Trace Context level 2, 3.2.2.5.3 */
+/** All other flags are written as zero. W3C Trace Context level 2, 3.2.2.5.3 */
 export const knownFlags = sampledFlag | randomFlag
 
 /**
- * Whether the trace is recorded, in B3's words, which say more than the sampled flag: `defer` is "nobody has decided
- * yet", `debug` an `accept` that is stressed.
+ * Whether the trace is recorded, in B3's words, which say more than the sampled flag: `defer` means that no service has
+ * decided yet, `debug` is a stronger `accept`.
  */
 export type Sampling = 'accept' | 'deny' | 'defer' | 'debug'
 
-/** The identity of a span elsewhere. */
+/** The identity of another span. */
 export interface SpanLink {
   /** 32 lower-case hex digits. */
   readonly traceId: string
@@ -28,15 +28,15 @@ export interface SpanLink {
 }
 
 export interface TraceContextInit {
-  /** 32 lower-case hex digits. Default: a new one, with the random flag set. */
+  /** 32 lower-case hex digits. Default: a new id, with the random flag set. */
   traceId?: string
-  /** 16 lower-case hex digits. Default: a new one, made when it is first read. */
+  /** 16 lower-case hex digits. Default: a new id, made at the first read. */
   spanId?: string
-  /** The span above this one, here or at the caller's. */
+  /** The parent span, in this process or at the caller. */
   parentSpanId?: string | undefined
-  /** The 8 trace flags. Default: none but the random flag of a new trace id. */
+  /** The 8 trace flags. Default: the random flag for a new trace id, else none. */
   flags?: number
-  /** Sets the sampled flag too. Default: what the flags say; `defer` where there are none. */
+  /** Also sets the sampled flag. Default: as in the flags; `defer` without flags. */
   sampling?: Sampling | undefined
   /** Default: empty. */
   state?: Tracestate | undefined
@@ -45,7 +45,7 @@ export interface TraceContextInit {
 }
 
 /**
- * Where a unit stands in a trace: its own span and the one above. Immutable.
+ * The position of a unit in a trace: its own span and the parent span. Immutable.
  *
  * @see {@link https://www.w3.org/TR/trace-context-2/ W3C Trace Context level 2}
  */
@@ -58,7 +58,7 @@ export class TraceContext implements SpanLink {
   readonly link: SpanLink | undefined
   #spanId: string | undefined
 
-  /** Takes the values as they are: who has them from outside checks them first. */
+  /** Does not check its values: check a peer's values first. */
   constructor(init: TraceContextInit = {}) {
     this.traceId = init.traceId ?? newTraceId()
     const flags = init.flags ?? (init.traceId === undefined ? randomFlag : 0)
@@ -70,7 +70,7 @@ export class TraceContext implements SpanLink {
     this.#spanId = init.spanId
   }
 
-  /** 16 lower-case hex digits. Many a task never shows its id, so it is made when it is first read. */
+  /** 16 lower-case hex digits. Made at the first read, because many tasks never show their id. */
   get spanId(): string {
     return (this.#spanId ??= newSpanId())
   }
@@ -79,7 +79,7 @@ export class TraceContext implements SpanLink {
     return (this.flags & sampledFlag) !== 0
   }
 
-  /** A span below this one, in the same trace. */
+  /** A child span in the same trace. */
   child(): TraceContext {
     return new TraceContext({
       traceId: this.traceId,
@@ -90,19 +90,19 @@ export class TraceContext implements SpanLink {
     })
   }
 
-  /** The root of a new trace that links to this span. The caller's decision to sample does not go over. */
+  /** The root of a new trace that links to this span. The caller's sampling decision is not inherited. */
   restart(): TraceContext {
     return new TraceContext({ link: { traceId: this.traceId, spanId: this.spanId } })
   }
 
-  /** The same for work of our own: what was decided not to be recorded stays so. */
+  /** The same for the unit's own work: a decision not to record is inherited. */
   separate(): TraceContext {
     if (this.sampling !== 'deny') return this.restart()
     return new TraceContext({ link: { traceId: this.traceId, spanId: this.spanId }, sampling: 'deny' })
   }
 }
 
-/** Where the current unit stands in its trace. A spawned task gets a child span; an isolated one a new, linked trace. */
+/** The current unit's position in its trace. A spawned task has a child span, an isolated task a new, linked trace. */
 export const traceContext: ContextVar<TraceContext> = processSingleton(
   'traceContext',
   () =>

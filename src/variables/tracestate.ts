@@ -1,26 +1,30 @@
 import { inspect } from 'node:util'
 import { show } from '../options.ts'
-import {
-  fitTracestate,
-  isPlainTracestate,
-  isTracestateKey,
-  isTracestateValue,
-  maxTracestateLength,
-  parseTracestate,
-} from './tracestate-grammar.ts'
+import { trimOws } from './header-text.ts'
+
+/** W3C Trace Context level 2, 3.3.2.1 */
+const maxMembers = 32
+/** The least that must be propagated, and the most that is propagated here. W3C Trace Context level 2, 3.3.3.1 */
+export const maxTracestateLength = 512
+/** Longer members are removed first. W3C Trace Context level 2, 3.3.3.1 */
+const longMember = 128
+/** W3C Trace Context level 2, 3.3.2.2.1 and 3.3.2.2.2 */
+const maxKeyLength = 256
+const maxValueLength = 256
+const [spaceCode, commaCode, equalsCode] = [0x20, 0x2c, 0x3d] as const
 
 /**
- * The tracing systems' list that goes with a trace: latest writer first, one member a key. Immutable. A text from
- * outside is read when it is first asked for, and one that breaks the grammar is an empty list.
+ * The list of members that tracing systems add to a trace: the latest writer first, one member per key. Immutable. A
+ * text from a peer is parsed at its first use; a malformed text is an empty list.
  *
  * @see {@link https://www.w3.org/TR/trace-context-2/#tracestate-header W3C Trace Context level 2, 3.3}
  */
 export class Tracestate {
   static readonly empty: Tracestate = new Tracestate('', [])
 
-  /** As it came until it is read, then what goes out. */
+  /** The text as received until it is parsed, then the text to write. */
   #text: string
-  /** `key=value` texts; undefined as long as nobody has read the text. */
+  /** `key=value` texts; undefined until the text is parsed. */
   #members: readonly string[] | undefined
   #problem: 'malformed' | 'truncated' | undefined
 
@@ -29,21 +33,21 @@ export class Tracestate {
     this.#members = members
   }
 
-  /** The list of a header's text, several lines joined by commas. Never throws. */
+  /** The list of a header's text; several lines are joined by commas. Never throws. */
   static parse(text: string): Tracestate {
     return text === '' ? Tracestate.empty : new Tracestate(text)
   }
 
   /**
-   * What was wrong with the text: `malformed` for a list that breaks the grammar and is dropped whole, `truncated` for
-   * one of more than 512 characters that has lost members.
+   * What was wrong with the text: `malformed` if the list broke the grammar and is dropped, `truncated` if it had more
+   * than 512 characters and lost members.
    */
   get problem(): 'malformed' | 'truncated' | undefined {
     this.#read()
     return this.#problem
   }
 
-  /** How many members there are. */
+  /** The number of members. */
   get size(): number {
     return this.#read().length
   }
@@ -55,7 +59,7 @@ export class Tracestate {
   }
 
   /**
-   * The list with the member at its front. What is then over 32 members or 512 characters is cut.
+   * The list with the member at its front. Members beyond 32 members or 512 characters are removed.
    *
    * @throws {TypeError} if the key or the value breaks the grammar.
    */
@@ -78,9 +82,8 @@ export class Tracestate {
     }
   }
 
-  /** What goes out: the text as it came, if it keeps to the grammar and the limits. Empty if there are no members. */
+  /** The header's text: the text as received if it is within the limits. Empty if there are no members. */
   toString(): string {
-    if (this.#members === undefined && isPlainTracestate(this.#text)) return this.#text
     return this.#read().length === 0 ? '' : this.#text
   }
 
@@ -122,5 +125,69 @@ function isOf(member: string, key: string): boolean {
 
 function checkPart(part: string, text: unknown, accepts: (text: string) => boolean): void {
   if (typeof text === 'string' && accepts(text)) return
-  throw new TypeError(`Tracestate: expected a ${part} of its grammar, got ${show(text)}.`)
+  throw new TypeError(`Tracestate: expected a ${part} within the grammar, got ${show(text)}.`)
+}
+
+/** The members of a list as `key=value` texts, or undefined for a malformed list. */
+function parseTracestate(text: string): string[] | undefined {
+  const members: string[] = []
+  const keys: string[] = []
+  let count = 0
+  for (let start = 0; start <= text.length;) {
+    // Empty members count too.
+    if (++count > maxMembers) return undefined
+    const comma = text.indexOf(',', start)
+    const end = comma === -1 ? text.length : comma
+    const member = trimOws(text, start, end)
+    start = end + 1
+    if (member === '') continue
+    const equals = member.indexOf('=')
+    const key = member.slice(0, equals)
+    if (equals === -1 || !isTracestateKey(key) || !isTracestateValue(member.slice(equals + 1))) return undefined
+    if (keys.includes(key)) return undefined
+    keys.push(key)
+    members.push(member)
+  }
+  return members
+}
+
+/** The members that are written: long members are removed first, then those at the end. */
+function fitTracestate(members: readonly string[]): string[] {
+  const kept = members.slice(0, maxMembers)
+  for (let i = kept.length - 1; i >= 0 && lengthOf(kept) > maxTracestateLength; i--) {
+    if ((kept[i] as string).length > longMember) kept.splice(i, 1)
+  }
+  while (lengthOf(kept) > maxTracestateLength) kept.pop()
+  return kept
+}
+
+/** A key of level 2: a letter or digit, then up to 255 of `a-z 0-9 _ - * / @`. */
+function isTracestateKey(key: string): boolean {
+  if (key.length === 0 || key.length > maxKeyLength || !isAlphanumeric(key.charCodeAt(0))) return false
+  for (let i = 1; i < key.length; i++) if (!isKeyCharacter(key.charCodeAt(i))) return false
+  return true
+}
+
+/** A value: up to 256 printable ASCII characters except `,` and `=`; the last one is not a space. */
+function isTracestateValue(value: string): boolean {
+  if (value.length === 0 || value.length > maxValueLength || value.endsWith(' ')) return false
+  for (let i = 0; i < value.length; i++) if (!isValueCharacter(value.charCodeAt(i))) return false
+  return true
+}
+
+function lengthOf(members: readonly string[]): number {
+  return members.reduce((sum, member) => sum + member.length, members.length - 1)
+}
+
+function isAlphanumeric(code: number): boolean {
+  return (code >= 0x61 && code <= 0x7a) || (code >= 0x30 && code <= 0x39)
+}
+
+function isValueCharacter(code: number): boolean {
+  return code >= spaceCode && code <= 0x7e && code !== commaCode && code !== equalsCode
+}
+
+function isKeyCharacter(code: number): boolean {
+  if (isAlphanumeric(code)) return true
+  return code === 0x5f || code === 0x2d || code === 0x2a || code === 0x2f || code === 0x40 // _ - * / @
 }

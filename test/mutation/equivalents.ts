@@ -379,12 +379,12 @@ export const equivalents: readonly Equivalent[] = [
   },
   // propagators
   {
-    file: 'src/propagators/attempt.ts',
+    file: 'src/propagators/propagator.ts',
     changes: ['{ return undefined } → {}'],
     why: 'A function without a return gives undefined too.',
   },
   {
-    file: 'src/propagators/header-field.ts',
+    file: 'src/variables/header-text.ts',
     changes: ['i < text.length → i <= text.length'],
     why: 'Behind the end of a text there is NaN, which is neither below nor above anything.',
   },
@@ -395,17 +395,17 @@ export const equivalents: readonly Equivalent[] = [
     why: 'Both are only shorter ways to the same answer.',
   },
   {
-    file: 'src/propagators/hex.ts',
+    file: 'src/variables/hex.ts',
     changes: ['high === notHex → false'],
     why: 'A first digit that is none makes more than 255 by itself.',
   },
   {
-    file: 'src/propagators/baggage-member.ts',
+    file: 'src/propagators/baggage-members.ts',
     changes: ['\'Only a string goes out without an encode().\' → ""'],
     why: 'attempt() catches it; the words are for who reads the code.',
   },
   {
-    file: 'src/propagators/declared-members.ts',
+    file: 'src/propagators/baggage-members.ts',
     changes: ['after < end → true', 'after < end → after <= end'],
     why: 'At the end of a member there is a comma or nothing, and no key has a comma in it.',
   },
@@ -471,7 +471,7 @@ export const equivalents: readonly Equivalent[] = [
     why: 'Any text that is not 1 does.',
   },
   {
-    file: 'src/propagators/b3-grammar.ts',
+    file: 'src/propagators/b3.ts',
     changes: ['sampling === undefined → false'],
     line: 'if (sampling === undefined || text.length === start + 2) return sampling',
     why: 'An unknown state ends in undefined on the next line too.',

@@ -1,6 +1,7 @@
 import { Headers as UndiciHeaders } from 'undici'
-import { type Carrier, carrierOf, type CarrierSource, incomingCarrier } from 'logical-context/propagators'
+import { type Carrier, carrierOf, type CarrierSource } from 'logical-context/propagators'
 import { describe, expect, it } from 'vitest'
+import { incomingCarrier } from '../../src/propagators/carrier.ts'
 
 const platformHeaders = () => {
   const headers = new Headers({ TraceParent: 'a' })

@@ -11,7 +11,6 @@ import {
   fromTextMapPropagator,
   jaeger,
   type OtelContextLike,
-  otelContextKey,
   type Peer,
   type Propagator,
   type TextMapGetterLike,
@@ -85,8 +84,10 @@ describe.each(formats)("fromTextMapPropagator, OpenTelemetry's own %s", (_name, 
 })
 
 describe('toTextMapPropagator with the real API', () => {
-  it('has the key that createContextKey gives', () => {
-    expect(api.createContextKey('logical-context')).toBe(otelContextKey)
+  it('stores our context under the key that createContextKey returns', () => {
+    const found = toTextMapPropagator(w3cTraceContext()).extract(api.ROOT_CONTEXT, {}, api.defaultTextMapGetter)
+
+    expect(found.getValue(api.createContextKey('logical-context'))).toBeInstanceOf(LogicalContext)
   })
 
   it.each<[name: string, ours: Propagator, theirs: TextMapPropagator]>([

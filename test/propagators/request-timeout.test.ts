@@ -198,11 +198,19 @@ describe('deadline, injecting', () => {
 
 describe('deadline, registered', () => {
   it.each<[name: string, options: unknown, message: string]>([
-    ['an unknown option', { max: 1 }, "deadline: unknown option 'max', expected one of: header, format, maxMs."],
-    ['a header that is none', { header: 'a b' }, "deadline: option 'header' expected the name of a header, got 'a b'."],
-    ['another format', { format: 'iso' }, "deadline: option 'format' expected 'grpc' or 'milliseconds', got 'iso'."],
-    ['a negative limit', { maxMs: -1 }, "deadline: option 'maxMs' expected a number of at least 0, got -1."],
-    ['no number', { maxMs: '1s' }, "deadline: option 'maxMs' expected a number of at least 0, got '1s'."],
+    ['an unknown option', { max: 1 }, "requestTimeout: unknown option 'max', expected one of: header, format, maxMs."],
+    [
+      'a header that is none',
+      { header: 'a b' },
+      "requestTimeout: option 'header' expected the name of a header, got 'a b'.",
+    ],
+    [
+      'another format',
+      { format: 'iso' },
+      "requestTimeout: option 'format' expected 'grpc' or 'milliseconds', got 'iso'.",
+    ],
+    ['a negative limit', { maxMs: -1 }, "requestTimeout: option 'maxMs' expected a number of at least 0, got -1."],
+    ['no number', { maxMs: '1s' }, "requestTimeout: option 'maxMs' expected a number of at least 0, got '1s'."],
   ])('throws for %s', (_name, options, message) => {
     expect(() => requestTimeout(options as never)).toThrow(new TypeError(message))
   })

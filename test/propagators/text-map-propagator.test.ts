@@ -5,7 +5,6 @@ import {
   composite,
   fromTextMapPropagator,
   type OtelContextLike,
-  otelContextKey,
   type Propagator,
   type TextMapGetterLike,
   type TextMapPropagatorLike,
@@ -18,6 +17,7 @@ import { describe, expect, it } from 'vitest'
 import { emptyOtelContext } from '../../src/propagators/text-map-propagator.ts'
 import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
+const ourKey = Symbol.for('logical-context')
 const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
 const span = '00f067aa0ba902b7'
 const [otherTrace, other] = ['a'.repeat(32), 'b'.repeat(16)]
@@ -338,7 +338,7 @@ describe('toTextMapPropagator', () => {
     const careful = toTextMapPropagator(ours).extract(emptyOtelContext, headers, getter)
     const trusting = toTextMapPropagator(ours, { peer: { values: true } }).extract(emptyOtelContext, headers, getter)
 
-    const held = [careful, trusting].map((context) => (context.getValue(otelContextKey) as LogicalContext).get(tenant))
+    const held = [careful, trusting].map((context) => (context.getValue(ourKey) as LogicalContext).get(tenant))
     expect(held).toEqual([undefined, 'acme'])
   })
 
@@ -368,7 +368,7 @@ describe('toTextMapPropagator', () => {
     const context = toTextMapPropagator(ours, { peer: { values: true } }).extract(emptyOtelContext, twice, getter)
 
     expect(activeSpan(context)).toBe(undefined)
-    const held = context.getValue(otelContextKey) as LogicalContext
+    const held = context.getValue(ourKey) as LogicalContext
     expect([held.get(tenant), String(held.get(baggage))]).toEqual(['acme', 'a=1, b=2'])
   })
 

@@ -1,7 +1,7 @@
 import { compile } from '@fastify/proxy-addr'
-import { compileTrust, type TrustOptions, type Verdict } from 'logical-context/propagators'
+import type { Verdict } from 'logical-context/propagators'
 import { describe, expect, it } from 'vitest'
-import { isPrivateAddress } from '../../src/propagators/private-address.ts'
+import { compileTrust, isPrivateAddress, type TrustOptions } from '../../src/propagators/trust.ts'
 
 const everything: Verdict = { trace: 'continue', values: true }
 const traceOnly: Verdict = { trace: 'continue', values: false }
@@ -153,7 +153,7 @@ describe('compileTrust', () => {
     const judge = compileTrust({ decide: () => decided as Verdict })
 
     expect(() => judge('10.0.0.1', {})).toThrow(
-      /^compileTrust: expected decide\(\) to give a boolean or \{ trace, values \}, got /,
+      /^compileTrust: expected decide\(\) to return a boolean or \{ trace, values \}, got /,
     )
   })
 

@@ -452,9 +452,9 @@ describe('w3cBaggage, registered', () => {
     [
       'a key that is no token',
       { members: { 'a b': tenant } },
-      "w3cBaggage: expected a member's key, a token, got 'a b'.",
+      "w3cBaggage: expected the key of a member to be a token, got 'a b'.",
     ],
-    ['an empty key', { members: { '': tenant } }, "w3cBaggage: expected a member's key, a token, got ''."],
+    ['an empty key', { members: { '': tenant } }, "w3cBaggage: expected the key of a member to be a token, got ''."],
     [
       'no variable',
       { members: { tenant: 'tenant' } },
@@ -468,12 +468,12 @@ describe('w3cBaggage, registered', () => {
     [
       'a sensitive variable',
       { members: { secret } },
-      "w3cBaggage: expected member 'secret' to be a variable that may go out, got the sensitive 'secret'.",
+      "w3cBaggage: expected member 'secret' to be a variable that is not sensitive, got 'secret'.",
     ],
     [
       'a sensitive variable with a codec',
       { members: { x: { variable: secret, decode: String, encode: String } } },
-      "w3cBaggage: expected member 'x' to be a variable that may go out, got the sensitive 'secret'.",
+      "w3cBaggage: expected member 'x' to be a variable that is not sensitive, got 'secret'.",
     ],
   ])('throws for %s', (_name, options, message) => {
     expect(() => w3cBaggage(options as never)).toThrow(new TypeError(message))

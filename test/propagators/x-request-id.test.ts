@@ -106,23 +106,23 @@ describe('requestId, injecting', () => {
 
 describe('requestId, registered', () => {
   it.each<[name: string, options: unknown, message: string]>([
-    ['an unknown option', { name: 'x' }, "requestId: unknown option 'name', expected one of: header, generate."],
-    ['an empty header', { header: '' }, "requestId: option 'header' expected the name of a header, got ''."],
+    ['an unknown option', { name: 'x' }, "xRequestId: unknown option 'name', expected one of: header, generate."],
+    ['an empty header', { header: '' }, "xRequestId: option 'header' expected the name of a header, got ''."],
     [
       'a header with a blank',
       { header: 'a b' },
-      "requestId: option 'header' expected the name of a header, got 'a b'.",
+      "xRequestId: option 'header' expected the name of a header, got 'a b'.",
     ],
-    ['a header with a colon', { header: 'a:' }, "requestId: option 'header' expected the name of a header, got 'a:'."],
+    ['a header with a colon', { header: 'a:' }, "xRequestId: option 'header' expected the name of a header, got 'a:'."],
     [
       'a list for a header',
       { header: ['a'] },
-      "requestId: option 'header' expected the name of a header, got [ 'a' ].",
+      "xRequestId: option 'header' expected the name of a header, got [ 'a' ].",
     ],
     [
       'a generate that is no function',
       { generate: 'uuid' },
-      "requestId: option 'generate' expected a function, got 'uuid'.",
+      "xRequestId: option 'generate' expected a function, got 'uuid'.",
     ],
   ])('throws for %s', (_name, options, message) => {
     expect(() => xRequestId(options as never)).toThrow(new TypeError(message))
@@ -136,6 +136,6 @@ describe('requestId, registered', () => {
   ])('throws if generate gives %s', (_name, id) => {
     const faulty = xRequestId({ generate: () => id as string })
 
-    expect(() => extractFrom(faulty, {})).toThrow(/^requestId: expected generate\(\) to give 1 to 128 of /)
+    expect(() => extractFrom(faulty, {})).toThrow(/^xRequestId: expected generate\(\) to return 1 to 128 of /)
   })
 })

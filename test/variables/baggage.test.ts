@@ -326,6 +326,6 @@ describe('Baggage', () => {
     ['a property whose key is no token', ['a', '1', [['p q']]]],
     ['a property whose value is no string', ['a', '1', [['p', 1]]]],
   ])('refuses %s from the programmer', (_name, set) => {
-    expect(() => Baggage.empty.set(...(set as [string, string]))).toThrow(/^Baggage: expected a (key|value), /)
+    expect(() => Baggage.empty.set(...(set as [string, string]))).toThrow(/^Baggage: expected the (key|value) to be a /)
   })
 })

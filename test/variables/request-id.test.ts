@@ -1,5 +1,7 @@
-import { isRequestId, newRequestId } from 'logical-context/variables'
+import { current, runInScope, spawn } from 'logical-context'
+import { newIdentity, requestId, traceContext } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
+import { isRequestId } from '../../src/variables/request-id.ts'
 
 describe('isRequestId', () => {
   it.each<[name: string, text: string]>([
@@ -10,7 +12,7 @@ describe('isRequestId', () => {
     ['digits', '0123456789'],
     ['dots, dashes, underscores', '.-_'],
     ['__proto__', '__proto__'],
-  ])('takes %s', (_name, text) => {
+  ])('accepts %s', (_name, text) => {
     expect(isRequestId(text)).toBe(true)
   })
 
@@ -43,16 +45,28 @@ describe('isRequestId', () => {
     ['a character of latin1', 'é'],
     ['a digit that is not ASCII', '٣'],
     ['a lone surrogate', '\ud800'],
-  ])('does not take %s', (_name, text) => {
+  ])('rejects %s', (_name, text) => {
     expect(isRequestId(text)).toBe(false)
   })
 })
 
-describe('newRequestId', () => {
-  it('gives an id that may be used, and another each time', () => {
-    const ids = Array.from({ length: 100 }, newRequestId)
+describe('newIdentity', () => {
+  it('returns a request id and a trace that tasks share, and new ones for each call', async () => {
+    const ids = () => [requestId.get(), traceContext.get()?.traceId]
+    const job = () =>
+      runInScope(async () => [ids(), await spawn(ids, { policy: 'inherit' }).result()], { context: newIdentity() })
+
+    const [first, second] = await Promise.all([job(), job()])
+
+    expect(first[0]).toEqual(first[1])
+    expect(first[0]).toEqual([expect.stringMatching(/^[\da-f-]{36}$/), expect.stringMatching(/^[\da-f]{32}$/)])
+    expect(second[0]).not.toEqual(first[0])
+    expect(current().has(requestId)).toBe(false)
+  })
+
+  it('returns usable request ids', () => {
+    const ids = Array.from({ length: 100 }, () => newIdentity().get(requestId))
 
     expect(ids.every(isRequestId)).toBe(true)
-    expect(new Set(ids).size).toBe(100)
   })
 })

@@ -253,7 +253,7 @@ describe('Tracestate', () => {
     ['an undefined value', 'foo', undefined],
   ])('refuses %s from the programmer', (_name, key, value) => {
     expect(() => Tracestate.empty.set(key as string, value as string)).toThrow(
-      /^Tracestate: expected a (key|value) of its grammar, got /,
+      /^Tracestate: expected a (key|value) within the grammar, got /,
     )
   })
 })

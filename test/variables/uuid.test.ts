@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { newUuid } from '../../src/variables/uuid.ts'
+import { newUuid } from '../../src/variables/ids.ts'
 
 describe('newUuid', () => {
   const uuids = Array.from({ length: 2_000 }, newUuid)

@@ -1,8 +1,11 @@
 import type { Baggage as OtelBaggage, BaggageEntry, Context } from '@opentelemetry/api'
-import { Baggage } from '../../variables/baggage.ts'
-import { type BaggageProperty, decodeProperty, encodeBaggageText } from '../../variables/baggage-entry.ts'
-import { parseProperties } from '../../variables/baggage-grammar.ts'
-import { baggageHere } from '../../variables/current-baggage.ts'
+import { Baggage, baggageHere } from '../../variables/baggage.ts'
+import {
+  type BaggageProperty,
+  decodeProperty,
+  encodeBaggageText,
+  parseProperties,
+} from '../../variables/baggage-grammar.ts'
 import type { OpenTelemetryApi } from './index.ts'
 
 /** OpenTelemetry's API stores the baggage under this key in its context. It makes its keys by `Symbol.for`. */

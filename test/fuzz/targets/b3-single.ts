@@ -2,8 +2,8 @@ import { ROOT_CONTEXT, trace as otelTrace } from '@opentelemetry/api'
 import { B3Propagator } from '@opentelemetry/propagator-b3'
 import { b3 } from 'logical-context/propagators'
 import { traceContext } from 'logical-context/variables'
-import { parseB3Single } from '../../../src/propagators/b3-grammar.ts'
-import { trimOws } from '../../../src/variables/ows.ts'
+import { parseB3Single } from '../../../src/propagators/b3.ts'
+import { trimOws } from '../../../src/variables/header-text.ts'
 import { referenceB3 } from '../reference/b3.ts'
 import { ensure, ensureSame, type FuzzTarget } from '../target.ts'
 import { extractAll, injectAll } from './peers.ts'
@@ -30,9 +30,9 @@ export const b3Single: FuzzTarget = {
   check(input) {
     const parsed = parseB3Single(trimOws(input))
     const caller =
-      typeof parsed === 'object'
-        ? { traceId: parsed.traceId, spanId: parsed.spanId, sampling: parsed.sampling }
-        : parsed
+      parsed?.traceId === undefined
+        ? parsed?.sampling
+        : { traceId: parsed.traceId, spanId: parsed.spanId, sampling: parsed.sampling }
     ensureSame(caller, referenceB3(input), 'reads what the grammar says')
 
     const { found } = extractAll(propagator, { b3: input })
@@ -45,7 +45,7 @@ export const b3Single: FuzzTarget = {
       [trace.traceId, trace.spanId, trace.sampling],
       'reads what it has written',
     )
-    if (typeof parsed !== 'object' || trimOws(input) !== input) return
+    if (parsed?.traceId === undefined || trimOws(input) !== input) return
 
     const span = otelTrace.getSpanContext(theirs.extract(ROOT_CONTEXT, input, getter))
     // A parent in the place of the state is not known to it.

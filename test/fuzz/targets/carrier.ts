@@ -1,4 +1,5 @@
-import { carrierOf, type CarrierSource, incomingCarrier } from 'logical-context/propagators'
+import { carrierOf, type CarrierSource } from 'logical-context/propagators'
+import { incomingCarrier } from '../../../src/propagators/carrier.ts'
 import { ensure, ensureSame, type FuzzTarget } from '../target.ts'
 import { linesOf } from './lines.ts'
 

@@ -10,7 +10,6 @@ import { undiciInterceptor } from 'logical-context/clients/undici'
 import { grpcServerInterceptor } from 'logical-context/middleware/grpc'
 import {
   b3,
-  compileTrust,
   composite,
   requestTimeout,
   fromTextMapPropagator,
@@ -19,6 +18,7 @@ import {
   w3cBaggage,
 } from 'logical-context/propagators'
 import { pino } from 'pino'
+import { compileTrust } from '../../../src/propagators/trust.ts'
 
 const nothing = () => undefined
 const group = new TaskGroup({ name: 'fuzz', onError: nothing })

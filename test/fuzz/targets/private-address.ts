@@ -1,5 +1,5 @@
 import { BlockList, isIP, isIPv4, SocketAddress } from 'node:net'
-import { isPrivateAddress } from '../../../src/propagators/private-address.ts'
+import { isPrivateAddress } from '../../../src/propagators/trust.ts'
 import { ensureSame, type FuzzTarget } from '../target.ts'
 
 const list = new BlockList()

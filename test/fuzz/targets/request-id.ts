@@ -1,5 +1,6 @@
 import { xRequestId } from 'logical-context/propagators'
-import { isRequestId, requestId as variable } from 'logical-context/variables'
+import { requestId as variable } from 'logical-context/variables'
+import { isRequestId } from '../../../src/variables/request-id.ts'
 import { ensureSame, type FuzzTarget } from '../target.ts'
 import { extractAll, injectAll } from './peers.ts'
 
@@ -12,13 +13,18 @@ export const requestId: FuzzTarget = {
   tokens: ['a', '-', '.', '_', '/', ':', ', ', ' ', '\r\n', 'x'.repeat(64), 'é'],
   read: isRequestId,
   check(input) {
-    const isUsable = /^[A-Za-z\d._-]{1,128}$/.test(input) && !input.endsWith('\n')
-    ensureSame(isRequestId(input), isUsable, 'knows which ids may be used')
+    const trimmed = input.replace(/^[ \t]+|[ \t]+$/g, '')
+    const isUsable = /^[A-Za-z\d._-]{1,128}$/.test(trimmed) && !trimmed.endsWith('\n')
+    ensureSame(isRequestId(trimmed), isUsable, 'accepts usable ids only')
 
     const { found } = extractAll(propagator, { [field]: input })
-    ensureSame(found.get(variable), isUsable ? input : 'made-here', 'takes an id as it came, or makes one')
+    ensureSame(found.get(variable), isUsable ? trimmed : 'made-here', 'accepts a usable id, or makes one')
     ensureSame(injectAll(propagator, found).found[field], found.get(variable), 'writes the id as it is')
-    const { found: written } = injectAll(propagator, found.with(variable, input))
-    ensureSame(written[field], isUsable ? input : undefined, 'writes no id that may not be used, not even a program’s')
+    const { found: written } = injectAll(propagator, found.with(variable, trimmed))
+    ensureSame(
+      written[field],
+      isUsable ? trimmed : undefined,
+      'writes no id that may not be used, not even a program’s',
+    )
   },
 }

@@ -2,6 +2,7 @@ import { parseTraceParent } from '@opentelemetry/core'
 import { w3cTraceContext } from 'logical-context/propagators'
 import { traceContext } from 'logical-context/variables'
 import { parseTraceparent } from '../../../src/propagators/w3c-trace-context.ts'
+import { trimOws } from '../../../src/variables/header-text.ts'
 import { referenceTraceparent } from '../reference/trace-context.ts'
 import { ensure, ensureSame, type FuzzTarget } from '../target.ts'
 import { extractAll, injectAll } from './peers.ts'
@@ -20,9 +21,9 @@ export const traceparent: FuzzTarget = {
     `00-${ids}-01, 00-${ids}-01`,
   ],
   tokens: ['00-', '-01', 'ff', '0000000000000000', 'ABCDEF', ids, ', ', '-0', '\t '],
-  read: parseTraceparent,
+  read: (input) => parseTraceparent(trimOws(input)),
   check(input) {
-    const parsed = parseTraceparent(input)
+    const parsed = parseTraceparent(trimOws(input))
     const { traceId, spanId, flags } = parsed ?? {}
     ensureSame(parsed && { traceId, spanId, flags }, referenceTraceparent(input), 'reads what the grammar says')
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { isFieldValue } from '../../src/propagators/header-field.ts'
+import { isFieldValue } from '../../src/variables/header-text.ts'
 
 describe('isFieldValue', () => {
   it.each<[name: string, text: string]>([

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { hexByte, isHex, isId } from '../../src/propagators/hex.ts'
+import { anyCaseHexByte, hexByte, isHex, isId } from '../../src/variables/hex.ts'
 
 describe('isHex', () => {
   it.each<[name: string, text: string, start: number, length: number]>([
@@ -66,5 +66,22 @@ describe('hexByte', () => {
     ['upper case', '1A', 0],
   ])('gives more than a byte for %s', (_name, text, at) => {
     expect(hexByte(text, at)).toBeGreaterThan(0xff)
+  })
+})
+
+describe('anyCaseHexByte', () => {
+  it.each<[text: string, value: number]>([
+    ['00', 0],
+    ['1a', 0x1a],
+    ['1A', 0x1a],
+    ['Fa', 0xfa],
+    ['fF', 0xff],
+    ['AF', 0xaf],
+  ])('reads %s', (text, value) => {
+    expect(anyCaseHexByte(text, 0)).toBe(value)
+  })
+
+  it.each(['', '1', 'G1', '1G', '@1', '1`', ':1'])('returns more than a byte for "%s"', (text) => {
+    expect(anyCaseHexByte(text, 0)).toBeGreaterThan(0xff)
   })
 })

@@ -1,0 +1,123 @@
+import { type AnyContextVar, ContextVar } from '../context/context-var.ts'
+import type { LogicalContext } from '../context/logical-context.ts'
+import { isFunction, show } from '../options.ts'
+import type { Baggage } from '../variables/baggage.ts'
+import { encodeBaggageText, parseMember } from '../variables/baggage-grammar.ts'
+import { isToken, trimOws } from '../variables/header-text.ts'
+import { percentDecode } from '../variables/percent.ts'
+import { attempt, type Refuse } from './propagator.ts'
+
+const equalsSign = 0x3d
+
+/** Converts between a member's text and a variable's value. */
+export interface BaggageCodec<T> {
+  variable: ContextVar<T, unknown>
+  /** Returns the value, or `undefined` to refuse the text. If it throws, the text is refused too. */
+  decode: (text: string) => T | undefined
+  /** Returns the text, or `undefined` to write no member. */
+  encode: (value: T) => string | undefined
+}
+
+/** A member of the `baggage` header that belongs to a variable. */
+export interface DeclaredMember {
+  readonly key: string
+  readonly variable: AnyContextVar
+  /** `context` with the value of the member between two positions of a header. */
+  take(context: LogicalContext, header: string, start: number, end: number, refuse: Refuse): LogicalContext
+  /** The member's text, or undefined if there is none. */
+  write(context: LogicalContext, refuse: Refuse): string | undefined
+  /** The member's name in a refusal. */
+  readonly field: string
+}
+
+/** The members of `baggage` that belong to variables, and their positions in a header. */
+export class DeclaredMembers {
+  readonly list: readonly DeclaredMember[]
+  readonly #byKey: ReadonlyMap<string, DeclaredMember>
+
+  constructor(list: readonly DeclaredMember[]) {
+    this.list = list
+    this.#byKey = new Map(list.map((member) => [member.key, member]))
+  }
+
+  has(key: string): boolean {
+    return this.#byKey.has(key)
+  }
+
+  /** Whether a list contains one of them. */
+  areIn(list: Baggage): boolean {
+    return !list.isWithout(this) && list.members.some(({ key }) => this.has(key))
+  }
+
+  /** The member whose key starts exactly at `start`. */
+  keyAt(text: string, start: number, end: number): DeclaredMember | undefined {
+    for (const member of this.list) if (isKeyAt(text, start, end, member.key)) return member
+    return undefined
+  }
+
+  /** The same for a key that may have whitespace around it. */
+  nameAt(text: string, start: number, end: number): DeclaredMember | undefined {
+    let equals = start
+    while (equals < end && text.charCodeAt(equals) !== equalsSign) equals++
+    return this.#byKey.get(trimOws(text, start, equals))
+  }
+}
+
+/** @throws {TypeError} if the key is not a token, the codec is incomplete, or the variable is sensitive. */
+export function declareMember(key: string, declaration: unknown): DeclaredMember {
+  if (!isToken(key)) throw new TypeError(`w3cBaggage: expected the key of a member to be a token, got ${show(key)}.`)
+  const { variable, decode, encode } = codecOf(key, declaration)
+  if (variable.sensitive) {
+    throw new TypeError(
+      `w3cBaggage: expected member '${key}' to be a variable that is not sensitive, got '${variable.name}'.`,
+    )
+  }
+  const field = `baggage.${key}`
+
+  return {
+    key,
+    variable,
+    field,
+    take(context, header, start, end, refuse) {
+      if (context.has(variable)) return context
+      const member = parseMember(header, start, end)
+      const value = member ? attempt(() => decode(percentDecode(member.value))) : undefined
+      if (value !== undefined) return context.with(variable, value)
+      refuse(member ? 'refused' : 'malformed', field)
+      return context
+    },
+    write(context, refuse) {
+      const value = context.has(variable) ? context.get(variable) : undefined
+      if (value === undefined) return undefined
+      const text = attempt(() => encode(value) ?? null)
+      if (typeof text === 'string') return `${key}=${encodeBaggageText(text)}`
+      if (text !== null) refuse('malformed', field)
+      return undefined
+    },
+  }
+}
+
+function codecOf(key: string, declaration: unknown): BaggageCodec<unknown> {
+  if (declaration instanceof ContextVar) return { variable: declaration, decode: unchanged, encode: textOnly }
+  const codec = declaration as Partial<BaggageCodec<unknown>> | null | undefined
+  if (codec?.variable instanceof ContextVar && isFunction(codec.decode) && isFunction(codec.encode)) {
+    return codec as BaggageCodec<unknown>
+  }
+  throw new TypeError(
+    `w3cBaggage: expected member '${key}' to be a ContextVar or { variable, decode, encode }, got ${show(declaration)}.`,
+  )
+}
+
+function unchanged(text: string): string {
+  return text
+}
+
+function textOnly(value: unknown): string {
+  if (typeof value === 'string') return value
+  throw new TypeError('Expected a string: this member has no encode().')
+}
+
+function isKeyAt(text: string, start: number, end: number, key: string): boolean {
+  const after = start + key.length
+  return after < end && text.charCodeAt(after) === equalsSign && text.startsWith(key, start)
+}
