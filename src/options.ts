@@ -1,43 +1,96 @@
 import { inspect } from 'node:util'
 
-/** Says what was expected, where the value is not that. */
-export type Check = (value: unknown) => string | undefined
+/** What an argument or an option must be. */
+export interface Check {
+  /** For the error message: "expected …". */
+  readonly expected: string
+  accepts(value: unknown): boolean
+}
 
 export type Checks = Readonly<Record<string, Check>>
 
 /**
- * Checks an options object before it is destructured.
+ * Checks one argument.
  *
- * @throws {TypeError} for what is no object, for an unknown option and for one of the wrong type; it names the option.
+ * @param owner The function that the user called.
+ * @throws {TypeError} if the check does not accept the value.
  */
-export function checkOptions(owner: string, options: unknown, checks: Checks): void {
-  if (options === undefined) return
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new TypeError(`${owner}: expected an options object, got ${show(options)}.`)
-  }
-  // A spawn checks its options too, so no array of entries is made here.
+export function checkArgument(owner: string, check: Check, value: unknown): void {
+  if (!check.accepts(value)) throw new TypeError(`${owner}: expected ${check.expected}, got ${show(value)}.`)
+}
+
+/** @throws {TypeError} if `fn` is not a function. */
+export function checkFunction(owner: string, fn: unknown): void {
+  if (typeof fn !== 'function') checkArgument(owner, aFunction, fn)
+}
+
+/**
+ * Checks an options object. Destructure the result, not the argument: `undefined` and a polluted `Object.prototype`
+ * are replaced in it. An option with the value `undefined` is not set.
+ *
+ * @param owner The function that the user called.
+ * @throws {TypeError} if `options` is not an object, or for an option that is unknown or of the wrong type.
+ */
+export function checkOptions<O extends object>(owner: string, options: O | undefined, checks: Checks): O {
+  if (options === undefined) return noOptions as O
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw notOptions(owner, options)
+  let isEmpty = true
+  let isPolluted = false
+  // `spawn` checks its options too: no array of entries is made here.
   for (const name in options) {
+    if (isFromPollution(options, name)) {
+      isPolluted = true
+      continue
+    }
+    isEmpty = false
+    const value: unknown = options[name]
+    if (value === undefined) continue
     const check = Object.hasOwn(checks, name) ? checks[name] : undefined
     if (check === undefined) {
       throw new TypeError(`${owner}: unknown option '${name}', expected one of: ${Object.keys(checks).join(', ')}.`)
     }
-    const value = (options as Record<string, unknown>)[name]
-    const expected = value === undefined ? undefined : check(value)
-    if (expected !== undefined) {
-      throw new TypeError(`${owner}: option '${name}' expected ${expected}, got ${show(value)}.`)
+    if (!check.accepts(value)) {
+      throw new TypeError(`${owner}: option '${name}' expected ${check.expected}, got ${show(value)}.`)
     }
   }
+  // A Map, a Date or a context has no options that can be read.
+  if (isEmpty && !isPlain(options)) throw notOptions(owner, options)
+  return isPolluted ? withoutPollution(options) : options
+}
+
+const noOptions: object = Object.freeze(Object.create(null) as object)
+
+function notOptions(owner: string, options: unknown): TypeError {
+  return new TypeError(`${owner}: expected an options object, got ${show(options)}.`)
+}
+
+/** Whether an option exists only because other code added a property to `Object.prototype`. */
+function isFromPollution(options: object, name: string): boolean {
+  if (Object.hasOwn(options, name) || !Object.hasOwn(Object.prototype, name)) return false
+  return Reflect.get(options, name) === Reflect.get(Object.prototype, name)
+}
+
+function withoutPollution<O extends object>(options: O): O {
+  const clean = Object.create(null) as O
+  for (const name in options) if (!isFromPollution(options, name)) clean[name] = options[name]
+  return clean
+}
+
+/** An object literal of any realm, or an object without a prototype. */
+function isPlain(options: object): boolean {
+  const prototype = Object.getPrototypeOf(options) as object | null
+  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 export function anyOf(expected: string, accepts: (value: unknown) => boolean): Check {
-  return (value) => (accepts(value) ? undefined : expected)
+  return { expected, accepts }
 }
 
 export function oneOf(...values: readonly string[]): Check {
   return anyOf(values.map((value) => `'${value}'`).join(' or '), (value) => values.includes(value as string))
 }
 
-export const anything: Check = () => undefined
+export const anything: Check = anyOf('anything', () => true)
 export const aBoolean: Check = anyOf('a boolean', (value) => typeof value === 'boolean')
 export const aString: Check = anyOf(
   'a string of at least one character',
@@ -54,7 +107,7 @@ export function isFunction(value: unknown): value is (...args: never[]) => unkno
   return typeof value === 'function'
 }
 
-/** A value in an error message: short, and never throwing. */
+/** A value in an error message: short, and without an exception from the value's own code. */
 export function show(value: unknown): string {
   try {
     return inspect(value, { depth: 1, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 64, maxArrayLength: 8 })

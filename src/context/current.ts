@@ -1,4 +1,4 @@
-import { aFunction, show } from '../options.ts'
+import { checkFunction } from '../options.ts'
 import { currentCell, openBlock } from './cell.ts'
 import { LogicalContext } from './logical-context.ts'
 import { captureSnapshot, root, storage } from './storage.ts'
@@ -26,7 +26,7 @@ export function run<Args extends unknown[], R>(context: LogicalContext, fn: (...
 export function bind<This, Args extends unknown[], R>(
   fn: (this: This, ...args: Args) => R,
 ): (this: This, ...args: Args) => R {
-  if (aFunction(fn) !== undefined) throw new TypeError(`bind: expected a function, got ${show(fn)}.`)
+  checkFunction('bind', fn)
   const entry = captureSnapshot()
   return function bound(this: This, ...args: Args): R {
     return entry.runInAsyncScope(fn, this, ...args)
@@ -40,6 +40,6 @@ export function bind<This, Args extends unknown[], R>(
  * @throws {TypeError} if `fn` is no function.
  */
 export function outside<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): R {
-  if (typeof fn !== 'function') throw new TypeError(`outside: expected a function, got ${show(fn)}.`)
+  checkFunction('outside', fn)
   return root.runInAsyncScope(fn, undefined, ...args)
 }

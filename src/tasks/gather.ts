@@ -1,4 +1,4 @@
-import { anyOf, aString, type Check, type Checks, checkOptions, isFunction, show } from '../options.ts'
+import { anyOf, aString, type Check, checkArgument, type Checks, checkOptions, isFunction } from '../options.ts'
 import { Failures, StructuredTaskGroup } from './structured-task-group.ts'
 import type { Task } from './task.ts'
 
@@ -72,6 +72,5 @@ const functions: Check = anyOf(
 
 /** @throws {TypeError} for what is no array of functions. */
 export function checkFunctions(owner: string, fns: unknown): void {
-  const expected = functions(fns)
-  if (expected !== undefined) throw new TypeError(`${owner}: expected ${expected}, got ${show(fns)}.`)
+  checkArgument(owner, functions, fns)
 }

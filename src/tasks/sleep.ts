@@ -1,4 +1,4 @@
-import { anAmount, anyOf, type Checks, checkOptions, show } from '../options.ts'
+import { anAmount, anyOf, checkArgument, type Checks, checkOptions } from '../options.ts'
 import { after } from './timer.ts'
 
 export interface SleepOptions {
@@ -15,7 +15,7 @@ const checks: Checks = { signal: anyOf('an AbortSignal', (value) => value instan
  * @throws {TypeError} if `ms` is no number of at least 0, or for an option that is unknown or of the wrong type.
  */
 export async function sleep(ms: number, options: SleepOptions = {}): Promise<void> {
-  if (anAmount(ms) !== undefined) throw new TypeError(`sleep: expected ${anAmount(ms)}, got ${show(ms)}.`)
+  checkArgument('sleep', anAmount, ms)
   checkOptions('sleep', options, checks)
   const { signal } = options
   signal?.throwIfAborted()

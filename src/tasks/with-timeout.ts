@@ -1,7 +1,7 @@
 import type { Cell } from '../context/cell.ts'
 import { storage } from '../context/storage.ts'
 import { TimeoutError } from '../errors.ts'
-import { anAmount, aString, type Checks, checkOptions, show } from '../options.ts'
+import { anAmount, aString, checkArgument, checkFunction, type Checks, checkOptions } from '../options.ts'
 import { type Canceller, CancelScope, currentCancelScope } from './cancel-scope.ts'
 import { ownerHere } from './run-in-scope.ts'
 import { after } from './timer.ts'
@@ -34,8 +34,8 @@ export async function withTimeout<T>(
   ms: number,
   options: WithTimeoutOptions = {},
 ): Promise<T> {
-  if (typeof fn !== 'function') throw new TypeError(`withTimeout: expected a function, got ${show(fn)}.`)
-  if (anAmount(ms) !== undefined) throw new TypeError(`withTimeout: expected ${anAmount(ms)}, got ${show(ms)}.`)
+  checkFunction('withTimeout', fn)
+  checkArgument('withTimeout', anAmount, ms)
   checkOptions('withTimeout', options, checks)
   const { name = fn.name || 'withTimeout' } = options
   const now = Date.now()

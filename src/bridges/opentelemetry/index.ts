@@ -37,8 +37,10 @@ export interface OpenTelemetryBridge extends Disposable {
   stop(): void
 }
 
+const anApi = anyOf("all of '@opentelemetry/api'", (value) => isApi(value))
+
 const checks: Checks = {
-  api: anyOf("all of '@opentelemetry/api'", (value) => isApi(value)),
+  api: anApi,
   requestSpans: aBoolean,
   baggage: aBoolean,
   ...logFieldsChecks,
@@ -62,8 +64,9 @@ const checks: Checks = {
 export function openTelemetry(options: OpenTelemetryOptions): OpenTelemetryBridge {
   checkOptions('openTelemetry', options ?? null, checks)
   const { api, fields: declared = {}, requestSpans = false, baggage = false } = options
-  const expected = checks['api']?.(api)
-  if (expected !== undefined) throw new TypeError(`openTelemetry: option 'api' expected ${expected}, got undefined.`)
+  if (api === undefined) {
+    throw new TypeError(`openTelemetry: option 'api' expected ${anApi.expected}, got undefined.`)
+  }
   const fields = new SpanFields('openTelemetry', { fields: declared })
   if (bridge.current !== undefined) {
     throw new TypeError('openTelemetry: expected to be called once in a process, got a second call before stop().')
