@@ -31,8 +31,10 @@ export function checkFunction(owner: string, fn: unknown): void {
  * @param owner The function that the user called.
  * @throws {TypeError} if `options` is not an object, or for an option that is unknown or of the wrong type.
  */
-export function checkOptions<O extends object>(owner: string, options: O | undefined, checks: Checks): O {
-  if (options === undefined) return noOptions as O
+export function checkOptions<O extends object>(owner: string, options: O | undefined, checks: Checks): O
+export function checkOptions(owner: string, options: unknown, checks: Checks): object
+export function checkOptions(owner: string, options: unknown, checks: Checks): object {
+  if (options === undefined) return noOptions
   if (typeof options !== 'object' || options === null || Array.isArray(options)) throw notOptions(owner, options)
   let isEmpty = true
   let isPolluted = false
@@ -43,7 +45,7 @@ export function checkOptions<O extends object>(owner: string, options: O | undef
       continue
     }
     isEmpty = false
-    const value: unknown = options[name]
+    const value = (options as Record<string, unknown>)[name]
     if (value === undefined) continue
     const check = Object.hasOwn(checks, name) ? checks[name] : undefined
     if (check === undefined) {
@@ -70,9 +72,9 @@ function isFromPollution(options: object, name: string): boolean {
   return Reflect.get(options, name) === Reflect.get(Object.prototype, name)
 }
 
-function withoutPollution<O extends object>(options: O): O {
-  const clean = Object.create(null) as O
-  for (const name in options) if (!isFromPollution(options, name)) clean[name] = options[name]
+function withoutPollution(options: object): object {
+  const clean = Object.create(null) as Record<string, unknown>
+  for (const name in options) if (!isFromPollution(options, name)) clean[name] = Reflect.get(options, name)
   return clean
 }
 
