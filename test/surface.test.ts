@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest'
+import manifest from '../package.json' with { type: 'json' }
+
+/**
+ * Every value that the package exports. About 50 can be learned in an hour: a new one needs a reason, and a line here.
+ * The middleware for Fastify is its default export, as Fastify's own plugins are.
+ */
+const surface: Readonly<Record<string, string>> = {
+  '.':
+    'AbandonedError CancelledError ClientGoneError ContextVar DeadlineError GroupClosedError GroupFullError ' +
+    'LateWriteError LogicalContext LogicalContextError OutsideUnitError ScopeClosedError TaskGroup TimeoutError ' +
+    'VersionMismatchError backgroundGroup bind current currentDeadline currentSignal gather isolateGenerator outside ' +
+    'race run runInScope serverLimits shield sleep spawn withTaskGroup withTimeout withoutCancel',
+  './bridges/opentelemetry': 'openTelemetry',
+  './bridges/pino': 'contextLogger pinoMixin',
+  './channels': 'channels',
+  './clients/fetch': 'contextFetch',
+  './clients/grpc': 'grpcClientInterceptor',
+  './clients/inject': 'inject',
+  './clients/node-http': 'instrumentNodeHttp',
+  './clients/outbound': 'Outbound',
+  './clients/reply-from': 'rewriteRequestHeaders',
+  './clients/undici': 'undiciInterceptor',
+  './middleware/fastify': 'default',
+  './middleware/grpc': 'grpcServerInterceptor',
+  './middleware/inbound': 'Inbound inboundChecks',
+  './propagators':
+    'b3 carrierOf composite fromTextMapPropagator jaeger mayTell requestTimeout toTextMapPropagator w3cBaggage ' +
+    'w3cTraceContext xRequestId',
+  './variables': 'Baggage TraceContext Tracestate baggage deadline newIdentity requestId traceContext',
+}
+const subpaths = Object.keys(manifest.exports).filter((subpath) => subpath !== './package.json')
+
+describe('the exported values', () => {
+  it.each(subpaths)('of %s are those of the list', async (subpath) => {
+    const module = (await import(`logical-context${subpath.slice(1)}`)) as object
+
+    expect(Object.keys(module).toSorted().join(' ')).toBe(surface[subpath])
+  })
+
+  it('are listed for the subpaths of package.json and no others', () => {
+    expect(Object.keys(surface)).toEqual(subpaths)
+  })
+})
