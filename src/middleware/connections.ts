@@ -7,32 +7,32 @@ type Connection = Socket | ServerHttp2Session
 type Message = IncomingMessage | Http2ServerRequest
 type Response = ServerResponse | Http2ServerResponse
 
-/** What a connection is used for. */
+/** How a connection is used. */
 interface Use extends Listed<Use> {
   readonly connection: Connection
-  /** Its requests without a whole reply. */
+  /** How many of its requests have no complete reply. */
   open: number
-  /** Whether a request has come at all. */
+  /** Whether it has received a request. */
   asked: boolean
-  /** The reply to the newest request, until it is sent. */
+  /** The response to the newest request, until it is sent. */
   newest: Response | undefined
 }
 
-/** A connection, or a response that is neither sent nor lost, with the use of the connection under a symbol. */
+/** A connection, or a response that is neither sent nor lost. It has the use of its connection under a symbol. */
 type Tracked = Record<symbol, Use | undefined>
 
 /**
- * The connections of a server, and how to end each of them without a loss. Node's own `closeIdleConnections` destroys
- * those with a reply that has ended and is not yet sent, takes a silent one for busy, and does not know HTTP/2.
+ * The connections of a server. It ends each of them without losing a reply. Node's own `closeIdleConnections` destroys
+ * a connection whose reply is complete and not yet sent, treats a silent one as busy, and does not support HTTP/2.
  */
 export class Connections {
-  /** A `WeakMap` would be dearer for the collector. */
+  /** A `WeakMap` costs the garbage collector more. */
   readonly #useKey = Symbol('logical-context.use')
-  /** One listener for all of a kind: a closure for each, and a wrapper that calls it once, would be dearer than the rest. */
+  /** One listener for all connections, and one for all responses: closures for each of them cost more than the rest. */
   readonly #onConnectionClose: () => void
   readonly #onResponseClose: () => void
   readonly #open = new LinkedList<Use>()
-  /** How many replies are neither sent nor lost. */
+  /** How many responses are neither sent nor lost. */
   #replies = 0
   #idle: PromiseWithResolvers<void> | undefined
   #ending = false
@@ -54,18 +54,18 @@ export class Connections {
     server.on('request', (message: Message, response: Response) => this.#begin(connectionOf(message), response))
   }
 
-  /** Ends the connections without a request now, and the others with their last reply. */
+  /** Ends the connections without a running request now, and the others after their last reply. */
   endIdle(): void {
     this.#ending = true
     for (const { connection, open, asked, newest } of this.#open.items) {
-      // To an HTTP/2 client it says that its requests are answered, and that it makes no new ones.
+      // Sends GOAWAY: the running requests are answered, and the client sends no new ones.
       if (!isSocket(connection)) connection.close()
       else if (open > 0) announceEnd(newest)
       else if (asked) connection.destroySoon()
     }
   }
 
-  /** Resolves when each reply is sent or lost, maybe only for a moment. */
+  /** Resolves when all replies are sent or lost; a new request may follow. */
   async idle(): Promise<void> {
     if (this.busy) await (this.#idle ??= Promise.withResolvers<void>()).promise
   }
@@ -74,14 +74,14 @@ export class Connections {
     return this.#replies > 0
   }
 
-  /** Destroys the sockets that have never sent anything: a browser opens some in case it needs them. */
+  /** Destroys the sockets that never received a byte: browsers open some in advance. */
   destroySilent(): void {
     for (const { connection } of this.#open.items) {
       if (isSocket(connection) && connection.bytesRead === 0) connection.destroy()
     }
   }
 
-  /** Resolves when all that are open now are closed. */
+  /** Resolves when all connections that are open now have closed. */
   async closed(): Promise<void> {
     await Promise.all(this.#open.items.map(({ connection }) => new Promise((end) => connection.once('close', end))))
   }
@@ -94,7 +94,7 @@ export class Connections {
     const tracked = connection as Connection & Tracked
     const known = tracked[this.#useKey]
     if (known !== undefined) return known
-    // On TLS a connection is two sockets: the raw one, known from the start, and at the first request the other.
+    // A TLS connection is two sockets: the raw one, known from the start, and the TLS socket, known at the first request.
     const use: Use = { connection, open: 0, asked: false, newest: undefined, before: undefined, after: undefined }
     tracked[this.#useKey] = use
     this.#open.add(use)
@@ -104,7 +104,7 @@ export class Connections {
 
   #begin(connection: Connection | undefined, response: Response): void {
     const tracked = response as Response & Tracked
-    // Somebody may hand a request to the server once more.
+    // A program can emit the same request twice.
     if (connection === undefined || tracked[this.#useKey] !== undefined) return
     const use = this.#useOf(connection)
     use.open++
@@ -127,7 +127,7 @@ export class Connections {
   }
 }
 
-/** A stream of HTTP/2 whose client has gone has no session any more. */
+/** An HTTP/2 stream has no session after its client disconnected. */
 function connectionOf(message: Message): Connection | undefined {
   return 'stream' in message ? (message.stream.session as ServerHttp2Session | undefined) : message.socket
 }
@@ -141,7 +141,7 @@ function endSoon(connection: Connection): void {
   else connection.close()
 }
 
-/** Only the newest reply may say it: Node drops the replies behind one that does, and pipelined requests have some. */
+/** Only on the newest response: Node drops the pipelined responses after one with `Connection: close`. */
 function announceEnd(response: Response | undefined): void {
   if (response !== undefined && !response.headersSent) response.setHeader('connection', 'close')
 }

@@ -1,15 +1,13 @@
-import type { FastifyBaseLogger, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { type Checks, checkOptions } from '../options.ts'
 import { aPolicy, type Policy } from '../tasks/policy.ts'
-import { isThenable } from '../tasks/thenable.ts'
+import type { RequestScope } from '../tasks/request-scope.ts'
 import type { UnitSettings } from '../tasks/unit.ts'
-import { scopeOf } from './fastify-message.ts'
-import { holdUntilSettled } from './fastify-wait.ts'
 import type { Inbound } from './inbound.ts'
 
 /** `config.logicalContext` of a route. */
 export interface RouteContextOptions {
-  /** For the tasks spawned in this route. Default: the plugin's. */
+  /** The policy of tasks spawned in this route. Default: the plugin's. */
   policy?: Policy
 }
 
@@ -17,7 +15,7 @@ const checks: Checks = { policy: aPolicy }
 
 const settingsKey: unique symbol = Symbol('logical-context.settings')
 
-/** Gives a route the settings of its units: its own policy, or else the plugin's. */
+/** Sets the settings of a route's units: with the route's own policy, or with the plugin's. */
 export function setRouteSettings(route: RouteOptions, inbound: Inbound, pluginPolicy: Policy | undefined): void {
   const options = route.config?.logicalContext
   checkRoute(`${String(route.method)} ${route.url}`, options)
@@ -30,27 +28,27 @@ export function routeSettings(config: object): UnitSettings | undefined {
 }
 
 /**
- * For requests whose route nobody has prepared: it was declared before the plugin, or there is none. The first one whose
- * handler is async is told of: a client that hangs up ends its unit under it.
+ * For requests of routes that were declared before the plugin, and for requests without a route. The first one with an
+ * async handler logs a warning: a disconnect ends its unit while the handler runs.
  */
 export class EarlyRoutes {
   readonly #inbound: Inbound
   readonly #log: FastifyBaseLogger
-  #told = false
+  #warned = false
 
   constructor(inbound: Inbound, log: FastifyBaseLogger) {
     this.#inbound = inbound
     this.#log = log
   }
 
-  /** @throws {TypeError} for options of the route that are unknown or of the wrong type. */
+  /** @throws {TypeError} for a route option that is unknown or of the wrong type. */
   settingsOf({ requestScope: scope, routeOptions }: FastifyRequest): UnitSettings {
     const { config, handler } = routeOptions
-    if (!this.#told && handler.constructor.name === 'AsyncFunction') {
-      this.#told = true
+    if (!this.#warned && handler.constructor.name === 'AsyncFunction') {
+      this.#warned = true
       this.#log.warn(
-        `the handler of ${scope.name} was declared before logical-context, which cannot hold off the end of its ` +
-          'requests when a client hangs up: await app.register(logicalContext) before the routes',
+        `the handler of ${scope.name} was declared before logical-context, which cannot keep its values after a ` +
+          'disconnect: await app.register(logicalContext) before the routes',
       )
     }
     const options = config.logicalContext
@@ -63,19 +61,23 @@ function checkRoute(name: string, options: RouteContextOptions | undefined): voi
   checkOptions(`config.logicalContext of ${name}`, options, checks)
 }
 
-/** Lets a route's handler run in its request's unit and hold off the seal. */
-export function trackHandler(route: RouteOptions): void {
-  const { handler } = route
-  // A route for GET is seen a second time as one for HEAD.
-  if (tracked.has(handler)) return
-  const trackedHandler: typeof handler = function trackedHandler(request, reply) {
-    const scope = scopeOf(request)
-    if (scope === undefined) return handler.call(this, request, reply)
-    const result: unknown = scope.runInSnapshot(handler, this, request, reply)
-    return isThenable(result) ? holdUntilSettled(scope, result) : result
+/** Sets the attributes of a request's span, by the names of OpenTelemetry's conventions for HTTP. */
+export function setAttributes(scope: RequestScope, request: FastifyRequest, { raw: response }: FastifyReply): void {
+  const attributes = {
+    'http.request.method': request.method,
+    'http.route': request.routeOptions.url,
+    'url.path': request.url.split('?', 1)[0],
+    'url.scheme': request.protocol,
+    'network.protocol.version': request.raw.httpVersion,
+    'user_agent.original': request.headers['user-agent'],
   }
-  tracked.add(trackedHandler)
-  route.handler = trackedHandler
+  scope.observation?.setAttributes?.(attributes)
+  // Added by @fastify/otel, which starts the request's span, and one for this hook, after the scope was opened.
+  const { opentelemetry } = request as { opentelemetry?: () => { context?: unknown } | undefined }
+  const context = opentelemetry?.call(request)?.context
+  if (context !== undefined && context !== null) scope.observation?.standsIn?.(context)
+  response.once('close', () => {
+    if (!response.headersSent) return
+    scope.observation?.setAttributes?.({ ...attributes, 'http.response.status_code': response.statusCode })
+  })
 }
-
-const tracked = new WeakSet<RouteOptions['handler']>()

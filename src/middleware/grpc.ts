@@ -1,14 +1,12 @@
 import type { Socket } from 'node:net'
 import type { Metadata, ServerInterceptingCall, ServerInterceptor } from '@grpc/grpc-js'
 import { ClientGoneError, TimeoutError } from '../errors.ts'
-import { checkOptions } from '../options.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
-import { cancelled, deadlineExceeded, setCallAttributes } from './grpc-facts.ts'
-import { Inbound, inboundChecks, type InboundMessage, type InboundOptions } from './inbound.ts'
+import { Inbound, type InboundMessage, type InboundOptions } from './inbound.ts'
 
 /** For the option `interceptors` of a `Server`. */
 export interface GrpcServerInterceptor extends ServerInterceptor {
-  /** What is counted and owned: `inbound.group.drain()` belongs behind the server's `tryShutdown()`. */
+  /** The task group and the counters. Call `inbound.group.drain()` after the server's `tryShutdown()`. */
   readonly inbound: Inbound
 }
 
@@ -18,24 +16,19 @@ type Listener = Parameters<ServerInterceptingCall['start']>[0]
 const maxTimeout = 99_999_999
 
 /**
- * An interceptor for servers of `@grpc/grpc-js` that gives each call, unary or of streams, a unit of its own: values in
- * the handler and in its stream's events. Its signal aborts when the client cancels and when the deadline is over.
+ * Creates an interceptor for servers of `@grpc/grpc-js` that opens a unit for each call, unary or streaming: it has
+ * values in the handler and in the events of its stream. Its signal aborts when the client cancels and at the deadline.
  *
- * The unit ends with the call: grpc-js does not tell when an async handler has settled, so one that goes on finds
- * survivors only. Register it first: the interceptors after it then run in the unit.
+ * The unit ends with the call. grpc-js does not report when an async handler settles: one that continues reads only the
+ * survivors. Register it first: the interceptors after it then run in the unit.
  *
  * @throws {TypeError} for an option that is unknown or of the wrong type.
  */
 export function grpcServerInterceptor(options?: InboundOptions): GrpcServerInterceptor {
-  checkOptions('grpcServerInterceptor', options, inboundChecks)
-  const inbound = new Inbound({
-    onError: (error, task) => console.error(`logical-context: task '${task.name}' has failed`, error),
-    onRefusal: (refusal) => console.error(`logical-context: not taken: ${refusal.field}`, refusal),
-    ...options,
-  })
+  const inbound = new Inbound(options, 'grpcServerInterceptor')
 
   const intercept: ServerInterceptor = (method, given) => {
-    // The call there is belongs to us; a ServerInterceptingCall around it would have to load the package.
+    // We change this call: a `ServerInterceptingCall` around it would load the package.
     const call = given as ServerInterceptingCall
     const { start, sendStatus } = call
     const startedAt = Date.now()
@@ -54,7 +47,7 @@ export function grpcServerInterceptor(options?: InboundOptions): GrpcServerInter
         },
         onReceiveMessage: (message) => inScope(scope, listener, 'onReceiveMessage', message),
         onReceiveHalfClose: () => inScope(scope, listener, 'onReceiveHalfClose'),
-        // grpc-js calls it at the end of each call, however it ends.
+        // grpc-js calls it at the end of each call, whatever the ending.
         onCancel() {
           if (scope !== undefined && status === undefined) scope.abort(new ClientGoneError(scope.name))
           inScope(scope, listener, 'onCancel')
@@ -73,6 +66,23 @@ export function grpcServerInterceptor(options?: InboundOptions): GrpcServerInter
   return Object.assign(intercept, { inbound })
 }
 
+/** By number. gRPC, "Status codes and their use in gRPC" */
+const statuses =
+  'OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS UNAUTHENTICATED'.split(
+    ' ',
+  )
+const cancelled: number = statuses.indexOf('CANCELLED')
+const deadlineExceeded: number = statuses.indexOf('DEADLINE_EXCEEDED')
+
+/** Sets the attributes of a call's span, by the names of OpenTelemetry's conventions for RPC. */
+function setCallAttributes(scope: RequestScope, path: string, status: number | undefined): void {
+  if (scope.observation === undefined) return
+  const code = status === undefined ? undefined : (statuses[status] ?? String(status))
+  // The full name of the method, `package.Service/Method`: without the slash at the start of the HTTP/2 path.
+  const attributes = { 'rpc.system.name': 'grpc', 'rpc.method': path.slice(1), 'rpc.response.status_code': code }
+  scope.observation?.setAttributes?.(attributes)
+}
+
 function inScope<Event extends keyof Listener>(
   scope: RequestScope | undefined,
   listener: Listener,
@@ -84,7 +94,7 @@ function inScope<Event extends keyof Listener>(
   else scope.runInSnapshot(callback, listener, ...args)
 }
 
-/** The call as the trunk knows messages, with what of its socket grpc-js tells. */
+/** The call as an inbound message, with the parts of its socket that grpc-js exposes. */
 function messageOf(call: ServerInterceptingCall, metadata: Metadata): InboundMessage {
   const peer = call.getPeer()
   const certificate = call.getAuthContext().sslPeerCertificate
@@ -94,7 +104,7 @@ function messageOf(call: ServerInterceptingCall, metadata: Metadata): InboundMes
     getPeerCertificate: () => certificate ?? {},
   }
   const headers = metadata.toHttp2Headers() as InboundMessage['headers']
-  // grpc-js has taken the deadline out.
+  // grpc-js removes the deadline from the metadata.
   const remainingMs = Math.floor(Number(call.getDeadline()) - Date.now())
   if (Number.isFinite(remainingMs)) headers['grpc-timeout'] = `${Math.min(Math.max(1, remainingMs), maxTimeout)}m`
   return { headers, socket: socket as Partial<Socket> as Socket }

@@ -1,103 +1,73 @@
-import type { IncomingHttpHeaders } from 'node:http'
-import type { Socket } from 'node:net'
 import { LogicalContext } from '../context/logical-context.ts'
-import { aFunction, anything, type Checks, oneOf } from '../options.ts'
+import { checkOptions } from '../options.ts'
 import { type Carrier, incomingCarrier } from '../propagators/carrier.ts'
-import { composite } from '../propagators/composite.ts'
 import type { Peer, Propagator } from '../propagators/propagator.ts'
 import { requestTimeout } from '../propagators/request-timeout.ts'
-import { xRequestId } from '../propagators/x-request-id.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
 import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
-import { type LateUseOptions, LateUseWatch } from '../tasks/late-use.ts'
-import { aPolicy, type Policy } from '../tasks/policy.ts'
+import { xRequestId } from '../propagators/x-request-id.ts'
+import { LateUseWatch } from '../tasks/late-use.ts'
+import type { Policy } from '../tasks/policy.ts'
 import { RequestScope } from '../tasks/request-scope.ts'
-import type { OnTaskError } from '../tasks/task.ts'
+import type { Task } from '../tasks/task.ts'
 import { TaskGroup } from '../tasks/task-group.ts'
-import { serverLimits, type TaskLimits } from '../tasks/task-limits.ts'
+import { limitChecks, limitsOf, serverLimits } from '../tasks/task-limits.ts'
 import type { UnitSettings } from '../tasks/unit.ts'
 import { deadline } from '../variables/deadline.ts'
 import { newUuid } from '../variables/ids.ts'
 import { requestId } from '../variables/request-id.ts'
-import { PeerWatch, type Refusal } from './peer-watch.ts'
-import { aTrust, type Trust, trustRule } from './trust.ts'
+import { inboundChecks, type InboundMessage, type InboundOptions } from './inbound-options.ts'
+import { PeerWatch, type Refusal, trustRule } from './trust.ts'
 
-/** What the trunk must know of a message that opens a unit; Node's `IncomingMessage` is one. */
-export interface InboundMessage {
-  readonly headers: IncomingHttpHeaders
-  readonly socket: Socket
-  readonly method?: string | undefined
-  readonly url?: string | undefined
-}
-
-export interface InboundOptions extends LateUseOptions {
-  /** For the tasks that name no policy themselves, nor their route. Default: `inherit`. */
-  policy?: Policy
-  /** What is read from a request's headers. Default: `[w3cTraceContext(), w3cBaggage(), xRequestId(), requestTimeout()]`. */
-  propagators?: readonly Propagator[]
-  /** Who may tell us values. Default: nobody; traces are continued for loopback and private addresses. */
-  trust?: Trust
-  /** How many tasks there may be. Default: `serverLimits`, 1,000 running, 10,000 queued and 100 a request. */
-  limits?: TaskLimits
-  /** Told of each failure of a task that has no `onError` of its own. Default: logs it. */
-  onError?: OnTaskError
-  /** Told of the first thing of a kind that was not taken from each network of peers. Default: logs it. */
-  onRefusal?: (refusal: Refusal) => void
-}
-
-export const inboundChecks: Checks = {
-  policy: aPolicy,
-  // `composite` checks its list.
-  propagators: anything,
-  trust: aTrust,
-  // The group checks them.
-  limits: anything,
-  onError: aFunction,
-  onRefusal: aFunction,
-  lateWrites: oneOf('throw', 'report'),
-  onLateUse: aFunction,
-}
+export type { InboundMessage, InboundOptions } from './inbound-options.ts'
+export type { Refusal, RefusalCounters, Trust, TrustedAddresses } from './trust.ts'
 
 /**
- * The way in, the same for every server: what the peer may tell is extracted, a scope opens with it, the work runs in
- * the scope, and the scope closes. Adapters call `open` once a request, `scope.run` and, at its end, `scope.close`.
+ * The inbound side, the same for every server: it extracts what the peer may set, and opens a scope with it. An adapter
+ * calls `open` once per request, `scope.run` for the work, and `scope.close` at its end.
  */
 export class Inbound {
-  /** Owns all tasks that are spawned in requests. */
+  /** The group that owns all tasks spawned in requests. */
   readonly group: TaskGroup
-  /** What was not taken from peers, counted. */
+  /** Counts what was refused from peers. */
   readonly peers: PeerWatch
-  /** Reads and writes after the end of a request, counted. */
+  /** Counts the reads and writes after the end of a request. */
   readonly lateUse: LateUseWatch
   readonly #propagators: readonly Propagator[]
   readonly #settings: UnitSettings
 
-  /** Takes options that its adapter has checked with `inboundChecks`. */
-  constructor(options: InboundOptions & Required<Pick<InboundOptions, 'onError' | 'onRefusal'>>) {
+  /**
+   * `owner` is the function that the user called, for error messages.
+   *
+   * @throws {TypeError} for an option that is unknown or of the wrong type.
+   */
+  constructor(options: InboundOptions = {}, owner: string = 'Inbound') {
+    checkOptions(owner, options, inboundChecks)
     const {
       policy,
       propagators = [w3cTraceContext(), w3cBaggage(), xRequestId(), requestTimeout()],
       trust,
       limits,
-      onError,
-      onRefusal,
+      onError = printFailure,
+      onRefusal = printRefusal,
       lateWrites,
       onLateUse,
     } = options
-    // Checks the list; here each is asked on its own, so that one that fails takes nothing from the others.
-    composite(propagators)
+    checkOptions(`${owner}: option 'limits'`, limits, limitChecks)
+    const taskLimits = { ...serverLimits, ...limits }
+    limitsOf(`${owner}: option 'limits'`, taskLimits)
     this.#propagators = [...propagators]
-    this.peers = new PeerWatch(trustRule(trust), onRefusal)
-    this.group = new TaskGroup({ name: 'background', ...serverLimits, ...limits, onError })
+    this.peers = new PeerWatch(trustRule(trust, `${owner}: option 'trust'`), onRefusal)
+    this.group = new TaskGroup({ name: 'background', ...taskLimits, onError })
     this.lateUse = new LateUseWatch({ lateWrites, onLateUse })
     this.#settings = { group: this.group, policy, lateUse: this.lateUse }
   }
 
-  /** A scope that starts with what the message's peer may tell; it always has a request id. */
+  /** Opens a scope with what the message's peer may set. It always has a request id. */
   open(name: string, message: InboundMessage): RequestScope {
     const peer = this.peers.judge(message)
-    const told = this.#extract(incomingCarrier(message.headers), peer)
-    const context = told.has(requestId) ? told : told.with(requestId, newUuid())
+    const extracted = this.#extract(incomingCarrier(message.headers), peer)
+    const context = extracted.has(requestId) ? extracted : extracted.with(requestId, newUuid())
     const scope = new RequestScope(name, context, this.#settings)
     const limit = context.get(deadline)
     if (limit !== undefined) scope.expireAt(limit)
@@ -109,6 +79,7 @@ export class Inbound {
     return policy === undefined ? this.#settings : { ...this.#settings, policy }
   }
 
+  /** Each propagator alone: one that fails drops only its own values. */
   #extract(carrier: Carrier, peer: Peer): LogicalContext {
     let context = LogicalContext.empty
     for (const propagator of this.#propagators) {
@@ -120,4 +91,12 @@ export class Inbound {
     }
     return context
   }
+}
+
+function printFailure(error: unknown, task: Task): void {
+  console.error(`logical-context: the task '${task.name}' failed`, error)
+}
+
+function printRefusal(refusal: Refusal): void {
+  console.error(`logical-context: ${refusal.field} was refused`, refusal)
 }

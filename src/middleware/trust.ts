@@ -1,37 +1,48 @@
 import { compile } from '@fastify/proxy-addr'
-import { anyOf, type Check, isFunction, show } from '../options.ts'
+import type { Socket } from 'node:net'
+import { anyOf, type Check, checkOptions, type Checks, isFunction, oneOf, show } from '../options.ts'
+import type { Peer, Refuse, RefusalReason } from '../propagators/propagator.ts'
 import { compileTrust, type TrustOptions, type Verdict } from '../propagators/trust.ts'
+import { inboundRefuse } from '../tasks/lifecycle.ts'
 import type { InboundMessage } from './inbound.ts'
 
-/** Addresses, CIDR ranges, or the presets `loopback`, `linklocal` and `uniquelocal`, of whoever holds the socket. */
+/** Addresses, CIDR ranges, or the presets `loopback`, `linklocal` and `uniquelocal`, of the peer at the socket. */
 export type TrustedAddresses = string | readonly string[]
 
-/** Who is believed: by address, by a function of the request, or by address with other verdicts on the rest. */
+/** Which peers are trusted: by address, by a function of the request, or by address with verdicts for the others. */
 export type Trust =
   | TrustedAddresses
   | ((message: InboundMessage) => boolean | Verdict)
   | ({ readonly addresses?: TrustedAddresses } & Pick<TrustOptions, 'privatePeers' | 'otherPeers'>)
 
-export const aTrust: Check = anyOf(
+export const trustCheck: Check = anyOf(
   'addresses, a function of the request or an object of options',
   (value) => typeof value === 'string' || isFunction(value) || (typeof value === 'object' && value !== null),
 )
 
-/** A rule that `compileTrust` has made of a `Trust`. */
+const aTrace = oneOf('continue', 'restart', 'ignore')
+const objectChecks: Checks = {
+  addresses: anyOf('addresses', (value) => typeof value === 'string' || Array.isArray(value)),
+  privatePeers: aTrace,
+  otherPeers: aTrace,
+}
+
+/** The verdict of a `Trust` on the peer of a message. */
 export interface TrustRule {
   readonly judge: (message: InboundMessage) => Verdict
-  /** Whether each request is asked about, not each socket. */
+  /** True if the verdict depends on the request, false if on its socket only. */
   readonly perRequest: boolean
 }
 
-/** @throws {TypeError} for what is no address or range, and for options that are unknown or of the wrong type. */
-export function trustRule(trust: Trust = {}): TrustRule {
+/** @throws {TypeError} for an invalid address or range, and for an option that is unknown or of the wrong type. */
+export function trustRule(trust: Trust = {}, owner: string = 'trust'): TrustRule {
   if (isFunction(trust)) {
     const verdictOn = compileTrust<InboundMessage>({ decide: trust })
     return { judge: (message) => verdictOn(undefined, message), perRequest: true }
   }
+  if (!isAddresses(trust)) checkOptions(owner, trust, objectChecks)
   const { addresses, ...others } = isAddresses(trust) ? { addresses: trust } : trust
-  const verdictOn = compileTrust({ ...others, trusts: compileAddresses(addresses) })
+  const verdictOn = compileTrust({ ...others, trusts: compileAddresses(addresses, owner) })
   return { judge: ({ socket }) => verdictOn(socket.remoteAddress, undefined), perRequest: false }
 }
 
@@ -39,20 +50,122 @@ function isAddresses(trust: Exclude<Trust, (message: never) => unknown>): trust 
   return typeof trust === 'string' || Array.isArray(trust)
 }
 
-function compileAddresses(addresses: TrustedAddresses | undefined): ((address: string) => boolean) | undefined {
+function compileAddresses(
+  addresses: TrustedAddresses | undefined,
+  owner: string,
+): ((address: string) => boolean) | undefined {
   if (addresses === undefined) return undefined
-  const trusts = compiled(addresses)
+  const trusts = compiled(addresses, owner)
   return (address) => trusts(address, 0)
 }
 
-function compiled(addresses: TrustedAddresses): ReturnType<typeof compile> {
+function compiled(addresses: TrustedAddresses, owner: string): ReturnType<typeof compile> {
   try {
     return compile(typeof addresses === 'string' ? addresses : [...addresses])
   } catch (cause) {
     throw new TypeError(
-      "trust: expected addresses, ranges such as '10.0.0.0/8', or 'loopback', 'linklocal', 'uniquelocal', " +
+      `${owner} expected addresses, ranges such as '10.0.0.0/8', or 'loopback', 'linklocal', 'uniquelocal', ` +
         `got ${show(addresses)}.`,
       { cause },
     )
   }
+}
+
+/** The number of refusals of each reason. */
+export type RefusalCounters = Record<RefusalReason, number>
+
+/** A value or an identity that a peer sent and that was refused. */
+export interface Refusal {
+  reason: RefusalReason
+  /** The header, or the header and its member. */
+  field: string
+  /** The peer's address, or empty. */
+  address: string
+  /** What to change if the peer belongs to you. */
+  hint: string
+}
+
+/** How many networks are remembered as reported. Refusals from further networks are only counted. */
+const maxNetworks = 1000
+
+/** Decides which peers are trusted, once per socket, and counts what is refused. */
+export class PeerWatch {
+  readonly counters: RefusalCounters = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
+  readonly #rule: TrustRule
+  readonly #onRefusal: (refusal: Refusal) => void
+  /** A socket has its peer under this key: a `WeakMap` costs the garbage collector more. */
+  readonly #peerKey = Symbol('logical-context.peer')
+  readonly #reported = new Set<string>()
+
+  constructor(rule: TrustRule, onRefusal: (refusal: Refusal) => void) {
+    this.#rule = rule
+    this.#onRefusal = onRefusal
+  }
+
+  judge(message: InboundMessage): Peer {
+    const socket = message.socket as Socket & Record<symbol, Peer | undefined>
+    const known = this.#rule.perRequest ? undefined : socket[this.#peerKey]
+    if (known !== undefined) return known
+    const { trace, values } = this.#verdictOn(message)
+    const peer = new SocketPeer(this, socket.remoteAddress ?? '', trace, values)
+    socket[this.#peerKey] = peer
+    return peer
+  }
+
+  /** A `trust` function that fails must not end the server: its peer is a stranger. */
+  #verdictOn(message: InboundMessage): Verdict {
+    try {
+      return this.#rule.judge(message)
+    } catch (error) {
+      const address = message.socket.remoteAddress ?? ''
+      this.count('refused', 'trust', address, `the option 'trust' failed: ${show(error)}`)
+      return { trace: 'restart', values: false }
+    }
+  }
+
+  /** @internal */
+  count(reason: RefusalReason, field: string, address: string, hint: string = hints[reason]): void {
+    this.counters[reason]++
+    if (inboundRefuse.hasSubscribers) inboundRefuse.publish({ reason, field })
+    const network = `${reason} ${networkOf(address)}`
+    if (this.#reported.has(network) || this.#reported.size >= maxNetworks) return
+    this.#reported.add(network)
+    try {
+      this.#onRefusal({ reason, field, address, hint })
+    } catch (error) {
+      console.error(`logical-context: onRefusal failed: ${show(error)}`)
+    }
+  }
+}
+
+/** The verdict on a socket. Most sockets have nothing to refuse, so `refuse` is created when it is read. */
+class SocketPeer implements Peer {
+  readonly trace: Peer['trace']
+  readonly values: boolean
+  readonly #watch: PeerWatch
+  readonly #address: string
+
+  constructor(watch: PeerWatch, address: string, trace: Peer['trace'], values: boolean) {
+    this.#watch = watch
+    this.#address = address
+    this.trace = trace
+    this.values = values
+  }
+
+  get refuse(): Refuse {
+    return (reason, field) => this.#watch.count(reason, field, this.#address)
+  }
+}
+
+const hints: Readonly<Record<RefusalReason, string>> = {
+  refused: "list the peer's address in the option 'trust' if it may set values",
+  malformed: 'the peer does not keep to the format of the header',
+  duplicate: 'the peer, or a proxy before it, sends the header twice',
+  truncated: 'the peer sends more than the header may hold',
+}
+
+/** The /24 of an IPv4 address, the first four groups of an IPv6 address. */
+function networkOf(address: string): string {
+  if (address.includes('.')) return address.slice(0, address.lastIndexOf('.'))
+  return address.split(':', 4).join(':')
 }

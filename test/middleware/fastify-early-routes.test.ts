@@ -76,8 +76,8 @@ it('the first one with an async handler is told of, once', async () => {
   await app.inject('/b')
 
   expect(warnings).toEqual([
-    'the handler of GET /a/:id was declared before logical-context, which cannot hold off the end of its requests ' +
-      'when a client hangs up: await app.register(logicalContext) before the routes',
+    'the handler of GET /a/:id was declared before logical-context, which cannot keep its values after a disconnect: ' +
+      'await app.register(logicalContext) before the routes',
   ])
 })
 

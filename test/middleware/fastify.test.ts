@@ -375,7 +375,7 @@ describe("logicalContext's policy for tasks", () => {
     const app = await open()
 
     await expect(async () => app.register(logicalContext, { trust: 'loopback' })).rejects.toThrow(
-      /within another one: unknown option 'trust', expected one of: policy/,
+      /^logicalContext, registered a second time: unknown option 'trust', expected one of: policy/,
     )
   })
 
@@ -617,7 +617,11 @@ describe("logicalContext's options", () => {
     ['a policy that is none', { policy: 'none' }, /option 'policy' expected .* got 'none'/],
     ['an only of no variables', { policy: { only: ['tenant'] } }, /option 'policy' expected/],
     ['no function for onError', { onError: 'log' }, /option 'onError' expected a function, got 'log'/],
-    ['no propagator in the list', { propagators: [{}] }, /expected a propagator/],
+    [
+      'no propagator in the list',
+      { propagators: [{}] },
+      /^logicalContext: option 'propagators' expected propagators with fields, extract and inject, got \[ {} ]/,
+    ],
     ['no address to trust', { trust: ['not an address'] }, /not an address/],
     ['a limit that is no number', { limits: { maxConcurrent: 0 } }, /option 'maxConcurrent' expected a whole number/],
     ['a wrong word for late writes', { lateWrites: 'ignore' }, /option 'lateWrites' expected 'throw' or 'report'/],

@@ -155,7 +155,7 @@ describe('trust', () => {
     ['a prefix that is too long', '10.0.0.0/33', "'10.0.0.0/33'"],
     ['an empty text', '', "''"],
   ])('throws at registration for %s', async (_, trust, shown) => {
-    const message = `trust: expected addresses, ranges such as '10.0.0.0/8', or 'loopback', 'linklocal', 'uniquelocal', got ${shown}.`
+    const message = `logicalContext: option 'trust' expected addresses, ranges such as '10.0.0.0/8', or 'loopback', 'linklocal', 'uniquelocal', got ${shown}.`
 
     await expect(open({ trust })).rejects.toThrow(message)
     await expect(open({ trust })).rejects.toThrow(TypeError)

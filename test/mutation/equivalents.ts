@@ -334,7 +334,7 @@ export const equivalents: readonly Equivalent[] = [
   {
     file: 'src/tasks/request-scope.ts',
     changes: ['{ return this.#closed } → {}'],
-    why: 'Only a middleware asks: test/middleware/fastify-hold.test.ts notices.',
+    why: 'Only a middleware asks: test/middleware/fastify-end.test.ts notices.',
   },
   {
     file: 'src/tasks/request-scope.ts',
