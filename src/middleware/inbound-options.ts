@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
-import { aFunction, anyOf, type Check, type Checks, oneOf } from '../options.ts'
+import { aFunction, anyOf, type Checks, oneOf, show } from '../options.ts'
 import { isPropagator, type Propagator } from '../propagators/propagator.ts'
 import type { LateUseOptions } from '../tasks/late-use.ts'
 import { aPolicy, type Policy } from '../tasks/policy.ts'
@@ -31,19 +31,23 @@ export interface InboundOptions extends LateUseOptions {
   onRefusal?: (refusal: Refusal) => void
 }
 
-const propagatorsCheck: Check = (value) => {
-  if (!Array.isArray(value)) return 'an array of propagators'
-  const wrong: unknown = value.find((item) => !isPropagator(item))
-  if (typeof wrong === 'function') return `propagators: call ${wrong.name || 'the function'}()`
-  if (wrong !== undefined || value.includes(undefined)) return 'propagators with fields, extract and inject'
-  const ofBaggage = (value as Propagator[]).filter(({ fields }) => fields.includes('baggage'))
-  return ofBaggage.length > 1 ? "one propagator of 'baggage' that declares all members" : undefined
+/** @throws {TypeError} for an item that is not a propagator, and for a second one with the same values. */
+export function checkPropagators(owner: string, propagators: readonly unknown[]): asserts propagators is Propagator[] {
+  const fail = (expected: string, value: unknown): never => {
+    throw new TypeError(`${owner}: option 'propagators' expected ${expected}, got ${show(value)}.`)
+  }
+  for (const item of propagators) {
+    if (typeof item === 'function') fail(`propagators: call ${item.name || 'the function'}()`, item)
+    if (!isPropagator(item)) fail('propagators with fields, extract and inject', item)
+  }
+  const ofBaggage = (propagators as Propagator[]).filter(({ fields }) => fields.includes('baggage'))
+  if (ofBaggage.length > 1) fail("one propagator of 'baggage' that declares all members", ofBaggage)
 }
 
 /** The checks of `InboundOptions`; an adapter adds those of its own options. */
 export const inboundChecks: Checks = {
   policy: aPolicy,
-  propagators: propagatorsCheck,
+  propagators: anyOf('an array of propagators', Array.isArray),
   trust: trustCheck,
   limits: anyOf('an object of limits', (value) => typeof value === 'object' && value !== null && !Array.isArray(value)),
   onError: aFunction,

@@ -16,7 +16,7 @@ import type { UnitSettings } from '../tasks/unit.ts'
 import { deadline } from '../variables/deadline.ts'
 import { newUuid } from '../variables/ids.ts'
 import { requestId } from '../variables/request-id.ts'
-import { inboundChecks, type InboundMessage, type InboundOptions } from './inbound-options.ts'
+import { checkPropagators, inboundChecks, type InboundMessage, type InboundOptions } from './inbound-options.ts'
 import { PeerWatch, type Refusal, trustRule } from './trust.ts'
 
 export type { InboundMessage, InboundOptions } from './inbound-options.ts'
@@ -41,8 +41,7 @@ export class Inbound {
    *
    * @throws {TypeError} for an option that is unknown or of the wrong type.
    */
-  constructor(options: InboundOptions = {}, owner: string = 'Inbound') {
-    checkOptions(owner, options, inboundChecks)
+  constructor(options?: InboundOptions, owner: string = 'Inbound') {
     const {
       policy,
       propagators = [w3cTraceContext(), w3cBaggage(), xRequestId(), requestTimeout()],
@@ -52,9 +51,9 @@ export class Inbound {
       onRefusal = printRefusal,
       lateWrites,
       onLateUse,
-    } = options
-    checkOptions(`${owner}: option 'limits'`, limits, limitChecks)
-    const taskLimits = { ...serverLimits, ...limits }
+    } = checkOptions(owner, options, inboundChecks)
+    checkPropagators(owner, propagators)
+    const taskLimits = { ...serverLimits, ...checkOptions(`${owner}: option 'limits'`, limits, limitChecks) }
     limitsOf(`${owner}: option 'limits'`, taskLimits)
     this.#propagators = [...propagators]
     this.peers = new PeerWatch(trustRule(trust, `${owner}: option 'trust'`), onRefusal)

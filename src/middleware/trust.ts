@@ -40,8 +40,8 @@ export function trustRule(trust: Trust = {}, owner: string = 'trust'): TrustRule
     const verdictOn = compileTrust<InboundMessage>({ decide: trust })
     return { judge: (message) => verdictOn(undefined, message), perRequest: true }
   }
-  if (!isAddresses(trust)) checkOptions(owner, trust, objectChecks)
-  const { addresses, ...others } = isAddresses(trust) ? { addresses: trust } : trust
+  const options = isAddresses(trust) ? { addresses: trust } : trust
+  const { addresses, ...others } = checkOptions(owner, options, objectChecks)
   const verdictOn = compileTrust({ ...others, trusts: compileAddresses(addresses, owner) })
   return { judge: ({ socket }) => verdictOn(socket.remoteAddress, undefined), perRequest: false }
 }
