@@ -18,7 +18,7 @@ export const promises: readonly Promised[] = [
     title: 'The rules hold in every program',
     promise:
       'What a piece of work reads, and who sees what it writes, is what the [twelve rules](concepts.md) say, however awaits, tasks, generators, timeouts and late callbacks are mixed and in whatever order they run.',
-    how: 'Random programs run in the library and in a [model](../test/model) of PEP 550 that knows no `AsyncLocalStorage`, step beside step, under random schedules. Deliberately wrong libraries, one for each kind of step, must be found.',
+    how: 'Random programs run in the library and in a model (`test/model`) of PEP 550 that knows no `AsyncLocalStorage`, step beside step, under random schedules. Deliberately wrong libraries, one for each kind of step, must be found.',
     inTests:
       '2,000 programs, the same each time, and all wrong libraries. The behaviours that CPython, asyncio, trio, the AsyncContext proposal and PEP 550 assert are tests of their own, in `test/outside`.',
   },
@@ -60,7 +60,7 @@ export const promises: readonly Promised[] = [
     title: 'No header can hurt',
     promise:
       'No input of a peer throws, passes a limit or takes more than linear time; no option is misunderstood in silence.',
-    how: 'Inputs made from a [corpus](../test/fuzz/corpus) by mutation, for every parser and for the options, beside references that were written for clearness only.',
+    how: 'Inputs made from a corpus (`test/fuzz/corpus`) by mutation, for every parser and for the options, beside references that were written for clearness only.',
     inTests: '200,000 inputs for each, and the corpus.',
   },
   {

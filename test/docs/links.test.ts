@@ -1,3 +1,4 @@
+import { execSync } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import manifest from '../../package.json' with { type: 'json' }
@@ -36,8 +37,28 @@ describe('the Markdown files', () => {
     const reached = new Set(['README.md'])
     for (const file of reached) for (const next of linkedFrom(file)) if (files.includes(next)) reached.add(next)
 
-    // For those who come without a README.
+    // AGENTS.md is for tools, which find it by its name.
     expect(files.filter((file) => !reached.has(file) && file !== 'AGENTS.md')).toEqual([])
+  })
+})
+
+describe('the pages in the npm package', () => {
+  const published = publishedFiles()
+
+  it('include README, the changelog and all of docs', () => {
+    expect(published).toEqual(expect.arrayContaining(files.filter((file) => file !== 'AGENTS.md')))
+  })
+
+  it('link only to files in the npm package', () => {
+    const pages = published.filter((file) => file.endsWith('.md'))
+    const missing = pages.flatMap((page) =>
+      linkedFrom(page)
+        .filter((target) => !published.includes(target))
+        .map((target) => `${page}: ${target}`),
+    )
+
+    expect(pages).toContain('README.md')
+    expect(missing).toEqual([])
   })
 })
 
@@ -91,9 +112,17 @@ describe('missingPaths', () => {
   })
 })
 
-/** The files of this repository that a text links to. */
+/** The files of this repository that a page links to. */
 function linkedFrom(file: string): string[] {
-  return Array.from(readDocument(file).matchAll(/\]\(([^)#\s]+)/g), (match) =>
-    new URL(match[1] ?? '', `file:///${file}`).pathname.slice(1),
-  )
+  return Array.from(readDocument(file).matchAll(/\]\(([^)#\s]+)/g), (match) => match[1] ?? '')
+    .filter((target) => !/^[a-z]+:/.test(target))
+    .map((target) => new URL(target, `file:///${file}`).pathname.slice(1))
+}
+
+/** The files that `npm pack` would put into the package, without the build. */
+function publishedFiles(): string[] {
+  const output = execSync('npm pack --dry-run --json --ignore-scripts', { cwd: root, encoding: 'utf8', stdio: 'pipe' })
+  // npm 11 prints a list of packages, npm 12 an object with a package for each name.
+  const [packed] = Object.values<{ files: { path: string }[] }>(JSON.parse(output))
+  return packed?.files.map(({ path }) => path) ?? []
 }
