@@ -149,7 +149,7 @@ function bodyOf({ body }: RequestInit): ReplayableBody | undefined {
   return { again: isStream ? undefined : () => body, release() {} }
 }
 
-/** A Request does not show the source of its body, so a copy is kept in memory until a response is no redirect. */
+/** A Request does not show the source of its body, so a copy is kept in memory until a response is not a redirect. */
 function spareBodyOf(request: Request | undefined): ReplayableBody | undefined {
   if (request === undefined || request.body === null) return undefined
   const spare = request.clone()

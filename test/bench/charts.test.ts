@@ -43,7 +43,7 @@ describe('barChart', () => {
     expect(chart.description).toBe('`set`: by hand (floor) 10.0 ns, us 20.0 ns, slow ▸ 9,000 ns. Shorter is better.')
   })
 
-  it('cuts a bar that would make ours too short to see', () => {
+  it('cuts a bar that would make the library’s bar too short to see', () => {
     const { series } = chart.option as { series: [{ data: ({ value: number } | null)[] }] }
 
     expect(series[0].data.map((bar) => bar?.value)).toEqual([undefined, 0.1, 0.2, 1])

@@ -28,19 +28,19 @@ describe('verdictsOf', () => {
     expect(judge(figures, { against: 'floor', atMost: 1.19 })).toMatchObject({ value: { median: 1.2 }, met: false })
   })
 
-  it('finds the peer that is clearly ahead behind one that only seems to be', () => {
+  it('finds the peer that is clearly faster, after one that only seems to be', () => {
     const figures = { us: [10, 10, 10, 10], 'peer a': [5, 5, 20, 20], 'peer b': [9, 9, 9, 9] }
 
     expect(judge(figures, { against: 'peers', atMost: 1 })).toMatchObject({ against: 'peer b', met: false })
   })
 
-  it('calls no peer faster that is so in half of the rounds', () => {
+  it('calls no peer faster that is faster in half of the rounds', () => {
     const figures = { us: [10, 10, 10, 10], 'peer a': [9, 9, 11, 11], 'peer b': [20, 20, 20, 20] }
 
     expect(judge(figures, { against: 'peers', atMost: 1 })).toMatchObject({ met: true })
   })
 
-  it('asks for more where more is better', () => {
+  it('expects a higher figure where higher is better', () => {
     const figures = { 'by hand': [100, 100, 100], us: [96, 96, 99] }
 
     expect(judge(figures, { against: 'floor', atLeast: 0.97 })).toMatchObject({ met: false })
@@ -56,7 +56,7 @@ describe('verdictsOf', () => {
     })
   })
 
-  it('bounds the difference, or the figure itself, where that is what the target says', () => {
+  it('bounds the difference, or the figure itself, if the target says so', () => {
     const figures = { 'by hand': [3000, 3000, 3000], us: [3400, 3500, 3600] }
 
     expect(judge(figures, { against: 'floor', atMostMore: 400 })).toMatchObject({ value: { median: 500 }, met: false })

@@ -16,7 +16,7 @@ import { type Received, upstream } from './upstream.ts'
 const minute = 60_000
 const values = ['127.0.0.1']
 
-/** Gives the body of the answer. */
+/** Makes a call and returns the body of the response. */
 type Call = (url: string) => Promise<string>
 
 const clients: [name: string, call: Call][] = [
@@ -43,7 +43,7 @@ const clients: [name: string, call: Call][] = [
   ],
 ]
 
-/** What time the upstream was told to be left. */
+/** The remaining time that the upstream received. */
 function leftFor({ headers }: Received): 'none' | 'a minute' | 'more' {
   const header = headers['grpc-timeout'] as string | undefined
   if (header === undefined) return 'none'
@@ -51,7 +51,7 @@ function leftFor({ headers }: Received): 'none' | 'a minute' | 'more' {
 }
 
 describe.each(clients)('%s', (_, call) => {
-  it('tells the time that a withTimeout leaves, where that is the earlier one', async () => {
+  it('sends the time that a withTimeout leaves, if its limit is the earlier one', async () => {
     const { url, received } = await upstream()
 
     await asRequestUntil(Date.now() + 2 * minute, async () => {
@@ -63,7 +63,7 @@ describe.each(clients)('%s', (_, call) => {
     expect(received.map(leftFor)).toEqual(['a minute', 'more', 'more'])
   })
 
-  it('tells a deadline that only the unit has, and that of a request to what is cancelled with it', async () => {
+  it('sends a deadline that only the unit has, and the request’s in a task that is cancelled with it', async () => {
     const { url, received } = await upstream()
 
     await runInScope(
@@ -81,7 +81,7 @@ describe.each(clients)('%s', (_, call) => {
     expect(received.map(leftFor)).toEqual(['more', 'a minute', 'a minute', 'a minute', 'none'])
   })
 
-  it('knows no deadline in a shield, but those that are set in it', async () => {
+  it('has in a shield only the deadlines that are set inside it', async () => {
     const { url, received } = await upstream()
 
     await asRequestUntil(Date.now() + minute, () =>
@@ -94,7 +94,7 @@ describe.each(clients)('%s', (_, call) => {
     expect(received.map(leftFor)).toEqual(['none', 'more'])
   })
 
-  it('goes on in a shield when the deadline of the request is over', async () => {
+  it('goes on in a shield after the deadline of the request', async () => {
     const { url } = await upstream((_request, response) => setTimeout(() => response.end('ok'), 60))
 
     const answer = asRequestUntil(Date.now() + 20, () => shield(() => call(url)))
@@ -102,7 +102,7 @@ describe.each(clients)('%s', (_, call) => {
     expect(await answer).toBe('ok')
   })
 
-  it('ends at the limit of a withTimeout, whose error comes out, and which says nothing of it to onError', async () => {
+  it('ends at the limit of a withTimeout with its error, without a call of onError', async () => {
     const { url } = await upstream(() => {})
     const failures: unknown[] = []
     const group = new TaskGroup({ onError: (error) => void failures.push(error) })
@@ -132,7 +132,7 @@ describe.each(clients)('%s', (_, call) => {
     expect(failures).toEqual([])
   })
 
-  it('does the same where the deadline of the request is the earlier one', async () => {
+  it('does the same if the deadline of the request is the earlier one', async () => {
     const { url } = await upstream(() => {})
     const failures: unknown[] = []
     const group = new TaskGroup({ onError: (error) => void failures.push(error) })
@@ -144,7 +144,7 @@ describe.each(clients)('%s', (_, call) => {
     expect(failures).toEqual([])
   })
 
-  it('ends at a deadline that was set for it alone, and stops nothing else', async () => {
+  it('ends at a deadline that was set for the call only, and aborts nothing else', async () => {
     const { url } = await upstream(() => {})
 
     const [error, aborted] = await asRequestUntil(Date.now() + minute, async ({ signal }) => [
@@ -159,7 +159,7 @@ describe.each(clients)('%s', (_, call) => {
 })
 
 describe('the interceptor of gRPC', () => {
-  it('stops nobody for a callee whose own deadline was the earlier one', async () => {
+  it('aborts no work of the caller for a callee whose own deadline was the earlier one', async () => {
     const port = await serve({ unary: (_call, callback) => callback({ code: 4, details: 'the stock is slow' }) })
     const client = connectTo(`127.0.0.1:${port}`, { interceptors: [grpcClientInterceptor()] })
 
@@ -176,7 +176,7 @@ describe('the interceptor of gRPC', () => {
     expect(aborted).toBe(false)
   })
 
-  it('lets the call end when a withTimeout does, and lets it be in a shield', async () => {
+  it('ends the call at the limit of a withTimeout, and not in a shield', async () => {
     const port = await serve({ unary: (_call, callback) => setTimeout(() => callback(null, 'ok'), 60) })
     const client = connectTo(`127.0.0.1:${port}`, { interceptors: [grpcClientInterceptor()] })
     const order = (): Promise<string> => {

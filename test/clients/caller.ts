@@ -5,7 +5,7 @@ import { deadline, requestId as requestIdVariable, TraceContext, traceContext } 
 export const tenant = new ContextVar<string>('tenant')
 export const user = new ContextVar<string>('user')
 
-/** What the calls of these tests write. */
+/** The propagators of these tests. */
 export const propagators: readonly Propagator[] = [
   w3cTraceContext(),
   w3cBaggage({ members: { tenant, user } }),
@@ -23,7 +23,7 @@ export function asCaller<R>(fn: (trace: TraceContext) => R, name = 'ann'): R {
   return runInScope(() => fn(trace), { context })
 }
 
-/** As a request whose header asks for an end: the plugin sets it for the unit, and for what the unit calls. */
+/** Runs `fn` as a request with a deadline in its header: the plugin sets it for the unit and for its outbound calls. */
 export function asRequestUntil<R>(end: number, fn: (scope: RequestScope) => R): R {
   return runInScope(
     (scope) => {

@@ -1,4 +1,4 @@
-/** Signed by itself, for `localhost` and `127.0.0.1`, and of no worth: for servers on loopback in tests. */
+/** A self-signed certificate for `localhost` and `127.0.0.1`, for servers of tests only. */
 export const certificate = {
   cert: `-----BEGIN CERTIFICATE-----
 MIIBmjCCAUGgAwIBAgIUTbsCMxbCPKOHwfQ53vd/aZFE+t0wCgYIKoZIzj0EAwIw

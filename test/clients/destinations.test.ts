@@ -6,13 +6,13 @@ const tenant = new ContextVar<string>('tenant')
 const user = new ContextVar<string>('user')
 const password = new ContextVar<string>('password', { sensitive: true })
 
-const judge = (list: Destinations, url: string) => compileDestinations('test', list)(new URL(url))
+const matches = (list: Destinations, url: string) => compileDestinations('test', list)(new URL(url))
 
 describe('compileDestinations', () => {
   it.each<[name: string, rule: string, url: string]>([
     ['the host itself', 'warehouse.internal', 'http://warehouse.internal/'],
     ['the host on any port', 'warehouse.internal', 'http://warehouse.internal:8080/'],
-    ['the host by any scheme', 'warehouse.internal', 'https://warehouse.internal/'],
+    ['the host with any scheme', 'warehouse.internal', 'https://warehouse.internal/'],
     ['the host in another case', 'warehouse.internal', 'http://WareHouse.Internal/'],
     ['a rule in another case', 'WAREHOUSE.internal', 'http://warehouse.internal/'],
     ['a URL with a final dot', 'warehouse.internal', 'http://warehouse.internal./'],
@@ -26,13 +26,13 @@ describe('compileDestinations', () => {
     ['a suffix of one label', '.internal', 'http://warehouse.internal/'],
     ['a suffix with its port', '.internal:8080', 'http://warehouse.internal:8080/'],
     ['a port', 'localhost:3000', 'http://localhost:3000/'],
-    ['a port by the other scheme', 'localhost:3000', 'https://localhost:3000/'],
-    ['a port that is the default one of http', 'localhost:80', 'http://localhost/'],
-    ['a port that is the default one of https', 'localhost:443', 'https://localhost/'],
-    ['a port with zeros before it', 'localhost:0080', 'http://localhost/'],
+    ['a port with the other scheme', 'localhost:3000', 'https://localhost:3000/'],
+    ['the default port of http', 'localhost:80', 'http://localhost/'],
+    ['the default port of https', 'localhost:443', 'https://localhost/'],
+    ['a port with leading zeros', 'localhost:0080', 'http://localhost/'],
     ['a scheme', 'https://api.example.com', 'https://api.example.com/'],
     ['a scheme in another case', 'HTTPS://api.example.com', 'https://api.example.com/'],
-    ['a scheme, its port said', 'https://api.example.com', 'https://api.example.com:443/'],
+    ['a scheme with its default port', 'https://api.example.com', 'https://api.example.com:443/'],
     ['a scheme and a port', 'https://api.example.com:8443', 'https://api.example.com:8443/'],
     ['a scheme and a suffix', 'https://.example.com', 'https://api.example.com/'],
     ['an IPv4 address', '127.0.0.1', 'http://127.0.0.1:3000/'],
@@ -46,22 +46,22 @@ describe('compileDestinations', () => {
     ['a name in Punycode', 'xn--bcher-kva.example', 'https://bücher.example/'],
     ['a suffix in Unicode', '.bücher.example', 'https://api.xn--bcher-kva.example/'],
     ['full-width dots and letters', 'example.com', 'https://ｅｘａｍｐｌｅ。com/'],
-  ])('tells %s', (_, rule, url) => {
-    expect(judge([rule], url)).toBe(true)
+  ])('matches %s', (_, rule, url) => {
+    expect(matches([rule], url)).toBe(true)
   })
 
   it.each<[name: string, rule: string, url: string]>([
-    ['the name with another one behind', 'api.example.com', 'https://api.example.com.evil.test/'],
-    ['the name with letters before', 'example.com', 'https://notexample.com/'],
-    ['the name with letters behind', 'example.com', 'https://example.community/'],
+    ['the name before another one', 'api.example.com', 'https://api.example.com.evil.test/'],
+    ['the name after other letters', 'example.com', 'https://notexample.com/'],
+    ['the name before other letters', 'example.com', 'https://example.community/'],
     ['a name below the host', 'example.com', 'https://api.example.com/'],
     ['a name that ends like a suffix in the middle of a label', '.example.com', 'https://notexample.com/'],
-    ['the name that a suffix is of', '.example.com', 'https://example.com/'],
-    ['a name with a suffix and another one behind', '.example.com', 'https://api.example.com.evil.test/'],
+    ['the name above a suffix', '.example.com', 'https://example.com/'],
+    ['a name with a suffix before another one', '.example.com', 'https://api.example.com.evil.test/'],
     ['the name as userinfo', 'api.example.com', 'https://api.example.com@evil.test/'],
     ['the name as userinfo with a port', 'api.example.com', 'https://api.example.com:443@evil.test/'],
     ['the name in the path', 'api.example.com', 'https://evil.test/api.example.com'],
-    ['the name behind a backslash', 'api.example.com', 'https://evil.test\\@api.example.com/'],
+    ['the name after a backslash', 'api.example.com', 'https://evil.test\\@api.example.com/'],
     ['the name in the query', 'api.example.com', 'https://evil.test?@api.example.com'],
     ['the name in the fragment', 'api.example.com', 'https://evil.test#@api.example.com'],
     ['the name with two final dots', 'example.com', 'https://example.com../'],
@@ -69,7 +69,7 @@ describe('compileDestinations', () => {
     ['the default port for another one', 'localhost:3000', 'http://localhost/'],
     ['the other scheme', 'https://api.example.com', 'http://api.example.com/'],
     ['the other scheme on the same port', 'https://api.example.com', 'http://api.example.com:443/'],
-    ['another port than that of the scheme', 'https://api.example.com', 'https://api.example.com:8443/'],
+    ['a port other than that of the scheme', 'https://api.example.com', 'https://api.example.com:8443/'],
     ['a scheme that is not HTTP', 'https://api.example.com', 'wss://api.example.com/'],
     ['another IPv6 address', '::1', 'http://[::2]/'],
     ['an IPv6 address for the IPv4 one in it', '127.0.0.1', 'http://[::ffff:127.0.0.1]/'],
@@ -77,16 +77,16 @@ describe('compileDestinations', () => {
     ['a look-alike in Cyrillic', 'example.com', 'https://exаmple.com/'],
     ['a name in Unicode that looks alike', 'bücher.example', 'https://bũcher.example/'],
     ['an empty label below a suffix', '.example.com', 'http://.example.com/'],
-    ['a name longer than names are', '.example.com', `https://${'a.'.repeat(130)}example.com/`],
-  ])('does not tell %s', (_, rule, url) => {
-    expect(judge([rule], url)).toBe(false)
+    ['a name that is too long', '.example.com', `https://${'a.'.repeat(130)}example.com/`],
+  ])('does not match %s', (_, rule, url) => {
+    expect(matches([rule], url)).toBe(false)
   })
 
-  it('tells nobody of an empty list', () => {
-    expect(judge([], 'http://localhost/')).toBe(false)
+  it('matches no host by an empty list', () => {
+    expect(matches([], 'http://localhost/')).toBe(false)
   })
 
-  it('tells some hosts some variables, and those of all rules that fit', () => {
+  it('returns the variables of all rules that match', () => {
     const list: Destinations = [
       { host: '.example.com', only: [tenant] },
       { host: 'https://api.example.com', only: [user] },
@@ -94,14 +94,14 @@ describe('compileDestinations', () => {
       { host: 'warehouse.internal', only: [tenant] },
     ]
 
-    expect(judge(list, 'http://www.example.com/')).toEqual([tenant])
-    expect(judge(list, 'https://api.example.com/')).toEqual([user, tenant])
-    expect(judge(list, 'http://warehouse.internal/')).toBe(true)
-    expect(judge(list, 'http://evil.test/')).toBe(false)
+    expect(matches(list, 'http://www.example.com/')).toEqual([tenant])
+    expect(matches(list, 'https://api.example.com/')).toEqual([user, tenant])
+    expect(matches(list, 'http://warehouse.internal/')).toBe(true)
+    expect(matches(list, 'http://evil.test/')).toBe(false)
   })
 
-  it('tells nothing by an empty list of variables', () => {
-    expect(judge([{ host: 'example.com', only: [] }], 'http://example.com/')).toBe(false)
+  it('returns false for an empty list of variables', () => {
+    expect(matches([{ host: 'example.com', only: [] }], 'http://example.com/')).toBe(false)
   })
 
   it.each<[name: string, entry: unknown]>([
@@ -125,9 +125,9 @@ describe('compileDestinations', () => {
     ['a port without a host', ':3000'],
     ['a port beyond the last', 'localhost:65536'],
     ['a port of six digits', 'localhost:000080'],
-    ['a port that is no number', 'localhost:http'],
-    ['a full-width dot in front', '。com'],
-    ['a dot and a full-width dot in front', '.。com'],
+    ['a port that is not a number', 'localhost:http'],
+    ['a leading full-width dot', '。com'],
+    ['a leading dot and full-width dot', '.。com'],
     ['a colon without a port', 'example.com:'],
     ['two colons before a port', '[::1]::3000'],
     ['two ports', '[::1]:0:3000'],
@@ -150,14 +150,14 @@ describe('compileDestinations', () => {
     ['a rule with null for a variable', { host: 'example.com', only: [null] }],
     ['a rule with an object for a variable', { host: 'example.com', only: [{}] }],
     ['a rule with a sensitive variable', { host: 'example.com', only: [password] }],
-  ])('throws a TypeError that names its owner for %s', (_, entry) => {
+  ])('throws a TypeError with the name of its owner for %s', (_, entry) => {
     expect(() => compileDestinations('contextFetch', [entry as string])).toThrow(TypeError)
     expect(() => compileDestinations('contextFetch', [entry as string])).toThrow(/^contextFetch: .*(expected|unknown)/)
   })
 })
 
 describe('targetOf', () => {
-  it('gives a host the form that a URL has', () => {
+  it('returns the host in the form of a URL', () => {
     expect(targetOf('http:', 'Bücher.Example', '8080')).toEqual({
       protocol: 'http:',
       hostname: 'xn--bcher-kva.example',
@@ -168,7 +168,7 @@ describe('targetOf', () => {
   })
 
   it.each(['', 'evil.test/warehouse.internal', 'evil.test#', 'user@host', 'a b', '10.0.0.1,10.0.0.2:50051'])(
-    'gives null for %j',
+    'returns null for %j',
     (host) => {
       expect(targetOf('http:', host, '')).toBeNull()
     },

@@ -9,7 +9,7 @@ import { upstream } from './upstream.ts'
 const toLoopback = contextFetch.with({ propagators, values: ['127.0.0.1'] })
 
 describe('contextFetch', () => {
-  it('tells everybody trace and request id, and nobody values', async () => {
+  it('sends trace and request id to every host, and values to none', async () => {
     const { url, received } = await upstream()
 
     const expected = await asCaller(async (trace) => {
@@ -21,7 +21,7 @@ describe('contextFetch', () => {
     expect(received[0]?.headers).not.toHaveProperty('baggage')
   })
 
-  it('tells values to those on the list', async () => {
+  it('sends values to the listed hosts', async () => {
     const { url, received } = await upstream()
 
     await asCaller(async () => {
@@ -33,7 +33,7 @@ describe('contextFetch', () => {
     expect(received.map(({ headers }) => headers['baggage'])).toEqual(['tenant=acme,user=ann', undefined, 'user=ann'])
   })
 
-  it('tells trace and request id nobody, or those on a list, if wished', async () => {
+  it('sends trace and request id to no host, or to the listed ones, by option', async () => {
     const { url, received } = await upstream()
 
     await asCaller(async () => {
@@ -62,7 +62,7 @@ describe('contextFetch', () => {
     expect(received[0]?.headers['baggage']).toBe('tenant=acme,user=ann')
   })
 
-  it('outside any unit is fetch', async () => {
+  it('is plain fetch outside any unit', async () => {
     const { url, received } = await upstream()
 
     await toLoopback(url, { method: 'POST', body: 'order' })
@@ -75,7 +75,7 @@ describe('contextFetch', () => {
     ['an object', { Traceparent: 'mine', baggage: 'a=1' }],
     ['pairs', [['traceparent', 'mine'], ['Baggage', 'a=1']]], // prettier-ignore
     ['Headers', new Headers({ traceparent: 'mine', baggage: 'a=1' })],
-  ])('keeps what the caller has set in %s, and doubles nothing', async (_, headers) => {
+  ])('keeps the headers of the caller in %s, and duplicates none', async (_, headers) => {
     const { url, received } = await upstream()
 
     await asCaller(() => toLoopback(url, { headers }))
@@ -89,7 +89,7 @@ describe('contextFetch', () => {
     expect(received).toHaveLength(3)
   })
 
-  it('leaves the tracestate alone where the caller has set the traceparent', async () => {
+  it('does not write a tracestate if the caller set the traceparent', async () => {
     const { url, received } = await upstream()
 
     await asCaller((trace) => {
@@ -112,7 +112,7 @@ describe('contextFetch', () => {
     expect([...request.headers]).toEqual([['accept', 'text/plain']])
   })
 
-  it('takes all that fetch takes', async () => {
+  it('accepts every input that fetch accepts', async () => {
     const { url, received } = await upstream()
     const post = { method: 'POST', body: 'order' }
 
@@ -132,7 +132,7 @@ describe('contextFetch', () => {
     expect(received[3]?.headers.accept).toBe('text/plain')
   })
 
-  it('leaves to fetch what is no HTTP', async () => {
+  it('passes URLs of other schemes to fetch', async () => {
     const text = await asCaller(async () => (await toLoopback('data:text/plain,order')).text())
 
     expect(text).toBe('order')
@@ -140,7 +140,7 @@ describe('contextFetch', () => {
     await expect(asCaller(() => toLoopback('http://[', {}))).rejects.toThrow('Failed to parse URL')
   })
 
-  it('gives to a fetch of its own what it does not understand itself', async () => {
+  it('passes inputs that are not URLs to the fetch of its options', async () => {
     const fetch = vi.fn(async () => Response.json('reserved'))
 
     const reply = await asCaller(() =>
@@ -153,7 +153,7 @@ describe('contextFetch', () => {
     expect([...new Headers(init?.headers).keys()]).toEqual(['traceparent', 'x-request-id'])
   })
 
-  it('calls the fetch that is global at the time of the call', async () => {
+  it('calls the global fetch of the time of the call', async () => {
     vi.stubGlobal('fetch', async () => Response.json('stubbed'))
 
     const reply = await contextFetch('http://127.0.0.1')
@@ -162,7 +162,7 @@ describe('contextFetch', () => {
     expect(await reply.json()).toBe('stubbed')
   })
 
-  it('adds options to those it has', async () => {
+  it('adds options to its own', async () => {
     const { url, received } = await upstream()
     const fetch = vi.fn(globalThis.fetch)
     const configured = contextFetch.with({ propagators, fetch }).with({ values: ['127.0.0.1'] })
@@ -176,13 +176,13 @@ describe('contextFetch', () => {
 
   it.each<[name: string, options: object, message: RegExp]>([
     ['an unknown option', { value: [] }, /unknown option 'value'/],
-    ['values that are no array', { values: 'example.com' }, /option 'values' expected an array, got 'example.com'/],
-    ['no options', null as never, /expected an options object, got null/],
-    ['values that are no host', { values: ['http://'] }, /expected a host/],
-    ['a trace that is no list', { trace: 'example.com' }, /option 'trace' expected a boolean or an array/],
-    ['a trace that is no host', { trace: ['*'] }, /expected a host/],
-    ['a fetch that is no function', { fetch: {} }, /option 'fetch' expected a function/],
-    ['what is no propagator', { propagators: [{}] }, /expected a propagator/],
+    ['values that are not an array', { values: 'example.com' }, /option 'values' expected an array, got 'example.com'/],
+    ['null as options', null as never, /expected an options object, got null/],
+    ['an invalid host in values', { values: ['http://'] }, /expected a host/],
+    ['a trace that is not a list', { trace: 'example.com' }, /option 'trace' expected a boolean or an array/],
+    ['an invalid host in trace', { trace: ['*'] }, /expected a host/],
+    ['a fetch that is not a function', { fetch: {} }, /option 'fetch' expected a function/],
+    ['an invalid propagator', { propagators: [{}] }, /expected a propagator/],
     ['two writers of baggage', { propagators: [w3cBaggage(), w3cBaggage()] }, /baggage/],
   ])('throws a TypeError at once for %s', (_, options, message) => {
     expect(() => contextFetch.with(options)).toThrow(TypeError)
@@ -205,9 +205,9 @@ describe('a value that cannot be a header', () => {
     ['DEL', 'x-user', 'ann\x7f'],
     ['Latin-1', 'x-user', 'Zoë'],
     ['a character beyond Latin-1', 'x-user', '安'],
-    ['what is no text', 'x-user', { toString: () => 'ann\r\nx-admin: 1' }],
+    ['an object', 'x-user', { toString: () => 'ann\r\nx-admin: 1' }],
     ['a symbol', 'x-user', Symbol('ann')],
-    ['nothing', 'x-user', undefined],
+    ['undefined', 'x-user', undefined],
     ['a name with a line break', 'x-user\r\nx-admin', '1'],
     ['an empty name', '', 'ann'],
   ])('is dropped and counted: %s', async (_, field, value) => {
@@ -224,7 +224,7 @@ describe('a value that cannot be a header', () => {
     expect(onRefusal.mock.calls).toEqual([[{ reason: 'malformed', field, host: '127.0.0.1' }]])
   })
 
-  it('is encoded where the format has a way to, whatever is in it', async () => {
+  it('is encoded, if the format has an encoding', async () => {
     const { url, received } = await upstream()
 
     await asCaller(() => {
@@ -236,7 +236,7 @@ describe('a value that cannot be a header', () => {
     expect(received[0]?.headers).not.toHaveProperty('x-admin')
   })
 
-  it('is counted if its codec throws, and nobody is told but onRefusal', async () => {
+  it('is counted if its codec throws, and reaches only onRefusal', async () => {
     const { url, received } = await upstream()
     const broken = new ContextVar<string>('broken')
     const encode = () => {
@@ -259,7 +259,7 @@ describe('a value that cannot be a header', () => {
     expect(onRefusal.mock.calls).toEqual([[{ reason: 'malformed', field: 'baggage.broken', host: '127.0.0.1' }]])
   })
 
-  it('does not reach the caller if a propagator throws, nor if onRefusal does', async () => {
+  it('does not fail the call if a propagator or onRefusal throws', async () => {
     const { url, received } = await upstream()
     const report = vi.spyOn(console, 'error').mockReturnValue()
     const throwing: Propagator = {
@@ -281,7 +281,7 @@ describe('a value that cannot be a header', () => {
     expect(reports).toBe(1)
   })
 
-  it('is kept from all hosts if its variable is sensitive', async () => {
+  it('is sent to no host if its variable is sensitive', async () => {
     const { url, received } = await upstream()
     const password = new ContextVar<string>('password', { sensitive: true })
 
@@ -293,7 +293,7 @@ describe('a value that cannot be a header', () => {
     expect(JSON.stringify(received[0]?.headers)).not.toContain('secret')
   })
 
-  it('is not written over a header of the caller by a propagator that does not look', async () => {
+  it('never replaces a header of the caller, even if a propagator tries to', async () => {
     const { url, received } = await upstream()
     const fetch = contextFetch.with({ propagators: [writing('x-user', 'ann')] })
 
@@ -305,7 +305,7 @@ describe('a value that cannot be a header', () => {
 })
 
 describe('the deadline of a call', () => {
-  /** Answers the head at once, and the body never. */
+  /** Sends the head at once, and never the body. */
   const stalling = () => upstream((_, response) => void response.writeHead(200).write('half'))
   const silent = () => upstream(() => {})
   const timeout = { name: 'TimeoutError', code: 'LCTX_TIMEOUT' }
@@ -333,7 +333,7 @@ describe('the deadline of a call', () => {
     await expect(reading).rejects.toMatchObject(timeout)
   })
 
-  it('sends nothing if it is over already', async () => {
+  it('sends nothing if it has passed already', async () => {
     const { url, received } = await upstream()
 
     const call = asCaller(() => {
@@ -345,7 +345,7 @@ describe('the deadline of a call', () => {
     expect(received).toEqual([])
   })
 
-  it('leaves the signal of the caller, of init or of a Request, in force', async () => {
+  it('keeps the signal of the caller in force, from init or from a Request', async () => {
     const { url } = await silent()
     const stop = new AbortController()
     const stopped = (input: string | Request, init?: RequestInit) =>
@@ -360,7 +360,7 @@ describe('the deadline of a call', () => {
     for (const call of calls) await expect(call).rejects.toThrow('enough')
   })
 
-  it('holds for a Request whose signal the caller takes away', async () => {
+  it('applies to a Request whose signal the caller sets to null', async () => {
     const { url } = await silent()
     const stop = AbortSignal.abort()
 
@@ -372,7 +372,7 @@ describe('the deadline of a call', () => {
     await expect(call).rejects.toMatchObject(timeout)
   })
 
-  it.each([Number.POSITIVE_INFINITY, Number.NaN, Date.now() + 2 ** 40])('is none if it is %d', async (end) => {
+  it.each([Number.POSITIVE_INFINITY, Number.NaN, Date.now() + 2 ** 40])('is ignored if it is %d', async (end) => {
     const { url } = await upstream()
 
     const reply = await asCaller(() => {
@@ -383,7 +383,7 @@ describe('the deadline of a call', () => {
     expect(reply.status).toBe(200)
   })
 
-  it('goes out as the time that is left, to those on the list', async () => {
+  it('is sent to the listed hosts as the remaining time', async () => {
     const { url, received } = await upstream()
 
     await asCaller(async () => {
@@ -396,7 +396,7 @@ describe('the deadline of a call', () => {
     expect(received[1]?.headers['grpc-timeout']).toMatch(/^(4\d{3}|5000)m$/)
   })
 
-  it('leaves no timer behind when the call fails', async () => {
+  it('clears its timer when the call fails', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     const fetch = contextFetch.with({ fetch: () => Promise.reject(new Error('down')) })
 
@@ -413,7 +413,7 @@ describe('the deadline of a call', () => {
   })
 
   it.each(['no signal of the caller', 'a signal of the caller'])(
-    'holds after a garbage collection, with %s',
+    'still aborts after a garbage collection, with %s',
     async (which) => {
       const { url, received } = await silent()
       const init = which.startsWith('no') ? {} : { signal: new AbortController().signal }
@@ -433,7 +433,7 @@ describe('the deadline of a call', () => {
     },
   )
 
-  it('keeps nothing of a call that has ended', async () => {
+  it('keeps nothing of a call that ended', async () => {
     const signals: WeakRef<AbortSignal>[] = []
     const fetch = contextFetch.with({
       fetch: async (_, init) => {
@@ -456,7 +456,7 @@ describe('the deadline of a call', () => {
     expect(signals.map((signal) => signal.deref())).toEqual([undefined, undefined])
   })
 
-  it('does not hold up the end of the process', async () => {
+  it('does not keep the process alive', async () => {
     const { url } = await upstream()
     const set = vi.spyOn(globalThis, 'setTimeout')
 
@@ -470,7 +470,7 @@ describe('the deadline of a call', () => {
     expect(timers.map((timer: NodeJS.Timeout) => timer.hasRef())).toEqual([false])
   })
 
-  it('takes no signal from the caller, and makes none, if there is no deadline', async () => {
+  it('passes the caller’s own signal, or none, if there is no deadline', async () => {
     const seen: unknown[] = []
     const fetch = contextFetch.with({
       fetch: async (_, init) => {
@@ -486,7 +486,7 @@ describe('the deadline of a call', () => {
     expect(seen).toEqual([signal, undefined])
   })
 
-  it('is that of the block in which the call is made', async () => {
+  it('is the deadline of the block in which the call is made', async () => {
     const { url } = await silent()
 
     const call = asCaller(() => deadline.run(Date.now() + 20, () => contextFetch(url)))

@@ -25,7 +25,7 @@ const method = (name: string, requestStream: boolean, responseStream: boolean) =
   responseDeserialize: deserialize,
 })
 
-/** A service of texts, with a method of each kind. */
+/** A service of text messages, with a method of each kind. */
 export const service = {
   unary: method('unary', false, false),
   upload: method('upload', true, false),
@@ -33,7 +33,7 @@ export const service = {
   chat: method('chat', true, true),
 } satisfies ServiceDefinition
 
-/** Handlers may be async, though grpc-js does not wait for them. */
+/** Handlers may be async, although grpc-js does not await them. */
 type Handler<T extends (...args: never[]) => void> = (...args: Parameters<T>) => unknown
 
 export interface Implementation {
@@ -43,7 +43,7 @@ export interface Implementation {
   chat?: Handler<handleBidiStreamingCall<string, string>>
 }
 
-/** A server on loopback, closed with the test; gives its port. */
+/** Starts a server on loopback that closes with the test; returns its port. */
 export async function serve(implementation: Implementation, interceptors: ServerInterceptor[] = []): Promise<number> {
   const server = new Server({ interceptors })
   server.addService(service, implementation as never)
@@ -60,7 +60,7 @@ const Orders = makeGenericClientConstructor(service, 'Orders')
 
 export type OrdersClient = InstanceType<typeof Orders>
 
-/** A client, closed with the test. */
+/** A client that closes with the test. */
 export function connectTo(target: string, options: Partial<ClientOptions> = {}): OrdersClient {
   const client = new Orders(target, credentials.createInsecure(), options)
   onTestFinished(() => client.close())

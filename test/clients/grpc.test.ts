@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { asCaller, propagators, traceparentOf, user } from './caller.ts'
 import { connectTo, type Implementation, type OrdersClient, serve } from './grpc-service.ts'
 
-/** Answers every call with its metadata as JSON; `slow` never answers. */
+/** Replies to every call with its metadata as JSON; `slow` never replies. */
 function echo(received: Metadata[] = []): Implementation {
   const reply = ({ metadata }: { metadata: Metadata }) => {
     received.push(metadata)
@@ -24,7 +24,7 @@ function echo(received: Metadata[] = []): Implementation {
   }
 }
 
-/** Makes a unary call, and gives what the callback had and whose context it had it in. */
+/** Makes a unary call; returns the arguments of the callback and the user of its context. */
 function unary(
   client: OrdersClient,
   request = 'tea',
@@ -46,7 +46,7 @@ function unary(
 const toLoopback = () => grpcClientInterceptor({ propagators, values: ['127.0.0.1'] })
 
 describe('grpcClientInterceptor', () => {
-  it('tells trace and request id, and to those on the list values', async () => {
+  it('sends trace and request id, and values to the listed hosts', async () => {
     const port = await serve(echo())
     const open = connectTo(`127.0.0.1:${port}`, { interceptors: [grpcClientInterceptor({ propagators })] })
     const listed = connectTo(`127.0.0.1:${port}`, { interceptors: [toLoopback()] })
@@ -95,7 +95,7 @@ describe('grpcClientInterceptor', () => {
     expect(reply).toMatch(/^ann /)
   })
 
-  it('keeps metadata of the caller, doubles none, and does not change it', async () => {
+  it('keeps the metadata of the caller, duplicates none, and does not change the object', async () => {
     const received: Metadata[] = []
     const port = await serve(echo(received))
     const client = connectTo(`127.0.0.1:${port}`, { interceptors: [toLoopback(), toLoopback()] })
@@ -109,7 +109,7 @@ describe('grpcClientInterceptor', () => {
     expect(metadata.getMap()).toEqual({ baggage: 'mine=1' })
   })
 
-  it('calls back in the context of the caller, of forty at once, errors too', async () => {
+  it('calls callbacks in the context of their caller, for forty concurrent calls and for errors', async () => {
     const port = await serve({
       unary: (call, callback) =>
         void setTimeout(() => (call.request === 'fail' ? callback({ code: 5 }) : callback(null, '{}')), 2),
@@ -132,7 +132,7 @@ describe('grpcClientInterceptor', () => {
     expect(seen).toEqual(Array.from({ length: 40 }, (_, i) => `caller-${i}`))
   })
 
-  it('is what does it: grpc-js itself calls back in the context of others, unless the callback is bound', async () => {
+  it('control: without it, grpc-js calls callbacks in the context of other calls, unless they are bound', async () => {
     const port = await serve({ unary: (_call, callback) => void setTimeout(() => callback(null, '{}'), 2) })
     const client = connectTo(`127.0.0.1:${port}`)
     const names = Array.from({ length: 40 }, (_, i) => `caller-${i}`)
@@ -156,7 +156,7 @@ describe('grpcClientInterceptor', () => {
     expect(await everyone(bind)).toEqual(names)
   })
 
-  it('emits the events of streams in the context of the caller, of forty at once', async () => {
+  it('emits the events of streams in the context of their caller, for forty concurrent calls', async () => {
     const port = await serve({
       chat: (call) => {
         call.sendMetadata(new Metadata())
@@ -186,7 +186,7 @@ describe('grpcClientInterceptor', () => {
     expect(strays).toEqual([])
   })
 
-  it('tells of its own caller, of forty at once that wait for the connection', async () => {
+  it('sends the values of its own caller, for forty calls that wait for the connection', async () => {
     const port = await serve(echo())
     const client = connectTo(`127.0.0.1:${port}`, { interceptors: [toLoopback()] })
 
@@ -208,7 +208,7 @@ describe('grpcClientInterceptor', () => {
     ['another host', (port) => `127.0.0.1:${port}`, () => 'localhost', false],
     ['a rule with a scheme', (port) => `127.0.0.1:${port}`, (port) => `http://127.0.0.1:${port}`, false],
     ['one of several addresses', (port) => `ipv4:127.0.0.1:${port},127.0.0.1:${port}`, () => '127.0.0.1', false],
-  ])('judges by the target: %s', async (_, target, rule, told) => {
+  ])('matches the host of the target: %s', async (_, target, rule, told) => {
     const port = await serve(echo())
     const interceptor = grpcClientInterceptor({ propagators, values: [rule(port)] })
     const client = connectTo(target(port), { interceptors: [interceptor], 'grpc.enable_http_proxy': 0 })
@@ -219,7 +219,7 @@ describe('grpcClientInterceptor', () => {
     expect(reply).toHaveProperty('traceparent')
   })
 
-  it('lets the earlier one of two deadlines hold', async () => {
+  it('applies the earlier of two deadlines', async () => {
     const port = await serve(echo())
     const client = connectTo(`127.0.0.1:${port}`, { interceptors: [toLoopback()] })
     const inherited = (ms: number, options: CallOptions) =>
@@ -234,7 +234,7 @@ describe('grpcClientInterceptor', () => {
     await expect(inherited(-1, {})).rejects.toMatchObject({ code: 4 })
   })
 
-  it('works beside other interceptors, before and after them', async () => {
+  it('works before and after other interceptors', async () => {
     const port = await serve(echo())
     const other: Interceptor = (options, nextCall) =>
       new InterceptingCall(nextCall(options), {
@@ -255,7 +255,7 @@ describe('grpcClientInterceptor', () => {
     }
   })
 
-  it('drops and counts what cannot be metadata', async () => {
+  it('drops and counts a value that is not valid metadata', async () => {
     const port = await serve(echo())
     const interceptor = grpcClientInterceptor({
       propagators: [
@@ -270,7 +270,7 @@ describe('grpcClientInterceptor', () => {
     expect(interceptor.outbound.counters.malformed).toBe(2)
   })
 
-  it('throws a TypeError for an option that is unknown', () => {
+  it('throws a TypeError for an unknown option', () => {
     expect(() => grpcClientInterceptor({ value: [] } as never)).toThrow(TypeError)
     expect(() => grpcClientInterceptor({ value: [] } as never)).toThrow("grpcClientInterceptor: unknown option 'value'")
   })

@@ -62,7 +62,7 @@ describe('inject', () => {
     expect(headers).toEqual({})
   })
 
-  it('keeps what is there, in any case', () => {
+  it('keeps headers that are already set, in any case', () => {
     const headers = { TraceParent: 'mine', BAGGAGE: 'a=1' }
 
     asCaller(() => injectValues(headers, { to: 'http://orders.internal' }))

@@ -16,14 +16,14 @@ import { certificate } from './certificate.ts'
 import { lookup } from './loopback-names.ts'
 import { readRequest, type Received, upstream } from './upstream.ts'
 
-/** Ends with the test. */
+/** Stops with the test. */
 function injecting(options: OutboundOptions = {}) {
   const injection = instrumentNodeHttp({ propagators, values: ['127.0.0.1', 'api.example.com'], ...options })
   onTestFinished(() => injection.stop())
   return injection
 }
 
-/** Sends a request, and reads what comes back. */
+/** Sends a request and reads the response. */
 async function sent(made: ClientRequest): Promise<string> {
   const replied = once(made, 'response')
   made.end()
@@ -32,7 +32,7 @@ async function sent(made: ClientRequest): Promise<string> {
 }
 
 describe('instrumentNodeHttp', () => {
-  it('lets requests tell trace and request id, and to those on the list values', async () => {
+  it('writes trace and request id, and values for the listed hosts', async () => {
     const { url, received } = await upstream()
     injecting()
 
@@ -82,7 +82,7 @@ describe('instrumentNodeHttp', () => {
   it.each<[name: string, headers: RequestOptions['headers'], more?: (made: ClientRequest) => void]>([
     ['given with the request', { Traceparent: 'mine', Baggage: 'a=1' }],
     ['set later', {}, (made) => made.setHeader('Traceparent', 'mine').setHeader('Baggage', 'a=1')],
-  ])('keeps headers of the caller, %s, and doubles none', async (_, headers, more = () => {}) => {
+  ])('keeps headers of the caller, %s, and duplicates none', async (_, headers, more = () => {}) => {
     const { url, received } = await upstream()
     injecting()
     injecting()
@@ -97,7 +97,7 @@ describe('instrumentNodeHttp', () => {
     expect(names.map((name) => received[0]?.lines(name))).toEqual([['mine'], ['a=1'], ['request-of-ann']])
   })
 
-  it('leaves requests alone that Node has written already, and counts that', async () => {
+  it('does not change requests that Node wrote already, and counts the refusals', async () => {
     const { url, received } = await upstream()
     const { outbound } = injecting()
 
@@ -110,7 +110,7 @@ describe('instrumentNodeHttp', () => {
     expect(outbound.counters.malformed).toBeGreaterThan(0)
   })
 
-  it('leaves requests outside any unit alone', async () => {
+  it('does not change requests outside any unit', async () => {
     const { url, received } = await upstream()
     injecting()
 
@@ -119,7 +119,7 @@ describe('instrumentNodeHttp', () => {
     expect(received[0]?.headers).not.toHaveProperty('traceparent')
   })
 
-  it('ends when it is stopped, once or twice, or disposed of', async () => {
+  it('ends when it is stopped, once or twice, or disposed', async () => {
     const { url, received } = await upstream()
     const injection = injecting()
     injection.stop()
@@ -134,25 +134,37 @@ describe('instrumentNodeHttp', () => {
     expect(received[0]?.headers).not.toHaveProperty('traceparent')
   })
 
-  describe('judges by where a request goes', () => {
+  describe('matches the host that a request goes to', () => {
     it.each<[name: string, options: RequestOptions, told: boolean]>([
       ['a listed host', { host: 'api.example.com' }, true],
       ['a listed host by hostname', { hostname: 'api.example.com', host: 'evil.test' }, true],
       ['a listed host in another case', { host: 'API.example.com' }, true],
-      ['a listed host, called otherwise', { host: 'api.example.com', headers: { host: 'evil.test' } }, true],
       [
-        'another host that is called like a listed one',
+        'a listed host with the Host header of another',
+        { host: 'api.example.com', headers: { host: 'evil.test' } },
+        true,
+      ],
+      [
+        'another host with the Host header of a listed one',
         { host: 'evil.test', headers: { host: 'api.example.com' } },
         false,
       ],
-      ['a host that begins like a listed one', { host: 'api.example.com.evil.test' }, false],
+      ['a host whose name begins with a listed one', { host: 'api.example.com.evil.test' }, false],
       ['a path that is the URL of a listed host', { host: 'evil.test', path: 'http://api.example.com/' }, false],
       ['a path that is the URL of another host', { host: 'api.example.com', path: 'http://evil.test/' }, false],
       ['a listed port', { host: 'ported.test' }, true],
-      ['a listed port, called by another one', { host: 'ported.test', headers: { host: 'ported.test:1' } }, false],
-      ['a listed port, called otherwise', { host: 'ported.test', headers: { host: 'evil.test' } }, false],
       [
-        'a listed port, called otherwise with that port',
+        'a listed port with another one in the Host header',
+        { host: 'ported.test', headers: { host: 'ported.test:1' } },
+        false,
+      ],
+      [
+        'a listed port with the Host header of another host',
+        { host: 'ported.test', headers: { host: 'evil.test' } },
+        false,
+      ],
+      [
+        'a listed port with the Host header of another host on that port',
         { host: 'ported.test', headers: { host: 'evil.test:PORT' } },
         false,
       ],
@@ -185,7 +197,7 @@ describe('instrumentNodeHttp', () => {
       expect(received[0]?.headers['baggage']).toBeUndefined()
     })
 
-    it('and writes nothing for what opens a tunnel', async () => {
+    it('and writes nothing to a CONNECT', async () => {
       const heads: string[] = []
       const proxy = createRawServer((socket) => {
         socket.once('data', (head) => {
@@ -211,7 +223,7 @@ describe('instrumentNodeHttp', () => {
     })
   })
 
-  it('drops and counts what cannot be a header', async () => {
+  it('drops and counts a value that is not a valid header', async () => {
     const { url, received } = await upstream()
     const { outbound } = injecting({
       propagators: [{ fields: ['x-a'], extract: (known) => known, inject: (_, to) => to.set('x-a', 'a\r\nb: c') }],
@@ -223,7 +235,7 @@ describe('instrumentNodeHttp', () => {
     expect(outbound.counters.malformed).toBe(1)
   })
 
-  it('destroys a request when the deadline is over, and one that comes later at once', async () => {
+  it('destroys a request at its deadline, and a later one at once', async () => {
     const { url, received } = await upstream(() => {})
     injecting()
     const within = (ms: number) =>
@@ -237,7 +249,7 @@ describe('instrumentNodeHttp', () => {
     expect(received).toHaveLength(1)
   })
 
-  it('ends the reading of a body when the deadline is over, though nobody listens to the request any more', async () => {
+  it('ends the reading of a body at the deadline, also if the request has no listener any more', async () => {
     const { url } = await upstream((_, response) => void response.writeHead(200).write('half'))
     injecting()
 
@@ -249,7 +261,7 @@ describe('instrumentNodeHttp', () => {
     await expect(reading).rejects.toMatchObject({ name: 'TimeoutError', code: 'LCTX_TIMEOUT' })
   })
 
-  it('lets go of the deadline when the request has ended', async () => {
+  it('clears the timer of the deadline when the request ends', async () => {
     const { url } = await upstream()
     injecting()
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
@@ -266,7 +278,7 @@ describe('instrumentNodeHttp', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('throws a TypeError for an option that is unknown', () => {
+  it('throws a TypeError for an unknown option', () => {
     expect(() => instrumentNodeHttp({ value: [] } as never)).toThrow(TypeError)
     expect(() => instrumentNodeHttp({ value: [] } as never)).toThrow("instrumentNodeHttp: unknown option 'value'")
   })
@@ -282,7 +294,7 @@ describe.each<[name: string, call: (url: string, agent: Agent, headers?: Record<
     return agent
   }
 
-  it('tells its callee of its caller', async () => {
+  it('sends the values of its caller', async () => {
     const { url, received } = await upstream()
     injecting()
 
@@ -292,7 +304,7 @@ describe.each<[name: string, call: (url: string, agent: Agent, headers?: Record<
     expect(received[0]?.lines('baggage')).toEqual(['mine=1'])
   })
 
-  it('tells each hop of a redirect what its host may know', async () => {
+  it('sends each hop of a redirect what its host may receive', async () => {
     const server = await upstream(({ path }, response) => {
       const next = { '/': 'evil.test', '/1': 'api.example.com.evil.test', '/2': 'api.example.com' }[path]
       if (next === undefined) response.end('arrived')
@@ -311,7 +323,7 @@ describe.each<[name: string, call: (url: string, agent: Agent, headers?: Record<
     expect(server.received.every(({ headers }) => headers['x-request-id'] === 'request-of-ann')).toBe(true)
   })
 
-  it('tells of its own caller, of forty at once on one socket, after a redirect too', async () => {
+  it('sends the values of its own caller, for forty calls on one socket, also after a redirect', async () => {
     const { url, received } = await upstream(({ path }, response) => {
       if (path.startsWith('/from')) response.writeHead(302, { location: path.replace('from', 'to') })
       setTimeout(() => response.end(), 1)

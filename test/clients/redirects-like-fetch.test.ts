@@ -2,7 +2,7 @@ import { contextFetch, type Fetch } from 'logical-context/clients/fetch'
 import { describe, expect, it } from 'vitest'
 import { type Received, upstream, type Upstream } from './upstream.ts'
 
-/** Follows redirects by hand, and writes nothing. */
+/** Follows redirects itself, and writes no headers. */
 const byHand: Fetch = contextFetch.with({ propagators: [], values: ['127.0.0.1'] })
 
 const putOfBytes: [name: string, init: () => RequestInit] = [
@@ -10,7 +10,7 @@ const putOfBytes: [name: string, init: () => RequestInit] = [
   () => ({ method: 'PUT', body: Buffer.from('tea') }),
 ]
 
-/** What came of a call: what the servers received, and what the caller has. */
+/** The outcome of a call: what the servers received, and what the caller got. */
 async function outcomeOf(fetch: Fetch, servers: readonly Upstream[], call: (fetch: Fetch) => Promise<Response>) {
   for (const { received } of servers) received.length = 0
   const reply = await call(fetch).then(
@@ -22,7 +22,7 @@ async function outcomeOf(fetch: Fetch, servers: readonly Upstream[], call: (fetc
 
 function comparable({ method, path, headers, body }: Received): object {
   const { 'content-type': type, connection: _, ...others } = headers
-  // Each fetch makes its own; that of Node 22 and 24 makes one for each hop and keeps the first one's header.
+  // Each fetch creates its own; the fetch of Node 22 and 24 creates one for each hop and keeps the first one's header.
   const boundary = /-*formdata-undici-\d+/g
   return { method, path, others, type: type?.replace(boundary, '-'), body: body.replaceAll(boundary, '-') }
 }
@@ -33,8 +33,8 @@ function form(): FormData {
   return data
 }
 
-describe('redirects that are followed by hand', () => {
-  /** Two origins: what the first redirects to the second, or to a path of its own. */
+describe('the redirects that contextFetch follows', () => {
+  /** Two origins; the first redirects to the second, or to a path of its own. */
   const open = async () => {
     const other = await upstream((_, response) => void response.end('arrived elsewhere'))
     const first = await upstream(({ path }, response) => {
@@ -67,7 +67,7 @@ describe('redirects that are followed by hand', () => {
       ['GET', () => ({ headers })],
       ['HEAD', () => ({ method: 'HEAD', headers })],
       ['DELETE', () => ({ method: 'delete', headers })],
-      ['POST of nothing', () => ({ method: 'POST', headers })],
+      ['POST without a body', () => ({ method: 'POST', headers })],
       ['POST of a text', () => ({ method: 'POST', body: 'tea', headers })],
       ['POST in lower case', () => ({ method: 'post', body: 'tea', headers })],
       ['PUT of a text', () => ({ method: 'PUT', body: 'tea', headers })],
@@ -108,14 +108,14 @@ describe('redirects that are followed by hand', () => {
     ['no HTTP', 'data:text/plain,tea'],
     ['a file', 'file:///etc/passwd'],
     ['no URL', 'http://['],
-  ])('go where fetch goes: %s', async (_, location) => {
+  ])('go to the URL that fetch goes to: %s', async (_, location) => {
     const { same, moved } = await open()
 
     await same((fetch) => fetch(moved(302, location)))
     await same((fetch) => fetch(`${moved(302, location)}#fragment`))
   })
 
-  it('fail where they bring credentials', async () => {
+  it('fail if the location has credentials', async () => {
     const { same, moved, other } = await open()
 
     const { reply } = await same((fetch) => fetch(moved(302, other.url.replace('//', '//user:secret@'))))
@@ -139,7 +139,7 @@ describe('redirects that are followed by hand', () => {
     }
   })
 
-  it('say why they fail', async () => {
+  it('fail with the reason as the cause', async () => {
     const { moved } = await open()
 
     const failure = await byHand(moved(307, '/here'), {

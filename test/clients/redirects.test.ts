@@ -5,7 +5,7 @@ import { Request } from 'undici'
 import { loopbackFetch } from './loopback-names.ts'
 import { type Received, upstream, type Upstream } from './upstream.ts'
 
-/** A server that redirects `/302/location` with that status to that location, and all else answers with `arrived`. */
+/** A server that redirects `/302/location` with that status to that location, and replies `arrived` to other paths. */
 function redirector(): Promise<Upstream> {
   return upstream(({ path }, response) => {
     const [, status, location] = /^\/(3\d\d)\/(.*)$/.exec(path) ?? []
@@ -18,7 +18,7 @@ function redirector(): Promise<Upstream> {
 const via = (status: number, location: string) => `/${status}/${encodeURIComponent(location)}`
 const told = ({ host, headers }: Received) => [host.replace(/:\d+$/, ''), headers['baggage']]
 
-describe('contextFetch, redirected', () => {
+describe('contextFetch, when it is redirected', () => {
   const listed = 'api.example.com'
   const open = async () => {
     const server = await redirector()
@@ -28,7 +28,7 @@ describe('contextFetch, redirected', () => {
   }
 
   it.each([301, 302, 303, 307, 308])(
-    'by %d to a host that is not listed, does not take values along',
+    'by %d to a host that is not listed, does not send values there',
     async (status) => {
       const { fetch, at, received } = await open()
 
@@ -44,7 +44,7 @@ describe('contextFetch, redirected', () => {
   )
 
   it.each(['api.example.com.evil.test', 'notapi.example.com', 'svc.local', 'svc.local.evil.test', 'api.example.co'])(
-    'to %s does not take values along',
+    'to %s, does not send values there',
     async (host) => {
       const { fetch, at, received } = await open()
 
@@ -57,7 +57,7 @@ describe('contextFetch, redirected', () => {
     },
   )
 
-  it('tells each hop what its host may know: away, back, and to another listed host', async () => {
+  it('sends each hop what its host may receive: to another host, back, and to another listed host', async () => {
     const { fetch, at, received } = await open()
     const last = at('orders.svc.local')
     const back = at(listed, via(302, last))
@@ -74,7 +74,7 @@ describe('contextFetch, redirected', () => {
     expect(received.map(({ body }) => body)).toEqual(['order', 'order', 'order', 'order'])
   })
 
-  it('tells values to a listed host that a host that is not listed has sent it to', async () => {
+  it('sends values to a listed host that a host that is not listed redirects to', async () => {
     const { fetch, at, received } = await open()
 
     await asCaller(() => fetch(at('elsewhere.test', via(302, at(listed)))))
@@ -85,7 +85,7 @@ describe('contextFetch, redirected', () => {
     ])
   })
 
-  it('tells each hop the variables that its host may know', async () => {
+  it('sends each hop the variables that its host may receive', async () => {
     const { at, received } = await open()
     const values = [listed, { host: 'evil.test', only: [user] }]
     const fetch = contextFetch.with({ propagators, values, fetch: loopbackFetch() })
@@ -98,7 +98,7 @@ describe('contextFetch, redirected', () => {
     ])
   })
 
-  it('tells each hop of the trace only if its host is on that list', async () => {
+  it('sends each hop the trace only if its host is on that list', async () => {
     const { at, received } = await open()
     const fetch = contextFetch.with({ trace: [listed], fetch: loopbackFetch() })
 
@@ -108,7 +108,7 @@ describe('contextFetch, redirected', () => {
     expect(received.map(({ headers }) => 'x-request-id' in headers)).toEqual([true, false, true])
   })
 
-  it('tells all hops what the caller knew at the call', async () => {
+  it('sends all hops the values of the time of the call', async () => {
     const { fetch, at, received } = await open()
 
     await asCaller(async () => {
@@ -123,7 +123,7 @@ describe('contextFetch, redirected', () => {
     ])
   })
 
-  it('keeps a header of the caller on all hops, as fetch does', async () => {
+  it('sends a header of the caller on all hops, as fetch does', async () => {
     const { fetch, at, received } = await open()
 
     await asCaller(() =>
@@ -136,7 +136,7 @@ describe('contextFetch, redirected', () => {
     ])
   })
 
-  it('leaves redirects to fetch where all hosts are told the same', async () => {
+  it('leaves redirects to fetch if all hosts receive the same', async () => {
     const { at } = await open()
     const fetch = vi.fn(loopbackFetch())
 
@@ -170,7 +170,7 @@ describe('contextFetch, redirected', () => {
 
     const reply = await asCaller(() => fetch(new Request(at(listed), { method: 'POST', body: 'order' })))
     const copies = clone.mock.results.map(({ value }) => (value as Request).body)
-    // The collector cancels the bodies that other tests have not read.
+    // The garbage collector cancels the bodies that other tests did not read.
     const cancelled = cancel.mock.contexts.filter((stream) => copies.includes(stream as ReadableStream))
     clone.mockRestore()
     cancel.mockRestore()
@@ -180,7 +180,7 @@ describe('contextFetch, redirected', () => {
     expect(cancelled).toEqual(copies)
   })
 
-  it('does not wait for the body of a redirect, and gives its connection up', async () => {
+  it('does not wait for the body of a redirect, and closes its connection', async () => {
     const closed = Promise.withResolvers<void>()
     const { at } = await open()
     const endless = await upstream((_, response) => {
@@ -195,7 +195,7 @@ describe('contextFetch, redirected', () => {
     await closed.promise
   })
 
-  it('is not, if the caller says so', async () => {
+  it('does not follow, if the caller says so', async () => {
     const { fetch, at, received } = await open()
     const moved = at(listed, via(302, at('evil.test')))
 

@@ -14,7 +14,7 @@ const spoofed = {
 }
 const spoofs = /evil|root|spoofed|0af7651916cd43dd8448eb211c80319c/
 
-/** A proxy on a real socket; gives what its upstream has received of one request with spoofed headers. */
+/** Sends a request with spoofed headers through a proxy on a real socket; returns what the upstream received. */
 async function proxied(rewrite: 'plain' | RewriteRequestHeadersOptions): Promise<Received> {
   const { url, received } = await upstream()
   const app = Fastify()
@@ -37,7 +37,7 @@ async function proxied(rewrite: 'plain' | RewriteRequestHeadersOptions): Promise
 }
 
 describe('rewriteRequestHeaders', () => {
-  it('lets no spoofed header through @fastify/reply-from, and tells of the context in its place', async () => {
+  it('removes spoofed headers under @fastify/reply-from, and writes the context instead', async () => {
     const { headers } = await proxied({ to: 'http://127.0.0.1', values: ['127.0.0.1'] })
 
     expect(JSON.stringify(headers)).not.toMatch(spoofs)
@@ -46,7 +46,7 @@ describe('rewriteRequestHeaders', () => {
     expect(headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/)
   })
 
-  it('lets none through to an upstream that is told no values', async () => {
+  it('removes them also for an upstream that receives no values', async () => {
     for (const options of [{ to: 'http://127.0.0.1' }, { values: ['127.0.0.1'] }, { trace: false }]) {
       const { headers } = await proxied(options)
 
@@ -55,13 +55,13 @@ describe('rewriteRequestHeaders', () => {
     }
   })
 
-  it('is needed: without it the proxy passes them on', async () => {
+  it('control: without it, the proxy passes them on', async () => {
     const { headers } = await proxied('plain')
 
     expect(headers).toMatchObject(spoofed)
   })
 
-  it('drops the headers of its propagators in any case, and changes nothing else', () => {
+  it('removes the headers of its propagators in any case, and changes nothing else', () => {
     const headers = { TraceParent: 'spoofed', BAGGAGE: 'user=root', Accept: ['a/b', 'c/d'], 'x-b3-traceid': '1' }
     const rewrite = rewriteRequestHeaders({ propagators })
 

@@ -13,21 +13,21 @@ import { asCaller, propagators } from './caller.ts'
 import { upstream } from './upstream.ts'
 
 type Headers = Record<string, string>
-/** Makes a call and gives the headers that the upstream has received. */
+/** Makes a call and returns the headers that the upstream received. */
 type Call = (url: string) => Promise<Headers>
 
 const users = ['ann', 'bob', 'eve']
 
-/** Makes calls at once, and says who has sent the ids or values of another. */
+/** Makes concurrent calls; returns the callers whose call had the ids or values of another caller. */
 async function callsAtOnce(count: number, url: string, call: Call): Promise<{ crossed: string[]; calls: number }> {
   const crossed: string[] = []
   let calls = 0
-  // A caller whose unit has ended has no values left that another call could send.
+  // A caller whose unit ended has no values left that another call could send.
   const allHaveReplies = Promise.withResolvers<void>()
   const callers = Array.from({ length: count }, (_, i) => {
     const name = users[i % users.length] as string
     return asCaller(async (trace) => {
-      // Callers come at different times, as requests do.
+      // Callers start at different times, as requests do.
       await delay(i % 5)
       const headers = await call(url)
       const own = [trace.traceId, `request-of-${name}`, `tenant=acme,user=${name}`]
@@ -41,7 +41,7 @@ async function callsAtOnce(count: number, url: string, call: Call): Promise<{ cr
   return { crossed, calls }
 }
 
-/** Slow enough that all calls but the first ones wait for a connection. */
+/** So slow that all calls except the first ones wait for a connection. */
 const slowUpstream = () =>
   upstream(({ headers }, response) => void delay(3).then(() => response.end(JSON.stringify(headers))))
 
@@ -72,8 +72,8 @@ const dispatchers: [name: string, make: (undici: Undici, url: string) => undici8
 describe.each<[name: string, undici: Undici]>([
   ['undici 8', undici8],
   ['undici 7', undici7 as never],
-])('forty callers at once through the interceptor of %s', (_, undici) => {
-  it.each(dispatchers)('each send their own ids and values: %s', async (_name, make) => {
+])('forty concurrent callers through the interceptor of %s', (_, undici) => {
+  it.each(dispatchers)('send their own ids and values each: %s', async (_name, make) => {
     const { url } = await slowUpstream()
     const dispatcher = closedWithTest(make(undici, url)).compose(
       undiciInterceptor({ propagators, values, origin: url }),
@@ -88,7 +88,7 @@ describe.each<[name: string, undici: Undici]>([
   })
 
   it.each(['request', 'stream', 'pipeline', 'fetch'] as const)(
-    'each send their own ids and values: %s()',
+    'send their own ids and values each: %s()',
     async (api) => {
       const { url } = await slowUpstream()
       const dispatcher = closedWithTest(new undici.Agent({ connections: 1 })).compose(
@@ -112,7 +112,7 @@ describe.each<[name: string, undici: Undici]>([
     },
   )
 
-  it('each send their own ids and values after a redirect', async () => {
+  it('send their own ids and values each after a redirect', async () => {
     const { url } = await upstream(({ path, headers }, response) => {
       if (path === '/') response.writeHead(302, { location: '/there' })
       void delay(2).then(() => response.end(JSON.stringify(headers)))
@@ -131,7 +131,7 @@ describe.each<[name: string, undici: Undici]>([
     expect(outcome).toEqual({ crossed: [], calls: 40 })
   })
 
-  it('each send their own ids and values after a retry', async () => {
+  it('send their own ids and values each after a retry', async () => {
     const tries = new Set<string>()
     const { url } = await upstream(({ headers }, response) => {
       const id = String(headers['traceparent'])
@@ -155,8 +155,8 @@ describe.each<[name: string, undici: Undici]>([
   })
 })
 
-describe('forty callers at once', () => {
-  it('each send their own ids and values by contextFetch, through one connection', async () => {
+describe('forty concurrent callers', () => {
+  it('send their own ids and values each by contextFetch, through one connection', async () => {
     const { url } = await slowUpstream()
     const dispatcher = closedWithTest(new undici8.Agent({ connections: 1 }))
     const fetch = contextFetch.with({
@@ -170,7 +170,7 @@ describe('forty callers at once', () => {
     expect(outcome).toEqual({ crossed: [], calls: 40 })
   })
 
-  it.each([1, 2])('each send their own ids and values by node:http, through %d sockets', async (maxSockets) => {
+  it.each([1, 2])('send their own ids and values each by node:http, through %d sockets', async (maxSockets) => {
     const { url } = await slowUpstream()
     const injection = instrumentNodeHttp({ propagators, values })
     onTestFinished(() => injection.stop())
@@ -188,7 +188,7 @@ describe('forty callers at once', () => {
     expect(outcome).toEqual({ crossed: [], calls: 40 })
   })
 
-  it('send those of others if a diagnostics channel of the pool injects: the test can fail', async () => {
+  it('control: they send those of others if a diagnostics channel of the pool injects', async () => {
     const { url } = await slowUpstream()
     const dispatcher = closedWithTest(new undici7.Pool(url, { connections: 1 }))
     const injectValues = inject.with({ propagators, values })
@@ -198,7 +198,7 @@ describe('forty callers at once', () => {
       injectValues(headers, { to: url })
       for (const [name, value] of headers) request.addHeader(name, value)
     }
-    // Where tracers do it: the pool of undici 7 makes its requests when a connection is free.
+    // Tracers do this: the pool of undici 7 creates its requests when a connection is free.
     subscribe('undici:request:create', onCreate)
     onTestFinished(() => void unsubscribe('undici:request:create', onCreate))
 

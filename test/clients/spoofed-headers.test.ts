@@ -6,7 +6,7 @@ import { propagators, user } from './caller.ts'
 import { upstream } from './upstream.ts'
 
 describe('a service that calls another one', () => {
-  /** A gateway that trusts nobody calls its upstream for each request. */
+  /** A gateway that trusts no peer and calls its upstream for each request. */
   const open = async (options: object) => {
     const { url, received } = await upstream()
     const app = Fastify()
@@ -25,7 +25,7 @@ describe('a service that calls another one', () => {
     'x-request-id': 'request-1',
   }
 
-  it('passes on no value that a stranger has sent', async () => {
+  it('passes on no value of an untrusted peer', async () => {
     const { address, received } = await open({})
 
     await (await fetch(address, { headers: spoofed })).text()
@@ -35,7 +35,7 @@ describe('a service that calls another one', () => {
     expect(received[0]?.headers['traceparent']).not.toContain('b7ad6b7169203331')
   })
 
-  it('passes on no trace and no id of a peer that is ignored', async () => {
+  it('passes on no trace and no id of a peer whose trace is ignored', async () => {
     const { address, received } = await open({ trust: { privatePeers: 'ignore' } })
 
     await (await fetch(address, { headers: spoofed })).text()
@@ -43,7 +43,7 @@ describe('a service that calls another one', () => {
     expect(JSON.stringify(received[0]?.headers)).not.toMatch(/0af7651916cd43dd|request-1|evil|root/)
   })
 
-  it('passes on the values of a peer that is trusted, where it has none of its own', async () => {
+  it('passes on the values of a trusted peer that it does not set itself', async () => {
     const { address, received } = await open({ trust: 'loopback' })
 
     await (await fetch(address, { headers: spoofed })).text()

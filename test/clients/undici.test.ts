@@ -12,7 +12,7 @@ import { certificate } from './certificate.ts'
 import { lookup } from './loopback-names.ts'
 import { upstream } from './upstream.ts'
 
-/** The parts of both that are used here are the same. */
+/** Both have the same form as far as it is used here. */
 const versions: [name: string, undici: typeof undici8][] = [
   ['undici 8', undici8],
   ['undici 7', undici7 as never],
@@ -27,7 +27,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
   const toLoopback = (options: UndiciInterceptorOptions = {}) =>
     undiciInterceptor({ propagators, values: ['127.0.0.1'], ...options })
 
-  it('tells trace and request id, and values to those on the list', async () => {
+  it('sends trace and request id, and values to the listed hosts', async () => {
     const { url, received } = await upstream()
     const open = agent().compose(undiciInterceptor({ propagators }))
     const closed = agent().compose(toLoopback())
@@ -54,7 +54,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
     ['a Map', () => new Map<string, unknown>([['Baggage', 'mine=1'], ['x-api-key', ['a', 'b']]])], // prettier-ignore
     ['Headers', () => new Headers([['baggage', 'mine=1'], ['x-api-key', 'a'], ['x-api-key', 'b']])], // prettier-ignore
     ['a generator', function* () { yield ['baggage', 'mine=1']; yield ['x-api-key', 'a']; yield ['x-api-key', 'b'] }], // prettier-ignore
-  ])('keeps what the caller has set in %s, and changes it not', async (_name, make) => {
+  ])('keeps the headers of the caller in %s, and does not change them', async (_name, make) => {
     const { url, received } = await upstream()
     const headers = Object.freeze(make())
 
@@ -70,7 +70,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
     expect(received[0]?.lines('traceparent')).toHaveLength(1)
   })
 
-  it.each([null, undefined, {}, []])('takes %j for headers', async (headers) => {
+  it.each([null, undefined, {}, []])('accepts %j as headers', async (headers) => {
     const { url, received } = await upstream()
 
     await asCaller(() => undici.request(url, { headers, dispatcher: agent().compose(toLoopback()) }))
@@ -78,7 +78,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
     expect(received[0]?.headers['baggage']).toBe('tenant=acme,user=ann')
   })
 
-  it('is judged by the origin of a Pool and of a Client, not by what the request says of it', async () => {
+  it('matches the origin of a Pool and of a Client, and not the origin of the request', async () => {
     const { url, received } = await upstream()
     const pools = [new undici.Pool(url), new undici.Client(url)]
     onTestFinished(async () => void (await Promise.all(pools.map((pool) => pool.destroy()))))
@@ -94,7 +94,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
     expect(received.map(({ headers }) => headers['baggage'])).toEqual([...told, ...told])
   })
 
-  it('tells no values where the path is a URL, as a proxy takes it', async () => {
+  it('sends no values if the path is a URL, as for a proxy', async () => {
     const { url, received } = await upstream()
     const composed = agent().compose(toLoopback({ values: ['127.0.0.1', 'orders.internal'] }))
 
@@ -105,7 +105,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
     expect(received[0]?.headers).toHaveProperty('traceparent')
   })
 
-  it('works under the fetch of undici, redirected too', async () => {
+  it('works under the fetch of undici, also when it is redirected', async () => {
     const { url, port, received } = await upstream(({ path }, response) => {
       if (path === '/') response.writeHead(307, { location: `http://evil.test:${port}/there` }).end()
       else response.end()
@@ -159,7 +159,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
       headers['baggage'],
     ]
 
-    it('tells each hop what its host may know', async () => {
+    it('sends each hop what its host may receive', async () => {
       const { start, received } = await open()
       const context = undiciInterceptor({ propagators, values: ['api.example.com'] })
 
@@ -174,7 +174,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
       ])
     })
 
-    it('fails, before anything is sent, where it is composed the wrong way round', async () => {
+    it('fails before anything is sent if the interceptors are composed in the wrong order', async () => {
       const { start, received } = await open()
       const context = undiciInterceptor({ propagators, values: ['api.example.com'] })
 
@@ -186,7 +186,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
       expect(received.map(told)).toEqual([['api.example.com', 'tenant=acme,user=ann']])
     })
 
-    it('does not fail the wrong way round where everybody may know', async () => {
+    it('does not fail in the wrong order if every host receives the same', async () => {
       const { start, received } = await open()
       const context = undiciInterceptor({ propagators, values: ['orders.internal'] })
 
@@ -198,7 +198,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
     })
   })
 
-  it('tells a retry what the first try was told', async () => {
+  it('sends a retry what the first attempt sent', async () => {
     const { url, received } = await upstream((_request, response) => {
       response.writeHead(received.length < 3 ? 503 : 200).end()
     })
@@ -209,7 +209,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
     expect(received.map(({ headers }) => headers['baggage'])).toEqual(Array(3).fill('tenant=acme,user=ann'))
   })
 
-  it('is composed after dns, so that it sees the host and not its address', async () => {
+  it('sees the host and not its address if it is composed after dns', async () => {
     const { port, received } = await upstream()
     const dns = undici.interceptors.dns({
       lookup: (_origin, _options, callback) => callback(null, [{ address: '127.0.0.1', family: 4, ttl: 1000 }]),
@@ -223,7 +223,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
     expect(received[0]?.headers['baggage']).toBe('tenant=acme,user=ann')
   })
 
-  it('lets a cache below it see what a request tells', async () => {
+  it('shows a cache below it all headers of a request', async () => {
     const { url, received } = await upstream(({ headers }, response) => {
       response.setHeader('cache-control', 'max-age=60').setHeader('vary', 'baggage')
       response.end(headers['baggage'])
@@ -238,7 +238,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
     expect(received).toHaveLength(2)
   })
 
-  it('tells nothing to what opens a tunnel', async () => {
+  it('writes nothing to a CONNECT', async () => {
     const connects: Record<string, unknown>[] = []
     const proxy = await upstreamProxy(connects)
     const composed = agent().compose(toLoopback())
@@ -250,7 +250,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
     expect(connects[0]).not.toHaveProperty('traceparent')
   })
 
-  it('sends nothing of its own to open a tunnel, and the values through it', async () => {
+  it('writes nothing to the CONNECT of a ProxyAgent, and the values to the request in the tunnel', async () => {
     const { url, received } = await upstream()
     const connects: Record<string, unknown>[] = []
     const proxy = await upstreamProxy(connects)
@@ -264,7 +264,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
     expect(connects[0]).not.toHaveProperty('traceparent')
   })
 
-  it('calls a handler, its body and its errors, where the request was dispatched', async () => {
+  it('calls a handler, also for its body and errors, in the context that dispatched the request', async () => {
     const { url } = await upstream((_request, response) => {
       response.write('a')
       setImmediate(() => response.end('b'))
@@ -285,7 +285,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
     expect(seen.length).toBeGreaterThanOrEqual(3)
   })
 
-  it('leaves a request that is dispatched outside any unit outside, on all hops', async () => {
+  it('calls the handler of a request outside any unit outside any unit, on all hops', async () => {
     const { url, received } = await upstream(({ path }, response) => {
       if (path === '/start') response.writeHead(302, { location: '/end' })
       setTimeout(() => response.end(), 5)
@@ -307,7 +307,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
     ])
   })
 
-  it('drops and counts what cannot be a header', async () => {
+  it('drops and counts a value that is not a valid header', async () => {
     const { url, received } = await upstream()
     const onRefusal = vi.fn()
     const context = toLoopback({
@@ -332,7 +332,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
         return fn()
       })
 
-    it('aborts a request that gets no answer', async () => {
+    it('aborts a request without a response', async () => {
       const { url } = await upstream(() => {})
 
       const call = within(30, () => undici.request(`${url}/a?b`, { dispatcher: agent().compose(toLoopback()) }))
@@ -367,7 +367,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
       expect(received.map(({ path }) => path)).not.toContain('/waiting')
     })
 
-    it('dispatches nothing if it is over already', async () => {
+    it('dispatches nothing if it has passed already', async () => {
       const { url, received } = await upstream()
 
       const call = within(-1, () => undici.request(url, { dispatcher: agent().compose(toLoopback()) }))
@@ -386,7 +386,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
       expect(received.length).toBeLessThan(5)
     })
 
-    it('leaves nothing behind when the request has ended', async () => {
+    it('clears its timer when the request ends', async () => {
       const { url } = await upstream()
       const clear = vi.spyOn(globalThis, 'clearTimeout')
 
@@ -402,14 +402,14 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
 
   it.each<[name: string, options: object, message: RegExp]>([
     ['an unknown option', { value: [] }, /^undiciInterceptor: unknown option 'value'/],
-    ['an origin that is no URL', { origin: 'orders' }, /option 'origin' expected an absolute URL/],
-    ['what is no host', { values: ['a b'] }, /^undiciInterceptor: expected a host/],
+    ['an origin that is not a URL', { origin: 'orders' }, /option 'origin' expected an absolute URL/],
+    ['an invalid host', { values: ['a b'] }, /^undiciInterceptor: expected a host/],
   ])('throws a TypeError for %s', (_name, options, message) => {
     expect(() => undiciInterceptor(options)).toThrow(TypeError)
     expect(() => undiciInterceptor(options)).toThrow(message)
   })
 
-  it('keeps what the tenant of the call was, whatever is set later', async () => {
+  it('sends the tenant of the time of the call, whatever is set later', async () => {
     const { url, received } = await upstream()
 
     await asCaller(async () => {
@@ -422,7 +422,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
   })
 })
 
-/** A proxy that opens tunnels on loopback, and keeps the headers of each CONNECT. */
+/** A proxy that opens tunnels on loopback and records the headers of each CONNECT. */
 async function upstreamProxy(connects: Record<string, unknown>[]): Promise<string> {
   const { createServer } = await import('node:http')
   const { connect } = await import('node:net')

@@ -4,13 +4,13 @@ import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { onTestFinished } from 'vitest'
 
-/** A request as an upstream has received it. */
+/** A request as the upstream received it. */
 export interface Received {
   method: string
   host: string
   path: string
   headers: IncomingHttpHeaders
-  /** The lines of a header, as many as were sent. */
+  /** All lines of a header. */
   lines: (name: string) => string[]
   body: string
 }
@@ -24,7 +24,7 @@ export interface Upstream {
 
 type Reply = (request: Received, response: ServerResponse) => void
 
-/** A server on loopback that is closed with the test; replies with the request's headers if it is not told otherwise. */
+/** Starts a server on loopback that closes with the test. By default it replies with the headers of the request. */
 export async function upstream(reply: Reply = replyWithHeaders): Promise<Upstream> {
   const received: Received[] = []
   const server = createServer((message, response) => {
@@ -42,7 +42,7 @@ export async function upstream(reply: Reply = replyWithHeaders): Promise<Upstrea
   return { url: `http://127.0.0.1:${port}`, port, received }
 }
 
-/** Also for servers of another kind. */
+/** Also for other kinds of servers. */
 export async function readRequest(message: IncomingMessage): Promise<Received> {
   const { method = '', url = '', headers, rawHeaders } = message
   return {
