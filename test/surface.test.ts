@@ -3,7 +3,7 @@ import manifest from '../package.json' with { type: 'json' }
 
 /**
  * Every value that the package exports. About 50 can be learned in an hour: a new one needs a reason, and a line here.
- * The middleware for Fastify is its default export, as Fastify's own plugins are.
+ * The plugin for Fastify has both a name and the default export, as Fastify's own plugins have.
  */
 const surface: Readonly<Record<string, string>> = {
   '.':
@@ -21,9 +21,9 @@ const surface: Readonly<Record<string, string>> = {
   './clients/outbound': 'Outbound',
   './clients/reply-from': 'rewriteRequestHeaders',
   './clients/undici': 'undiciInterceptor',
-  './middleware/fastify': 'default',
+  './middleware/fastify': 'default logicalContext',
   './middleware/grpc': 'grpcServerInterceptor',
-  './middleware/inbound': 'Inbound inboundChecks',
+  './middleware/inbound': 'Inbound',
   './propagators':
     'b3 carrierOf composite fromTextMapPropagator jaeger mayTell requestTimeout toTextMapPropagator w3cBaggage ' +
     'w3cTraceContext xRequestId',
