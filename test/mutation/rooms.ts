@@ -1,8 +1,8 @@
-/** What is mutated, and the tests that are to notice: those that mirror the room, and the rules. */
+/** The mutated files, and the tests that must notice: the tests of the room, and the rules. */
 export interface Room {
   readonly mutate: readonly string[]
   readonly tests: readonly string[]
-  /** When a test has waited for ever, in milliseconds. Default: a minute. */
+  /** The time limit of a test, in milliseconds. Default: a minute. */
   readonly testTimeoutMs?: number
 }
 
@@ -12,14 +12,14 @@ export const rooms: Readonly<Record<string, Room>> = {
   context: { mutate: ['src/context/**/*.ts'], tests: ['test/context/**/*.test.ts', ...rules] },
   tasks: {
     mutate: ['src/tasks/**/*.ts'],
-    // Memory is measured last: that takes a second, and most mutants are dead by then.
+    // The measurement of memory takes a second, so it is last: most mutants are killed earlier.
     tests: [
       'test/tasks/!(retention).test.ts',
       'test/clients/call-context.test.ts',
       ...rules,
       'test/tasks/retention.test.ts',
     ],
-    // What is broken here often never ends, and nothing that ends takes half of it.
+    // A broken task often never ends. A test that ends takes less than half of this.
     testTimeoutMs: 5_000,
   },
   propagators: {
@@ -28,12 +28,12 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
 }
 
-/** Tests that take long and find what others find too. */
+/** Slow tests that find nothing that other tests do not find. */
 export const leftOut: readonly string[] = [
   'test/propagators/hostile-input.test.ts',
   'test/tasks/nesting.test.ts',
   'test/tasks/scheduler.test.ts',
 ]
 
-/** The room that is being mutated; scripts/mutate.ts says which. */
+/** The mutated room. scripts/mutate.ts sets it. */
 export const room: Room = rooms[process.env['MUTATION_ROOM'] ?? ''] ?? { mutate: [], tests: [] }

@@ -10,10 +10,10 @@ export default {
   vitest: { configFile: 'test/mutation/vitest.config.ts', related: false },
   coverageAnalysis: 'perTest',
   concurrency: 2,
-  // Stryker would rewrite the settings of the compiler through an API that TypeScript 7 does not have.
+  // Stryker would change the compiler settings by an API that TypeScript 7 does not have.
   tsconfigFile: 'none',
   disableTypeChecks: false,
-  // What was found out is kept, so that files can be mutated one after another; a changed file is done again.
+  // Results are kept, so that files can be mutated one after another. A changed file runs again.
   incremental: true,
   incrementalFile: `${folder}/${name}.incremental.json`,
   reporters: ['progress-append-only', 'json'],

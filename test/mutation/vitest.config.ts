@@ -4,7 +4,7 @@ import base from '../../vitest.config.ts'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { leftOut, room } from './rooms.ts'
 
-/** The first test that fails ends a mutant: those of the room itself come first. */
+/** The first failing test kills a mutant, so the tests of the room run first. */
 class RoomFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = ({ moduleId }: TestSpecification) =>
@@ -20,9 +20,9 @@ export default defineConfig({
     exclude: [...leftOut],
     execArgv: ['--conditions=logical-context-source'],
     setupFiles: ['test/mutation/expose-gc.ts'],
-    // One thread for all files: a mutant costs a third less.
+    // One thread for all files makes a mutant a third cheaper.
     isolate: false,
-    // Mutants run beside each other and instrumented: what takes long there has not failed.
+    // Mutants are instrumented and run at the same time, so a slow test did not fail.
     testTimeout: room.testTimeoutMs ?? 60_000,
     sequence: { sequencer: RoomFirst },
   },
