@@ -1,7 +1,7 @@
 import type { LogicalContext } from '../context/logical-context.ts'
 import { checkOptions } from '../options.ts'
 import { type Carrier, carrierOf } from '../propagators/carrier.ts'
-import { composite } from '../propagators/composite.ts'
+import { compilePropagators } from '../propagators/composite.ts'
 import { requestTimeout } from '../propagators/request-timeout.ts'
 import { isFieldValue, isToken } from '../variables/header-text.ts'
 import type { Refuse, RefusalReason, Destination, Propagator } from '../propagators/propagator.ts'
@@ -26,7 +26,7 @@ export class Outbound {
   /** The headers that the propagators write, in lower case. */
   readonly fields: readonly string[]
   readonly #owner: string
-  readonly #propagators: readonly Propagator[]
+  readonly #propagator: Propagator
   readonly #trace: HostMatcher
   readonly #traceIsListed: boolean
   readonly #values: HostMatcher
@@ -45,8 +45,8 @@ export class Outbound {
       onRefusal,
     } = options ?? {}
     this.#owner = owner
-    this.fields = composite(propagators).fields
-    this.#propagators = [...propagators]
+    this.#propagator = compilePropagators(`${owner}: option 'propagators'`, propagators)
+    this.fields = this.#propagator.fields
     this.#trace = matcherOf(owner, trace)
     this.#values = compileDestinations(owner, values)
     this.#traceIsListed = typeof trace !== 'boolean'
@@ -66,13 +66,7 @@ export class Outbound {
       refuse,
     }
     const guarded = new GuardedCarrier(carrier, refuse)
-    for (const propagator of this.#propagators) {
-      try {
-        propagator.inject(context, guarded, destination)
-      } catch {
-        refuse('malformed', propagator.fields[0] ?? '')
-      }
-    }
+    this.#propagator.inject(context, guarded, destination)
     return guarded.written && (destination.values !== false || this.#traceIsListed)
   }
 

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
-import { aFunction, anyOf, type Checks, oneOf, show } from '../options.ts'
-import { isPropagator, type Propagator } from '../propagators/propagator.ts'
+import { aFunction, anyOf, type Checks, oneOf } from '../options.ts'
+import type { Propagator } from '../propagators/propagator.ts'
 import type { LateUseOptions } from '../tasks/late-use.ts'
 import { aPolicy, type Policy } from '../tasks/policy.ts'
 import type { OnTaskError } from '../tasks/task.ts'
@@ -29,19 +29,6 @@ export interface InboundOptions extends LateUseOptions {
   onError?: OnTaskError
   /** Called for the first refusal of each kind from each network of peers. Default: logs a warning. */
   onRefusal?: (refusal: Refusal) => void
-}
-
-/** @throws {TypeError} for an item that is not a propagator, and for a second one with the same values. */
-export function checkPropagators(owner: string, propagators: readonly unknown[]): asserts propagators is Propagator[] {
-  const fail = (expected: string, value: unknown): never => {
-    throw new TypeError(`${owner}: option 'propagators' expected ${expected}, got ${show(value)}.`)
-  }
-  for (const item of propagators) {
-    if (typeof item === 'function') fail(`propagators: call ${item.name || 'the function'}()`, item)
-    if (!isPropagator(item)) fail('propagators with fields, extract and inject', item)
-  }
-  const ofBaggage = (propagators as Propagator[]).filter(({ fields }) => fields.includes('baggage'))
-  if (ofBaggage.length > 1) fail("one propagator of 'baggage' that declares all members", ofBaggage)
 }
 
 /** The checks of `InboundOptions`; an adapter adds those of its own options. */

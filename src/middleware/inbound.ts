@@ -1,7 +1,8 @@
 import { LogicalContext } from '../context/logical-context.ts'
 import { checkOptions } from '../options.ts'
-import { type Carrier, incomingCarrier } from '../propagators/carrier.ts'
-import type { Peer, Propagator } from '../propagators/propagator.ts'
+import { incomingCarrier } from '../propagators/carrier.ts'
+import { compilePropagators } from '../propagators/composite.ts'
+import type { Propagator } from '../propagators/propagator.ts'
 import { requestTimeout } from '../propagators/request-timeout.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
 import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
@@ -16,7 +17,7 @@ import type { UnitSettings } from '../tasks/unit.ts'
 import { deadline } from '../variables/deadline.ts'
 import { newUuid } from '../variables/ids.ts'
 import { requestId } from '../variables/request-id.ts'
-import { checkPropagators, inboundChecks, type InboundMessage, type InboundOptions } from './inbound-options.ts'
+import { inboundChecks, type InboundMessage, type InboundOptions } from './inbound-options.ts'
 import { PeerWatch, type Refusal, trustRule } from './trust.ts'
 
 export type { InboundMessage, InboundOptions } from './inbound-options.ts'
@@ -33,7 +34,7 @@ export class Inbound {
   readonly peers: PeerWatch
   /** Counts the reads and writes after the end of a request. */
   readonly lateUse: LateUseWatch
-  readonly #propagators: readonly Propagator[]
+  readonly #propagator: Propagator
   readonly #settings: UnitSettings
 
   /**
@@ -52,10 +53,9 @@ export class Inbound {
       lateWrites,
       onLateUse,
     } = checkOptions(owner, options, inboundChecks)
-    checkPropagators(owner, propagators)
     const taskLimits = { ...serverLimits, ...checkOptions(`${owner}: option 'limits'`, limits, limitChecks) }
     limitsOf(`${owner}: option 'limits'`, taskLimits)
-    this.#propagators = [...propagators]
+    this.#propagator = compilePropagators(`${owner}: option 'propagators'`, propagators)
     this.peers = new PeerWatch(trustRule(trust, `${owner}: option 'trust'`), onRefusal)
     this.group = new TaskGroup({ name: 'background', ...taskLimits, onError })
     this.lateUse = new LateUseWatch({ lateWrites, onLateUse })
@@ -65,7 +65,7 @@ export class Inbound {
   /** Opens a scope with what the message's peer may set. It always has a request id. */
   open(name: string, message: InboundMessage): RequestScope {
     const peer = this.peers.judge(message)
-    const extracted = this.#extract(incomingCarrier(message.headers), peer)
+    const extracted = this.#propagator.extract(LogicalContext.empty, incomingCarrier(message.headers), peer)
     const context = extracted.has(requestId) ? extracted : extracted.with(requestId, newUuid())
     const scope = new RequestScope(name, context, this.#settings)
     const limit = context.get(deadline)
@@ -76,19 +76,6 @@ export class Inbound {
   /** The settings for a route with a policy of its own. */
   settingsFor(policy: Policy | undefined): UnitSettings {
     return policy === undefined ? this.#settings : { ...this.#settings, policy }
-  }
-
-  /** Each propagator alone: one that fails drops only its own values. */
-  #extract(carrier: Carrier, peer: Peer): LogicalContext {
-    let context = LogicalContext.empty
-    for (const propagator of this.#propagators) {
-      try {
-        context = propagator.extract(context, carrier, peer)
-      } catch {
-        peer.refuse('malformed', propagator.fields[0] ?? '')
-      }
-    }
-    return context
   }
 }
 

@@ -46,8 +46,7 @@ const samplingByText = new Map<string, Sampling>([
  * @see {@link https://github.com/openzipkin/b3-propagation B3 propagation}
  */
 export function b3(options?: B3Options): Propagator {
-  checkOptions('b3', options, checks)
-  const { inject = 'single' } = options ?? {}
+  const { inject = 'single' } = checkOptions('b3', options, checks)
   const fields = [singleField, ...multiFields]
   if (inject === 'multi') return traceFormat({ fields, exclusive: multiFields, parse, format: formatMulti })
   return traceFormat({

@@ -1,8 +1,9 @@
 import { type AnyContextVar, ContextVar } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
-import { isFunction, show } from '../options.ts'
+import { aSyncFunction, isPromise, reportOnce } from '../callbacks.ts'
+import { checkArgument, isFunction, show } from '../options.ts'
 import type { Baggage } from '../variables/baggage.ts'
-import { encodeBaggageText, parseMember } from '../variables/baggage-grammar.ts'
+import { encodeBaggageText, maxBaggageBytes, parseMember } from '../variables/baggage-grammar.ts'
 import { isToken, trimOws } from '../variables/header-text.ts'
 import { percentDecode } from '../variables/percent.ts'
 import { attempt, type Refuse } from './propagator.ts'
@@ -66,7 +67,8 @@ export class DeclaredMembers {
 /** @throws {TypeError} if the key is not a token, the codec is incomplete, or the variable is sensitive. */
 export function declareMember(key: string, declaration: unknown): DeclaredMember {
   if (!isToken(key)) throw new TypeError(`w3cBaggage: expected the key of a member to be a token, got ${show(key)}.`)
-  const { variable, decode, encode } = codecOf(key, declaration)
+  const codec = codecOf(key, declaration)
+  const { variable } = codec
   if (variable.sensitive) {
     throw new TypeError(
       `w3cBaggage: expected member '${key}' to be a variable that is not sensitive, got '${variable.name}'.`,
@@ -81,7 +83,7 @@ export function declareMember(key: string, declaration: unknown): DeclaredMember
     take(context, header, start, end, refuse) {
       if (context.has(variable)) return context
       const member = parseMember(header, start, end)
-      const value = member ? attempt(() => decode(percentDecode(member.value))) : undefined
+      const value = member ? attempt(() => sync(codec, 'decode', codec.decode(percentDecode(member.value)))) : undefined
       if (value !== undefined) return context.with(variable, value)
       refuse(member ? 'refused' : 'malformed', field)
       return context
@@ -89,9 +91,12 @@ export function declareMember(key: string, declaration: unknown): DeclaredMember
     write(context, refuse) {
       const value = context.has(variable) ? context.get(variable) : undefined
       if (value === undefined) return undefined
-      const text = attempt(() => encode(value) ?? null)
-      if (typeof text === 'string') return `${key}=${encodeBaggageText(text)}`
-      if (text !== null) refuse('malformed', field)
+      const text = attempt(() => sync(codec, 'encode', codec.encode(value)) ?? null)
+      if (text === null) return undefined
+      if (typeof text !== 'string') refuse('malformed', field)
+      // Encoding never shortens a text, so a longer one is not encoded.
+      else if (text.length > maxBaggageBytes) refuse('truncated', field)
+      else return `${key}=${encodeBaggageText(text)}`
       return undefined
     },
   }
@@ -101,11 +106,21 @@ function codecOf(key: string, declaration: unknown): BaggageCodec<unknown> {
   if (declaration instanceof ContextVar) return { variable: declaration, decode: unchanged, encode: textOnly }
   const codec = declaration as Partial<BaggageCodec<unknown>> | null | undefined
   if (codec?.variable instanceof ContextVar && isFunction(codec.decode) && isFunction(codec.encode)) {
+    checkArgument(`w3cBaggage, decode of member '${key}'`, aSyncFunction, codec.decode)
+    checkArgument(`w3cBaggage, encode of member '${key}'`, aSyncFunction, codec.encode)
     return codec as BaggageCodec<unknown>
   }
   throw new TypeError(
     `w3cBaggage: expected member '${key}' to be a ContextVar or { variable, decode, encode }, got ${show(declaration)}.`,
   )
+}
+
+/** @throws {TypeError} if a codec returned a promise. */
+function sync<T>(codec: BaggageCodec<unknown>, method: string, result: T): T {
+  if (!isPromise(result)) return result
+  const error = new TypeError(`Expected a value, got a promise: ${show(result)}.`)
+  reportOnce(codec, `${method}() of the variable '${codec.variable.name}' in w3cBaggage`, error)
+  throw error
 }
 
 function unchanged(text: string): string {

@@ -1,3 +1,4 @@
+import { isPromise } from '../callbacks.ts'
 import { show } from '../options.ts'
 import { isFieldValue } from '../variables/header-text.ts'
 import type { TraceContext } from '../variables/trace-context.ts'
@@ -5,6 +6,7 @@ import type { Carrier } from './carrier.ts'
 import { attempt, type Peer, type Propagator, type Refuse } from './propagator.ts'
 import {
   emptyOtelContext,
+  type OtelContextLike,
   ownSpan,
   spanOf,
   type TextMapGetterLike,
@@ -34,7 +36,10 @@ export function fromTextMapPropagator(propagator: TextMapPropagatorLike): Propag
 
   function parse(carrier: Carrier, { refuse }: Peer): CallerTrace | undefined {
     // It may read more fields than `fields()`, which are those that it writes.
-    const caller = attempt(() => spanOf(propagator.extract(emptyOtelContext, carrier, getter)))
+    const caller = attempt(() => {
+      const found: OtelContextLike = propagator.extract(emptyOtelContext, carrier, getter)
+      return isPromise(found) ? undefined : spanOf(found)
+    })
     const present = fields.find((name) => carrier.has(name))
     if (caller !== undefined) return { ...caller, field: present ?? fields.join(', ') }
     if (present !== undefined) refuse('malformed', present)
@@ -50,7 +55,7 @@ export function fromTextMapPropagator(propagator: TextMapPropagatorLike): Propag
         else refuse('malformed', field)
       },
     }
-    attempt(() => propagator.inject(withSpan(emptyOtelContext, ownSpan(trace), false), {}, setter))
+    attempt(() => isPromise(propagator.inject(withSpan(emptyOtelContext, ownSpan(trace), false), {}, setter)))
     return lines
   }
 

@@ -38,8 +38,11 @@ const maxGrpcValue = 99_999_999
  * @see {@link https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md gRPC over HTTP/2}
  */
 export function requestTimeout(options?: RequestTimeoutOptions): Propagator {
-  checkOptions('requestTimeout', options, checks)
-  const { header = 'grpc-timeout', format = 'grpc', maxMs = 3_600_000 } = options ?? {}
+  const {
+    header = 'grpc-timeout',
+    format = 'grpc',
+    maxMs = 3_600_000,
+  } = checkOptions('requestTimeout', options, checks)
   const field = header.toLowerCase()
   const [parse, write] = format === 'grpc' ? [parseGrpcTimeout, formatGrpcTimeout] : [parseMs, formatMs]
 

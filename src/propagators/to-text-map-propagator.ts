@@ -3,6 +3,7 @@ import { LogicalContext } from '../context/logical-context.ts'
 import { anyOf, type Checks, checkOptions, show } from '../options.ts'
 import { TraceContext, traceContext } from '../variables/trace-context.ts'
 import type { Carrier } from './carrier.ts'
+import { compilePropagators } from './composite.ts'
 import { type Destination, isPropagator, type Peer, type Propagator } from './propagator.ts'
 import {
   type OtelContextLike,
@@ -40,14 +41,15 @@ export function toTextMapPropagator(
   if (!isPropagator(propagator)) {
     throw new TypeError(`toTextMapPropagator: expected a propagator, got ${show(propagator)}.`)
   }
-  checkOptions('toTextMapPropagator', options, checks)
-  const peer: Peer = { trace: 'continue', values: false, refuse: ignore, ...options?.peer }
-  const destination: Destination = { trace: true, values: false, refuse: ignore, ...options?.destination }
+  const contained = compilePropagators('toTextMapPropagator:', [propagator])
+  const { peer: peerOption, destination: destinationOption } = checkOptions('toTextMapPropagator', options, checks)
+  const peer: Peer = { trace: 'continue', values: false, refuse: ignore, ...peerOption }
+  const destination: Destination = { trace: true, values: false, refuse: ignore, ...destinationOption }
 
   return {
-    fields: () => [...propagator.fields],
+    fields: () => [...contained.fields],
     extract(context, carrier, getter) {
-      const found = propagator.extract(LogicalContext.empty, readerOf(carrier, getter), peer)
+      const found = contained.extract(LogicalContext.empty, readerOf(carrier, getter), peer)
       const trace = found.get(traceContext)
       const withVariables = context.setValue(contextKey, found)
       if (trace?.parentSpanId === undefined) return withVariables
@@ -55,7 +57,7 @@ export function toTextMapPropagator(
       return withSpan(withVariables, { traceId, spanId, flags, state }, true)
     },
     inject(context, carrier, setter) {
-      propagator.inject(withActiveSpan(variablesOf(context), context), writerOf(carrier, setter), destination)
+      contained.inject(withActiveSpan(variablesOf(context), context), writerOf(carrier, setter), destination)
     },
   }
 }

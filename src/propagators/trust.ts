@@ -1,4 +1,5 @@
-import { aFunction, type Checks, checkOptions, oneOf, show } from '../options.ts'
+import { aSyncFunction, isPromise } from '../callbacks.ts'
+import { type Checks, checkOptions, oneOf, show } from '../options.ts'
 import type { Peer } from './propagator.ts'
 
 /** What is accepted from a peer. */
@@ -23,7 +24,12 @@ export interface TrustOptions<Request = unknown> {
 
 const traceWords = ['continue', 'restart', 'ignore'] as const
 const aTraceWord = oneOf(...traceWords)
-const checks: Checks = { trusts: aFunction, decide: aFunction, privatePeers: aTraceWord, otherPeers: aTraceWord }
+const checks: Checks = {
+  trusts: aSyncFunction,
+  decide: aSyncFunction,
+  privatePeers: aTraceWord,
+  otherPeers: aTraceWord,
+}
 
 const trusted: Verdict = Object.freeze({ trace: 'continue', values: true })
 const stranger: Verdict = Object.freeze({ trace: 'restart', values: false })
@@ -38,8 +44,12 @@ const stranger: Verdict = Object.freeze({ trace: 'restart', values: false })
 export function compileTrust<Request = unknown>(
   options?: TrustOptions<Request>,
 ): (address: string | undefined, request: Request) => Verdict {
-  checkOptions('compileTrust', options, checks)
-  const { trusts, decide, privatePeers = 'continue', otherPeers = 'restart' } = options ?? {}
+  const {
+    trusts,
+    decide,
+    privatePeers = 'continue',
+    otherPeers = 'restart',
+  } = checkOptions('compileTrust', options, checks)
   if (trusts !== undefined && decide !== undefined) {
     throw new TypeError("compileTrust: expected one of 'trusts' and 'decide', got both.")
   }
@@ -56,6 +66,7 @@ export function compileTrust<Request = unknown>(
 
 function checkVerdict(decided: unknown): Verdict {
   if (typeof decided === 'boolean') return decided ? trusted : stranger
+  isPromise(decided)
   const { trace, values } = (decided ?? {}) as Partial<Verdict>
   if (traceWords.includes(trace as never) && typeof values === 'boolean') return decided as Verdict
   throw new TypeError(`compileTrust: expected decide() to return a boolean or { trace, values }, got ${show(decided)}.`)

@@ -43,8 +43,7 @@ const checks: Checks = {
  * @see {@link https://www.w3.org/TR/baggage/ W3C Baggage}
  */
 export function w3cBaggage<Values>(options?: W3cBaggageOptions<Values>): Propagator {
-  checkOptions('w3cBaggage', options, checks)
-  const { members = {}, others = 'keep' } = options ?? {}
+  const { members = {}, others = 'keep' } = checkOptions('w3cBaggage', options, checks)
   const declared = new DeclaredMembers(Object.entries(members).map(([key, member]) => declareMember(key, member)))
   const keep = others === 'keep'
 

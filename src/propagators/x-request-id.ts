@@ -1,4 +1,5 @@
-import { aFunction, type Checks, checkOptions, show } from '../options.ts'
+import { aSyncFunction, isPromise, reportOnce } from '../callbacks.ts'
+import { type Checks, checkOptions, show } from '../options.ts'
 import { aFieldName } from '../variables/header-text.ts'
 import { newUuid } from '../variables/ids.ts'
 import { isRequestId, requestId } from '../variables/request-id.ts'
@@ -11,18 +12,18 @@ export interface XRequestIdOptions {
   generate?: () => string
 }
 
-const checks: Checks = { header: aFieldName, generate: aFunction }
+const checks: Checks = { header: aFieldName, generate: aSyncFunction }
 
 /**
  * The request's id. After `extract` the context always has one: the caller's id, if its trace is continued and the id is
  * usable, else a new id. An id that the context already has is kept. It is written where the trace is written.
  *
- * @throws {TypeError} if an option is unknown or has the wrong type; on a request, if `generate` returns no usable id.
+ * If `generate` throws or returns no usable id, the error is logged once, and the id is a UUID.
+ *
+ * @throws {TypeError} if an option is unknown or has the wrong type.
  */
 export function xRequestId(options?: XRequestIdOptions): Propagator {
-  checkOptions('xRequestId', options, checks)
-  const { header = 'x-request-id', generate } = options ?? {}
-  const newId = generate === undefined ? newUuid : () => checked(generate())
+  const { header = 'x-request-id', generate = newUuid } = checkOptions('xRequestId', options, checks)
   const field = header.toLowerCase()
 
   return {
@@ -30,7 +31,7 @@ export function xRequestId(options?: XRequestIdOptions): Propagator {
     extract(context, carrier, peer) {
       if (context.has(requestId)) return context
       const id = readField(carrier, field, peer.refuse, peer.trace === 'continue' ? usable : undefined)
-      return context.with(requestId, id ?? newId())
+      return context.with(requestId, id ?? newId(generate))
     },
     inject(context, carrier, destination) {
       const id = context.get(requestId)
@@ -45,7 +46,14 @@ function usable(text: string): string | undefined {
   return isRequestId(text) ? text : undefined
 }
 
-function checked(id: unknown): string {
-  if (isRequestId(id)) return id
-  throw new TypeError(`xRequestId: expected generate() to return 1 to 128 of A-Z a-z 0-9 . _ -, got ${show(id)}.`)
+function newId(generate: () => string): string {
+  try {
+    const id: unknown = generate()
+    if (isRequestId(id)) return id
+    isPromise(id)
+    throw new TypeError(`xRequestId: expected generate() to return 1 to 128 of A-Z a-z 0-9 . _ -, got ${show(id)}.`)
+  } catch (error) {
+    reportOnce(generate, "the option 'generate' of xRequestId", error)
+    return newUuid()
+  }
 }

@@ -14,10 +14,11 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   testing: ['context', 'variables', 'tasks', 'propagators', 'middleware', 'clients', 'messages', 'bridges'],
   'index.ts': ['context', 'variables', 'tasks'],
   'channels.ts': ['tasks', 'propagators'],
+  'callbacks.ts': [],
   'errors.ts': [],
   'options.ts': [],
 }
-const forEverybody = ['errors.ts', 'options.ts']
+const forEverybody = ['callbacks.ts', 'errors.ts', 'options.ts']
 const leaves = ['middleware', 'clients', 'messages', 'bridges', 'testing']
 
 /** The packages that are loaded with us; all others come as types, or when they are needed. */

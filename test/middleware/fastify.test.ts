@@ -620,7 +620,7 @@ describe("logicalContext's options", () => {
     [
       'no propagator in the list',
       { propagators: [{}] },
-      /^logicalContext: option 'propagators' expected propagators with fields, extract and inject, got {}/,
+      /^logicalContext: option 'propagators' expected a propagator with fields, extract and inject, got {}/,
     ],
     ['no address to trust', { trust: ['not an address'] }, /not an address/],
     ['a limit that is no number', { limits: { maxConcurrent: 0 } }, /option 'maxConcurrent' expected a whole number/],

@@ -3,6 +3,7 @@ import {
   b3,
   composite,
   type Carrier,
+  carrierOf,
   jaeger,
   type Propagator,
   xRequestId,
@@ -10,7 +11,7 @@ import {
   w3cTraceContext,
 } from 'logical-context/propagators'
 import { requestId as requestIdVar, traceContext } from 'logical-context/variables'
-import { describe, expect, it } from 'vitest'
+import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const w3cTrace = 'a'.repeat(32)
@@ -178,6 +179,11 @@ describe('composite, registered', () => {
       /^composite: expected a propagator .*, got \[Function: w3cTraceContext\]\. Call it: w3cTraceContext\(\)\./,
     ],
     ['null', [null], /^composite: expected a propagator with fields, extract and inject, got null\.$/],
+    [
+      'a propagator whose fields are variables',
+      [{ fields: [new ContextVar('v')], extract() {}, inject() {} }],
+      /^composite: expected a propagator with fields, extract and inject, got \{ .* \}\.$/s,
+    ],
     ['a hole', [undefined], /^composite: expected a propagator with fields, extract and inject, got undefined\.$/],
     [
       'a propagator without inject()',
@@ -209,3 +215,122 @@ describe('composite, registered', () => {
     expect(() => composite(list as never)).toThrow(TypeError)
   })
 })
+
+describe('composite, with an item that fails', () => {
+  const failing = (method: Partial<Propagator>): Propagator => ({
+    fields: ['x-own', 'x-other'],
+    extract: (context) => context,
+    inject() {},
+    ...method,
+  })
+  const logged = vi.spyOn(console, 'error')
+  beforeEach(() => logged.mockReset().mockImplementation(() => {}))
+  afterAll(() => logged.mockRestore())
+  const fail = (): never => {
+    throw new Error('boom')
+  }
+  const later: unknown = async () => {}
+  const reject = () => Promise.reject(new Error('rejected'))
+
+  it.each<[name: string, extract: unknown]>([
+    ['throws', fail],
+    ['throws undefined', () => throwing(undefined)],
+    ['returns nothing', () => undefined],
+    ['returns a promise', () => Promise.resolve(LogicalContext.empty)],
+    ['returns a promise that rejects', reject],
+    ['returns another object', () => ({})],
+  ])('keeps what the other items found if extract %s', async (_name, extract) => {
+    const all = composite([w3cTraceContext(), failing({ extract: extract as never }), xRequestId()])
+
+    const { context, refusals } = extractFrom(all, { ...w3cHeader, 'x-request-id': 'abc' })
+    await rejectionsAreHandled()
+
+    expect([context.get(traceContext)?.traceId, context.get(requestIdVar)]).toEqual([w3cTrace, 'abc'])
+    expect(refusals).toEqual(['malformed x-own'])
+  })
+
+  it.each<[name: string, inject: unknown]>([
+    ['throws', fail],
+    ['returns a promise', () => Promise.resolve()],
+    ['returns a promise that rejects', reject],
+  ])('writes what the other items write if inject %s', async (_name, inject) => {
+    const { context } = extractFrom(xRequestId(), { 'x-request-id': 'abc' })
+    const all = composite([failing({ inject: inject as never }), xRequestId()])
+
+    const { headers, refusals } = injectInto(all, context)
+    await rejectionsAreHandled()
+
+    expect(headers).toEqual({ 'x-request-id': 'abc' })
+    expect(refusals).toEqual(['malformed x-own'])
+  })
+
+  it('logs the first error of an item, and no later one', () => {
+    const all = composite([failing({ extract: fail }), failing({ inject: fail })])
+
+    for (let i = 0; i < 3; i++) injectInto(all, extractFrom(all, {}).context)
+
+    expect(logged.mock.calls.map(([line]) => String(line).split('\n')[0])).toEqual([
+      "logical-context: extract() of the propagator of 'x-own' failed. It is reported once. Error: boom",
+      "logical-context: inject() of the propagator of 'x-own' failed. It is reported once. Error: boom",
+    ])
+  })
+
+  it('does not throw if refuse throws', () => {
+    const all = composite([w3cTraceContext(), failing({ extract: fail, inject: fail })])
+    const refuse = fail
+
+    const peer = { trace: 'continue', values: true, refuse } as const
+    const context = all.extract(LogicalContext.empty, carrierOf({ traceparent: 'x' }), peer)
+    all.inject(context, carrierOf({}), { trace: true, values: true, refuse })
+
+    expect(context).toBeInstanceOf(LogicalContext)
+  })
+
+  it.each<[name: string, item: Propagator, message: string]>([
+    [
+      'an async extract',
+      failing({ extract: (async () => LogicalContext.empty) as never }),
+      'composite: expected extract() of a propagator to be a synchronous function, got [AsyncFunction: extract].',
+    ],
+    [
+      'an async inject',
+      failing({ inject: later as never }),
+      'composite: expected inject() of a propagator to be a synchronous function, got [AsyncFunction: later].',
+    ],
+    [
+      'a generator for extract',
+      failing({ extract: function* extract() {} as never }),
+      'composite: expected extract() of a propagator to be a synchronous function, got [GeneratorFunction: extract].',
+    ],
+  ])('throws at its creation for %s', (_name, item, message) => {
+    expect(() => composite([item])).toThrow(new TypeError(message))
+  })
+})
+
+describe('composite, frozen', () => {
+  it('does not let a program change its fields or its methods', () => {
+    const all = composite([w3cTraceContext()])
+
+    expect(() => (all.fields as string[]).push('x')).toThrow(TypeError)
+    expect(() => Object.assign(all, { fields: [] })).toThrow(TypeError)
+    expect(all.fields).toEqual(['traceparent', 'tracestate'])
+  })
+
+  it('keeps its fields if an item changes its own', () => {
+    const fields = ['x-own']
+    const all = composite([{ fields, extract: (context) => context, inject() {} }])
+
+    fields.push('baggage')
+
+    expect(all.fields).toEqual(['x-own'])
+  })
+})
+
+function throwing(value: unknown): never {
+  throw value
+}
+
+/** The test runner fails the run for an unhandled rejection, which is emitted after the microtasks. */
+async function rejectionsAreHandled(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve))
+}

@@ -157,6 +157,20 @@ describe('compileTrust', () => {
     )
   })
 
+  it('handles the rejection of a promise that decide() returns', async () => {
+    const judge = compileTrust({ decide: () => Promise.reject(new Error('rejected')) as never })
+
+    expect(() => judge('10.0.0.1', {})).toThrow(TypeError)
+    // An unhandled rejection is emitted after the microtasks, and fails the run.
+    await new Promise((resolve) => setImmediate(resolve))
+  })
+
+  it('throws at its creation for an async decide()', () => {
+    expect(() => compileTrust({ decide: (async () => true) as never })).toThrow(
+      new TypeError("compileTrust: option 'decide' expected a synchronous function, got [AsyncFunction: decide]."),
+    )
+  })
+
   it.each<[name: string, options: unknown, message: string]>([
     [
       'an unknown option',
@@ -166,7 +180,7 @@ describe('compileTrust', () => {
     [
       'a list that is not compiled',
       { trusts: ['10.0.0.0/8'] },
-      "compileTrust: option 'trusts' expected a function, got [ '10.0.0.0/8' ].",
+      "compileTrust: option 'trusts' expected a synchronous function, got [ '10.0.0.0/8' ].",
     ],
     [
       'an unknown verdict',

@@ -1,7 +1,7 @@
 import { ContextVar, LogicalContext } from 'logical-context'
 import { type Destination, w3cBaggage } from 'logical-context/propagators'
 import { Baggage, baggage } from 'logical-context/variables'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const tenant = new ContextVar<string>('tenant')
@@ -333,6 +333,19 @@ describe('w3cBaggage, injecting', () => {
     expect(refusals).toEqual(expected)
   })
 
+  it('does not encode a value that is too long to be written', () => {
+    const long = LogicalContext.empty.with(tenant, '\u20ac'.repeat(10_000_000))
+    const encode = vi.spyOn(Buffer, 'from')
+
+    const { headers, refusals } = injectInto(propagator, long)
+    const calls = encode.mock.calls.length
+    encode.mockRestore()
+
+    expect(headers).toEqual({})
+    expect(refusals).toEqual(['truncated baggage.tenant'])
+    expect(calls).toBe(0)
+  })
+
   it.each<[name: string, value: number, header: string | undefined, refusals?: string[]]>([
     ['a text', 7, 'plan=7'],
     ['undefined, which is nothing', 0, undefined],
@@ -487,6 +500,60 @@ describe('w3cBaggage, registered', () => {
     expect(() => w3cBaggage({ members: { plan: codec as never } })).toThrow(
       /^w3cBaggage: expected member 'plan' to be a ContextVar or \{ variable, decode, encode \}, got \{ .* \}\.$/,
     )
+  })
+
+  it.each<[name: string, codec: unknown, message: string]>([
+    [
+      'decode()',
+      { variable: plan, decode: async () => 1, encode: String },
+      "w3cBaggage, decode of member 'plan': expected a synchronous function, got [AsyncFunction: decode].",
+    ],
+    [
+      'encode()',
+      { variable: plan, decode: Number, encode: async () => '1' },
+      "w3cBaggage, encode of member 'plan': expected a synchronous function, got [AsyncFunction: encode].",
+    ],
+  ])('throws for a codec with an async %s', (_name, codec, message) => {
+    expect(() => w3cBaggage({ members: { plan: codec as never } })).toThrow(new TypeError(message))
+  })
+
+  it.each<[name: string, promise: () => unknown]>([
+    ['a promise', () => Promise.resolve('7')],
+    ['a promise that rejects', () => Promise.reject(new Error('rejected'))],
+    ['a thenable', () => ({ then() {} })],
+  ])('refuses a member whose codec returns %s, and logs that once', async (_name, promise) => {
+    using logged = vi.spyOn(console, 'error').mockImplementation(() => {})
+    const codec = { variable: plan, decode: promise as () => number, encode: promise as () => string }
+    const late = w3cBaggage({ members: { plan: codec } })
+
+    const read = [1, 2].map(() => extractFrom(late, { baggage: 'plan=7' }))
+    const written = injectInto(late, LogicalContext.empty.with(plan, 7))
+    // An unhandled rejection is emitted after the microtasks, and fails the run.
+    await new Promise((resolve) => setImmediate(resolve))
+
+    expect(read.map(({ context }) => context.has(plan))).toEqual([false, false])
+    expect(read.map(({ refusals }) => refusals)).toEqual([['refused baggage.plan'], ['refused baggage.plan']])
+    expect(written).toEqual({ headers: {}, refusals: ['malformed baggage.plan'] })
+    expect(logged).toHaveBeenCalledOnce()
+  })
+
+  it('calls the methods of a codec with the codec as `this`', () => {
+    class Codec {
+      readonly variable = plan
+      readonly #factor = 10
+      decode(text: string) {
+        return Number(text) * this.#factor
+      }
+      encode(value: number) {
+        return String(value / this.#factor)
+      }
+    }
+    const scaled = w3cBaggage({ members: { plan: new Codec() } })
+
+    const { context } = extractFrom(scaled, { baggage: 'plan=7' })
+
+    expect(context.get(plan)).toBe(70)
+    expect(injectInto(scaled, context).headers).toEqual({ baggage: 'plan=7' })
   })
 
   it('does not compile for a variable that is no text without a codec, nor with a codec of another type', () => {

@@ -1,7 +1,7 @@
 import { LogicalContext } from 'logical-context'
 import { xRequestId } from 'logical-context/propagators'
 import { requestId as requestIdVar } from 'logical-context/variables'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const generated = xRequestId({ generate: () => 'generated-1' })
@@ -122,20 +122,50 @@ describe('requestId, registered', () => {
     [
       'a generate that is no function',
       { generate: 'uuid' },
-      "xRequestId: option 'generate' expected a function, got 'uuid'.",
+      "xRequestId: option 'generate' expected a synchronous function, got 'uuid'.",
+    ],
+    [
+      'an async generate',
+      { generate: async () => 'a' },
+      "xRequestId: option 'generate' expected a synchronous function, got [AsyncFunction: generate].",
     ],
   ])('throws for %s', (_name, options, message) => {
     expect(() => xRequestId(options as never)).toThrow(new TypeError(message))
   })
 
-  it.each<[name: string, id: unknown]>([
-    ['an id that may not be used', 'a b'],
-    ['an id that is too long', 'x'.repeat(129)],
-    ['nothing', undefined],
-    ['a promise of an id', Promise.resolve('a')],
-  ])('throws if generate gives %s', (_name, id) => {
-    const faulty = xRequestId({ generate: () => id as string })
+  it.each<[name: string, id: () => unknown]>([
+    ['an id that may not be used', () => 'a b'],
+    ['an id that is too long', () => 'x'.repeat(129)],
+    ['nothing', () => undefined],
+    ['a promise of an id', () => Promise.resolve('a')],
+    ['a promise that rejects', () => Promise.reject(new Error('rejected'))],
+  ])('generates a UUID and logs one line if generate returns %s', async (_name, id) => {
+    using logged = vi.spyOn(console, 'error').mockImplementation(() => {})
+    const faulty = xRequestId({ generate: id as () => string })
 
-    expect(() => extractFrom(faulty, {})).toThrow(/^xRequestId: expected generate\(\) to return 1 to 128 of /)
+    const ids = [1, 2].map(() => extractFrom(faulty, {}).context.get(requestIdVar))
+    // An unhandled rejection is emitted after the microtasks, and fails the run.
+    await new Promise((resolve) => setImmediate(resolve))
+
+    expect(ids).toEqual([expect.stringMatching(/^[\da-f-]{36}$/), expect.stringMatching(/^[\da-f-]{36}$/)])
+    expect(logged.mock.calls).toEqual([
+      [
+        expect.stringMatching(
+          /the option 'generate' of xRequestId failed.* expected generate\(\) to return 1 to 128 of /,
+        ),
+      ],
+    ])
+  })
+
+  it('generates a UUID if generate throws', () => {
+    using logged = vi.spyOn(console, 'error').mockImplementation(() => {})
+    const faulty = xRequestId({
+      generate: () => {
+        throw new Error('boom')
+      },
+    })
+
+    expect(extractFrom(faulty, {}).context.get(requestIdVar)).toMatch(/^[\da-f-]{36}$/)
+    expect(logged).toHaveBeenCalledOnce()
   })
 })

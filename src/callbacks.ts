@@ -1,0 +1,37 @@
+import { types } from 'node:util'
+import { anyOf, type Check, isFunction, show } from './options.ts'
+
+/**
+ * A function that returns its result, not a promise or an iterator of it. A transpiled or bound async function cannot be
+ * recognised, so its result needs `isPromise` too.
+ */
+export const aSyncFunction: Check = anyOf(
+  'a synchronous function',
+  (value) => isFunction(value) && !types.isAsyncFunction(value) && !types.isGeneratorFunction(value),
+)
+
+/**
+ * Whether a function of the program returned a promise where a value is needed. The rejection of such a promise is
+ * handled here, so that it does not end the process.
+ */
+export function isPromise(value: unknown): boolean {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
+  try {
+    // Only for a native promise: `then` of a lazy thenable, such as a query, would start its work.
+    if (types.isPromise(value)) void Promise.prototype.then.call(value, ignore, ignore)
+    return typeof (value as { then?: unknown }).then === 'function'
+  } catch {
+    return true
+  }
+}
+
+const reported = new WeakSet<object>()
+
+/** Logs the first failure of a function of the program. `owner` is the function, or the object that has it. */
+export function reportOnce(owner: object, description: string, error: unknown): void {
+  if (reported.has(owner)) return
+  reported.add(owner)
+  console.error(`logical-context: ${description} failed. It is reported once. ${show(error)}`)
+}
+
+function ignore(): void {}
