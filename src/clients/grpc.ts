@@ -27,7 +27,7 @@ export interface GrpcClientInterceptor extends Interceptor {
  * set stays, and the caller's `Metadata` is not changed. The earlier of the caller's deadline and the call's applies.
  *
  * Callbacks and stream events run in the context of the caller; grpc-js itself may call them in another call's. The
- * host is the one of the channel's target; a rule with a scheme matches none.
+ * host is the one of the channel's target, also if the channel uses a proxy; a rule with a scheme matches none.
  *
  * @throws {TypeError} if an option is unknown or has the wrong type, or a host is invalid.
  */
@@ -49,7 +49,7 @@ export function grpcClientInterceptor(options?: OutboundOptions): GrpcClientInte
     // A new InterceptingCall would load the package. This one belongs to this call only, so it can be changed.
     call.start = function start(metadata, listener) {
       const written = metadata.clone()
-      outbound.inject(context, new MetadataCarrier(written), targetOfChannel(call.getPeer()))
+      outbound.inject(context, new MetadataCarrier(written), targetOfCall(call))
       next(written, listener && listenerIn(snapshot, listener, stopIfTimedOut))
     }
     return call
@@ -63,11 +63,31 @@ function earlier(own: Date | number | undefined, inherited: number): Date | numb
   return own === undefined ? inherited : Math.min(Number(own), inherited)
 }
 
+/** The parts of a call that lead to its channel. grpc-js does not declare them; any of them may be missing. */
+interface CallInternals {
+  /** The call of the next interceptor. */
+  readonly nextCall?: CallInternals
+  readonly call?: { readonly channel?: { readonly options?: Readonly<Record<string, unknown>>; getTarget(): string } }
+}
+
+/**
+ * The service that the program named. For a channel through a proxy, the channel's target and `getPeer()` are the proxy,
+ * and the service is in an option of the channel. Null if that option cannot be read.
+ */
+function targetOfCall(call: InterceptingCall): Target | null {
+  let inner = call as unknown as CallInternals
+  while (inner.nextCall !== undefined) inner = inner.nextCall
+  const channel = inner.call?.channel
+  if (channel?.options === undefined) return null
+  const service = channel.options['grpc.http_connect_target']
+  return targetOfUri(typeof service === 'string' ? service : channel.getTarget())
+}
+
 /**
  * The host of a channel's target such as `dns:orders.internal:50051`, `dns:///orders.internal` or `ipv6:[::1]:50051`;
  * null for a list of addresses, and for a target without a host.
  */
-function targetOfChannel(target: string): Target | null {
+function targetOfUri(target: string): Target | null {
   const [, host, port = defaultPort] = /^(?:(?:dns|ipv4|ipv6):(?:\/\/[^/]*\/)?)?(.+?)(?::(\d+))?$/.exec(target) ?? []
   return host === undefined ? null : targetOf('grpc:', host, port)
 }

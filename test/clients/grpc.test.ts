@@ -1,11 +1,19 @@
 import { once } from 'node:events'
-import { type CallOptions, InterceptingCall, type Interceptor, Metadata, type ServiceError } from '@grpc/grpc-js'
+import {
+  type CallOptions,
+  type ClientOptions,
+  InterceptingCall,
+  type Interceptor,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js'
 import { bind } from 'logical-context'
 import { grpcClientInterceptor } from 'logical-context/clients/grpc'
 import { deadline } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
 import { asCaller, propagators, traceparentOf, user } from './caller.ts'
 import { connectTo, type Implementation, type OrdersClient, serve } from './grpc-service.ts'
+import { setEnvironment, startProxy } from './proxy.ts'
 
 /** Replies to every call with its metadata as JSON; `slow` never replies. */
 function echo(received: Metadata[] = []): Implementation {
@@ -217,6 +225,98 @@ describe('grpcClientInterceptor', () => {
 
     expect(reply['baggage']).toBe(told ? 'tenant=acme,user=ann' : undefined)
     expect(reply).toHaveProperty('traceparent')
+  })
+
+  describe('through a proxy', () => {
+    const direct = { grpc_proxy: undefined, https_proxy: undefined, http_proxy: undefined, no_grpc_proxy: undefined, no_proxy: undefined } // prettier-ignore
+    const target = (port: number) => `orders.internal:${port}`
+    /** What the service and the proxy receive of a call to `orders.internal`. */
+    const callThrough = async (
+      values: string[],
+      variable: string,
+      interceptors = (own: Interceptor) => [own],
+      options: Partial<ClientOptions> = {},
+    ) => {
+      const [port, proxy] = [await serve(echo()), await startProxy()]
+      const own = grpcClientInterceptor({ propagators, values })
+      const restore = setEnvironment({ ...direct, [variable]: proxy.url })
+      const client = connectTo(target(port), { interceptors: interceptors(own), ...options })
+      restore()
+      const { reply } = await asCaller(() => unary(client))
+      return { baggage: reply['baggage'], traceparent: reply['traceparent'], connects: proxy.connects }
+    }
+    const other: Interceptor = (options, nextCall) => new InterceptingCall(nextCall(options))
+
+    it.each(['grpc_proxy', 'https_proxy', 'http_proxy'])(
+      'of %s, matches the service and not the proxy',
+      async (name) => {
+        const toProxy = await callThrough(['127.0.0.1', 'localhost'], name)
+        const toService = await callThrough(['orders.internal'], name)
+
+        expect(toProxy.baggage).toBe(undefined)
+        expect(toProxy.traceparent).toBeDefined()
+        expect(toService.baggage).toBe('tenant=acme,user=ann')
+        expect(toService.connects).toEqual([
+          {
+            target: expect.stringMatching(/^orders\.internal:\d+$/),
+            headers: expect.not.objectContaining({ baggage: expect.anything() }),
+          },
+        ])
+      },
+    )
+
+    it.each<[name: string, interceptors: (own: Interceptor) => Interceptor[]]>([
+      ['before', (own) => [own, other, other]],
+      ['after', (own) => [other, own]],
+    ])('matches the service %s other interceptors', async (_, interceptors) => {
+      const toProxy = await callThrough(['127.0.0.1'], 'grpc_proxy', interceptors)
+      const toService = await callThrough(['orders.internal'], 'grpc_proxy', interceptors)
+
+      expect([toProxy.baggage, toService.baggage]).toEqual([undefined, 'tenant=acme,user=ann'])
+    })
+
+    it('matches the service of a tunnel that the client asks for itself', async () => {
+      const [port, proxy] = [await serve(echo()), await startProxy()]
+      const clientFor = (values: string[]) =>
+        connectTo(`127.0.0.1:${proxy.port}`, {
+          interceptors: [grpcClientInterceptor({ propagators, values })],
+          'grpc.http_connect_target': `dns:${target(port)}`,
+        })
+
+      const [toProxy, toService] = await asCaller(async () => [
+        await unary(clientFor(['127.0.0.1'])),
+        await unary(clientFor(['orders.internal'])),
+      ])
+
+      expect([toProxy?.reply['baggage'], toService?.reply['baggage']]).toEqual([undefined, 'tenant=acme,user=ann'])
+    })
+
+    it('matches the target if the list of exceptions has the service', async () => {
+      const [port, proxy] = [await serve(echo()), await startProxy()]
+      const own = grpcClientInterceptor({ propagators, values: ['localhost'] })
+      setEnvironment({ ...direct, grpc_proxy: proxy.url, no_grpc_proxy: 'localhost' })
+
+      const { reply } = await asCaller(() => unary(connectTo(`localhost:${port}`, { interceptors: [own] })))
+
+      expect(reply['baggage']).toBe('tenant=acme,user=ann')
+      expect(proxy.connects).toEqual([])
+    })
+
+    it('sends no values if it cannot see the service', async () => {
+      const port = await serve(echo())
+      const own = grpcClientInterceptor({ propagators, values: ['127.0.0.1'] })
+      /** Hides the call, and with it the channel, as a class of another library may. */
+      const hides: Interceptor = (options, nextCall) =>
+        new Proxy(nextCall(options) as InterceptingCall, {
+          get: (call, name: keyof InterceptingCall) =>
+            name in InterceptingCall.prototype ? call[name].bind(call) : undefined,
+        })
+
+      const { reply } = await asCaller(() => unary(connectTo(`127.0.0.1:${port}`, { interceptors: [own, hides] })))
+
+      expect(reply['baggage']).toBe(undefined)
+      expect(reply['traceparent']).toBeDefined()
+    })
   })
 
   it('applies the earlier of two deadlines', async () => {
