@@ -8,21 +8,23 @@ import { fileURLToPath } from 'node:url'
 export interface RoundOptions {
   /** The server's `drainTimeoutMs`. */
   drainTimeoutMs: number
-  /** What each of the three steps of an order takes at most, in milliseconds. */
+  /** The random part of the time of each of the three steps of an order, in milliseconds. */
   taskMs: number
-  /** SIGTERM comes when so many orders are acknowledged: a count, and no time, for machines that are busy. */
+  /** SIGTERM is sent when this number of orders is acknowledged. A count, not a time, because a machine can be busy. */
   termAfter: number
+  /** The control: the work of an order is in tasks that no group owns. Default: false. */
+  unowned?: boolean
 }
 
-/** What became of the orders that were sent before and while the server closed. */
+/** The orders that were sent before and during the close of a server. */
 export interface Round {
-  /** Orders for which a client has the server's word that they are taken. */
+  /** Orders that the server accepted with a 202. */
   acknowledged: number
-  /** Of these, the ones whose last task has ended. */
+  /** The accepted orders whose last task ended. */
   finished: number
-  /** Of these, the ones with a task that the server's report names as unfinished at its limit. */
+  /** The accepted orders with a task that the server's report names as unfinished. */
   reported: number
-  /** Of these, the ones of which neither is true. */
+  /** The accepted orders that are neither finished nor reported. */
   lost: number
   /** Requests that were refused with a 503 or a broken connection. */
   refused: number
@@ -34,23 +36,23 @@ export interface Round {
 const clients = 50
 const server = fileURLToPath(new URL('shutdown-server.ts', import.meta.url))
 
-/** Starts a server, puts it under load, sends it SIGTERM and counts what it has kept of its word. */
-export async function runRound({ drainTimeoutMs, taskMs, termAfter }: RoundOptions): Promise<Round> {
-  const args = [`--drainTimeoutMs=${drainTimeoutMs}`, `--taskMs=${taskMs}`]
+/** Starts a server under load, sends SIGTERM, and counts the orders by their end. */
+export async function runRound({ drainTimeoutMs, taskMs, termAfter, unowned }: RoundOptions): Promise<Round> {
+  const args = [`--drainTimeoutMs=${drainTimeoutMs}`, `--taskMs=${taskMs}`, ...(unowned ? ['--unowned'] : [])]
   const child = spawn(process.execPath, ['--conditions=logical-context-source', server, ...args], {
     stdio: ['ignore', 'pipe', process.env['DEBUG'] ? 'inherit' : 'ignore'],
   })
   try {
     const exit = once(child, 'exit')
     const listening = Promise.withResolvers<string>()
-    const said = { finished: new Set<string>(), unfinished: new Set<string>() }
+    const printed = { finished: new Set<string>(), unfinished: new Set<string>() }
     const lines = createInterface({ input: child.stdout }).on('line', (line) => {
       const [what, subject = ''] = line.split(' ')
       if (what === 'listening') listening.resolve(subject)
-      else if (what === 'finished' || what === 'unfinished') said[what].add(subject)
+      else if (what === 'finished' || what === 'unfinished') printed[what].add(subject)
     })
-    const heard = once(lines, 'close')
-    void exit.then(([code]) => listening.reject(new Error(`The server has not started, exit code ${code}.`)))
+    const readAll = once(lines, 'close')
+    void exit.then(([code]) => listening.reject(new Error(`The server did not start, exit code ${code}.`)))
 
     const load = new Load(await listening.promise)
     while (load.acknowledged.length < termAfter && child.exitCode === null) await delay(1)
@@ -58,12 +60,12 @@ export async function runRound({ drainTimeoutMs, taskMs, termAfter }: RoundOptio
     child.kill('SIGTERM')
     const [exitCode] = (await exit) as [number | null]
     const closeMs = performance.now() - startedAt
-    await Promise.all([heard, load.ended])
+    await Promise.all([readAll, load.ended])
 
     const { acknowledged, refused } = load
-    const finished = acknowledged.filter((order) => said.finished.has(order)).length
-    const reported = acknowledged.filter((order) => said.unfinished.has(order)).length
-    const kept = acknowledged.filter((order) => said.finished.has(order) || said.unfinished.has(order)).length
+    const finished = acknowledged.filter((order) => printed.finished.has(order)).length
+    const reported = acknowledged.filter((order) => printed.unfinished.has(order)).length
+    const kept = acknowledged.filter((order) => printed.finished.has(order) || printed.unfinished.has(order)).length
     return {
       acknowledged: acknowledged.length,
       finished,
@@ -78,7 +80,7 @@ export async function runRound({ drainTimeoutMs, taskMs, termAfter }: RoundOptio
   }
 }
 
-/** Clients that send one order after the other until nobody listens any more. */
+/** Clients that send one order after the other until the server refuses connections. */
 class Load {
   readonly acknowledged: string[] = []
   refused = 0
@@ -101,7 +103,7 @@ class Load {
     }
   }
 
-  /** The status of the answer, or the code of an error. */
+  /** Resolves with the status of the answer, or with the code of an error. */
   #send(order: string): Promise<number | string | undefined> {
     return new Promise((resolve) => {
       const headers = { 'x-request-id': order, 'content-length': 0 }
