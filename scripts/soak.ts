@@ -1,5 +1,5 @@
-// `npm run soak -- node22 --requests=2000`: serves requests that know who they are, and looks at each step of each of
-// them whether that has changed. Bare, it does so on all Node versions, with as many requests as are promised.
+// `npm run soak -- node22 --requests=2000`: serves requests with their own values, and checks these values at each step.
+// Without arguments it runs on all Node versions, with the number of requests that docs/reliability.md promises.
 import { parseArgs } from 'node:util'
 import { namedRuntimes, onRuntime } from './on-runtime.ts'
 import { nodes } from './runtimes.ts'
@@ -11,7 +11,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 })
 const requests = Number(values.requests)
-/** Enough to saturate what is shared. */
+/** Enough to saturate the shared pools. */
 const controlRequests = 2000
 
 const table: object[] = []
@@ -26,12 +26,12 @@ for (const runtime of namedRuntimes(positionals, nodes)) {
   total.crossed += library.crossed
   total.lost += library.lost
   if (library.crossed + library.lost > 0 || library.requests !== requests) {
-    failures.push(`${runtime}: something has crossed or is lost.`, ...library.samples)
+    failures.push(`${runtime}: a value crossed, or something is lost.`, ...library.samples)
   }
   for (const [name, seen] of Object.entries(controls)) {
     table.push(row(runtime, name, seen))
-    seenOfControls[name] = (seenOfControls[name] ?? 0) + seen.foreign
-    if (seen.foreign === 0) failures.push(`${runtime}: the control '${name}' has not crossed. Can the checks fail?`)
+    seenOfControls[name] = (seenOfControls[name] ?? 0) + seen.crossed
+    if (seen.crossed === 0) failures.push(`${runtime}: no value crossed in the control '${name}'. Can the checks fail?`)
   }
 }
 

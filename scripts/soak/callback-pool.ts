@@ -1,4 +1,4 @@
-/** A pool of the kind that calls back: who gives a connection back runs the next one's callback on his stack. */
+/** A pool with callbacks: `release` calls the next waiting callback on the stack of its caller. */
 export class CallbackPool {
   #free: number
   readonly #waiting: (() => void)[] = []
@@ -7,7 +7,7 @@ export class CallbackPool {
     this.#free = size
   }
 
-  /** Calls back when a connection is free; whoever is called gives it back by `release`. */
+  /** Calls `callback` when a connection is free. The callback must call `release` later. */
   acquire(callback: () => void): void {
     if (this.#free === 0) {
       this.#waiting.push(callback)

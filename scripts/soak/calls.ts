@@ -9,16 +9,16 @@ import { Pool as Pool7 } from 'undici7'
 import { type Carrier, propagators } from './carrier.ts'
 import type { Facts } from './facts.ts'
 
-/** Few enough that callers wait for one another. */
+/** So few that callers wait for each other. */
 export const connections = 4
 
-/** Makes calls to another service, and gives what that service is told of its caller. */
+/** Calls another service, and returns the caller's values that the service received. */
 export interface Calls {
   call(): Promise<Pick<Facts, 'tenant' | 'user'>>
   close(): Promise<void>
 }
 
-/** Through saturated pools of undici 8 and 7 in turn, with the interceptor. */
+/** Calls through saturated pools of undici 8 and 7 in turn, with the interceptor. */
 export async function callsByInterceptor(): Promise<Calls> {
   const { url, server } = await echo()
   const pools = [new Pool(url, { connections }), new Pool7(url, { connections }) as unknown as Pool]
@@ -32,8 +32,8 @@ export async function callsByInterceptor(): Promise<Calls> {
 }
 
 /**
- * The control: as tracers do it, in the channel that says that a request is made. The pool of undici 7 makes one when a
- * connection is free; that of undici 8 binds those that wait.
+ * The control: like a tracer, it injects in the channel that announces a request. The pool of undici 7 creates a request
+ * when a connection is free; the pool of undici 8 binds the waiting requests.
  */
 export async function callsByChannel(): Promise<Calls> {
   const { url, server } = await echo()
@@ -55,7 +55,7 @@ export async function callsByChannel(): Promise<Calls> {
   }
 }
 
-/** For a carrier that has no client of its own: the headers are written at the time of the call. */
+/** For a carrier without a client: the headers are written when the call is made. */
 export async function callsByHand(carrier: Carrier): Promise<Calls> {
   const { url, server } = await echo()
   const pool = new Pool(url, { connections })
@@ -76,7 +76,7 @@ async function ask(dispatcher: Dispatcher, headers: Record<string, string> = {})
   return { tenant: members.get('tenant') ?? undefined, user: members.get('user') ?? undefined }
 }
 
-/** A service that answers with the headers it was sent. */
+/** A service that answers with the headers of the request. */
 async function echo(): Promise<{ url: string; server: Server }> {
   const server = createServer(({ headers }, response) => {
     setImmediate(() => response.end(JSON.stringify(headers)))

@@ -6,16 +6,18 @@ import { factNames, type Facts, oneMoreHop, type PolicyName } from './facts.ts'
 
 type Generators = Generator<Facts, void> | AsyncGenerator<Facts, void>
 
-/** A way to carry what a request knows: this library, or one of those that are known to be wrong. */
+/** A way to carry the values of a request: this library, or a way that is known to be wrong. */
 export interface Carrier {
-  /** Called before the routes are made: opens a unit for each request. */
+  /** Opens a unit for each request. Called before the routes are registered. */
   register(app: FastifyInstance): Promise<void>
-  /** Does work that is no request's in a unit of its own. */
+  /** Runs work without a request in its own unit. */
   open(work: () => Promise<void>): Promise<void>
   read(): Facts
-  /** Sets what is given and leaves the rest. */
+  /** Sets the given values and keeps the others. */
   write(facts: Facts): void
   spawn(work: () => Promise<void>, policy: PolicyName): Promise<void>
+  /** Runs work in a block with its own step. */
+  block(step: string, work: () => Promise<void>): Promise<void>
   bind(callback: () => void): () => void
   isolate<G extends Generators>(generate: () => G): () => G
 }
@@ -35,10 +37,10 @@ export const propagators = [w3cTraceContext(), w3cBaggage({ members: { tenant, u
 
 const policyOf = (name: PolicyName): Policy => (name === 'only' ? { only: [variables.basket] } : name)
 
-/** The one that has to be right. */
+/** The carrier that must be right. */
 export const library: Carrier = {
   async register(app) {
-    // A task that waits for its children must not wait for their places.
+    // A task waits for its children, so it must not take their slots.
     await app.register(logicalContext, { propagators, limits: { maxConcurrent: 100_000 }, drainTimeoutMs: 10_000 })
   },
   open: (work) => runInScope(work),
@@ -54,6 +56,7 @@ export const library: Carrier = {
     }
   },
   spawn: (work, policy) => spawn(work, { policy: policyOf(policy) }).result(),
+  block: (step, work) => variables.step.run(step, work),
   bind,
   isolate: isolateGenerator,
 }

@@ -1,20 +1,20 @@
 import type { Policy } from 'logical-context'
 
 /**
- * What a unit of work knows here. Each value begins with the id of the request that it belongs to, so that one in the
- * wrong place says whose it is.
+ * The values of a unit. Each value begins with the id of its request, so that a value in the wrong place names its
+ * request.
  */
 export interface Facts {
   /** Survives every policy. */
   readonly tenant?: string | undefined
   readonly user?: string | undefined
-  /** The one that `{ only }` names. */
+  /** The variable that `{ only }` lists. */
   readonly basket?: string | undefined
   /** Crosses no spawn. */
   readonly payment?: string | undefined
   /** Derived at each spawn. */
   readonly hops?: string | undefined
-  /** Written by each task for itself. */
+  /** Written by each task and block. */
   readonly step?: string | undefined
 }
 
@@ -24,21 +24,21 @@ export type PolicyName = Extract<Policy, string> | 'only'
 
 export const policyNames: readonly PolicyName[] = ['inherit', 'isolate', 'share', 'only']
 
-/** Who sends a request: somebody, somebody of whom nothing is known that has a rule of its own, or nobody. */
-export type Sender = 'known' | 'plain' | 'nobody'
+/** The values that a request has: all, only those of variables without their own rule, or none. */
+export type Sender = 'known' | 'plain' | 'anonymous'
 
-/** What a request of a sender knows. */
+/** The values of a request from a sender. */
 export function factsOf(owner: string, sender: Sender): Facts {
-  if (sender === 'nobody') return {}
+  if (sender === 'anonymous') return {}
   const own = (name: string) => `${owner}/${name}`
   const plain = { user: own('u'), basket: own('b'), step: own('s') }
   return sender === 'plain' ? plain : { ...plain, tenant: own('t'), payment: own('p'), hops: own('h') }
 }
 
-/** One more spawn, in what `hops` says. */
+/** The value of `hops` after one more spawn. */
 export const oneMoreHop = (hops: string): string => `${hops}+`
 
-/** What a task has to see under a policy: the rules 2 to 5 of `docs/concepts.md`, and those of the variables. */
+/** The values of a task under a policy: rules 2 to 5 of `docs/concepts.md`, and the rules of the variables. */
 export function acrossSpawn(facts: Facts, policy: PolicyName): Facts {
   if (policy === 'share') return facts
   const { tenant, user, basket, step } = facts

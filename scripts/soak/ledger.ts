@@ -2,21 +2,21 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { factNames, type Facts } from './facts.ts'
 
 export interface Counts {
-  /** Places at which everything that a unit knows was compared with what it has to know. */
+  /** How often all values of a unit were compared with the expected values. */
   checks: number
-  /** Checks that saw something of another request, or something of their own that was to be hidden. */
+  /** Checks that saw a value of another request, or a hidden value of their own request. */
   crossed: number
-  /** Those of them that saw something of another request. */
+  /** Checks that saw a value of another request. */
   foreign: number
-  /** What was not there: values, answers to requests, ends of tasks. */
+  /** Missing values, missing answers to requests, and missing ends of tasks. */
   lost: number
   requests: number
   tasks: number
 }
 
-/** Knows what was to happen, what did, and to whom what is seen belongs. */
+/** Counts what happened, and compares it with what was expected. */
 export class Ledger {
-  /** The first few things that went wrong, in words. */
+  /** Descriptions of the first problems. */
   readonly samples: string[] = []
   #checks = 0
   #crossed = 0
@@ -38,7 +38,7 @@ export class Ledger {
     }
   }
 
-  /** Compares what is seen at one place in the work of `owner`, a request, with what has to be. */
+  /** Compares the seen values at one place in the work of the request `owner` with the expected values. */
   check(owner: string, where: string, seen: Facts, expected: Facts): void {
     this.#checks++
     let crossed = false
@@ -58,7 +58,7 @@ export class Ledger {
     this.#note(`${owner}, ${where}: saw ${JSON.stringify(seen)}, not ${JSON.stringify(expected)}`)
   }
 
-  /** For a caller, who compares texts: whether the answer is to its own request. */
+  /** Records an answer. It must be the answer to the caller's own request. */
   answered(owner: string, answer: string, expected: string): void {
     this.#answered++
     this.#checks++
@@ -76,7 +76,7 @@ export class Ledger {
     this.#note(`${owner} has no answer: ${String(error)}`)
   }
 
-  /** Counts a task whose end has to be seen. */
+  /** Runs a task and counts its end. */
   async task(work: () => Promise<void>): Promise<void> {
     await work()
     this.#ended++
@@ -86,7 +86,7 @@ export class Ledger {
     this.#spawned++
   }
 
-  /** Waits until all tasks have ended; those that have not within the limit are lost. */
+  /** Resolves when all tasks ended. A task that did not end within the limit is lost. */
   async allTasksEnded(limitMs: number): Promise<void> {
     const limit = performance.now() + limitMs
     while (this.#ended < this.#spawned && performance.now() < limit) await delay(10)

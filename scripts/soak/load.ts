@@ -5,13 +5,13 @@ import type { Sender } from './facts.ts'
 import type { Ledger } from './ledger.ts'
 
 export interface LoadOptions {
-  /** How many requests there are in all. */
+  /** The number of all requests. */
   requests: number
-  /** How many connections stay open, each with one request after the other. */
+  /** The number of open connections. Each sends one request after the other. */
   connections: number
 }
 
-/** Whoever has no answer by then has none: it is lost. */
+/** A request without an answer by then is lost. */
 const answerLimitMs = 20_000
 
 const kinds = [
@@ -21,9 +21,9 @@ const kinds = [
   { method: 'POST', path: '/body' },
 ] as const
 
-const senders: readonly Sender[] = ['nobody', 'known', 'plain', 'known']
+const senders: readonly Sender[] = ['anonymous', 'known', 'plain', 'known']
 
-/** Sends the requests and compares each answer with what was asked. */
+/** Sends the requests and compares each answer with its request. */
 export async function load(url: string, ledger: Ledger, { requests, connections }: LoadOptions): Promise<void> {
   const agents = Array.from({ length: connections }, () => new Agent({ keepAlive: true, maxSockets: 1 }))
   let sent = 0
@@ -52,7 +52,7 @@ async function send(url: string, number: number, owner: string, agent: Agent): P
   const call = request(url + path, { method, headers, agent }, resolve).on('error', reject)
   call.setTimeout(answerLimitMs, () => call.destroy(new Error(`no answer within ${answerLimitMs} ms`)))
   if (method === 'POST') {
-    // In pieces, which come as chunks of their own.
+    // In pieces, which arrive as separate chunks.
     for (const piece of ['{"own', `er": "${owner.slice(0, 2)}`]) {
       call.write(piece)
       await turn()

@@ -1,6 +1,6 @@
 import type { Carrier } from './carrier.ts'
 
-/** A worker that takes one message after the other, each as a unit of its own, for as long as the process lives. */
+/** A worker that handles one message after the other, each in its own unit, as long as the process lives. */
 export class MessageWorker {
   readonly #messages: (() => Promise<void>)[] = []
   #wake = Promise.withResolvers<void>()
@@ -9,7 +9,7 @@ export class MessageWorker {
     void this.#work(carrier)
   }
 
-  /** Resolves when the message was handled. */
+  /** Resolves after the message was handled. */
   send(handle: () => Promise<void>): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#messages.push(() => handle().then(resolve, reject))

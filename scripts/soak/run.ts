@@ -1,7 +1,7 @@
-// One runtime's part of `npm run soak`: the soak, and the controls after it.
+// The part of `npm run soak` on one runtime: the soak, then the controls.
 import { controls, type Soaked, soakLibrary } from './soak.ts'
 
-/** What was seen on one runtime. */
+/** The results on one runtime. */
 export interface Run {
   library: Soaked
   controls: Record<string, Soaked>

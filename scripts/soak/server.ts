@@ -6,12 +6,12 @@ import type { Place, Work } from './work.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What this request has to see. */
+    /** The values that this request must see. */
     place: Place
   }
 }
 
-/** A server whose every hook and handler looks at what it sees. */
+/** A server that checks the values in every hook and handler. */
 export async function server(carrier: Carrier, work: Work): Promise<FastifyInstance> {
   const app = Fastify()
   await carrier.register(app)

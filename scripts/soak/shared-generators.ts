@@ -1,7 +1,7 @@
 import type { Carrier } from './carrier.ts'
 import type { Facts } from './facts.ts'
 
-/** Generators that everybody drives: they see their driver's values, and nobody sees what they write. */
+/** Generators that all requests drive. They see the values of their driver; their own writes are not visible outside. */
 export function sharedGenerators(carrier: Carrier): readonly (Generator<Facts, void> | AsyncGenerator<Facts, void>)[] {
   const own = { step: 'the generator/s' }
   const generate = carrier.isolate(function* () {

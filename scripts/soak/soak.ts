@@ -1,22 +1,22 @@
 import { outside } from 'logical-context'
 import { type Calls, callsByChannel, callsByHand, callsByInterceptor, connections } from './calls.ts'
 import { type Carrier, library } from './carrier.ts'
-import { enterWith, globalVariable } from './controls.ts'
+import { blockNeverLeft, enterWith, globalVariable } from './controls.ts'
 import { factsOf } from './facts.ts'
 import { type Counts, Ledger } from './ledger.ts'
 import { load, type LoadOptions } from './load.ts'
 import { server } from './server.ts'
 import { Work } from './work.ts'
 
-/** What was seen in one soak. */
+/** The results of one soak. */
 export interface Soaked extends Counts {
   sockets: number
   seconds: number
-  /** The first few things that went wrong, in words. */
+  /** Descriptions of the first problems. */
   samples: readonly string[]
 }
 
-/** Serves requests over real sockets and looks at every step whether what is seen is the request's own. */
+/** Serves requests over real sockets and checks at every step that a request sees its own values. */
 async function soak(carrier: Carrier, calls: Calls, options: LoadOptions): Promise<Soaked> {
   const startedAt = performance.now()
   const ledger = new Ledger()
@@ -35,7 +35,7 @@ export async function soakLibrary(options: LoadOptions): Promise<Soaked> {
   return soak(library, await callsByInterceptor(), options)
 }
 
-/** Ways that cross: the same work and the same checks have to find it. */
+/** Wrong carriers. The same work with the same checks must find that values cross. */
 export const controls: Readonly<Record<string, (options: LoadOptions) => Promise<Soaked>>> = {
   async 'a global variable'(options) {
     const carrier = globalVariable()
@@ -45,10 +45,13 @@ export const controls: Readonly<Record<string, (options: LoadOptions) => Promise
     const carrier = enterWith()
     return soak(carrier, await callsByHand(carrier), options)
   },
+  async 'block never left'(options) {
+    return soak(blockNeverLeft, await callsByInterceptor(), options)
+  },
   async 'channel injection'(options) {
     const calls = await callsByChannel()
     const ended = Promise.withResolvers<Soaked>()
-    // Somebody whose unit lives on opens the connections. That of a request that is over has nothing left to tell.
+    // A unit that stays open opens the connections: an ended unit has no values.
     await library.open(async () => {
       library.write(factsOf('long', 'known'))
       await Promise.all(Array.from({ length: connections }, () => calls.call()))

@@ -11,17 +11,17 @@ import type { Ledger } from './ledger.ts'
 import { MessageWorker } from './message-worker.ts'
 import { sharedGenerators } from './shared-generators.ts'
 
-/** How many tasks each task spawns, by its depth. */
+/** The number of tasks that a task spawns, by its depth. */
 const children = [2, 2, 1, 1] as const
 
-/** Whose a unit is, and what is to be seen in it now: what is written in it, whoever shares it sees. */
+/** The request of a unit, and the values that are expected in it now. Tasks that share the unit share this object. */
 export interface Place {
   readonly owner: string
   readonly sender: Sender
   facts: Facts
 }
 
-/** The work that requests do: trees of tasks under all policies, which wait in all the ways a server waits. */
+/** The work of the requests: trees of tasks under all policies, with all kinds of waits of a server. */
 export class Work {
   readonly #carrier: Carrier
   readonly #calls: Calls
@@ -45,18 +45,18 @@ export class Work {
     this.#ledger.check(owner, where, this.#carrier.read(), facts)
   }
 
-  /** What a handler does: a call, a wait, tasks that it waits for and one that it does not. */
+  /** The work of a handler: a call, a wait, tasks that it awaits and one that it does not await. */
   async handle(place: Place): Promise<void> {
     this.check('handler', place)
     await this.#call(place)
     this.check('after a call', place)
     const policy = (['inherit', 'isolate', 'only'] as const)[this.#spawns % 3] ?? 'inherit'
-    // Outlives the reply: a cell of its own is what it needs for that.
+    // It outlives the reply, so it needs its own cell.
     void this.#spawn(place, policy, children.length - 1)
     await this.#tree(place, 0)
   }
 
-  /** Waits somehow, spawns tasks that do the same, and looks at each step whether anything has changed. */
+  /** Waits, spawns tasks that do the same, and checks the values at each step. */
   async #tree(place: Place, depth: number): Promise<void> {
     await this.#wait(place)
     this.check(`depth ${depth}, after a wait`, place)
@@ -67,7 +67,7 @@ export class Work {
       const policy = policyNames[this.#spawns % policyNames.length] ?? 'inherit'
       return this.#spawn(place, policy, depth + 1)
     })
-    // After the spawn: a task sees it if it shares, and else not.
+    // A write after the spawn: only a sharing task sees it.
     this.#write(place)
     await Promise.all(tasks)
     this.check(`depth ${depth}, after its tasks`, place)
@@ -84,16 +84,16 @@ export class Work {
     return this.#carrier.spawn(() => this.#ledger.task(work), policy)
   }
 
-  /** Nobody's requests write nothing: they would see whatever is left of somebody. */
+  /** An anonymous request writes nothing, so that it sees each value that another request left. */
   #write(place: Place): void {
-    if (place.sender === 'nobody') return
+    if (place.sender === 'anonymous') return
     const step = `${place.owner}/step ${this.#writes++}`
     place.facts = { ...place.facts, step }
     this.#carrier.write({ step })
   }
 
   async #call({ owner, facts: { tenant, user } }: Place): Promise<void> {
-    this.#ledger.check(owner, 'what a call tells', await this.#calls.call(), { tenant, user })
+    this.#ledger.check(owner, 'values of a call', await this.#calls.call(), { tenant, user })
   }
 
   async #wait(place: Place): Promise<void> {
@@ -113,9 +113,10 @@ export class Work {
     (place) => this.#stream(place),
     (place) => this.#generate(place),
     (place) => this.#message(place),
+    (place) => this.#block(place),
   ]
 
-  /** A callback, with a look at what it sees. */
+  /** Waits for a callback, and checks the values in it. */
   #called(place: Place, where: string, start: (done: () => void) => void): Promise<void> {
     return new Promise((resolve) =>
       start(() => {
@@ -125,7 +126,7 @@ export class Work {
     )
   }
 
-  /** A connection of a pool is shared, and so is the stack on which it is handed on: its callback is bound. */
+  /** A pool calls its callbacks on the stack of another request, so the callback is bound. */
   #query(place: Place): Promise<void> {
     return new Promise((resolve) => {
       const callback = this.#carrier.bind(() => {
@@ -140,6 +141,19 @@ export class Work {
     })
   }
 
+  /** A block sees its own step. Its writes are not visible outside. */
+  async #block(place: Place): Promise<void> {
+    const step = `${place.owner}/block ${this.#writes++}`
+    const inside = { ...place, facts: { ...place.facts, step } }
+    await this.#carrier.block(step, async () => {
+      this.check('block', inside)
+      await turn()
+      this.#write(inside)
+      this.check('block, after a wait', inside)
+    })
+    this.check('after a block', place)
+  }
+
   async #stream(place: Place): Promise<void> {
     const source = async function* (this: Work) {
       for (let part = 0; part < 2; part++) {
@@ -152,7 +166,7 @@ export class Work {
     await pipeline(Readable.from(source.call(this)), sink)
   }
 
-  /** A generator's step is its own, and all else its driver's. */
+  /** A generator has its own step. Its other values are those of its driver. */
   async #generate({ owner, facts }: Place): Promise<void> {
     for (const generator of this.#generators) {
       const { value } = await generator.next()
@@ -160,7 +174,7 @@ export class Work {
     }
   }
 
-  /** The worker's unit knows nothing of the request, what is written there stays there, and a task may outlive it. */
+  /** The worker's unit has no values of the request. Its writes stay in it, and a task can outlive it. */
   #message({ owner, sender }: Place): Promise<void> {
     return this.#worker.send(async () => {
       const place: Place = { owner: `${owner}/message`, sender, facts: {} }
