@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'LCTX_CLIENT_GONE'
   | 'LCTX_TIMEOUT'
   | 'LCTX_DEADLINE'
+  | 'LCTX_ENQUEUE_TIMEOUT'
   | 'LCTX_VERSION_MISMATCH'
 
 /**
@@ -141,6 +142,18 @@ export class DeadlineError extends LogicalContextError {
     super(
       'LCTX_DEADLINE',
       `The deadline of '${scope}' is over. Stop: whoever has set it does not wait for the result any more.`,
+    )
+  }
+}
+
+/** An engine did not accept a message in time. It may have accepted the message, or may accept it later. */
+export class EnqueueTimeoutError extends LogicalContextError {
+  constructor(queue: string, timeoutMs: number, cause?: unknown) {
+    super(
+      'LCTX_ENQUEUE_TIMEOUT',
+      `The queue '${queue}' did not accept a message within ${timeoutMs} ms; it may accept the message later. ` +
+        'Check the connection to the broker, and enqueue again with the same id or idempotency key.',
+      cause === undefined ? undefined : { cause },
     )
   }
 }

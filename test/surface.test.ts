@@ -7,7 +7,7 @@ import manifest from '../package.json' with { type: 'json' }
  */
 const surface: Readonly<Record<string, string>> = {
   '.':
-    'AbandonedError CancelledError ClientGoneError ContextVar DeadlineError GroupClosedError GroupFullError ' +
+    'AbandonedError CancelledError ClientGoneError ContextVar DeadlineError EnqueueTimeoutError GroupClosedError GroupFullError ' +
     'LateWriteError LogicalContext LogicalContextError OutsideUnitError ScopeClosedError TaskGroup TimeoutError ' +
     'VersionMismatchError backgroundGroup bind current currentDeadline currentSignal gather isolateGenerator outside ' +
     'race run runInScope serverLimits shield sleep spawn withTaskGroup withTimeout withoutCancel',
@@ -21,13 +21,20 @@ const surface: Readonly<Record<string, string>> = {
   './clients/outbound': 'Outbound',
   './clients/reply-from': 'rewriteRequestHeaders',
   './clients/undici': 'undiciInterceptor',
+  './messages/amqp': 'amqpContext',
+  './messages/bullmq': 'bullContext',
+  './messages/kafka': 'kafkaContext',
+  './messages/message': 'Messages openEnvelope withEnvelope',
+  './messages/nats': 'natsContext',
+  './messages/pg-boss': 'contextBoss openBoss',
+  './messages/sqs': 'sqsContext',
   './middleware/fastify': 'default logicalContext',
   './middleware/grpc': 'grpcServerInterceptor',
   './middleware/inbound': 'Inbound',
   './propagators':
     'b3 carrierOf composite fromTextMapPropagator jaeger mayTell requestTimeout toTextMapPropagator w3cBaggage ' +
     'w3cTraceContext xRequestId',
-  './variables': 'Baggage TraceContext Tracestate baggage deadline newIdentity requestId traceContext',
+  './variables': 'Baggage TraceContext Tracestate baggage deadline message newIdentity requestId traceContext',
 }
 const subpaths = Object.keys(manifest.exports).filter((subpath) => subpath !== './package.json')
 

@@ -1,4 +1,5 @@
 import { aSyncFunction, isPromise, reportOnce } from '../callbacks.ts'
+import type { AnyContextVar } from '../context/context-var.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { show } from '../options.ts'
 import type { Carrier } from './carrier.ts'
@@ -33,6 +34,7 @@ export function compilePropagators(subject: string, propagators: readonly Propag
 
   return Object.freeze({
     fields: Object.freeze([...new Set(list.flatMap(({ fields }) => fields))]),
+    variables: Object.freeze([...new Set(list.flatMap(({ variables }) => variables))]),
     extract(context: LogicalContext, carrier: Carrier, peer: Peer) {
       let found = context
       for (const propagator of list) found = propagator.extract(found, carrier, peer)
@@ -47,6 +49,7 @@ export function compilePropagators(subject: string, propagators: readonly Propag
 /** A propagator whose failures do not reach its caller. */
 class ContainedPropagator implements Propagator {
   readonly fields: readonly string[]
+  readonly variables: readonly AnyContextVar[]
   readonly #propagator: Propagator
 
   constructor(subject: string, propagator: unknown) {
@@ -59,6 +62,7 @@ class ContainedPropagator implements Propagator {
     checkSync(subject, 'extract', propagator.extract)
     checkSync(subject, 'inject', propagator.inject)
     this.fields = [...propagator.fields]
+    this.variables = [...(propagator.variables ?? [])]
     this.#propagator = propagator
   }
 

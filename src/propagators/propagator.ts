@@ -37,6 +37,8 @@ export interface Destination {
 export interface Propagator {
   /** The fields that it reads and writes, in lower case. */
   readonly fields: readonly string[]
+  /** The variables that it carries. The policy of a message may name only these. Default: none. */
+  readonly variables?: readonly AnyContextVar[]
   /** `context` with what the carrier contains and the peer may set. A value that `context` already has is kept. */
   extract(context: LogicalContext, carrier: Carrier, peer: Peer): LogicalContext
   /** Writes what the destination may receive. A field that is already set is kept. */

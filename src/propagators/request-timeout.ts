@@ -48,6 +48,7 @@ export function requestTimeout(options?: RequestTimeoutOptions): Propagator {
 
   return {
     fields: [field],
+    variables: [deadline],
     extract(context, carrier, { values, refuse }) {
       const ms = readField(carrier, field, refuse, values ? parse : undefined)
       if (ms === undefined) return context

@@ -46,6 +46,7 @@ export function traceFormat(spec: TraceFormat): Propagator {
 
   return {
     fields,
+    variables: [traceContext],
     extract(context, carrier, peer) {
       if (hasTrace(context)) return context
       const caller = parse(carrier, peer)

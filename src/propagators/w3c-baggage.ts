@@ -49,6 +49,7 @@ export function w3cBaggage<Values>(options?: W3cBaggageOptions<Values>): Propaga
 
   return {
     fields: [field],
+    variables: [...declared.list.map(({ variable }) => variable), baggage],
     extract(context, carrier, peer) {
       const text = carrier.get(field)
       if (text === undefined || text === '') return context

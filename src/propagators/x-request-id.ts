@@ -28,6 +28,7 @@ export function xRequestId(options?: XRequestIdOptions): Propagator {
 
   return {
     fields: [field],
+    variables: [requestId],
     extract(context, carrier, peer) {
       if (context.has(requestId)) return context
       const id = readField(carrier, field, peer.refuse, peer.trace === 'continue' ? usable : undefined)

@@ -1,0 +1,121 @@
+import type { Channel, ConfirmChannel, ConsumeMessage, Options, Replies } from 'amqplib'
+import { anAmount, checkFunction, checkOptions, type Checks, show } from '../options.ts'
+import type { DrainOptions } from '../tasks/drain.ts'
+import type { RequestScope } from '../tasks/request-scope.ts'
+import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
+
+export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
+
+export interface AmqpContextOptions extends MessagesOptions {
+  /** How long `send` waits for the broker's confirmation, in milliseconds. Default: 10,000. */
+  enqueueTimeoutMs?: number
+}
+
+/** Runs one message. `scope` is the unit of this attempt. */
+export type AmqpHandler = (message: ConsumeMessage, scope: RequestScope) => unknown
+
+export interface AmqpConsumeOptions extends Options.Consume {
+  /** Whether a message whose handler failed goes back to its queue; else to the dead letter exchange. Default: false. */
+  requeue?: boolean
+}
+
+/** The context for the channels of amqplib, in the headers of each message. */
+export interface AmqpContext {
+  /** What was not read and not written, counted; and the group that owns the tasks of jobs. */
+  readonly messages: Messages
+  /**
+   * The options of a message with the context in its headers, for `publish` and `sendToQueue`. A header that is set
+   * already stays.
+   */
+  publishOptions(queue: string, options?: Options.Publish & { policy?: MessagePolicy }): Options.Publish
+  /**
+   * Sends a message to a queue, and waits for the broker's confirmation at most for a time.
+   *
+   * @throws {EnqueueTimeoutError} if there was no confirmation in time: the message may have been accepted.
+   */
+  send(
+    channel: ConfirmChannel,
+    queue: string,
+    content: Buffer,
+    options?: Options.Publish & { policy?: MessagePolicy },
+  ): Promise<void>
+  /**
+   * Runs `handler` for each message of a queue, as a unit of its own. A message is acknowledged when its handler has
+   * succeeded, and rejected when it has failed.
+   */
+  consume(channel: Channel, queue: string, handler: AmqpHandler, options?: AmqpConsumeOptions): Promise<Replies.Consume>
+  /**
+   * Cancels the consumers, waits for running messages, aborts their signals at the limit, and reports the rest. The
+   * broker delivers it again when its channel is closed.
+   */
+  close(options?: DrainOptions): Promise<CloseReport>
+}
+
+const checks: Checks = { enqueueTimeoutMs: anAmount }
+
+/**
+ * Carries the context through RabbitMQ and other brokers of AMQP 0-9-1, with amqplib.
+ *
+ * @throws {TypeError} if an option is unknown or of the wrong type.
+ */
+export function amqpContext(options: AmqpContextOptions = {}): AmqpContext {
+  const { enqueueTimeoutMs = 10_000, ...others } = options
+  checkOptions('amqpContext', { enqueueTimeoutMs }, checks)
+  const messages = new Messages('amqpContext', others)
+  const consumers: { channel: Channel; tag: string }[] = []
+
+  function publishOptions(
+    queue: string,
+    { policy, ...publish }: Options.Publish & { policy?: MessagePolicy } = {},
+  ): Options.Publish {
+    return { ...publish, headers: { ...messages.capture(queue, policy), ...(publish.headers as object | undefined) } }
+  }
+
+  return {
+    messages,
+    publishOptions,
+    send(channel, queue, content, sendOptions) {
+      const publish = publishOptions(queue, sendOptions)
+      const confirmed = new Promise<void>((resolve, reject) => {
+        channel.sendToQueue(queue, content, publish, (error) => (error === null ? resolve() : reject(error as Error)))
+      })
+      return messages.enqueue(queue, enqueueTimeoutMs, confirmed)
+    },
+    async consume(channel, queue, handler, { requeue = false, ...consume } = {}) {
+      checkFunction('consume', handler)
+      const onMessage = async (message: ConsumeMessage | null) => {
+        if (message === null) return
+        const { messageId: id, headers = {} } = message.properties
+        const received = { queue, id: textOf(id), attempt: attemptOf(message), fields: headers }
+        const outcome = await messages.acknowledge(received, (scope) => handler(message, scope))
+        if (consume.noAck === true) return
+        if (outcome === 'succeeded') channel.ack(message)
+        else channel.nack(message, false, requeue)
+      }
+      const reply = await channel.consume(
+        queue,
+        (message) => {
+          // A closed channel can acknowledge nothing: the broker delivers the message again.
+          onMessage(message).catch((error: unknown) => console.error(`logical-context: amqp: ${show(error)}`))
+        },
+        consume,
+      )
+      consumers.push({ channel, tag: reply.consumerTag })
+      return reply
+    },
+    async close(drainOptions) {
+      await Promise.all(consumers.splice(0).map(({ channel, tag }) => channel.cancel(tag)))
+      return messages.close(drainOptions)
+    },
+  }
+}
+
+/** Quorum queues count deliveries; classic ones say only whether there was one before. */
+function attemptOf({ fields, properties }: ConsumeMessage): number {
+  const { 'x-delivery-count': count } = properties.headers ?? {}
+  return 1 + (typeof count === 'number' ? count : Number(fields.redelivered))
+}
+
+function textOf(id: unknown): string | undefined {
+  return typeof id === 'string' ? id : undefined
+}

@@ -1,0 +1,80 @@
+import type { DrainOptions } from '../tasks/drain.ts'
+import type { RequestScope } from '../tasks/request-scope.ts'
+import { checkFunction } from '../options.ts'
+import { type CloseReport, type MessageFields, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
+
+export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
+
+/** The headers of a consumed record, as kafkajs and `@platformatic/kafka` have them. */
+type RecordHeaders =
+  | Readonly<Record<string, string | Uint8Array | readonly (string | Uint8Array)[] | undefined>>
+  | ReadonlyMap<string | Uint8Array, string | Uint8Array>
+
+/** A consumed record, as far as the context needs it. */
+export interface KafkaRecord {
+  readonly headers?: RecordHeaders | undefined
+  readonly offset: string | bigint
+}
+
+/** The context for Kafka, in the headers of each record. It works with kafkajs and with `@platformatic/kafka`. */
+export interface KafkaContext {
+  /** What was not read and not written, counted; and the group that owns the tasks of jobs. */
+  readonly messages: Messages
+  /**
+   * The headers of a record that is produced here: `{ value, headers: kafka.headers('orders') }`.
+   *
+   * @throws {TypeError} if the policy is `share`, or names a variable that does not travel.
+   */
+  headers(topic: string, policy?: MessagePolicy): MessageFields
+  /**
+   * Runs `handler` for one record, as a unit of its own. The result and the failure are the handler's. Kafka does not
+   * count deliveries, so the attempt is always 1.
+   */
+  process<R>(topic: string, record: KafkaRecord, handler: (scope: RequestScope) => R | PromiseLike<R>): Promise<R>
+  /**
+   * Waits for running records, aborts their signals at the limit, and reports the rest. Stop the consumers first; an
+   * offset that is not committed is delivered again.
+   */
+  close(options?: DrainOptions): Promise<CloseReport>
+}
+
+/**
+ * Carries the context through Kafka.
+ *
+ * @throws {TypeError} if an option is unknown or of the wrong type.
+ */
+export function kafkaContext(options?: MessagesOptions): KafkaContext {
+  const messages = new Messages('kafkaContext', options)
+  return {
+    messages,
+    headers: (topic, policy) => messages.capture(topic, policy),
+    async process(topic, { headers, offset }, handler) {
+      checkFunction('process', handler)
+      const fields = headers && fieldsOf(headers)
+      return messages.process({ queue: topic, id: String(offset), fields }, handler)
+    },
+    close: (drainOptions) => messages.close(drainOptions),
+  }
+}
+
+/** Header names and values are bytes. A header that comes several times is joined, as on HTTP. */
+function fieldsOf(headers: RecordHeaders): MessageFields {
+  const fields = Object.create(null) as MessageFields
+  const entries = headers instanceof Map ? headers.entries() : Object.entries(headers)
+  for (const [key, value] of entries as Iterable<[string | Uint8Array, unknown]>) {
+    const name = textOf(key)
+    for (const one of Array.isArray(value) ? (value as unknown[]) : [value]) {
+      const text = textOf(one)
+      if (name === undefined || text === undefined) continue
+      fields[name] = name in fields ? `${fields[name]}, ${text}` : text
+    }
+  }
+  return fields
+}
+
+function textOf(value: unknown): string | undefined {
+  if (typeof value === 'string') return value
+  return value instanceof Uint8Array
+    ? Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString()
+    : undefined
+}

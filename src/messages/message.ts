@@ -1,0 +1,285 @@
+import { currentCell } from '../context/cell.ts'
+import type { AnyContextVar } from '../context/context-var.ts'
+import { LogicalContext } from '../context/logical-context.ts'
+import { root } from '../context/storage.ts'
+import { emptyValues } from '../context/values.ts'
+import { EnqueueTimeoutError } from '../errors.ts'
+import { aBoolean, aFunction, anything, type Checks, checkOptions, oneOf, show } from '../options.ts'
+import { type CarrierSource, carrierOf } from '../propagators/carrier.ts'
+import { compilePropagators } from '../propagators/composite.ts'
+import type { Destination, Peer, Propagator, RefusalReason, Refuse } from '../propagators/propagator.ts'
+import { w3cBaggage } from '../propagators/w3c-baggage.ts'
+import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
+import { xRequestId } from '../propagators/x-request-id.ts'
+import type { DrainOptions } from '../tasks/drain.ts'
+import { type LateUseOptions, LateUseWatch } from '../tasks/late-use.ts'
+import { cross } from '../tasks/policy.ts'
+import { RequestScope } from '../tasks/request-scope.ts'
+import { TaskGroup } from '../tasks/task-group.ts'
+import type { OnTaskError } from '../tasks/task.ts'
+import type { TaskLimits } from '../tasks/task-limits.ts'
+import { after } from '../tasks/timer.ts'
+import { currentUnit, type UnitSettings } from '../tasks/unit.ts'
+import { message as messageVariable, type MessageInfo } from '../variables/message.ts'
+import { requestId } from '../variables/request-id.ts'
+import { traceContext } from '../variables/trace-context.ts'
+import { envelopeKey } from './envelope.ts'
+import {
+  checkedPolicy,
+  identified,
+  LimitedCarrier,
+  linked,
+  linkOf,
+  type MessageFields,
+  type MessagePolicy,
+  metaField,
+  metaOf,
+} from './message-fields.ts'
+import { closeChecks, type CloseReport, printFailedJob, RunningJobs } from './running-jobs.ts'
+
+export { openEnvelope, withEnvelope } from './envelope.ts'
+export type { MessageFields, MessagePolicy } from './message-fields.ts'
+export type { CloseReport, UnfinishedJob } from './running-jobs.ts'
+
+/** A field of a message that was not read or not written. */
+export interface MessageRefusal {
+  reason: RefusalReason
+  /** The field, or the field and its member, such as `baggage.tenant`. */
+  field: string
+  /** The name of the queue. */
+  queue: string
+}
+
+export interface MessagesOptions extends LateUseOptions {
+  /** What travels. Default: `[w3cTraceContext(), w3cBaggage(), xRequestId()]`. */
+  propagators?: readonly Propagator[]
+  /** For messages without their own policy. Default: the policy of the unit that enqueues, else `inherit`. */
+  policy?: MessagePolicy
+  /** Whether the fields of received messages are used. False for a broker that others write to. Default: true. */
+  trust?: boolean
+  /** Limits for the tasks that jobs spawn. Default: none. */
+  limits?: TaskLimits
+  /** Called for each failed task that a job has spawned, if the task has no `onError`. Default: a line on stderr. */
+  onError?: OnTaskError
+  /**
+   * Called for each failed attempt, with the job's context active, by engines that do not report failures themselves.
+   * Default: a line on stderr.
+   */
+  onFailure?: (error: unknown, job: MessageInfo) => void
+  /** Called for each field that was not read or not written. Default: it is counted only. */
+  onRefusal?: (refusal: MessageRefusal) => void
+}
+
+/** One attempt of a job: a message as an engine delivers it. */
+export interface ReceivedMessage {
+  readonly queue: string
+  /** The job's name, if it is not the queue's. */
+  readonly name?: string | undefined
+  readonly id?: string | undefined
+  /** Counts up from 1. Default: 1. */
+  readonly attempt?: number | undefined
+  /** The fields of `capture()`, as the engine carries them. Undefined for a job without a context of its sender. */
+  readonly fields?: CarrierSource | undefined
+  /** Aborts the unit's signal, for example if the engine's lock is lost. */
+  readonly signal?: AbortSignal | undefined
+}
+
+const checks: Checks = {
+  // `compilePropagators`, `checkedPolicy` and the group check these.
+  propagators: anything,
+  policy: anything,
+  limits: anything,
+  trust: aBoolean,
+  onError: aFunction,
+  onFailure: aFunction,
+  onRefusal: aFunction,
+  lateWrites: oneOf('throw', 'report'),
+  onLateUse: aFunction,
+}
+
+/**
+ * Both ends of a queue, the same for every engine. The sender calls `capture` where it enqueues; the worker calls
+ * `process` for each attempt.
+ *
+ * A job reads what a task of the same policy would read, restricted to the variables that the propagators carry. Each
+ * attempt is a unit with the same values and the same trace, in a span of its own.
+ */
+export class Messages {
+  /** Owns the tasks that jobs spawn. */
+  readonly group: TaskGroup
+  /** Reads and writes after the end of a job, counted. */
+  readonly lateUse: LateUseWatch
+  /** What was not read and not written, counted. */
+  readonly counters: Record<RefusalReason, number> = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
+  readonly #owner: string
+  readonly #propagator: Propagator
+  readonly #declared: ReadonlySet<AnyContextVar>
+  readonly #policy: MessagePolicy | undefined
+  readonly #trusted: boolean
+  readonly #onFailure: (error: unknown, job: MessageInfo) => void
+  readonly #onRefusal: ((refusal: MessageRefusal) => void) | undefined
+  readonly #settings: UnitSettings
+  readonly #running = new RunningJobs()
+
+  /**
+   * @param owner The function that the user called, for error messages.
+   * @throws {TypeError} if an option is unknown or of the wrong type.
+   */
+  constructor(owner: string, options: MessagesOptions = {}) {
+    const {
+      propagators = [w3cTraceContext(), w3cBaggage(), xRequestId()],
+      policy,
+      trust = true,
+      limits,
+      onError,
+      onFailure = printFailedJob,
+      onRefusal,
+      lateWrites,
+      onLateUse,
+    } = checkOptions(owner, options, checks)
+    this.#owner = owner
+    this.#propagator = compilePropagators(`${owner}: option 'propagators'`, propagators)
+    this.#declared = new Set([requestId, traceContext, ...(this.#propagator.variables ?? [])])
+    this.#policy = policy === undefined ? undefined : checkedPolicy(owner, policy, this.#declared)
+    this.#trusted = trust
+    this.#onFailure = onFailure
+    this.#onRefusal = onRefusal
+    this.group = new TaskGroup({ name: owner, ...limits, ...(onError && { onError }) })
+    this.lateUse = new LateUseWatch({ ...(lateWrites && { lateWrites }), ...(onLateUse && { onLateUse }) })
+    this.#settings = { group: this.group, policy: undefined, lateUse: this.lateUse }
+  }
+
+  /**
+   * The fields of a message that is enqueued here, at most 8192 bytes. Outside any unit: a new request id and trace.
+   *
+   * @throws {TypeError} if the policy is `share`, or names a variable that no propagator carries.
+   */
+  capture(queue: string, policy?: MessagePolicy): MessageFields {
+    const chosen = checkedPolicy(
+      this.#owner,
+      policy ?? this.#policy ?? currentUnit()?.settings.policy ?? 'inherit',
+      this.#declared,
+    )
+    const context = identified(new LogicalContext(cross(currentCell()?.share() ?? emptyValues, chosen)))
+    const fields: MessageFields = {}
+    const refuse = this.#refuseFor(queue)
+    const carrier = new LimitedCarrier(fields, refuse)
+    carrier.set(metaField, metaOf(chosen, context.get(traceContext)))
+    const destination: Destination = { trace: true, values: true, refuse }
+    this.#propagator.inject(context, carrier, destination)
+    return fields
+  }
+
+  /**
+   * Runs `handler` as the unit of one attempt, outside the context of the caller. The result and the failure are the
+   * handler's: the engine decides about a retry.
+   */
+  async process<R>(received: ReceivedMessage, handler: (scope: RequestScope) => R | PromiseLike<R>): Promise<R> {
+    const info = infoOf(received)
+    // A worker's handlers run in the context of the code that created the worker, with most engines.
+    const scope = root.runInAsyncScope(() => this.#open(received, info))
+    const remove = this.#running.add(scope, info)
+    try {
+      return await root.runInAsyncScope(() => scope.run(handler, scope))
+    } finally {
+      scope.close()
+      remove()
+    }
+  }
+
+  /**
+   * Runs an attempt for an engine that waits for an acknowledgement. Resolves with whether the handler succeeded; its
+   * failure goes to `onFailure`. Never rejects.
+   */
+  async acknowledge(
+    received: ReceivedMessage,
+    handler: (scope: RequestScope) => unknown,
+  ): Promise<'succeeded' | 'failed'> {
+    try {
+      await this.process(received, async (scope) => {
+        try {
+          await handler(scope)
+        } catch (error) {
+          contain('onFailure', () => this.#onFailure(error, infoOf(received)))
+          throw error
+        }
+      })
+      return 'succeeded'
+    } catch {
+      return 'failed'
+    }
+  }
+
+  /**
+   * Waits for an engine to accept a message, at most for a time.
+   *
+   * @throws {EnqueueTimeoutError} at the limit, or at the engine's. The engine may have accepted the message, or may accept it later.
+   */
+  async enqueue<R>(queue: string, timeoutMs: number, accepted: Promise<R>): Promise<R> {
+    const limit = Promise.withResolvers<never>()
+    const disarm = after(timeoutMs, () => limit.reject(new EnqueueTimeoutError(queue, timeoutMs)))
+    try {
+      return await Promise.race([accepted, limit.promise])
+    } catch (error) {
+      // The engine's own limit leaves it as open.
+      throw (error as Error | null)?.name === 'TimeoutError' ? new EnqueueTimeoutError(queue, timeoutMs, error) : error
+    } finally {
+      disarm()
+    }
+  }
+
+  /** Counts a context that an adapter could not read, for example because of its envelope. */
+  refuse(queue: string, reason: RefusalReason): void {
+    this.#refuseFor(queue)(reason, envelopeKey)
+  }
+
+  /**
+   * Waits for running jobs and for the tasks that jobs have spawned. At the limit it aborts their signals, and it
+   * reports what has not ended. Stop the engine's fetching first.
+   *
+   * @throws {TypeError} if an option is unknown or of the wrong type.
+   */
+  close(options: DrainOptions = {}): Promise<CloseReport> {
+    return this.#running.close(this.group, checkOptions(`${this.#owner}: close`, options, closeChecks))
+  }
+
+  #open({ queue, fields, signal }: ReceivedMessage, info: MessageInfo): RequestScope {
+    const { name } = info
+    const context = identified(this.#extract(queue, fields)).with(messageVariable, info)
+    const scope = new RequestScope(name === queue ? queue : `${queue} ${name}`, context, this.#settings)
+    if (signal !== undefined) scope.cancelScope.cancelWith(signal)
+    return scope
+  }
+
+  #extract(queue: string, source: CarrierSource | undefined): LogicalContext {
+    if (source === undefined) return LogicalContext.empty
+    const refuse = this.#refuseFor(queue)
+    const peer: Peer = { trace: this.#trusted ? 'continue' : 'restart', values: this.#trusted, refuse }
+    const carrier = carrierOf(source)
+    const context = this.#propagator.extract(LogicalContext.empty, carrier, peer)
+    const link = this.#trusted ? linkOf(carrier.get(metaField)) : undefined
+    const trace = context.get(traceContext)
+    return link === undefined || trace === undefined ? context : context.with(traceContext, linked(trace, link))
+  }
+
+  #refuseFor(queue: string): Refuse {
+    return (reason, field) => {
+      this.counters[reason]++
+      contain('onRefusal', () => this.#onRefusal?.({ reason, field, queue }))
+    }
+  }
+}
+
+function infoOf({ queue, name = queue, id, attempt = 1 }: ReceivedMessage): MessageInfo {
+  return { queue, name, id, attempt }
+}
+
+/** A function of the program that throws or rejects ends no job: it is printed. */
+function contain(option: string, call: () => unknown): void {
+  const print = (error: unknown) => console.error(`logical-context: ${option} failed: ${show(error)}`)
+  try {
+    Promise.resolve(call()).catch(print)
+  } catch (error) {
+    print(error)
+  }
+}

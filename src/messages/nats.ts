@@ -1,0 +1,92 @@
+import type { JetStreamClient, JetStreamPublishOptions, JsMsg, PubAck } from '@nats-io/jetstream'
+import type { MsgHdrs, Payload } from '@nats-io/nats-core'
+import { anAmount, checkFunction, checkOptions, type Checks } from '../options.ts'
+import type { DrainOptions } from '../tasks/drain.ts'
+import type { RequestScope } from '../tasks/request-scope.ts'
+import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
+
+export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
+
+export interface NatsContextOptions extends MessagesOptions {
+  /** How long `publish` waits for the server's acknowledgement, in milliseconds. Default: 10,000. */
+  enqueueTimeoutMs?: number
+}
+
+/** Runs one message. `scope` is the unit of this attempt. */
+export type NatsHandler = (message: JsMsg, scope: RequestScope) => unknown
+
+/** The context for JetStream, in the headers of each message. */
+export interface NatsContext {
+  /** What was not read and not written, counted; and the group that owns the tasks of jobs. */
+  readonly messages: Messages
+  /**
+   * Publishes a message, and waits for the server's acknowledgement at most for a time. It takes the options of
+   * `js.publish`, `msgID` included, and a policy. A header that is set already stays.
+   *
+   * @throws {EnqueueTimeoutError} if there was no acknowledgement in time: the message may have been accepted.
+   */
+  publish(
+    js: Pick<JetStreamClient, 'publish'>,
+    subject: string,
+    payload?: Payload,
+    options?: Partial<JetStreamPublishOptions> & { policy?: MessagePolicy },
+  ): Promise<PubAck>
+  /**
+   * Runs `handler` for one message, as a unit of its own. The message is acknowledged when the handler has succeeded;
+   * else the server delivers it again. Never rejects.
+   */
+  process(message: JsMsg, handler: NatsHandler): Promise<void>
+  /**
+   * Waits for running messages, aborts their signals at the limit, and reports the rest, which the server delivers again.
+   * Stop the consumers first.
+   */
+  close(options?: DrainOptions): Promise<CloseReport>
+}
+
+const checks: Checks = { enqueueTimeoutMs: anAmount }
+
+/**
+ * Carries the context through NATS JetStream. It loads `@nats-io/nats-core` for the first message.
+ *
+ * @throws {TypeError} if an option is unknown or of the wrong type.
+ */
+export function natsContext(options: NatsContextOptions = {}): NatsContext {
+  const { enqueueTimeoutMs = 10_000, ...others } = options
+  checkOptions('natsContext', { enqueueTimeoutMs }, checks)
+  const messages = new Messages('natsContext', others)
+
+  return {
+    messages,
+    async publish(js, subject, payload, { policy, ...publish } = {}) {
+      // Before the first await: the context of the caller.
+      const fields = messages.capture(subject, policy)
+      const headers = publish.headers ?? (await newHeaders())
+      for (const [name, value] of Object.entries(fields)) if (!headers.has(name)) headers.set(name, value)
+      const acknowledged = js.publish(subject, payload, {
+        ...publish,
+        headers,
+        timeout: publish.timeout ?? enqueueTimeoutMs,
+      })
+      return messages.enqueue(subject, enqueueTimeoutMs, acknowledged)
+    },
+    async process(message, handler) {
+      checkFunction('process', handler)
+      const { subject: queue, headers, info } = message
+      const received = {
+        queue,
+        id: `${info.stream}:${info.streamSequence}`,
+        attempt: info.deliveryCount,
+        fields: headers && Object.fromEntries(headers),
+      }
+      const outcome = await messages.acknowledge(received, (scope) => handler(message, scope))
+      if (outcome === 'succeeded') message.ack()
+      else message.nak()
+    },
+    close: (drainOptions) => messages.close(drainOptions),
+  }
+}
+
+async function newHeaders(): Promise<MsgHdrs> {
+  const { headers } = await import('@nats-io/nats-core')
+  return headers()
+}

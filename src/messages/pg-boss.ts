@@ -1,0 +1,164 @@
+import type { ConstructorOptions, Job, PgBoss, SendOptions, WorkOptions } from 'pg-boss'
+import { anAmount, anyOf, aString, checkFunction, checkOptions, type Checks, show } from '../options.ts'
+import type { DrainOptions } from '../tasks/drain.ts'
+import type { RequestScope } from '../tasks/request-scope.ts'
+import { lockDirectory } from './directory-lock.ts'
+import { openEnvelope, withEnvelope } from './envelope.ts'
+import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
+
+export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
+
+export interface ContextBossOptions extends MessagesOptions {
+  /** How long `send` waits for the database, in milliseconds. Default: 10,000. */
+  enqueueTimeoutMs?: number
+}
+
+export interface OpenBossOptions extends ContextBossOptions {
+  /** The connection string of a PostgreSQL server. Default: the embedded PGlite. */
+  url?: string
+  /** Where PGlite keeps its files, for one process at a time. Default: in memory, lost at the end of the process. */
+  directory?: string
+  /** More options of pg-boss. */
+  boss?: Omit<ConstructorOptions, 'connectionString' | 'db' | 'backend'>
+}
+
+/** Runs one job. `scope` is the unit of this attempt; `job.data` has no envelope. */
+export type JobHandler<Data> = (job: Job<Data>, scope: RequestScope) => unknown
+
+/** A pg-boss whose jobs carry the context of their sender. */
+export interface ContextBoss {
+  /** The engine itself, for everything that carries no context: queues, schedules, events. */
+  readonly boss: PgBoss
+  /** What was not read and not written, counted; and the group that owns the tasks of jobs. */
+  readonly messages: Messages
+  /**
+   * Enqueues a job. It takes the options of `boss.send`, `db` and `id` included, and a policy.
+   *
+   * @throws {TypeError} if the policy is `share`, or names a variable that does not travel.
+   * @throws {EnqueueTimeoutError} if the database has not answered in time: the job may have been accepted.
+   */
+  send(queue: string, data?: object | null, options?: SendOptions & { policy?: MessagePolicy }): Promise<string | null>
+  /** Runs `handler` for each job of a queue, as a unit of its own. Returns the id of the worker. */
+  work<Data = object>(queue: string, handler: JobHandler<Data>): Promise<string>
+  work<Data = object>(queue: string, options: WorkOptions, handler: JobHandler<Data>): Promise<string>
+  /**
+   * Ends all workers of this `ContextBoss` and the boss. It waits for running jobs, aborts their signals at the limit,
+   * and reports the rest; pg-boss delivers them again.
+   */
+  close(options?: DrainOptions): Promise<CloseReport>
+}
+
+const bossChecks: Checks = {
+  url: aString,
+  directory: aString,
+  boss: anyOf('an object of options', (value) => typeof value === 'object' && value !== null),
+}
+const sendChecks: Checks = { enqueueTimeoutMs: anAmount }
+
+/**
+ * Starts pg-boss 12, on PostgreSQL or on the embedded PGlite. It loads `pg-boss`, and `@electric-sql/pglite` if there is
+ * no `url`.
+ *
+ * @throws {TypeError} if an option is unknown or of the wrong type.
+ * @throws {Error} if another process uses the directory.
+ */
+export async function openBoss(options: OpenBossOptions = {}): Promise<ContextBoss> {
+  const { url, directory, boss: more, ...context } = options ?? {}
+  checkOptions('openBoss', { url, directory, boss: more }, bossChecks)
+  if (url !== undefined && directory !== undefined) {
+    throw new TypeError("openBoss: expected 'url' or 'directory', got both: a directory is for the embedded database.")
+  }
+  // Checks the other options before anything starts.
+  const { messages, enqueueTimeoutMs } = checked('openBoss', context)
+  const { PgBoss: Boss, fromPglite } = await import('pg-boss')
+  if (url !== undefined) {
+    return bossOver(await started(new Boss({ ...more, connectionString: url })), messages, enqueueTimeoutMs)
+  }
+
+  const unlock = directory === undefined ? async () => {} : await lockDirectory(directory)
+  try {
+    const { PGlite } = await import('@electric-sql/pglite')
+    const pglite = await PGlite.create(directory)
+    const boss = await started(new Boss({ ...more, db: fromPglite(pglite), backend: 'pglite' }))
+    return bossOver(boss, messages, enqueueTimeoutMs, async () => {
+      await pglite.close()
+      await unlock()
+    })
+  } catch (error) {
+    await unlock()
+    throw error
+  }
+}
+
+/**
+ * Adds the context to a boss of yours, which is started and stays the same for all other calls. Enqueue with its `send`,
+ * consume with its `work`.
+ *
+ * @throws {TypeError} if an option is unknown or of the wrong type.
+ */
+export function contextBoss(boss: PgBoss, options: ContextBossOptions = {}): ContextBoss {
+  const { messages, enqueueTimeoutMs } = checked('contextBoss', options)
+  return bossOver(boss, messages, enqueueTimeoutMs)
+}
+
+function checked(owner: string, options: ContextBossOptions): { messages: Messages; enqueueTimeoutMs: number } {
+  const { enqueueTimeoutMs = 10_000, ...others } = options
+  checkOptions(owner, { enqueueTimeoutMs }, sendChecks)
+  return { messages: new Messages(owner, others), enqueueTimeoutMs }
+}
+
+function bossOver(
+  boss: PgBoss,
+  messages: Messages,
+  enqueueTimeoutMs: number,
+  afterStop: () => Promise<void> = async () => {},
+): ContextBoss {
+  const queues = new Set<string>()
+
+  async function work<Data>(
+    queue: string,
+    ...args: [WorkOptions, JobHandler<Data>] | [JobHandler<Data>]
+  ): Promise<string> {
+    const handler = args.at(-1) as JobHandler<Data>
+    const workOptions = args.length === 1 ? {} : args[0]
+    checkFunction('work', handler)
+    if ((workOptions.batchSize ?? 1) !== 1) {
+      throw new TypeError("work: expected 'batchSize' to be 1, because each job is a unit: use 'localConcurrency'.")
+    }
+    queues.add(queue)
+    return boss.work<Data>(queue, workOptions, async ([job]) => job && runJob(job, handler))
+  }
+
+  function runJob<Data>(job: Job<Data>, handler: JobHandler<Data>): Promise<unknown> {
+    const { id, name: queue, retryCount, signal } = job
+    const { data, fields, refused } = openEnvelope(job.data)
+    if (refused !== undefined) messages.refuse(queue, refused)
+    return messages.process({ queue, id, attempt: retryCount + 1, fields, signal }, (scope) =>
+      handler({ ...job, data }, scope),
+    )
+  }
+
+  return {
+    boss,
+    messages,
+    async send(queue, data, { policy, ...sendOptions } = {}) {
+      const enveloped = withEnvelope(data, messages.capture(queue, policy))
+      return messages.enqueue(queue, enqueueTimeoutMs, boss.send(queue, enveloped, sendOptions))
+    },
+    work,
+    async close(closeOptions) {
+      await Promise.all(Array.from(queues, (queue) => boss.offWork(queue, { wait: false })))
+      const report = await messages.close(closeOptions)
+      // What is left fails in the database, and is delivered again.
+      await boss.stop({ graceful: report.unfinishedJobs.length === 0, close: true })
+      await afterStop()
+      return report
+    },
+  }
+}
+
+async function started(boss: PgBoss): Promise<PgBoss> {
+  // An `error` event without a listener would end the process.
+  boss.on('error', (error) => console.error(`logical-context: pg-boss failed: ${show(error)}`))
+  return boss.start()
+}

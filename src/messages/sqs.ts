@@ -1,0 +1,88 @@
+import { checkFunction } from '../options.ts'
+import type { DrainOptions } from '../tasks/drain.ts'
+import type { RequestScope } from '../tasks/request-scope.ts'
+import { envelopeKey, openEnvelope, withEnvelope } from './envelope.ts'
+import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
+
+export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
+
+/** The one message attribute that carries the context: SQS allows ten for a message. */
+const attributeName = 'logical-context'
+
+export interface SqsAttribute {
+  DataType: 'String'
+  StringValue: string
+}
+
+/** A received message, as far as the context needs it; a message of `@aws-sdk/client-sqs` is one. */
+export interface SqsMessage {
+  readonly MessageId?: string | undefined
+  readonly MessageAttributes?: Readonly<Record<string, { readonly StringValue?: string | undefined }>> | undefined
+  /** With `ApproximateReceiveCount`, if the receiver asks for it: the number of the attempt. */
+  readonly Attributes?: Readonly<Record<string, string | undefined>> | undefined
+}
+
+/** The context for Amazon SQS, in one message attribute. */
+export interface SqsContext {
+  /** What was not read and not written, counted; and the group that owns the tasks of jobs. */
+  readonly messages: Messages
+  /**
+   * The attributes of a message that is sent here: `new SendMessageCommand({ …, MessageAttributes: sqs.attributes(queue) })`.
+   *
+   * @throws {TypeError} if the policy is `share`, or names a variable that does not travel.
+   */
+  attributes(queue: string, policy?: MessagePolicy): Record<typeof attributeName, SqsAttribute>
+  /** What a receiver asks for: `new ReceiveMessageCommand({ …, ...sqs.receive })`. */
+  readonly receive: {
+    readonly MessageAttributeNames: (typeof attributeName)[]
+    readonly MessageSystemAttributeNames: 'ApproximateReceiveCount'[]
+  }
+  /**
+   * Runs `handler` for one message, as a unit of its own. The result and the failure are the handler's: delete the
+   * message after it.
+   */
+  process<R>(queue: string, message: SqsMessage, handler: (scope: RequestScope) => R | PromiseLike<R>): Promise<R>
+  /**
+   * Waits for running messages, aborts their signals at the limit, and reports the rest. SQS delivers it again after the
+   * visibility timeout.
+   */
+  close(options?: DrainOptions): Promise<CloseReport>
+}
+
+/**
+ * Carries the context through Amazon SQS.
+ *
+ * @throws {TypeError} if an option is unknown or of the wrong type.
+ */
+export function sqsContext(options?: MessagesOptions): SqsContext {
+  const messages = new Messages('sqsContext', options)
+  return {
+    messages,
+    receive: {
+      MessageAttributeNames: [attributeName],
+      MessageSystemAttributeNames: ['ApproximateReceiveCount'],
+    },
+    attributes(queue, policy) {
+      const { [envelopeKey]: envelope } = withEnvelope({}, messages.capture(queue, policy))
+      return { [attributeName]: { DataType: 'String', StringValue: JSON.stringify(envelope) } }
+    },
+    async process(queue, message, handler) {
+      checkFunction('process', handler)
+      const { fields, refused } = openEnvelope(envelopeOf(message))
+      if (refused !== undefined) messages.refuse(queue, refused)
+      const attempt = Number(message.Attributes?.['ApproximateReceiveCount'] ?? 1)
+      return messages.process({ queue, id: message.MessageId, attempt, fields }, handler)
+    },
+    close: (drainOptions) => messages.close(drainOptions),
+  }
+}
+
+function envelopeOf({ MessageAttributes: attributes }: SqsMessage): object {
+  const text = attributes?.[attributeName]?.StringValue
+  if (text === undefined) return {}
+  try {
+    return { [envelopeKey]: JSON.parse(text) as unknown }
+  } catch {
+    return { [envelopeKey]: text }
+  }
+}

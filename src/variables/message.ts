@@ -1,0 +1,18 @@
+import { ContextVar } from '../context/context-var.ts'
+import { processSingleton } from '../context/storage.ts'
+
+/** The job that the current work is for, as its engine names it. */
+export interface MessageInfo {
+  readonly queue: string
+  readonly name: string
+  /** The engine's id. Undefined if the engine has none. */
+  readonly id: string | undefined
+  /** Counts up from 1. */
+  readonly attempt: number
+}
+
+/** The job that the current work is for; unset in a request. Tasks of the job see it if their policy says so. */
+export const message: ContextVar<MessageInfo> = processSingleton(
+  'message',
+  () => new ContextVar<MessageInfo>('message', { survivesSeal: true }),
+)

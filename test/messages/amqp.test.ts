@@ -1,0 +1,71 @@
+import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
+import { amqpContext } from 'logical-context/messages/amqp'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describeMessages } from '../contracts/messages.ts'
+import { rabbitProgram, startRabbit } from '../servers/rabbitmq.ts'
+import { needs, type RunningServer } from '../servers/server.ts'
+
+const { name, skip } = needs(rabbitProgram, 'rabbitmq-server')
+
+describe.skipIf(skip)(`on RabbitMQ${name}`, () => {
+  let server: RunningServer
+  let connection: ChannelModel
+  let queues = 0
+  beforeAll(async () => {
+    server = await startRabbit()
+    connection = await connect(server.url)
+  }, 120_000)
+  afterAll(async () => {
+    await connection.close()
+    await server.stop()
+  })
+
+  describeMessages('amqplib', {
+    async open(options) {
+      const context = amqpContext({ onFailure() {}, ...options })
+      const sender: ConfirmChannel = await connection.createConfirmChannel()
+      const channels: Channel[] = [sender]
+      const queue = `jobs-${++queues}`
+      await sender.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+      return {
+        enqueue: (data, policy) => context.send(sender, queue, Buffer.from(JSON.stringify(data)), policy && { policy }),
+        async enqueueRaw(data, fields) {
+          const headers = typeof fields === 'object' && fields !== null ? { ...fields } : { baggage: fields }
+          sender.sendToQueue(queue, Buffer.from(JSON.stringify(data)), { headers })
+          await sender.waitForConfirms()
+        },
+        async work(handler) {
+          const channel = await connection.createChannel()
+          channels.push(channel)
+          await channel.prefetch(2)
+          await context.consume(
+            channel,
+            queue,
+            (message, scope) => handler(JSON.parse(message.content.toString()) as Record<string, unknown>, scope),
+            { requeue: true },
+          )
+        },
+        closeWorkers: (closeOptions) => context.close(closeOptions),
+        close: async () => {
+          await context.close({ timeoutMs: 0, graceMs: 0 })
+          await Promise.all(channels.map((channel) => channel.close()))
+        },
+      }
+    },
+  })
+
+  it('keeps a header that the program has set', () => {
+    const { headers } = amqpContext().publishOptions('jobs', { headers: { 'x-request-id': 'mine' } })
+
+    expect(headers).toMatchObject({ 'x-request-id': 'mine', traceparent: expect.stringMatching(/^00-/) })
+  })
+})
+
+describe('amqpContext', () => {
+  it.each([
+    ['an unknown option', () => amqpContext({ queue: 'x' } as never), /amqpContext: unknown option 'queue'/],
+    ['a limit that is not a number', () => amqpContext({ enqueueTimeoutMs: '1' } as never), /'enqueueTimeoutMs'/],
+  ])('refuses %s', (_, call, message) => {
+    expect(call).toThrow(message)
+  })
+})

@@ -1,0 +1,214 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { FlowProducer, Queue, type Telemetry, Worker } from 'bullmq'
+import { ContextVar, runInScope } from 'logical-context'
+import { bullContext } from 'logical-context/messages/bullmq'
+import { w3cBaggage, w3cTraceContext, xRequestId } from 'logical-context/propagators'
+import { requestId, TraceContext, traceContext } from 'logical-context/variables'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { describeMessages } from '../contracts/messages.ts'
+import { redisProgram, startRedis } from '../servers/redis.ts'
+import { needs, type RunningServer } from '../servers/server.ts'
+
+const { name, skip } = needs(redisProgram, 'redis-server')
+
+describe.skipIf(skip)(`on Redis${name}`, () => {
+  let server: RunningServer
+  let queues = 0
+  const connection = () => ({ host: '127.0.0.1', port: server.port, maxRetriesPerRequest: null })
+  beforeAll(async () => {
+    server = await startRedis()
+  }, 60_000)
+  afterAll(() => server.stop())
+
+  describeMessages('BullMQ', {
+    async open(options) {
+      const context = bullContext(options)
+      const { telemetry } = context
+      const queueName = `jobs-${++queues}`
+      const queue = new Queue(queueName, { connection: connection(), telemetry, defaultJobOptions: { attempts: 2 } })
+      const workers: Worker[] = []
+      return {
+        enqueue: (data, policy) =>
+          policy === undefined ? queue.add('job', data) : context.add(queue, 'job', data, { policy }),
+        enqueueRaw: (data, fields) =>
+          queue.add('job', data, {
+            telemetry: { metadata: JSON.stringify({ logicalContext: fields }), omitContext: true },
+          }),
+        async work(handler) {
+          const processor = context.processor<Record<string, unknown>, unknown>((job, scope) =>
+            handler(job.data, scope),
+          )
+          workers.push(new Worker(queueName, processor, { connection: connection(), telemetry, concurrency: 2 }))
+        },
+        closeWorkers: (closeOptions) => context.close(workers, closeOptions),
+        async close() {
+          await context.close(workers, { timeoutMs: 0, graceMs: 0 })
+          await queue.close()
+        },
+      }
+    },
+  })
+
+  const tenant = new ContextVar<string>('tenant')
+  const propagators = [w3cTraceContext(), xRequestId(), w3cBaggage({ members: { tenant } })]
+  const asRequest = (fn: () => Promise<unknown>) =>
+    runInScope(async () => {
+      tenant.set('acme')
+      requestId.set('r-1')
+      const trace = new TraceContext()
+      traceContext.set(trace)
+      await fn()
+      return trace
+    })
+
+  it('delivers a job again after kill -9 of its worker, with the same context', async () => {
+    const { telemetry } = bullContext({ propagators })
+    const queue = new Queue('killed', { connection: connection(), telemetry })
+    const trace = await asRequest(() => queue.add('job', {}))
+    const worker = () => {
+      const child = fork(fileURLToPath(new URL('bullmq-worker.ts', import.meta.url)), [String(server.port)], {
+        execArgv: ['--conditions=logical-context-source'],
+        stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+      })
+      onTestFinished(() => void child.kill('SIGKILL'))
+      const line = once(createInterface(child.stdout as NodeJS.ReadableStream), 'line')
+      return { child, seen: line.then(([text]) => JSON.parse(text as string) as Record<string, unknown>) }
+    }
+
+    const first = worker()
+    const before = await first.seen
+    first.child.kill('SIGKILL')
+    const after = await worker().seen
+    await queue.close()
+
+    expect(before).toMatchObject({ tenant: 'acme', requestId: 'r-1', traceId: trace.traceId, attempt: 1 })
+    expect(after).toEqual({ ...before, attempt: 2, spanId: expect.not.stringMatching(String(before['spanId'])) })
+  }, 60_000)
+
+  it('carries the context into jobs of a flow and of addBulk, each by its policy', async () => {
+    const context = bullContext({ propagators })
+    const { telemetry } = context
+    const queue = new Queue('flow', { connection: connection(), telemetry })
+    const flows = new FlowProducer({ connection: connection(), telemetry })
+    const seen: Record<string, unknown> = {}
+    const all = Promise.withResolvers<void>()
+    const processor = context.processor((job) => {
+      seen[job.name] = tenant.get()
+      if (Object.keys(seen).length === 4) all.resolve()
+    })
+
+    await asRequest(async () => {
+      await flows.add(
+        context.flow({ name: 'parent', queueName: 'flow', children: [{ name: 'child', queueName: 'flow' }] }),
+      )
+      await queue.addBulk([
+        { name: 'bulk', data: {} },
+        { name: 'isolated', data: {}, opts: context.jobOptions('flow', 'isolate') },
+      ])
+    })
+    const worker = new Worker('flow', processor, { connection: connection(), telemetry })
+    await all.promise
+    await context.close([worker])
+    await Promise.all([queue.close(), flows.close()])
+
+    expect(seen).toEqual({ parent: 'acme', child: 'acme', bulk: 'acme', isolated: undefined })
+  })
+
+  it('starts the runs of a scheduler empty, each in a new trace', async () => {
+    const context = bullContext({ propagators })
+    const { telemetry } = context
+    const queue = new Queue('scheduled', { connection: connection(), telemetry })
+    const runs: (readonly [string | undefined, string | undefined, string | undefined])[] = []
+    const two = Promise.withResolvers<void>()
+    const processor = context.processor(() => {
+      runs.push([tenant.get(), requestId.get(), traceContext.get()?.traceId])
+      if (runs.length === 2) two.resolve()
+    })
+
+    const trace = await asRequest(() => queue.upsertJobScheduler('every', { every: 100 }, { name: 'run' }))
+    const worker = new Worker('scheduled', processor, { connection: connection(), telemetry })
+    await two.promise
+    await context.close([worker])
+    await queue.removeJobScheduler('every')
+    await queue.close()
+
+    const [first, second] = runs
+    expect(runs.map(([ofTenant]) => ofTenant)).toEqual([undefined, undefined])
+    expect(new Set([trace.traceId, first?.[2], second?.[2]]).size).toBe(3)
+    expect(new Set(['r-1', first?.[1], second?.[1]]).size).toBe(3)
+  })
+
+  it('rejects an enqueue that Redis does not answer in time, and says that the job may be accepted', async () => {
+    const down = await startRedis()
+    const { port } = down
+    const context = bullContext({ enqueueTimeoutMs: 200 })
+    const queue = new Queue('down', { connection: { host: '127.0.0.1', port, maxRetriesPerRequest: null } })
+    queue.on('error', () => {})
+    await queue.waitUntilReady()
+    await down.kill()
+
+    const failure = await context.add(queue, 'job', {}).catch((error: unknown) => error)
+    await down.restart()
+    await queue.close()
+    await down.stop()
+
+    expect(failure).toMatchObject({ code: 'LCTX_ENQUEUE_TIMEOUT', message: expect.stringContaining('may accept') })
+  }, 60_000)
+
+  it('works next to another telemetry, whose metadata and spans stay its own', async () => {
+    const calls: string[] = []
+    const other: Telemetry<string> = {
+      tracer: {
+        startSpan(spanName) {
+          calls.push(`span ${spanName}`)
+          return {
+            setSpanOnContext: (found) => `${found}+span`,
+            setAttribute() {},
+            setAttributes() {},
+            addEvent() {},
+            recordException() {},
+            end() {},
+          }
+        },
+      },
+      contextManager: {
+        with: (_context, fn) => fn() as ReturnType<typeof fn>,
+        active: () => 'active',
+        getMetadata: (found) => `theirs of ${found}`,
+        fromMetadata(_active, metadata) {
+          calls.push(`from ${metadata}`)
+          return metadata
+        },
+      },
+    }
+    const context = bullContext({ propagators, telemetry: other })
+    const { telemetry } = context
+    const queue = new Queue('composed', { connection: connection(), telemetry })
+    const seen = Promise.withResolvers<string | undefined>()
+
+    await asRequest(() => queue.add('job', {}))
+    const processor = context.processor(() => seen.resolve(tenant.get()))
+    const worker = new Worker('composed', processor, { connection: connection(), telemetry })
+    const ofTenant = await seen.promise
+    await context.close([worker])
+    await queue.close()
+
+    expect(ofTenant).toBe('acme')
+    expect(calls).toEqual(
+      expect.arrayContaining(['span add composed.job', 'span process composed', 'from theirs of active+span']),
+    )
+  })
+})
+
+describe('bullContext', () => {
+  it.each([
+    ['an unknown option', () => bullContext({ prefix: 'x' } as never), /bullContext: unknown option 'prefix'/],
+    ['a limit that is no number', () => bullContext({ enqueueTimeoutMs: '1' } as never), /option 'enqueueTimeoutMs'/],
+    ['a processor that is no function', () => bullContext().processor('x' as never), /processor: expected a function/],
+  ])('refuses %s', (_, call, message) => {
+    expect(call).toThrow(message)
+  })
+})

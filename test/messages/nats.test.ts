@@ -1,0 +1,105 @@
+import { AckPolicy, type ConsumerMessages, jetstream, jetstreamManager } from '@nats-io/jetstream'
+import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
+import { natsContext } from 'logical-context/messages/nats'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describeMessages } from '../contracts/messages.ts'
+import { natsProgram, startNats } from '../servers/nats.ts'
+import { needs, type RunningServer } from '../servers/server.ts'
+
+const { name, skip } = needs(natsProgram, 'nats-server')
+
+describe.skipIf(skip)(`on a NATS server${name}`, () => {
+  let server: RunningServer
+  let connection: NatsConnection
+  let queues = 0
+  beforeAll(async () => {
+    server = await startNats()
+    connection = await connect({ servers: server.url })
+  }, 60_000)
+  afterAll(async () => {
+    await connection.close()
+    await server.stop()
+  })
+
+  async function openStream(): Promise<string> {
+    const subject = `jobs${++queues}`
+    const manager = await jetstreamManager(connection)
+    await manager.streams.add({ name: subject, subjects: [subject] })
+    await manager.consumers.add(subject, { durable_name: 'worker', ack_policy: AckPolicy.Explicit, max_deliver: 2 })
+    return subject
+  }
+
+  describeMessages('JetStream', {
+    async open(options) {
+      const context = natsContext({ onFailure() {}, ...options })
+      const js = jetstream(connection)
+      const subject = await openStream()
+      let deliveries: ConsumerMessages | undefined
+      return {
+        enqueue: (data, policy) => context.publish(js, subject, JSON.stringify(data), policy && { policy }),
+        async enqueueRaw(data, fields) {
+          const raw = headers()
+          const entries = typeof fields === 'object' && fields !== null ? Object.entries(fields) : [['baggage', fields]]
+          for (const [key, value] of entries) raw.set(String(key), String(value).replaceAll(/[^ -~]/g, '?'))
+          await js.publish(subject, JSON.stringify(data), { headers: raw })
+        },
+        async work(handler) {
+          const consumer = await js.consumers.get(subject, 'worker')
+          deliveries = await consumer.consume()
+          const run = async (all: ConsumerMessages) => {
+            for await (const message of all) {
+              void context.process(message, (received, scope) => handler(received.json(), scope))
+            }
+          }
+          void run(deliveries)
+        },
+        async closeWorkers(closeOptions) {
+          deliveries?.stop()
+          return context.close(closeOptions)
+        },
+        close: async () => deliveries?.stop(),
+      }
+    },
+  })
+
+  it('rejects a publish that the server does not acknowledge in time, and says that it may be accepted', async () => {
+    const down = await startNats()
+    const own = await connect({ servers: down.url })
+    const js = jetstream(own)
+    const manager = await jetstreamManager(own)
+    await manager.streams.add({ name: 'down', subjects: ['down'] })
+    await down.kill()
+
+    const failure = await natsContext({ enqueueTimeoutMs: 200 })
+      .publish(js, 'down', '{}')
+      .catch((error: unknown) => error)
+    await own.close()
+    await down.stop()
+
+    expect(failure).toMatchObject({ code: 'LCTX_ENQUEUE_TIMEOUT', message: expect.stringContaining('may accept') })
+  })
+
+  it('keeps a header that the program has set, and an id against duplicates', async () => {
+    const context = natsContext()
+    const js = jetstream(connection)
+    const subject = await openStream()
+    const own = headers()
+    own.set('x-request-id', 'mine')
+
+    const first = await context.publish(js, subject, '{}', { headers: own, msgID: 'once' })
+    const second = await context.publish(js, subject, '{}', { msgID: 'once' })
+    const stored = await (await jetstreamManager(connection)).streams.getMessage(subject, { seq: first.seq })
+
+    expect(stored?.header.get('x-request-id')).toBe('mine')
+    expect([first.duplicate, second.duplicate]).toEqual([false, true])
+  })
+})
+
+describe('natsContext', () => {
+  it.each([
+    ['an unknown option', () => natsContext({ servers: 'x' } as never), /natsContext: unknown option 'servers'/],
+    ['a limit that is not a number', () => natsContext({ enqueueTimeoutMs: '1' } as never), /'enqueueTimeoutMs'/],
+  ])('refuses %s', (_, call, message) => {
+    expect(call).toThrow(message)
+  })
+})

@@ -1,0 +1,177 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { PGlite } from '@electric-sql/pglite'
+import { ContextVar, runInScope } from 'logical-context'
+import { contextBoss, openBoss } from 'logical-context/messages/pg-boss'
+import { w3cBaggage, w3cTraceContext, xRequestId } from 'logical-context/propagators'
+import { requestId, TraceContext, traceContext } from 'logical-context/variables'
+import { fromPglite, PgBoss } from 'pg-boss'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { envelopeKey } from '../../src/messages/envelope.ts'
+import { describeMessages, type Engine } from '../contracts/messages.ts'
+import { postgresProgram, startPostgres } from '../servers/postgres.ts'
+import { needs, type RunningServer, temporaryDirectory } from '../servers/server.ts'
+
+let queues = 0
+
+/** An engine over a boss; each queue has a boss of its own, as each is closed by itself. */
+function engineOf(startBoss: () => Promise<PgBoss>): Engine {
+  return {
+    async open(options) {
+      const boss = await startBoss()
+      const context = contextBoss(boss, options)
+      const queue = `jobs-${++queues}`
+      await boss.createQueue(queue, { retryLimit: 1, retryDelay: 0 })
+      const polling = { pollingIntervalSeconds: 0.5, localConcurrency: 2 }
+      let closed = false
+      return {
+        enqueue: (data, policy) => context.send(queue, data, policy && { policy }),
+        enqueueRaw: (data, fields) => boss.send(queue, { ...data, [envelopeKey]: fields }),
+        work: (handler) =>
+          context.work<Record<string, unknown>>(queue, polling, ({ data }, scope) => handler(data, scope)),
+        closeWorkers(closeOptions) {
+          closed = true
+          return context.close(closeOptions)
+        },
+        close: async () => closed || context.close({ timeoutMs: 0, graceMs: 0 }),
+      }
+    },
+  }
+}
+
+async function started(boss: PgBoss): Promise<PgBoss> {
+  boss.on('error', (error) => console.error(error))
+  return boss.start()
+}
+
+describe('on the embedded PGlite', () => {
+  let pglite: PGlite
+  beforeAll(async () => {
+    pglite = await PGlite.create()
+  }, 60_000)
+  afterAll(() => pglite.close())
+
+  describeMessages(
+    'pg-boss',
+    engineOf(() =>
+      started(new PgBoss({ db: fromPglite(pglite), backend: 'pglite', schedule: false, supervise: false })),
+    ),
+  )
+})
+
+const { name, skip } = needs(postgresProgram, 'postgresql')
+
+describe.skipIf(skip)(`on PostgreSQL${name}`, () => {
+  let server: RunningServer
+  beforeAll(async () => {
+    server = await startPostgres()
+  }, 60_000)
+  afterAll(() => server.stop())
+
+  describeMessages(
+    'pg-boss',
+    engineOf(() => started(new PgBoss({ connectionString: server.url, schedule: false, supervise: false }))),
+  )
+
+  it('delivers a job again after kill -9 of its worker, with the same context', async () => {
+    const tenant = new ContextVar<string>('tenant')
+    const propagators = [w3cTraceContext(), xRequestId(), w3cBaggage({ members: { tenant } })]
+    const context = await openBoss({
+      url: server.url,
+      propagators,
+      boss: { superviseIntervalSeconds: 1, monitorIntervalSeconds: 1 },
+    })
+    await context.boss.createQueue('killed', { retryLimit: 2, retryDelay: 0, expireInSeconds: 1 })
+    const trace = new TraceContext()
+    await runInScope(() => {
+      tenant.set('acme')
+      requestId.set('r-1')
+      traceContext.set(trace)
+      return context.send('killed', {})
+    })
+    const worker = () => {
+      const child = fork(fileURLToPath(new URL('pg-boss-worker.ts', import.meta.url)), [server.url], {
+        execArgv: ['--conditions=logical-context-source'],
+        stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+      })
+      const line = once(createInterface(child.stdout as NodeJS.ReadableStream), 'line')
+      return { child, seen: line.then(([text]) => JSON.parse(text as string) as Record<string, unknown>) }
+    }
+
+    const first = worker()
+    onTestFinished(() => void first.child.kill('SIGKILL'))
+    const before = await first.seen
+    first.child.kill('SIGKILL')
+    const second = worker()
+    onTestFinished(() => void second.child.kill('SIGKILL'))
+    const after = await second.seen
+    await context.close({ timeoutMs: 0 })
+
+    expect(before).toMatchObject({ tenant: 'acme', requestId: 'r-1', traceId: trace.traceId, attempt: 1 })
+    expect(after).toEqual({ ...before, attempt: 2, spanId: expect.not.stringMatching(String(before['spanId'])) })
+  }, 60_000)
+
+  it('enqueues in a transaction of the program: a rollback takes the job back', async () => {
+    const context = await openBoss({ url: server.url })
+    await context.boss.createQueue('transactional')
+    const { default: pg } = await import('pg')
+    const client = new pg.Client(server.url)
+    await client.connect()
+    const db = { executeSql: (text: string, values?: unknown[]) => client.query(text, values) }
+
+    await client.query('BEGIN')
+    const id = await context.send('transactional', { n: 1 }, { db })
+    await client.query('ROLLBACK')
+    const [job] = await context.boss.findJobs('transactional', { id: String(id) })
+    await client.end()
+    await context.close()
+
+    expect(id).toMatch(/^[\da-f-]{36}$/)
+    expect(job).toBeUndefined()
+  })
+
+  it('rejects an enqueue that the database does not answer in time, and says that the job may be accepted', async () => {
+    const context = await openBoss({ url: server.url, enqueueTimeoutMs: 50 })
+    await context.boss.createQueue('down')
+    const { default: pg } = await import('pg')
+    const blocker = new pg.Client(server.url)
+    await blocker.connect()
+    await blocker.query('BEGIN; LOCK TABLE pgboss.job IN ACCESS EXCLUSIVE MODE')
+
+    const failure = await context.send('down', {}).catch((error: unknown) => error)
+    await blocker.query('ROLLBACK')
+    await blocker.end()
+    await context.close()
+
+    expect(failure).toMatchObject({ code: 'LCTX_ENQUEUE_TIMEOUT', message: expect.stringContaining('may accept') })
+  })
+})
+
+describe('openBoss', () => {
+  it('keeps jobs in a directory, which one process at a time may use', async () => {
+    const { path, remove } = await temporaryDirectory()
+    const first = await openBoss({ directory: path })
+    await first.boss.createQueue('kept')
+    const id = await first.send('kept', { n: 1 })
+
+    const failure = await openBoss({ directory: path }).catch((error: unknown) => error)
+    await first.close()
+    const second = await openBoss({ directory: path })
+    const [job] = await second.boss.findJobs('kept', { id: String(id) })
+    await second.close()
+    await remove()
+
+    expect(failure).toMatchObject({ message: expect.stringMatching(/is in use by process \d+: two processes/) })
+    expect(job?.data).toMatchObject({ n: 1 })
+  }, 60_000)
+
+  it.each([
+    ['an address that is no text', { url: 1 }, /openBoss: option 'url' expected a string/],
+    ['an address and a directory', { url: 'postgres://x', directory: 'y' }, /expected 'url' or 'directory', got both/],
+    ['an unknown option', { database: 'x' }, /unknown option 'database'/],
+  ])('refuses %s', async (_, options, message) => {
+    await expect(openBoss(options as never)).rejects.toThrow(message)
+  })
+})

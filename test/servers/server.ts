@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+
+/** A server of a Debian package, on a free port of loopback. */
+export interface RunningServer {
+  readonly url: string
+  readonly port: number
+  /** Ends the server at once, as a crash does. */
+  kill(): Promise<void>
+  /** Starts it again, on the same port with the same data. */
+  restart(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** The path of a program; undefined if it is not installed. */
+export function findProgram(name: string, ...folders: readonly string[]): string | undefined {
+  const paths = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', ...folders]
+  return paths.map((folder) => join(folder, name)).find((path) => existsSync(path))
+}
+
+/** The name of a suite that needs a program. Without the program it says how to install it; CI never skips it. */
+export function needs(program: string | undefined, debianPackage: string): { name: string; skip: boolean } {
+  if (program !== undefined) return { name: '', skip: false }
+  if (process.env['CI'] !== undefined) throw new Error(`CI needs the Debian package '${debianPackage}'.`)
+  return { name: ` (skipped: apt-get install ${debianPackage})`, skip: true }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (typeof address !== 'object' || address === null) throw new Error('No free port was found.')
+  return address.port
+}
+
+/** An empty directory, and the function that removes it. */
+export async function temporaryDirectory(): Promise<{ path: string; remove: () => Promise<void> }> {
+  const path = await mkdtemp(join(tmpdir(), 'logical-context-'))
+  return { path, remove: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) }
+}
+
+export interface ServerProgram {
+  readonly command: string
+  readonly args: readonly string[]
+  readonly options?: SpawnOptions
+  /** Resolves when the server answers; rejects if it does not yet. */
+  ready(): Promise<unknown>
+}
+
+/** Runs a server until it answers. The process belongs to this one, and ends with `stop` or `kill`. */
+export async function runServer(program: ServerProgram): Promise<{ end: (signal: NodeJS.Signals) => Promise<void> }> {
+  const output: string[] = []
+  const child: ChildProcess = spawn(program.command, program.args, {
+    ...program.options,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => output.push(String(text)))
+  const ended = once(child, 'exit')
+  const giveUpAt = Date.now() + 120_000
+  for (;;) {
+    const answer = await program.ready().then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+    if (answer === undefined) break
+    if (child.exitCode !== null || Date.now() > giveUpAt) {
+      child.kill('SIGKILL')
+      throw new Error(`${program.command} did not start:\n${output.join('')}`, { cause: answer })
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  return {
+    async end(signal) {
+      if (child.exitCode === null && child.signalCode === null) child.kill(signal)
+      await ended
+    },
+  }
+}
