@@ -1,75 +1,94 @@
-import { type Cell, currentCell } from '../context/cell.ts'
+import { type Cell, cellKey, currentCell } from '../context/cell.ts'
 import { type AnyContextVar, ContextVar } from '../context/context-var.ts'
 import { decode, isPresent } from '../context/values.ts'
-import { anyOf, type Checks, checkOptions, isFunction, show } from '../options.ts'
+import { anyOf, type Check, type Checks, checkOptions, isFunction, show } from '../options.ts'
 import { Task } from '../tasks/task.ts'
+import type { Unit } from '../tasks/unit.ts'
 import { requestId } from '../variables/request-id.ts'
 import { activeTrace, type TraceContext, traceContext } from '../variables/trace-context.ts'
 
-/** A variable whose value is logged as it is, or one with the form in which it is logged. */
+/** A variable whose value is logged unchanged, or a variable with a function that formats its value. */
 export type LogField =
   | AnyContextVar
   | {
       readonly variable: AnyContextVar
-      /** Called when the fields of a unit are written, not once a line; undefined leaves the field out. */
+      /** Called when the fields of a unit are written. If it returns undefined, the field is omitted. */
       readonly format: (value: never) => unknown
     }
 
+/** A field that the library writes by itself. */
+export type KnownField = 'request_id' | 'trace_id' | 'span_id' | 'trace_flags' | 'task_name' | 'task_id'
+
 export interface LogFieldsOptions {
-  /** Variables by the key under which they are logged, beside the ids of request, trace, span and task. */
+  /** Variables to log, by key, in addition to the ids of request, trace, span and task. Default: none. */
   fields?: Readonly<Record<string, LogField>>
+  /** Other keys for the known fields: `{ trace_id: 'dd.trace_id' }`; `false` omits a field. Default: their names. */
+  keys?: Readonly<Partial<Record<KnownField, string | false>>>
 }
 
-/** Reads one field of a line in a unit, of which several fields need the trace or the task; undefined where there is none. */
+/** Reads one field of a line in a unit; returns undefined if it has no value. */
 type Reader = (cell: Cell, trace: TraceContext | undefined, task: Task | undefined) => unknown
 
-const knownFields: readonly (readonly [string, Reader])[] = [
-  ['request_id', (cell) => valueIn(cell, requestId)],
-  ['trace_id', (_cell, trace) => trace?.traceId],
-  ['span_id', (_cell, trace) => trace?.spanId],
-  ['trace_flags', (_cell, trace) => trace?.flags.toString(16).padStart(2, '0')],
-  ['task_name', (_cell, _trace, task) => task?.name],
-  ['task_id', (_cell, _trace, task) => task?.id],
-]
-
-/** Keys that the logger writes itself. */
-const reserved = ['level', 'time', 'msg']
-
-export const logFieldsChecks: Checks = {
-  fields: anyOf('an object of variables', (value) => typeof value === 'object' && value !== null),
+const knownFields: Readonly<Record<KnownField, Reader>> = {
+  request_id: (cell) => valueIn(cell, requestId),
+  trace_id: (_cell, trace) => trace?.traceId,
+  span_id: (_cell, trace) => trace?.spanId,
+  trace_flags: (_cell, trace) => trace?.flags.toString(16).padStart(2, '0'),
+  task_name: (_cell, _trace, task) => task?.name,
+  task_id: (_cell, _trace, task) => task?.id,
 }
 
-/** What the lines of a unit carry: the known fields, and the declared ones after them. */
+/** Keys that the logger itself writes. */
+const reserved = ['level', 'time', 'msg']
+
+export const aFieldList: Check = anyOf(
+  'an object of variables',
+  (value) => typeof value === 'object' && value !== null && !(value instanceof ContextVar),
+)
+
+export const logFieldsChecks: Checks = {
+  fields: aFieldList,
+  keys: anyOf(
+    `an object that has a key or false for some of ${Object.keys(knownFields).join(', ')}`,
+    (value) =>
+      typeof value === 'object' &&
+      value !== null &&
+      Object.entries(value).every(([field, key]) => Object.hasOwn(knownFields, field) && isKey(key)),
+  ),
+}
+
+/** The fields of a unit's log lines: the known ones, then the declared ones. */
 export class LogFields {
   readonly keys: ReadonlySet<string>
-  readonly #fields: readonly { key: string; prefix: string; reader: Reader }[]
-  /** Matches a text of bindings that has one of the keys, or seems to. */
-  readonly #anyPrefix: RegExp
+  readonly #fields: readonly { readonly key: string; readonly prefix: string; readonly reader: Reader }[]
 
-  /** @throws {TypeError} for a field that is no variable, is sensitive, or has a key that is taken. */
+  /** @throws {TypeError} if a field is not a variable, if it is sensitive, or if its key is taken. */
   constructor(owner: string, options: LogFieldsOptions) {
-    checkOptions(owner, options, logFieldsChecks)
-    const declared = Object.entries(options.fields ?? {}).map(
-      ([key, field]) => [key, readerOf(`${owner}: field '${key}'`, key, field)] as const,
-    )
-    this.#fields = [...knownFields, ...declared].map(([key, reader]) => {
-      return { key, prefix: `,${JSON.stringify(key)}:`, reader }
-    })
-    this.keys = new Set(this.#fields.map(({ key }) => key))
-    this.#anyPrefix = new RegExp(this.#fields.map(({ prefix }) => escaped(prefix)).join('|'))
-  }
-
-  /** Whether a logger's bindings, as text, may hold one of the keys already. */
-  mayBeIn(bindings: string): boolean {
-    return this.#anyPrefix.test(bindings)
+    const { fields: declared = {}, keys: renamed = {} } = checkOptions(owner, options, logFieldsChecks)
+    const readers = new Map<string, Reader>()
+    const add = (field: string, key: string, reader: Reader) => {
+      if (reserved.includes(key) || readers.has(key)) {
+        throw new TypeError(`${owner}: field '${field}': expected a key that is not taken, got '${key}'.`)
+      }
+      readers.set(key, reader)
+    }
+    for (const [field, reader] of Object.entries(knownFields)) {
+      const key = renamed[field as KnownField] ?? field
+      if (key !== false) add(field, key, reader)
+    }
+    for (const [key, field] of Object.entries(declared)) add(key, key, readerOf(`${owner}: field '${key}'`, field))
+    this.keys = new Set(readers.keys())
+    this.#fields = Array.from(readers, ([key, reader]) => ({ key, prefix: `,${JSON.stringify(key)}:`, reader }))
   }
 
   /**
-   * Gives the fields that have a value in a cell, and what stands before the value in a line. Never throws: a field
-   * whose format or writing fails is left out.
+   * Calls `take` for each field that has a value in a cell, with the text that is before the value in a line. Never
+   * throws: it omits a field whose `format`, or whose `take`, throws.
    */
   read(cell: Cell, take: (key: string, value: unknown, prefix: string) => void): void {
-    const trace = traceIn(cell)
+    const known = valueIn(cell, traceContext)
+    // A tracer's active span belongs to the current code, not to another unit.
+    const trace = cell === currentCell() ? activeTrace(known) : known
     const { unit } = cell
     const task = unit instanceof Task ? unit : undefined
     for (const { key, prefix, reader } of this.#fields) {
@@ -77,32 +96,43 @@ export class LogFields {
         const value = reader(cell, trace, task)
         if (value !== undefined) take(key, value, prefix)
       } catch {
-        // A log call does not fail for the sake of its context.
+        // A log call must not fail because of its context.
       }
     }
   }
 }
 
-function readerOf(owner: string, key: string, field: LogField): Reader {
-  if (reserved.includes(key) || knownFields.some(([known]) => known === key)) {
-    throw new TypeError(`${owner}: expected a key that is not taken already, got '${key}'.`)
-  }
+/**
+ * The cell whose fields a line of `logger` has. A request's own logger has the fields of that request, also if the code
+ * runs in another request; in a task or a block of that request it has those of the task or the block.
+ */
+export function cellFor(logger: { readonly [cellKey]?: Cell } | undefined): Cell | undefined {
+  const current = currentCell()
+  const own = logger?.[cellKey]
+  if (own === undefined || current === undefined || current === own) return current ?? own
+  const [unit, request] = [current.unit, own.unit] as (Unit | undefined)[]
+  return unit === request || (unit !== undefined && unit.origin === request?.origin) ? current : own
+}
+
+function isKey(value: unknown): boolean {
+  return value === undefined || value === false || (typeof value === 'string' && value !== '')
+}
+
+function readerOf(owner: string, field: LogField): Reader {
   const { variable, format } = isFormatted(field) ? field : { variable: field, format: undefined }
   if (!(variable instanceof ContextVar) || (format !== undefined && !isFunction(format))) {
     throw new TypeError(`${owner}: expected a ContextVar or { variable, format }, got ${show(field)}.`)
   }
   if (variable.sensitive) {
-    throw new TypeError(`${owner}: expected a variable that may be shown, got the sensitive '${variable.name}'.`)
+    throw new TypeError(`${owner}: expected a variable that may be logged, got the sensitive '${variable.name}'.`)
   }
-  if (format === undefined) return (cell) => valueIn(cell, variable)
-  return (cell) => {
-    const value = valueIn(cell, variable)
+  const isTrace = (variable as unknown) === traceContext
+  const valueOf: Reader = (cell, trace) => (isTrace ? trace : valueIn(cell, variable))
+  if (format === undefined) return valueOf
+  return (cell, trace, task) => {
+    const value = valueOf(cell, trace, task)
     return value === undefined ? undefined : format(value as never)
   }
-}
-
-function escaped(text: string): string {
-  return text.replace(/[$()*+.?[\\\]^{|}]/g, '\\$&')
 }
 
 function isFormatted(field: LogField): field is Exclude<LogField, AnyContextVar> {
@@ -112,10 +142,4 @@ function isFormatted(field: LogField): field is Exclude<LogField, AnyContextVar>
 function valueIn<T, D>(cell: Cell, variable: ContextVar<T, D>): T | D {
   const raw = cell.read(variable.index)
   return isPresent(raw) ? (decode(raw) as T) : variable.default
-}
-
-/** In the current code's own cell that of the active span, which is not there for whoever logs from outside. */
-function traceIn(cell: Cell): TraceContext | undefined {
-  const known = valueIn(cell, traceContext)
-  return cell === currentCell() ? activeTrace(known) : known
 }

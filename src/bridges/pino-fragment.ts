@@ -1,16 +1,16 @@
-import type { Cell, cellKey } from '../context/cell.ts'
+import { type Cell, type cellKey, currentCell } from '../context/cell.ts'
 import { show } from '../options.ts'
 import { activeTrace } from '../variables/trace-context.ts'
 import type { LogFields } from './log-fields.ts'
 
-/** A pino logger's inside, as far as a line passes through it. */
+/** The part of a pino logger's internals that a line passes through. */
 export interface Internals {
   [symbol: symbol]: unknown
   [cellKey]?: Cell
 }
 
-/** The symbols of the copy of pino that has made a logger, by their descriptions. */
-export const descriptions = {
+/** The symbols of the copy of pino that made a logger, by their descriptions. */
+const descriptions = {
   asJson: 'pino.asJson',
   bindings: 'pino.chindings',
   end: 'pino.end',
@@ -25,6 +25,7 @@ export const descriptions = {
 
 export type Inside = Record<keyof typeof descriptions, symbol>
 
+/** @throws {TypeError} if the logger is not a logger of pino 10. */
 export function findInside(logger: object): Inside {
   const entries = Object.entries(descriptions).map(([name, description]) => {
     const symbol = findSymbol(logger, description)
@@ -36,8 +37,19 @@ export function findInside(logger: object): Inside {
   return Object.fromEntries(entries) as Inside
 }
 
-/** A symbol of the logger or of what it inherits from. */
-export function findSymbol(logger: object, description: string): symbol | undefined {
+/** Returns a function that reads a logger's bindings as text: `''` if it has none. It looks up the symbol once. */
+export function bindingsReader(): (logger: unknown) => string {
+  let symbol: symbol | undefined
+  return (logger) => {
+    if (typeof logger !== 'object' || logger === null) return ''
+    symbol ??= findSymbol(logger, descriptions.bindings)
+    const bindings = symbol === undefined ? '' : (logger as Internals)[symbol]
+    return typeof bindings === 'string' ? bindings : ''
+  }
+}
+
+/** A symbol of the logger or of its prototypes. */
+function findSymbol(logger: object, description: string): symbol | undefined {
   for (let object: object | null = logger; object !== null; object = Object.getPrototypeOf(object) as object | null) {
     const symbol = Object.getOwnPropertySymbols(object).find((candidate) => candidate.description === description)
     if (symbol !== undefined) return symbol
@@ -45,142 +57,102 @@ export function findSymbol(logger: object, description: string): symbol | undefi
   return undefined
 }
 
-/** The fields of one cell as text, ready to stand behind a logger's own bindings. */
+/** The fields of one cell as text: written once, and again after a variable is set. */
 export interface Fragment {
   readonly fields: LogFields
   readonly stringifiers: unknown
   readonly serializers: unknown
-  /** What a tracer said when it was written; spans come and go without a write. */
-  readonly active: unknown
-  readonly text: string
-  /** The pieces of the text by their keys, once a line was written that has some of the keys itself. */
-  parts: readonly Part[] | undefined
-  /** Behind the bindings of the latest line, and of the one before with others. */
-  latest: Joined | undefined
-  earlier: Joined | undefined
+  /** The tracer's active trace when the text was written; spans come and go without a write to a variable. */
+  readonly active: TraceOfNow
+  readonly parts: readonly Part[]
+  /** The fields after the bindings of the latest line. */
+  latest: { readonly bindings: string; readonly text: string } | undefined
 }
 
-/** The fields behind a logger's own bindings. */
-export interface Joined {
-  readonly bindings: string
-  readonly text: string
-  /** Whether the bindings may hold one of the keys already. */
-  readonly clash: boolean
-  /** Whether V8 has the text in one piece. */
-  whole: boolean
-}
+type TraceOfNow = ReturnType<typeof activeTrace>
 
-/** A key, and `,"key":value` as it stands in a line. */
-export type Part = readonly [key: string, text: string]
+/** A key, the text before its value, and the text of its value. */
+interface Part {
+  readonly key: string
+  readonly prefix: string
+  readonly value: string
+}
 
 export function fragmentFor(logger: Internals, inside: Inside, cell: Cell, fields: LogFields): Fragment {
-  let fragment = cell.memo as Fragment | undefined
+  const known = cell.memo as Fragment | undefined
+  const active = cell === currentCell() ? activeTrace(undefined) : undefined
+  const stringifiers = logger[inside.stringifiers]
+  const serializers = logger[inside.serializers]
   if (
-    fragment?.fields !== fields ||
-    fragment.stringifiers !== logger[inside.stringifiers] ||
-    fragment.serializers !== logger[inside.serializers] ||
-    fragment.active !== activeTrace(undefined)
+    known !== undefined &&
+    known.fields === fields &&
+    // A child may have serializers and a redaction of its own.
+    known.stringifiers === stringifiers &&
+    known.serializers === serializers &&
+    known.active === active
   ) {
-    fragment = writeFragment(logger, inside, cell, fields)
-    // A layer's values may change with its driver's, without a write.
-    if (cell.driver === undefined) cell.memo = fragment
+    return known
   }
+  const parts = writeParts(logger, inside, cell, fields)
+  const fragment = { fields, stringifiers, serializers, active, parts, latest: undefined }
+  // A generator layer's values may change with its driver's, without a write.
+  if (cell.driver === undefined) cell.memo = fragment
   return fragment
 }
 
-/** The fields behind `bindings`, which may be joined with them already. */
-export function joinTo(bindings: string, fragment: Fragment): Joined {
-  const { latest, earlier } = fragment
-  if (latest !== undefined && isOf(latest, bindings)) return inOnePiece(latest)
-  // The lines of a request's own logger and of the app's take turns.
-  fragment.earlier = latest
-  fragment.latest = earlier !== undefined && isOf(earlier, bindings) ? inOnePiece(earlier) : join(bindings, fragment)
-  return fragment.latest
-}
-
-function isOf(joined: Joined, bindings: string): boolean {
-  return joined.bindings === bindings || joined.text === bindings
-}
-
-function join(bindings: string, { fields, text }: Fragment): Joined {
-  return { bindings, text: bindings + text, clash: fields.mayBeIn(bindings), whole: false }
-}
-
-/**
- * V8 keeps a text that was put together as a tree of its pieces until somebody reads in it, and writes each line from
- * the tree: at the second line it pays to read in it.
- */
-function inOnePiece(joined: Joined): Joined {
-  if (!joined.whole) joined.whole = joined.text.charCodeAt(0) === comma
-  return joined
-}
-
-export function partsOf(fragment: Fragment, logger: Internals, inside: Inside, cell: Cell): readonly Part[] {
-  if (fragment.parts === undefined) {
-    const parts: Part[] = []
-    writeParts(logger, inside, cell, fragment.fields, (key, text) => parts.push([key, text]))
-    fragment.parts = parts
+/** The fields after a logger's own bindings, without those that the bindings have. */
+export function joinTo(bindings: string, fragment: Fragment): string {
+  if (fragment.latest?.bindings !== bindings) {
+    const missing = fragment.parts.filter((part) => !hasKey(bindings, part))
+    fragment.latest = { bindings, text: bindings + textOf(missing) }
   }
-  return fragment.parts
+  return fragment.latest.text
 }
 
-function writeFragment(logger: Internals, inside: Inside, cell: Cell, fields: LogFields): Fragment {
-  const stringifiers = logger[inside.stringifiers]
-  const serializers = logger[inside.serializers]
+/** A line with those fields that it does not have. */
+export function withMissing(line: string, { parts }: Fragment, end: string): string {
+  let written: object
+  try {
+    written = JSON.parse(line) as object
+  } catch {
+    return line
+  }
+  const missing = parts.filter(({ key }) => !Object.hasOwn(written, key))
+  return line.slice(0, line.length - end.length) + textOf(missing) + end
+}
+
+/** Whether a logger's bindings have a key; the prefix may also be inside of a value. */
+export function hasKey(bindings: string, { key, prefix }: Pick<Part, 'key' | 'prefix'>): boolean {
+  if (!bindings.includes(prefix)) return false
+  try {
+    return Object.hasOwn(JSON.parse(`{${bindings.slice(1)}}`) as object, key)
+  } catch {
+    return true
+  }
+}
+
+function textOf(parts: readonly Part[]): string {
   let text = ''
-  writeParts(logger, inside, cell, fields, (_key, part) => (text += part))
-  const active = activeTrace(undefined)
-  return { fields, stringifiers, serializers, active, text, parts: undefined, latest: undefined, earlier: undefined }
+  for (const { prefix, value } of parts) text += prefix + value
+  return text
 }
 
-/** Gives each field as the logger writes it: with its serializers and its redaction. */
-function writeParts(
-  logger: Internals,
-  inside: Inside,
-  cell: Cell,
-  fields: LogFields,
-  take: (key: string, text: string) => void,
-): void {
+/** Writes each field as the logger does: with its serializers and its redaction. */
+function writeParts(logger: Internals, inside: Inside, cell: Cell, fields: LogFields): Part[] {
+  const parts: Part[] = []
   const serializers = logger[inside.serializers] as Record<string, ((value: unknown) => unknown) | undefined>
   const stringifiers = logger[inside.stringifiers] as Record<string | symbol, Stringify | undefined>
-  const wildcard = wildcardOf(stringifiers)
+  const wildcard = Object.getOwnPropertySymbols(stringifiers).find(
+    ({ description }) => description === 'pino.wildcardFirst',
+  )
+  const byDefault = (wildcard && stringifiers[wildcard]) ?? (logger[inside.stringify] as Stringify)
   fields.read(cell, (key, value, prefix) => {
     const serialize = serializers[key]
     const shown = serialize === undefined ? value : serialize(value)
-    const stringify = stringifiers[key] ?? (wildcard && stringifiers[wildcard])
-    const text =
-      stringify === undefined && isPlain(shown)
-        ? `"${shown}"`
-        : (stringify ?? (logger[inside.stringify] as Stringify))(shown, logger[inside.stringifySafe])
-    if (text !== undefined) take(key, prefix + text)
+    const text = (stringifiers[key] ?? byDefault)(shown, logger[inside.stringifySafe])
+    if (text !== undefined) parts.push({ key, prefix, value: text })
   })
+  return parts
 }
-
-/** The key of a redaction of everything, by the stringifiers that may have it. */
-const wildcards = new WeakMap<object, symbol | undefined>()
-
-function wildcardOf(stringifiers: object): symbol | undefined {
-  if (!wildcards.has(stringifiers)) {
-    const symbols = Object.getOwnPropertySymbols(stringifiers)
-    wildcards.set(
-      stringifiers,
-      symbols.find(({ description }) => description === 'pino.wildcardFirst'),
-    )
-  }
-  return wildcards.get(stringifiers)
-}
-
-/** A text that is the same in JSON, as ids are: to look is cheaper than to convert. */
-function isPlain(value: unknown): value is string {
-  if (typeof value !== 'string' || value.length > longest) return false
-  for (let i = 0; i < value.length; i++) {
-    const code = value.charCodeAt(i)
-    if (code < 0x20 || code > 0x7e || code === quote || code === backslash) return false
-  }
-  return true
-}
-
-const longest = 64
-const [quote, comma, backslash] = [0x22, 0x2c, 0x5c] as const
 
 type Stringify = (value: unknown, safe: unknown) => string | undefined

@@ -1,28 +1,26 @@
-import { cellKey, currentCell } from '../context/cell.ts'
 import { aFunction, type Checks, checkOptions, show } from '../options.ts'
-import { LogFields, logFieldsChecks, type LogFieldsOptions } from './log-fields.ts'
+import { cellFor, LogFields, logFieldsChecks, type LogFieldsOptions } from './log-fields.ts'
 import {
-  descriptions,
+  bindingsReader,
   findInside,
-  findSymbol,
   fragmentFor,
   type Inside,
   type Internals,
+  hasKey,
   joinTo,
-  type Part,
-  partsOf,
+  withMissing,
 } from './pino-fragment.ts'
 
-export type { LogField, LogFieldsOptions } from './log-fields.ts'
+export type { KnownField, LogField, LogFieldsOptions } from './log-fields.ts'
 
-/** What `contextLogger` needs of a pino logger: the rest it finds by the names of pino's symbols. */
+/** The part of a pino logger that `contextLogger` requires; it finds the rest by the names of pino's symbols. */
 export interface PinoLike {
   child: unknown
   bindings: unknown
 }
 
 export interface PinoMixinOptions extends LogFieldsOptions {
-  /** A mixin of your own; where both have a key, yours wins. */
+  /** A mixin of your own. If both have a key, yours is written. Default: none. */
   mixin?: (mergeObject: object, level: number, logger: never) => object
 }
 
@@ -32,15 +30,16 @@ export type PinoMixin = (mergeObject: object, level: number, logger: unknown) =>
 const mixinChecks: Checks = { ...logFieldsChecks, mixin: aFunction }
 
 /**
- * Puts the fields of the current unit on every line of `logger` and of its children: `request_id`, `trace_id`,
- * `span_id`, `trace_flags`, in tasks `task_name` and `task_id`, and the declared ones. A key that the log call, a child's
- * bindings or a mixin has already is theirs. Redaction and serializers apply. Returns the same logger, changed.
+ * Adds the fields of the current unit to every line of `logger` and of its children: `request_id`, `trace_id`,
+ * `span_id`, `trace_flags`, in tasks `task_name` and `task_id`, and the declared fields. A key of the log call, of a
+ * child's bindings or of a mixin is kept, and the field is omitted. Redaction and serializers apply. Returns the same
+ * logger, changed.
  *
- * The fields are written once a unit, and again after a variable is set: a line costs what a static child's line costs.
- * It works on pino's inside; `pinoMixin` does the same from outside, for each line anew.
+ * The fields are written once for each unit, and again after a variable is set: a line costs what a static child's line
+ * costs. It uses pino's internals; `pinoMixin` does the same through pino's options, once for each line.
  *
- * @throws {TypeError} if `logger` is no pino logger of a known kind, for a field that is no variable or a sensitive one,
- *   and for a key that the logger writes itself.
+ * @throws {TypeError} if `logger` is not a logger of pino 10, if a field is not a variable or is sensitive, and if the
+ *   logger itself writes one of the keys.
  */
 export function contextLogger<L extends PinoLike>(logger: L, options: LogFieldsOptions = {}): L {
   const fields = new LogFields('contextLogger', options)
@@ -50,24 +49,22 @@ export function contextLogger<L extends PinoLike>(logger: L, options: LogFieldsO
   const inside = findInside(logger)
   const internals = logger as unknown as Internals
   for (const key of [internals[inside.messageKey], internals[inside.nestedKey]] as string[]) {
-    if (fields.keys.has(key))
-      throw new TypeError(`contextLogger: expected keys the logger does not write, got '${key}'.`)
+    if (fields.keys.has(key)) {
+      throw new TypeError(`contextLogger: expected keys that the logger does not write, got '${key}'.`)
+    }
   }
   const asJson = internals[inside.asJson] as AsJson
 
   const asJsonInContext: AsJson = function (object, message, level, time) {
-    const cell = currentCell() ?? this[cellKey]
+    const cell = cellFor(this)
     if (cell === undefined) return asJson.call(this, object, message, level, time)
-    const bindings = this[inside.bindings] as string
     const fragment = fragmentFor(this, inside, cell, fields)
-    const joined = joinTo(bindings, fragment)
-    // A serializer or a toJSON that logs comes here again while the bindings are exchanged.
-    if (bindings === joined.text) return asJson.call(this, object, message, level, time)
-    if (joined.clash || mayClash(this, inside, object, fields.keys)) {
-      const line = asJson.call(this, object, message, level, time)
-      return withMissing(line, partsOf(fragment, this, inside, cell), this[inside.end] as string)
+    if (mayHaveKey(this, inside, object, fields.keys)) {
+      return withMissing(asJson.call(this, object, message, level, time), fragment, this[inside.end] as string)
     }
-    this[inside.bindings] = joined.text
+    const bindings = this[inside.bindings] as string
+    // A serializer or a toJSON that logs finds the fields in the bindings, and adds none.
+    this[inside.bindings] = joinTo(bindings, fragment)
     try {
       return asJson.call(this, object, message, level, time)
     } finally {
@@ -79,24 +76,23 @@ export function contextLogger<L extends PinoLike>(logger: L, options: LogFieldsO
 }
 
 /**
- * A `mixin` for pino's options that puts the same fields on every line. For a logger that somebody else makes from
- * options; `contextLogger` writes the fields once a unit, this once a line.
+ * Returns a `mixin` for pino's options that adds the same fields to every line. Use it for a logger that other code
+ * makes from options: it costs more than `contextLogger`, because it reads the fields for each line.
  *
- * @throws {TypeError} for a field that is no variable or a sensitive one.
+ * @throws {TypeError} if a field is not a variable or is sensitive.
  */
 export function pinoMixin(options: PinoMixinOptions = {}): PinoMixin {
-  checkOptions('pinoMixin', options, mixinChecks)
-  const { mixin, ...fieldOptions } = options
+  const { mixin, ...fieldOptions } = checkOptions('pinoMixin', options, mixinChecks)
   const fields = new LogFields('pinoMixin', fieldOptions)
   const bindingsOf = bindingsReader()
   return (mergeObject, level, logger) => {
-    // Made anew for each line: pino writes into it.
+    // A new object for each line: pino writes into it.
     const line: Record<string, unknown> = {}
-    const cell = currentCell() ?? (logger as Internals | undefined)?.[cellKey]
+    const cell = cellFor(logger as Internals | undefined)
     if (cell !== undefined) {
-      const bound = bindingsOf(logger)
-      fields.read(cell, (key, value) => {
-        if (!bound.includes(`"${key}":`)) line[key] = value
+      const bindings = bindingsOf(logger)
+      fields.read(cell, (key, value, prefix) => {
+        if (!hasKey(bindings, { key, prefix })) line[key] = value
       })
     }
     return mixin === undefined ? line : Object.assign(line, mixin(mergeObject, level, logger as never))
@@ -105,33 +101,10 @@ export function pinoMixin(options: PinoMixinOptions = {}): PinoMixin {
 
 type AsJson = (this: Internals, object: object, message: unknown, level: number, time: string) => string
 
-/** Whether the line's own object may have a key of ours; a formatter may add any. */
-function mayClash(logger: Internals, inside: Inside, object: object, keys: ReadonlySet<string>): boolean {
+/** Whether the line's own object may have one of the keys; a formatter may add any key. */
+function mayHaveKey(logger: Internals, inside: Inside, object: object, keys: ReadonlySet<string>): boolean {
   if ((logger[inside.formatters] as { log?: unknown }).log !== undefined) return true
   if (logger[inside.nestedKey]) return false
   for (const key in object) if (keys.has(key)) return true
   return false
-}
-
-/** The line with those fields that it has not itself. */
-function withMissing(line: string, parts: readonly Part[], end: string): string {
-  let written: object
-  try {
-    written = JSON.parse(line) as object
-  } catch {
-    return line
-  }
-  const missing = parts.filter(([key]) => !Object.hasOwn(written, key)).map(([, part]) => part)
-  return line.slice(0, line.length - end.length) + missing.join('') + end
-}
-
-/** Reads a logger's bindings as text: of a logger that has none, nothing. Its symbol is looked for once. */
-function bindingsReader(): (logger: unknown) => string {
-  let symbol: symbol | undefined
-  return (logger) => {
-    if (typeof logger !== 'object' || logger === null) return ''
-    symbol ??= findSymbol(logger, descriptions.bindings)
-    const bindings = symbol === undefined ? '' : (logger as Internals)[symbol]
-    return typeof bindings === 'string' ? bindings : ''
-  }
 }

@@ -1,7 +1,7 @@
 import { bridge } from '../context/bridge.ts'
 import { Cell, currentCell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
-import { captureSnapshot, type AsyncSnapshot, storage } from '../context/storage.ts'
+import { type AsyncSnapshot, captureSnapshot, processSingleton, storage } from '../context/storage.ts'
 import { DeadlineError, ScopeClosedError } from '../errors.ts'
 import { scopeClose, scopeOpen, scopeSeal } from './lifecycle.ts'
 import { isThenable } from './thenable.ts'
@@ -18,6 +18,8 @@ export class RequestScope extends Unit {
   settings: UnitSettings
   /** @internal */
   readonly cell: Cell
+  /** @internal */
+  readonly origin: number = ++origins.last
   #entry: AsyncSnapshot | undefined
   #pending = 0
   #closed = false
@@ -157,3 +159,6 @@ function enter<Args extends unknown[], R>(scope: RequestScope, fn: (...args: Arg
     throw error
   }
 }
+
+/** Counted in one place for all copies of the package. */
+const origins = processSingleton('origins', () => ({ last: 0 }))

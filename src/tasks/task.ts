@@ -37,6 +37,8 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
   after: Task | undefined = undefined
   /** @internal */
   cell: Cell | undefined = undefined
+  /** @internal */
+  origin = 0
   readonly #onError: OnTaskError
   /** Of a task that has not begun yet: its work, and the way into all contexts of the spawn. */
   #held: { readonly body: TaskBody<T>; readonly entry: AsyncSnapshot } | undefined
@@ -123,6 +125,7 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
 
   #enter(body: TaskBody<T>, spawner: Cell | undefined, proceed: (task: Task<T>, body: TaskBody<T>) => void): void {
     let given = body
+    this.origin = (spawner?.unit as Unit | undefined)?.origin ?? 0
     this.observation = bridge.current?.spawned(this)
     try {
       this.cell = openCell(this, this.policy, spawner)

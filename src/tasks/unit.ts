@@ -24,6 +24,8 @@ export abstract class Unit implements CellOwner {
   abstract readonly settings: UnitSettings
   /** @internal Where its work runs: its own cell, or for a task that shares its spawner's that one. */
   abstract readonly cell: Cell | undefined
+  /** @internal The number of the request that it is or was spawned in, 0 if there is none. It keeps no request alive. */
+  abstract readonly origin: number
   /** @internal What its tasks have of the groups with limits. */
   shares: UnitShare | undefined = undefined
   /** @internal Who stands around its work, if a bridge does. */

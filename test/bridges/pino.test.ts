@@ -1,10 +1,7 @@
-import type { AddressInfo } from 'node:net'
-import Fastify from 'fastify'
 import { bind, ContextVar, isolateGenerator, runInScope, spawn } from 'logical-context'
-import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
-import logicalContext from 'logical-context/middleware/fastify'
+import { contextLogger, type LogFieldsOptions, pinoMixin } from 'logical-context/bridges/pino'
 import { requestId, TraceContext, traceContext } from 'logical-context/variables'
-import pino, { type LoggerOptions } from 'pino'
+import pino, { type Bindings, type ChildLoggerOptions, type Logger, type LoggerOptions } from 'pino'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { bridge } from '../../src/context/bridge.ts'
 
@@ -14,7 +11,7 @@ const secret = new ContextVar<string>('secret', { sensitive: true })
 
 type Line = Record<string, unknown>
 
-/** A stream that keeps what is written: the raw lines, and the lines parsed. */
+/** A stream that keeps the written lines, raw and parsed. */
 function memory() {
   const raw: string[] = []
   return {
@@ -25,7 +22,7 @@ function memory() {
   }
 }
 
-/** How often a key stands in a line at any level. */
+/** The number of times that a key is in a line, at any level. */
 function occurrences(line: string | undefined, key: string): number {
   return (line ?? '').split(`"${key}":`).length - 1
 }
@@ -165,6 +162,18 @@ describe.each(makers)('%s', (_name, make) => {
     expect(out.last()).toMatchObject({ msg: 'x', trace_id: '0af7651916cd43dd8448eb211c80319c' })
   })
 
+  it('omits a field that a child has, but not one whose key is inside of a value of the child', () => {
+    const out = memory()
+    const log = make({}, out).child({ order: { id: 1, tenant: 'nested' } })
+
+    runInScope(() => {
+      tenant.set('acme')
+      log.info('x')
+    })
+
+    expect(out.last()).toMatchObject({ order: { tenant: 'nested' }, tenant: 'acme' })
+  })
+
   it('reaches grandchildren, and writes a value that must be escaped', () => {
     const out = memory()
     const log = make({}, out).child({ a: 1 }).child({ b: 2 })
@@ -199,7 +208,7 @@ describe.each(makers)('%s', (_name, make) => {
     expect(out.raw[0]).toContain(`"tenant":${JSON.stringify(value)}`)
   })
 
-  it('gives each of two overlapping units its own fields', async () => {
+  it('writes for each of two overlapping units its own fields', async () => {
     const out = memory()
     const log = make({}, out)
     const unit = (name: string) =>
@@ -288,12 +297,12 @@ describe('contextLogger', () => {
   })
 
   it.each([
-    ['of a plain logger', {}, 1],
-    ['of a child that has one of the keys, for which the pieces are written too', { tenant: 'child' }, 2],
-  ])('forms a value anew with a write, and not with a line, %s', (_name, bindings, times) => {
-    let formed = 0
+    ['of a plain logger', {}],
+    ['of a child that has one of the keys', { tenant: 'child' }],
+  ])('calls the format of a field once for each write, not for each line, %s', (_name, bindings) => {
+    let calls = 0
     const format = ({ id }: { id: number }) => {
-      formed++
+      calls++
       return id
     }
     const { log: logger } = log({}, { user_id: { variable: user, format } })
@@ -305,7 +314,7 @@ describe('contextLogger', () => {
       for (let line = 0; line < 5; line++) child.info('x')
     })
 
-    expect(formed).toBe(times)
+    expect(calls).toBe(1)
   })
 
   it.each(['user.id', 'a"b', '(', '$1|^[a-z]*?', '\\d{2}', ''])(
@@ -383,21 +392,28 @@ describe('contextLogger', () => {
     expect(out.last()).not.toHaveProperty('tenant')
   })
 
-  it("uses a child's own serializers and redaction", () => {
+  it.each<[name: string, options: ChildLoggerOptions, ofChild: object]>([
+    ['serializers', { serializers: { user: () => 'child' } }, { user: 'child', tenant: 'acme' }],
+    ['redaction', { redact: ['tenant'] }, { user: { id: 7 }, tenant: '[Redacted]' }],
+    [
+      'serializers and redaction',
+      { serializers: { user: () => 'child' }, redact: ['tenant'] },
+      { user: 'child', tenant: '[Redacted]' },
+    ],
+  ])("uses a child's own %s, before and after a line of its parent", (_name, options, ofChild) => {
     const { out, log: logger } = log({}, { user })
-    const child = logger.child({}, { serializers: { user: () => 'child' }, redact: ['tenant'] })
+    const child = logger.child({}, options)
 
     runInScope(() => {
       tenant.set('acme')
       user.set({ id: 7, password: 'x' })
       child.info('x')
       logger.info('y')
+      child.info('z')
     })
 
-    expect(out.lines()).toMatchObject([
-      { user: 'child', tenant: '[Redacted]' },
-      { user: { id: 7 }, tenant: 'acme' },
-    ])
+    const ofParent = { user: { id: 7 }, tenant: 'acme' }
+    expect(out.lines()).toMatchObject([ofChild, ofParent, ofChild])
   })
 
   it('writes no key twice where a formatter adds one', () => {
@@ -460,8 +476,8 @@ describe('contextLogger', () => {
   it.each([
     ['a sensitive variable', { secret }, /sensitive 'secret'/],
     ['no variable', { tenant: 'acme' }, /expected a ContextVar/],
-    ['a key the library writes', { trace_id: tenant }, /taken already/],
-    ['a key pino writes', { msg: tenant }, /taken already/],
+    ['a key the library writes', { trace_id: tenant }, /not taken/],
+    ['a key pino writes', { msg: tenant }, /not taken/],
   ])('refuses %s as a field', (_case, fields, message) => {
     expect(() => contextLogger(pino(), { fields: fields as never })).toThrow(message)
     expect(() => pinoMixin({ fields: fields as never })).toThrow(message)
@@ -471,7 +487,7 @@ describe('contextLogger', () => {
     expect(() => contextLogger(pino({ messageKey: 'message' }), { fields: { message: tenant } })).toThrow(/'message'/)
   })
 
-  it('refuses what is no pino logger, and an unknown option', () => {
+  it('refuses a value that is not a pino logger, and an unknown option', () => {
     expect(() => contextLogger(console as never)).toThrow(/expected a logger of pino/)
     expect(() => contextLogger(null as never)).toThrow(/expected a pino logger/)
     expect(() => contextLogger(pino(), { field: {} } as never)).toThrow(/unknown option 'field'/)
@@ -480,37 +496,103 @@ describe('contextLogger', () => {
   })
 })
 
-describe('contextLogger under Fastify', () => {
-  it('puts the request id and the trace on every line of a request, those of Fastify included', async () => {
-    const out = memory()
-    const shared = contextLogger(pino({}, out), { fields: { tenant } })
-    const app = Fastify({ loggerInstance: shared })
-    await app.register(logicalContext)
-    app.get('/', async (request) => {
+const withOptions: Record<string, (options: LogFieldsOptions, out: Output, bindings?: Bindings) => Logger> = {
+  contextLogger: (options, out, bindings = {}) => contextLogger(pino({}, out), options).child(bindings),
+  pinoMixin: (options, out, bindings = {}) => pino({ mixin: pinoMixin(options) }, out).child(bindings),
+}
+
+describe.each(Object.entries(withOptions))('%s, option keys', (_name, make) => {
+  const inUnit = (work: () => void) =>
+    runInScope(() => {
+      requestId.set('r')
+      traceContext.set(new TraceContext({ traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331' }))
       tenant.set('acme')
-      request.log.info('of the request')
-      shared.info('of the app')
-      shared.child({ module: 'db' }).info('of a module')
-      return { ok: true }
+      work()
     })
-    await app.listen({ port: 0, host: '127.0.0.1' })
-    const traceId = '0af7651916cd43dd8448eb211c80319c'
 
-    const response = await fetch(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}/`, {
-      headers: { 'x-request-id': 'req-42', traceparent: `00-${traceId}-b7ad6b7169203331-01` },
+  it('renames a field, and omits one', () => {
+    const out = memory()
+    const log = make({ keys: { trace_id: 'dd.trace_id', span_id: 'dd.span_id', trace_flags: false } }, out)
+
+    inUnit(() => log.info('x'))
+
+    expect(out.last()).toMatchObject({
+      request_id: 'r',
+      'dd.trace_id': '0af7651916cd43dd8448eb211c80319c',
+      'dd.span_id': 'b7ad6b7169203331',
     })
-    await response.text()
-    await app.close()
+    for (const key of ['trace_id', 'span_id', 'trace_flags']) expect(out.last()).not.toHaveProperty(key)
+  })
 
-    const lines = out.lines().filter((line) => line['request_id'] !== undefined)
-    expect(lines.map((line) => line['msg'])).toEqual([
-      'incoming request',
-      'of the request',
-      'of the app',
-      'of a module',
-      'request completed',
-    ])
-    for (const line of lines) expect(line).toMatchObject({ request_id: 'req-42', trace_id: traceId })
-    expect(lines.map((line) => line['tenant'])).toEqual([undefined, 'acme', 'acme', 'acme', 'acme'])
+  it('leaves a renamed key to the log call and to a child', () => {
+    const out = memory()
+    const log = make({ keys: { request_id: 'reqId', trace_id: 'trace' } }, out, { reqId: 'child' })
+
+    inUnit(() => log.info({ trace: 'call' }, 'x'))
+
+    expect(out.last()).toMatchObject({ reqId: 'child', trace: 'call' })
+    for (const key of ['reqId', 'trace']) expect(occurrences(out.raw[0], key)).toBe(1)
+  })
+
+  it('lets two fields exchange their keys, and a declared field take the name of an omitted one', () => {
+    const out = memory()
+    const log = make(
+      { keys: { trace_id: 'span_id', span_id: 'trace_id', request_id: false }, fields: { request_id: tenant } },
+      out,
+    )
+
+    inUnit(() => log.info('x'))
+
+    expect(out.last()).toMatchObject({
+      request_id: 'acme',
+      span_id: '0af7651916cd43dd8448eb211c80319c',
+      trace_id: 'b7ad6b7169203331',
+    })
+  })
+
+  it('takes undefined as not set', () => {
+    const out = memory()
+    const log = make({ keys: { request_id: undefined as never } }, out)
+
+    inUnit(() => log.info('x'))
+
+    expect(out.last()).toMatchObject({ request_id: 'r' })
+  })
+
+  it('formats the trace, as for a tool that reads decimal ids', () => {
+    const out = memory()
+    const low = (hex: string) => String(BigInt(`0x${hex.slice(-16)}`))
+    const log = make(
+      {
+        keys: { trace_id: false },
+        fields: { 'dd.trace_id': { variable: traceContext, format: ({ traceId }: TraceContext) => low(traceId) } },
+      },
+      out,
+    )
+
+    inUnit(() => log.info('x'))
+
+    expect(out.last()).toMatchObject({ 'dd.trace_id': '9532127138774266268' })
+  })
+
+  it.each<[name: string, options: unknown, message: RegExp]>([
+    ['an unknown field', { keys: { trace: 'x' } }, /option 'keys' expected an object that has a key or false/],
+    ['a key that is not a string', { keys: { trace_id: 1 } }, /option 'keys' expected/],
+    ['an empty key', { keys: { trace_id: '' } }, /option 'keys' expected/],
+    ['true', { keys: { trace_id: true } }, /option 'keys' expected/],
+    ['null', { keys: null }, /option 'keys' expected/],
+    [
+      'a key that pino writes',
+      { keys: { trace_id: 'msg' } },
+      /field 'trace_id': expected a key that is not taken, got 'msg'/,
+    ],
+    ['the key of another field', { keys: { trace_id: 'span_id' } }, /not taken, got 'span_id'/],
+    ['the key of a declared field', { keys: { trace_id: 'shop' }, fields: { shop: tenant } }, /not taken, got 'shop'/],
+  ])('refuses %s', (_case, options, message) => {
+    expect(() => make(options as LogFieldsOptions, memory())).toThrow(message)
   })
 })
+
+interface Output {
+  write(line: string): void
+}
