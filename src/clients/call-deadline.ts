@@ -1,7 +1,7 @@
 import { current } from '../context/current.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { TimeoutError } from '../errors.ts'
-import { currentCancelScope, currentDeadline } from '../tasks/cancel-scope.ts'
+import { currentCancelScope, currentDeadline } from '../tasks/unit.ts'
 import { deadline } from '../variables/deadline.ts'
 
 /** The longest time that a timer of Node can take. */

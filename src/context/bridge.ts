@@ -31,7 +31,7 @@ export interface UnitObservation {
   /** Called if the task has not ended by the limit of its group's drain. */
   abandoned?(error: unknown): void
   /** Called once, before the values are dropped. A withdrawn task never began. */
-  ended(outcome: 'done' | 'failed' | 'withdrawn', error: unknown): void
+  ended(outcome: 'done' | 'failed' | 'cancelled' | 'withdrawn', error: unknown): void
 }
 
 /** The one bridge of the process, for all copies of the package. */

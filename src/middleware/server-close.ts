@@ -159,10 +159,10 @@ class ServerDrain {
   /** Resolves when no request and no task runs. It looks again: a request can spawn, and a task can send a request. */
   async #quiet(): Promise<void> {
     const { group, requests, connections } = this.#options
-    while (requests.size > 0 || connections.busy || group.tasks.size > 0) {
+    while (requests.size > 0 || connections.busy || group.inFlight.size > 0) {
       await requests.idle()
       await connections.idle()
-      if (group.tasks.size > 0) await group.idle()
+      if (group.inFlight.size > 0) await group.inFlight.idle()
     }
   }
 

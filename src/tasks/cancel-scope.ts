@@ -1,73 +1,75 @@
-import { type Cell, currentCell } from '../context/cell.ts'
+import type { Cell } from '../context/cell.ts'
 import { root, storage } from '../context/storage.ts'
+import { isCancellationError } from './cancellation-error.ts'
+import { follow } from './follow.ts'
 import { Link, LinkedList } from './linked-list.ts'
 import type { RequestScope } from './request-scope.ts'
-import { after } from './timer.ts'
+import { after, TimeLimit } from './timer.ts'
 import type { Unit } from './unit.ts'
 
-/** A time, and the error that says it is over. */
-export interface TimeLimit {
-  readonly deadline: number
-  readonly error: () => Error
-}
-
 interface CancelScopeOptions {
-  /** Counts if it comes before the parent's. Whoever makes the scope keeps the time. */
-  limit?: TimeLimit
-  /** Keeps off the parent's cancellation, and its deadline. */
+  /** Ends the work after a time. The code that creates the scope sets the timer. */
+  limit?: { readonly ms: number; readonly error: () => Error }
+  /** Keeps the cancellation and the deadline of the parent away. */
   shielded?: boolean
-  /** The unit that this is the outermost scope of. */
+  /** The unit whose outermost scope this is. */
   owner?: Unit
 }
 
-/** What cancels the work that it is handed to: a scope, or a task itself. */
-export interface Canceller {
-  /** Aborts when the work is to stop. Costs nothing until it is read. */
-  readonly signal: AbortSignal
-  /** When that happens at the latest, in milliseconds since the epoch. */
-  readonly deadline: number | undefined
-  /** @internal */
-  expire(): unknown
-}
-
-/** Something that can be told to stop. */
-export interface Abortable {
-  abort(reason: unknown): void
-}
-
 /**
- * What cancels a stretch of work: a request, a task, or a call inside these. It has no values: those stay the unit's.
- * A scope asks its parent not before somebody asks it, so that a scope that nobody watches costs one object: no
- * AbortController, no listener, no timer.
+ * Cancels a piece of work: a request, a task, or a call inside one of these. A scope has a signal and a deadline, and no
+ * values: those belong to the unit.
+ *
+ * Invariants:
+ *
+ * 1. A scope aborts at most once. Its first reason stays.
+ * 2. A scope attaches when its signal or `aborted` is read, and when a child attaches. Before that it costs one object:
+ *    no AbortController, no listener, no timer.
+ * 3. An attached scope is in its parent's list of children, and its parent is attached.
+ * 4. An abort reaches every attached scope below, with one reason. A scope that attaches later takes over the abort of
+ *    its parent at once.
+ * 5. No method calls itself for a parent or a child: the depth of the stack does not depend on the depth of the tree.
+ * 6. A scope that ended and has no attached child is detached. It holds no timer and no listener.
+ * 7. When a unit ends, its deadline ends nothing any more.
  */
-export class CancelScope implements Canceller, Abortable {
+export class CancelScope {
   #parent: CancelScope | undefined
+  /** The last scope on the way up; a shield, or the scope of a unit that nothing else cancels. */
+  #outermost: CancelScope
+  /** The earliest limit of this scope and those around it, without the outermost one, which can still change. */
   #limit: TimeLimit | undefined
   readonly #shielded: boolean
   readonly #owner: Unit | undefined
-  /** Where the listeners of its signal run: with the work that is stopped, whoever stops it. */
+  /** The listeners of the signal run in this cell: that of the cancelled work. */
   #cell: Cell | undefined
   #controller: AbortController | undefined
-  #targets: LinkedList<Link<Abortable>> | undefined
-  #untie: (() => void) | undefined
+  #children: LinkedList<Link<CancelScope>> | undefined
+  /** The place in the parent's list of children. */
+  #link: Link<CancelScope> | undefined
+  /** Detach this scope from what else cancels the work. */
+  #detachers: (() => void)[] | undefined
   #disarm: (() => void) | undefined
-  #keepsTime = false
+  #attached = false
   #aborted = false
   #reason: unknown
-  #expired = false
   #ended = false
 
+  /** @internal */
   constructor(parent: CancelScope | undefined, { limit, shielded = false, owner }: CancelScopeOptions = {}) {
-    this.#parent = parent
-    const outer = parent?.deadline
-    this.#limit = limit !== undefined && (outer === undefined || limit.deadline < outer) ? limit : undefined
     this.#shielded = shielded
     this.#owner = owner
+    this.#parent = parent
+    const source = this.#source
+    this.#outermost = source === undefined ? this : source.#outermost
+    this.#limit = source === undefined || source === this.#outermost ? undefined : source.#limit
+    if (limit === undefined) return
+    const own = new TimeLimit(this, Date.now() + limit.ms, limit.ms, limit.error)
+    if (this.#limit === undefined || own.deadline < this.#limit.deadline) this.#limit = own
   }
 
-  /** Aborts when the work is to stop. Costs nothing until it is read. */
+  /** Aborts when the work has to stop. Costs nothing until it is read. */
   get signal(): AbortSignal {
-    if (!this.#ended) this.#ask()
+    if (!this.#ended) this.#attach()
     if (this.#controller === undefined) {
       this.#controller = new AbortController()
       if (this.#aborted) this.#controller.abort(this.#reason)
@@ -75,110 +77,95 @@ export class CancelScope implements Canceller, Abortable {
     return this.#controller.signal
   }
 
-  /** When that happens at the latest, in milliseconds since the epoch. */
+  /** The time at which the signal aborts at the latest, in milliseconds since the epoch. */
   get deadline(): number | undefined {
-    return this.#limit?.deadline ?? this.#parent?.deadline
+    return this.due?.deadline
   }
 
-  /** @internal */
+  /** @internal The limit that is over first. */
+  get due(): TimeLimit | undefined {
+    const inner = this.#limit
+    const outer = this.#outermost.#limit
+    if (inner === undefined || (outer !== undefined && outer.deadline <= inner.deadline)) return outer
+    return inner
+  }
+
+  /** @internal Attaches the scope, so that the answer is the current one. */
   get aborted(): boolean {
-    if (!this.#ended) this.#ask()
+    if (!this.#ended) this.#attach()
     return this.#aborted
   }
 
-  /** @internal */
+  /** @internal Undefined until the abort has reached this scope. */
   get reason(): unknown {
     return this.#reason
   }
 
   /** @internal The request that it belongs to, or is cancelled with. */
   get request(): RequestScope | undefined {
-    return this.#parent === undefined ? this.#owner?.ownRequest : this.#parent.request
+    return this.#outermost.#owner?.ownRequest
+  }
+
+  /** @internal The unit whose code runs in this scope. */
+  get unit(): Unit | undefined {
+    let scope: CancelScope | undefined = this
+    while (scope !== undefined && scope.#owner === undefined) scope = scope.#parent
+    return scope === undefined ? undefined : scope.#owner
   }
 
   /** @internal */
   get shielded(): boolean {
-    return this.#shielded || (this.#parent?.shielded ?? false)
+    return this.#outermost.#shielded
   }
 
-  /** @internal Itself; for work that goes on after its end, what is around it. */
+  /** @internal This scope; for work that continues after the end of its scope, the next one outside that has not ended. */
   get lasting(): CancelScope | undefined {
-    if (!this.#ended || this.#aborted || this.#owner !== undefined) return this
-    return this.#parent?.lasting
+    let scope: CancelScope | undefined = this
+    while (scope !== undefined && scope.#ended && !scope.#aborted && scope.#owner === undefined) scope = scope.#parent
+    return scope
   }
 
-  /** @internal */
+  /** @internal Aborts this scope and all attached ones below. */
   abort(reason?: unknown): void {
-    if (this.#aborted) return
-    this.#aborted = true
-    this.#reason = reason ?? new DOMException('The work was aborted.', 'AbortError')
-    this.#disarm?.()
-    this.#disarm = undefined
-    const controller = this.#controller
-    // Without a cell that is outside any unit, as the work itself.
-    const cell = this.#owner === undefined ? this.#cell : this.#owner.cell
-    if (controller !== undefined) storage.run(cell as Cell, () => controller.abort(this.#reason))
-    if (this.#targets !== undefined) abortAll(this.#targets, this.#reason)
-    this.#owner?.cancelled()
+    CancelScope.#abortAll([this], reason ?? new DOMException('The work was aborted.', 'AbortError'))
   }
 
-  /** @internal Aborts `target` with this, at once if that has happened, until the function that it returns is called. */
-  onAbort(target: Abortable): () => void {
-    this.#ask()
-    if (this.#aborted) {
-      target.abort(this.#reason)
-      return () => {}
-    }
-    const untie = tieIn((this.#targets ??= new LinkedList()), target)
-    return () => {
-      untie()
-      if (this.#ended) this.#letGoUnlessNeeded()
-    }
-  }
-
-  /** @internal Aborts with one more source, from now on. The deadline is that of the latest scope. */
+  /** @internal Adds one more source of cancellation. The deadline is that of the parent. */
   cancelWith(source: CancelScope | AbortSignal): void {
-    const earlier = this.#untie
-    if (source instanceof CancelScope) this.#parent = source
-    const untie = source instanceof CancelScope ? source.onAbort(this) : follow(source, this)
-    this.#untie = earlier === undefined ? untie : () => [earlier, untie].forEach((undo) => undo())
+    if (source instanceof AbortSignal) {
+      if (source.aborted) this.abort(source.reason)
+      else (this.#detachers ??= []).push(follow(source, this))
+      return
+    }
+    source.#attach()
+    if (source.#aborted) {
+      this.abort(source.#reason)
+      return
+    }
+    const link = source.#add(this)
+    ;(this.#detachers ??= []).push(() => source.#remove(link))
   }
 
-  /** @internal Sets a time, of which the scope keeps the timer when somebody asks; of two, the earlier one counts. */
-  expireAt(limit: TimeLimit): void {
-    if (this.#limit !== undefined && limit.deadline >= this.#limit.deadline) return
-    this.#limit = limit
-    this.#keepsTime = true
-    if (this.#disarm === undefined) return
-    this.#disarm()
-    this.#disarm = undefined
-    this.#arm()
+  /** @internal Sets the deadline of a unit; of two, the earlier one counts. The scope sets its timer when it attaches. */
+  expireAt(deadline: number, error: () => Error): void {
+    if (this.#ended || (this.#limit !== undefined && deadline >= this.#limit.deadline)) return
+    this.#limit = new TimeLimit(this, deadline, deadline - Date.now(), error)
+    if (this.#attached) this.#arm()
   }
 
-  /** @internal The deadline is over: lets whoever has set it abort, and gives the reason. */
+  /** @internal The deadline is over: aborts the scope that has set it, and returns the reason. */
   expire(): unknown {
-    this.#expired = true
-    if (!this.#ended) this.#tieToParent()
-    if (this.#limit === undefined) this.#parent?.expire()
-    else this.abort(this.#limit.error())
+    if (!this.#ended) this.#attach()
+    this.due?.expire()
     return this.#reason
   }
 
-  /** @internal Whether an error says no more than that the work has stopped because it was told to. */
+  /** @internal Whether an error says only that the work stopped because it was cancelled. */
   isCancellation(error: unknown): boolean {
-    if (!this.aborted) return false
-    if (error === this.#reason) return true
-    const { name, code, cause } = (error ?? {}) as { name?: unknown; code?: unknown; cause?: unknown }
-    // The form of the platform, with which `fetch` and Node's own functions reject.
-    return cause === this.#reason || name === 'AbortError' || code === 'ABORT_ERR'
+    return this.aborted && isCancellationError(error, this.#reason)
   }
 
-  /** @internal Whether an error says only that the time is over. */
-  isTimeout(error: unknown): boolean {
-    return this.#expired && this.isCancellation(error)
-  }
-
-  /** @internal Runs `fn` with the caller's own values, inside this scope. */
+  /** @internal Runs `fn` inside this scope, with the values of the caller. */
   run<R>(fn: () => R): R {
     const cell = storage.getStore()
     if (cell === undefined) return fn()
@@ -186,104 +173,128 @@ export class CancelScope implements Canceller, Abortable {
     return storage.run(this.#cell, fn)
   }
 
-  /** @internal */
+  /** @internal The work ended. Calls that began inside it and continue are still cancelled with the scopes outside. */
   end(): void {
     this.#ended = true
-    this.#letGoUnlessNeeded()
+    if (this.#owner !== undefined) this.#limit = undefined
+    this.#detachIfIdle()
   }
 
-  /** @internal Ends, and holds nothing that is around it any more. */
+  /** @internal Ends, and releases everything around it: a task may be kept long after its end. */
   leave(): void {
     this.#ended = true
-    this.#untie?.()
-    this.#untie = undefined
+    this.#detach()
     this.#parent = undefined
+    this.#outermost = this
+    this.#limit = undefined
   }
 
-  /** Not before somebody asks. */
-  #ask(): void {
-    this.#tieToParent()
-    if (this.#keepsTime && !this.#aborted) this.#arm()
+  /** The parent, unless this scope keeps its cancellation away. */
+  get #source(): CancelScope | undefined {
+    return this.#shielded ? undefined : this.#parent
   }
 
-  #tieToParent(): void {
-    if (this.#untie === undefined && this.#parent !== undefined) this.#untie = this.#parent.onAbort(this)
+  /** Attaches this scope and those around it, the outermost one first. */
+  #attach(): void {
+    if (this.#attached) return
+    const chain: CancelScope[] = [this]
+    for (let scope = this.#source; scope !== undefined && !scope.#attached; scope = scope.#source) chain.push(scope)
+    for (let scope = chain.pop(); scope !== undefined; scope = chain.pop()) scope.#attachToSource()
   }
 
-  #arm(): void {
-    if (this.#disarm !== undefined || this.#limit === undefined) return
-    const leftMs = this.#limit.deadline - Date.now()
-    if (leftMs <= 0) {
-      this.expire()
-      return
+  #attachToSource(): void {
+    const source = this.#source
+    this.#attached = true
+    if (this.#aborted) return
+    if (source === undefined) this.#arm()
+    else if (source.#aborted) this.abort(source.#reason)
+    else this.#link = source.#add(this)
+  }
+
+  #add(child: CancelScope): Link<CancelScope> {
+    const link = new Link(child)
+    ;(this.#children ??= new LinkedList()).add(link)
+    return link
+  }
+
+  #remove(link: Link<CancelScope>): void {
+    this.#children?.delete(link)
+    this.#detachIfIdle()
+  }
+
+  #detachIfIdle(): void {
+    let scope: CancelScope | undefined = this
+    while (scope !== undefined && scope.#ended && scope.#attached) {
+      scope = scope.#children === undefined || scope.#children.size === 0 ? scope.#detach() : undefined
     }
-    // A timer holds the contexts in which it is set, and none of it is needed.
-    this.#disarm = root.runInAsyncScope(() => after(leftMs, () => this.expire(), { ref: false }))
   }
 
-  /** A call that was begun in here, and goes on after the end, is still cancelled with what is around both. */
-  #letGoUnlessNeeded(): void {
-    if (this.#targets !== undefined && this.#targets.size > 0) return
-    this.#untie?.()
-    this.#untie = undefined
+  /** Returns the scope that may have lost its last child. */
+  #detach(): CancelScope | undefined {
+    this.#attached = false
+    this.#stopTimer()
+    const source = this.#source
+    if (this.#link !== undefined && source !== undefined) source.#children?.delete(this.#link)
+    this.#link = undefined
+    for (const detach of this.#detachers?.splice(0) ?? []) detach()
+    return source
+  }
+
+  /** Starts the timer of a unit's deadline. Other limits have a timer of their own. */
+  #arm(): void {
+    this.#stopTimer()
+    const limit = this.#limit
+    if (limit === undefined || this.#owner === undefined || this.#aborted) return
+    const { leftMs } = limit
+    // A timer keeps the contexts in which it is set.
+    if (leftMs > 0) this.#disarm = root.runInAsyncScope(() => after(leftMs, () => limit.expire(), { ref: false }))
+    else limit.expire()
+  }
+
+  #stopTimer(): void {
     this.#disarm?.()
     this.#disarm = undefined
   }
-}
 
-/** What cancels the current code; undefined outside any unit. */
-export function currentCancelScope(): CancelScope | undefined {
-  return narrowScope() ?? (currentCell()?.unit as Unit | undefined)?.cancelScope
-}
-
-/**
- * The signal of the current work, without a request at hand: of the request or task that the code is part of, or,
- * inside a combinator, of the narrowest one around it. Undefined outside any unit.
- *
- * Pass it on to what can be stopped: `fetch(url, { signal: currentSignal() })`.
- */
-export function currentSignal(): AbortSignal | undefined {
-  return currentCancelScope()?.signal
-}
-
-/**
- * When the current work's signal aborts at the latest, in milliseconds since the epoch: the earliest of the request's
- * deadline and the limits around the code. Undefined where there is none.
- */
-export function currentDeadline(): number | undefined {
-  return (narrowScope() ?? (currentCell()?.unit as Unit | undefined))?.deadline
-}
-
-function narrowScope(): CancelScope | undefined {
-  return (storage.getStore()?.innerScope as CancelScope | undefined)?.lasting
-}
-
-/** Who listens to which signal. One listener a signal: one listener a task would make ten thousand tasks quadratic. */
-const followers = new WeakMap<AbortSignal, LinkedList<Link<Abortable>>>()
-
-/** Lets `target` abort with `signal`, until the function it returns is called. */
-function follow(signal: AbortSignal, target: Abortable): () => void {
-  if (signal.aborted) {
-    target.abort(signal.reason)
-    return () => {}
+  /** Leaves the children to the caller, at the end of `scopes`. */
+  #abortAlone({ scopes, reason }: Abort): void {
+    if (this.#aborted) return
+    this.#aborted = true
+    this.#reason = reason
+    this.#stopTimer()
+    const controller = this.#controller
+    // Without a cell the listeners run outside any unit, like the work.
+    const cell = (this.#owner === undefined ? this.#cell : this.#owner.cell) as Cell
+    if (controller !== undefined) storage.run(cell, () => controller.abort(reason))
+    this.#owner?.cancelled()
+    for (const { item } of this.#children?.items.toReversed() ?? []) scopes.push(item)
+    this.#children = undefined
   }
-  const known = followers.get(signal)
-  const targets = known ?? new LinkedList<Link<Abortable>>()
-  if (known === undefined) {
-    followers.set(signal, targets)
-    signal.addEventListener('abort', () => abortAll(targets, signal.reason), { once: true })
+
+  /** Aborts these scopes and all below them: a scope before its children, and the children in their order. */
+  static #abortAll(scopes: CancelScope[], reason: unknown): void {
+    let abort: Abort | undefined = { scopes, reason }
+    if (nesting === maxNesting) return void postponed.push(abort)
+    nesting++
+    try {
+      while (abort !== undefined) {
+        const scope: CancelScope | undefined = abort.scopes.pop()
+        if (scope === undefined) abort = nesting === 1 ? postponed.pop() : undefined
+        else scope.#abortAlone(abort)
+      }
+    } finally {
+      nesting--
+    }
   }
-  return tieIn(targets, target)
 }
 
-/** A target may be tied to several. */
-function tieIn(targets: LinkedList<Link<Abortable>>, target: Abortable): () => void {
-  const link = new Link(target)
-  targets.add(link)
-  return () => targets.delete(link)
+/** Scopes that are still to abort; the last one is next. */
+interface Abort {
+  readonly scopes: CancelScope[]
+  readonly reason: unknown
 }
 
-/** Those that a listener adds meanwhile are not aborted: a listener that starts its work again would have no end. */
-function abortAll(targets: LinkedList<Link<Abortable>>, reason: unknown): void {
-  for (const { item: target } of targets.items) target.abort(reason)
-}
+/** A listener may abort another scope. Aborts nested deeper than this wait for the outermost one, to keep the stack short. */
+const maxNesting = 50
+let nesting = 0
+const postponed: Abort[] = []

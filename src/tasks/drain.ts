@@ -1,15 +1,16 @@
 import type { LogicalContext } from '../context/logical-context.ts'
 import { AbandonedError } from '../errors.ts'
 import { anAmount, type Checks } from '../options.ts'
+import type { Wait } from './linked-list.ts'
 import { policyName } from './policy.ts'
 import type { Task } from './task.ts'
 import type { TaskGroup } from './task-group.ts'
 import { after } from './timer.ts'
 
 export interface DrainOptions {
-  /** How long to wait for tasks before their signals abort, in milliseconds. Default: 10,000. */
+  /** How long to wait before the signals of the remaining tasks abort, in milliseconds. Default: 10,000. */
   timeoutMs?: number
-  /** How long to wait for them after that, in milliseconds. Default: 500. */
+  /** How long to wait after that, in milliseconds. Default: 500. */
   graceMs?: number
 }
 
@@ -18,25 +19,25 @@ export interface UnfinishedTask {
   id: number
   name: string
   policy: 'inherit' | 'isolate' | 'share' | 'only'
-  /** What it saw at the limit. */
+  /** Its values at the limit. */
   context: LogicalContext
-  /** False for a task that waited for a place in its group until then: it was withdrawn, and none of it has run. */
+  /** False for a task that was still deferred: it was withdrawn, and none of it ran. */
   began: boolean
-  /** Whether it has ended after its signal had aborted, or still runs. */
+  /** Whether it ended after its signal aborted. False if it still runs. */
   ended: boolean
 }
 
 export interface DrainReport {
-  /** How many tasks have ended during the drain, before its limit. */
+  /** How many tasks ended during the drain, before its limit. */
   finished: number
-  /** What was left at the limit. */
+  /** The tasks that had not ended at the limit. */
   unfinished: UnfinishedTask[]
   elapsedMs: number
 }
 
 export const drainChecks: Checks = { timeoutMs: anAmount, graceMs: anAmount }
 
-/** `limitMs` is what the tasks are told: a server has waited before, and for more than tasks. */
+/** `limitMs` is the limit in the reason of the abort: a server waited before, and not only for tasks. */
 export async function drain(
   group: TaskGroup,
   { timeoutMs = 10_000, graceMs = 500 }: DrainOptions,
@@ -44,18 +45,20 @@ export async function drain(
 ): Promise<DrainReport> {
   const startedAt = performance.now()
   const endedBefore = group.endedCount
-  // Without a time to wait for, what is left is noted, and told, before anything else can happen.
-  const quiet = timeoutMs === 0 ? group.tasks.size === 0 : await settled(group, timeoutMs)
+  const wait = group.wait()
+  // Without a time to wait, the remaining tasks are recorded and aborted before any other code runs.
+  const isQuiet = timeoutMs === 0 ? wait.size === 0 : await isIdleWithin(wait, timeoutMs)
   const finished = group.endedCount - endedBefore
   const left = new Map<Task, Sight>()
-  // Once it is quiet, the drain is over: what is spawned a moment later has its whole time before it.
-  if (!quiet) {
+  // A quiet group is drained: a task that is spawned a moment later is not aborted.
+  if (!isQuiet) {
     const reason = new AbandonedError(group.name, limitMs)
-    abandon(group, left, reason)
-    await settled(group, graceMs)
-    // What a task has begun when it was told to stop.
-    abandon(group, left, reason)
+    abandon(group, wait.items, left, reason)
+    await isIdleWithin(wait, graceMs)
+    // The tasks that an aborted task has spawned since.
+    abandon(group, wait.items, left, reason)
   }
+  wait.end()
   return {
     finished,
     unfinished: Array.from(left, ([task, sight]) => ({
@@ -63,7 +66,7 @@ export async function drain(
       name: task.name,
       policy: policyName(task.policy),
       ...sight,
-      ended: !group.tasks.has(task),
+      ended: task.hasEnded,
     })),
     elapsedMs: performance.now() - startedAt,
   }
@@ -71,21 +74,21 @@ export async function drain(
 
 type Sight = Pick<UnfinishedTask, 'context' | 'began'>
 
-/** Aborts the tasks that are not in `left` yet, and puts them there as they are before. */
-function abandon(group: TaskGroup, left: Map<Task, Sight>, reason: AbandonedError): void {
-  const tasks = Array.from(group.tasks).filter((task) => !left.has(task))
-  for (const task of tasks) left.set(task, { context: task.context, began: task.began })
-  group.abandon(tasks, reason)
+/** Records the tasks that are not in `left` yet, and aborts them. */
+function abandon(group: TaskGroup, tasks: Task[], left: Map<Task, Sight>, reason: AbandonedError): void {
+  const newTasks = tasks.filter((task) => !left.has(task))
+  for (const task of newTasks) left.set(task, { context: task.context, began: task.began })
+  group.abandon(newTasks, reason)
 }
 
-/** Resolves with true when the group has no task, or with false when the time is over. */
-async function settled(group: TaskGroup, timeoutMs: number): Promise<boolean> {
+/** Resolves with true when there is no task to wait for, or with false when the time is over. */
+async function isIdleWithin(wait: Wait<Task>, timeoutMs: number): Promise<boolean> {
   const limit = Promise.withResolvers<'over'>()
-  const disarm = after(timeoutMs, () => limit.resolve('over'))
-  // A task may spawn another as its last act, so one idle moment is not yet the end.
-  while (group.tasks.size > 0) {
-    if ((await Promise.race([group.idle(), limit.promise])) === 'over') return false
+  const stop = after(timeoutMs, () => limit.resolve('over'))
+  // A task may spawn another one as its last act, so the group can be idle for a moment only.
+  while (wait.size > 0) {
+    if ((await Promise.race([wait.idle(), limit.promise])) === 'over') return false
   }
-  disarm()
+  stop()
   return true
 }

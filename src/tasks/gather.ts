@@ -3,13 +3,13 @@ import { Failures, StructuredTaskGroup } from './structured-task-group.ts'
 import type { Task } from './task.ts'
 
 export interface GatherOptions {
-  /** How many run at a time; the others begin in order. Default: all. */
+  /** How many functions run at a time; the others begin in order. Default: all. */
   concurrency?: number
   /** For errors and reports. Default: `'gather'`. */
   name?: string
 }
 
-/** What each of the functions gives. */
+/** The values of the functions. */
 export type Gathered<Fns extends readonly GatherFunction[]> = {
   -readonly [K in keyof Fns]: Awaited<ReturnType<Fns[K]>>
 }
@@ -22,26 +22,25 @@ const checks: Checks = {
 }
 
 /**
- * Runs functions beside each other, each as a task, and resolves with their values in the same order.
+ * Runs functions concurrently, each as a task, and resolves with their values in the same order.
  *
  * | | |
  * |---|---|
  * | values | each inherits the caller's |
  * | writes | each one's are its own |
- * | cancellation | the first failure aborts the others' signals, and so does what cancels the caller; what has not begun never begins |
- * | failure | when all that have begun have ended: the failure itself if there is one, an `AggregateError` of several; without those that only say "aborted" |
+ * | cancellation | the first failure aborts the signals of the others; so does what cancels the caller. A function that has not begun never begins |
+ * | failure | when all that began have ended: the failure, or an `AggregateError` of several; without errors that only report the cancellation |
  *
- * Where the caller's cancellation has cut work off, its reason is thrown.
+ * If the caller's cancellation stopped work, its reason is thrown.
  *
- * @throws {TypeError} if `fns` is no array of functions, or for an option that is unknown or of the wrong type.
+ * @throws {TypeError} if `fns` is not an array of functions, or for an option that is unknown or of the wrong type.
  */
 export async function gather<const Fns extends readonly GatherFunction[]>(
   fns: Fns,
-  options: GatherOptions = {},
+  options?: GatherOptions,
 ): Promise<Gathered<Fns>> {
   checkFunctions('gather', fns)
-  checkOptions('gather', options, checks)
-  const { concurrency, name = 'gather' } = options
+  const { concurrency, name = 'gather' } = checkOptions('gather', options, checks)
   const limits = concurrency === undefined ? {} : { maxConcurrent: concurrency, maxQueued: Infinity }
   const failures = new Failures()
   const group = new StructuredTaskGroup({ name, ...limits }, failures.take)
@@ -49,7 +48,7 @@ export async function gather<const Fns extends readonly GatherFunction[]>(
   let missing = fns.length
   await group.run(() => {
     for (const [index, fn] of fns.entries()) {
-      // The caller is cancelled already, or has just been by one of them.
+      // The caller is cancelled already, or one of the functions has just caused it.
       if (group.aborted) return
       const body = async (task: Task) => {
         values[index] = await fn(task)
@@ -61,7 +60,7 @@ export async function gather<const Fns extends readonly GatherFunction[]>(
   const { errors } = failures
   if (errors.length === 1) throw errors[0]
   if (errors.length > 1) throw failures.in(name)
-  if (missing > 0) throw group.cutOffReason
+  if (missing > 0) throw group.stopReason
   return values as Gathered<Fns>
 }
 
@@ -70,7 +69,7 @@ const functions: Check = anyOf(
   (value) => Array.isArray(value) && value.every((item) => isFunction(item)),
 )
 
-/** @throws {TypeError} for what is no array of functions. */
+/** @throws {TypeError} if `fns` is not an array of functions. */
 export function checkFunctions(owner: string, fns: unknown): void {
   checkArgument(owner, functions, fns)
 }

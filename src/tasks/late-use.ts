@@ -2,39 +2,46 @@ import { processSingleton } from '../context/storage.ts'
 import { LateWriteError } from '../errors.ts'
 import { show } from '../options.ts'
 import { contextLate } from './lifecycle.ts'
+import { isThenable } from './thenable.ts'
 
-/** A variable read or written after its unit had ended. */
+/** A read or a write of a variable after the end of its unit. */
 export interface LateUse {
   operation: 'read' | 'write'
   variable: string
   unit: string
-  /** The line of code that did it, as in a stack trace, or empty. */
+  /** The line of code that did it, as in a stack trace; empty if it is not known. */
   callSite: string
 }
 
 export interface LateUseOptions {
-  /** What a late write does: `'throw'` a `LateWriteError`, or only `'report'`. Default: report in production. */
+  /**
+   * What a late write does: `'throw'` a `LateWriteError`, or only `'report'`. Default: throw if `NODE_ENV` is
+   * `development` or `test`, else report.
+   */
   lateWrites?: 'throw' | 'report'
-  /** Called once per call site of a late read or of a late write that does not throw. Default: a line to stderr. */
+  /**
+   * Called once per call site, for late reads and for late writes that do not throw. Its failure is written to stderr.
+   * Default: writes a line to stderr.
+   */
   onLateUse?: (use: LateUse) => void
 }
 
-/** How many call sites are remembered as reported; past that, new ones are only counted. */
+/** How many call sites are remembered. Further ones are only counted. */
 const maxCallSites = 1000
 
-/** Counts late reads and writes, and tells somebody of each place that does them. */
+/** Counts late reads and writes, and reports each call site once. */
 export class LateUseWatch {
   /** Undefined until the first late write: to read the environment costs as much as to open a scope. */
   #throws: boolean | undefined
-  readonly #report: (use: LateUse) => void
+  readonly #onLateUse: (use: LateUse) => unknown
   readonly #reported = new Set<string>()
-  #telling = false
+  #isReporting = false
   #reads = 0
   #writes = 0
 
   constructor({ lateWrites, onLateUse = printLateUse }: LateUseOptions = {}) {
     this.#throws = lateWrites === undefined ? undefined : lateWrites === 'throw'
-    this.#report = onLateUse
+    this.#onLateUse = onLateUse
   }
 
   get reads(): number {
@@ -45,17 +52,20 @@ export class LateUseWatch {
     return this.#writes
   }
 
-  /** @throws {LateWriteError} for a write, where writes are configured to throw. */
-  seen(operation: 'read' | 'write', variable: string, unit: string): void {
+  /** @throws {LateWriteError} for a write, if writes are configured to throw. */
+  report(operation: 'read' | 'write', variable: string, unit: string): void {
     if (operation === 'read') this.#reads++
     else this.#writes++
     const throws = operation === 'write' && (this.#throws ??= throwsByDefault())
-    // Whoever is told may use a variable too, just as late.
-    if (!this.#telling) {
-      this.#telling = true
-      if (contextLate.hasSubscribers) contextLate.publish({ operation, variable, unit })
-      if (!throws) this.#reportOnce(operation, variable, unit)
-      this.#telling = false
+    // The code that receives the report may use a variable too, just as late.
+    if (!this.#isReporting) {
+      this.#isReporting = true
+      try {
+        if (contextLate.hasSubscribers) contextLate.publish({ operation, variable, unit })
+        if (!throws) this.#reportOnce(operation, variable, unit)
+      } finally {
+        this.#isReporting = false
+      }
     }
     if (throws) throw new LateWriteError(variable, unit)
   }
@@ -67,33 +77,50 @@ export class LateUseWatch {
     if (this.#reported.has(key)) return
     this.#reported.add(key)
     try {
-      this.#report({ operation, variable, unit, callSite })
+      const returned = this.#onLateUse({ operation, variable, unit, callSite })
+      if (isThenable(returned)) Promise.resolve(returned).then(undefined, printFailure)
     } catch (error) {
-      // Whoever has read a variable does not fail for the sake of the report.
-      console.error(`logical-context: onLateUse has failed: ${show(error)}`)
+      // The code that reads a variable does not fail because of the report.
+      printFailure(error)
     }
   }
 }
 
-/** For the units that are told nothing else. */
+/** For units without options of their own. */
 export const lateUseByDefault: LateUseWatch = processSingleton('lateUse', () => new LateUseWatch())
 
 function throwsByDefault(): boolean {
-  return process.env['NODE_ENV'] !== 'production'
+  const environment = process.env['NODE_ENV']
+  return environment === 'development' || environment === 'test'
 }
 
 function printLateUse({ operation, variable, unit, callSite }: LateUse): void {
-  console.error(`logical-context: late ${operation} of '${variable}', its unit '${unit}' has ended ${callSite}`)
+  console.error(`logical-context: late ${operation} of '${variable}' after the end of its unit '${unit}' ${callSite}`)
 }
 
-/** This package's own frames stand between the line in question and the top of the stack. */
-const ownFrames = 7
+function printFailure(error: unknown): void {
+  console.error(`logical-context: onLateUse failed: ${show(error)}`)
+}
 
+/** How many frames of this package are above the line in question, at most. */
+const maxOwnFrames = 16
+/** In a bundle the package has no folder of its own. Then this many frames are above the line. */
+const bundledFrames = 6
+const ownFolder = /\/tasks\/late-use\.[jt]s$/.test(import.meta.url)
+  ? new URL('..', import.meta.url).pathname
+  : undefined
+
+/** The first line of the stack that is not in this package. */
 function findCallSite(): string {
   const { stackTraceLimit } = Error
-  Reflect.set(Error, 'stackTraceLimit', ownFrames)
-  // A program may have made stacks something else than text.
-  const frames = String(new Error('late use').stack).split('\n')
-  Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
-  return frames[ownFrames]?.trim() ?? ''
+  let frames: string[]
+  try {
+    Reflect.set(Error, 'stackTraceLimit', maxOwnFrames)
+    // A program may have changed `stack` to something else than text.
+    frames = String(new Error('late use').stack).split('\n').slice(1)
+  } finally {
+    Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
+  }
+  const callSite = ownFolder === undefined ? frames[bundledFrames] : frames.find((frame) => !frame.includes(ownFolder))
+  return callSite?.trim() ?? ''
 }

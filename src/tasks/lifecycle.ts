@@ -10,8 +10,8 @@ export interface ScopeEvent {
 }
 
 /**
- * On `logical-context:task:spawn`, with the spawner's context active, and on `…:start`, with the task's; `start` comes
- * later where the task waits for a place in its group, and never where it is withdrawn from there.
+ * On `logical-context:task:spawn`, with the spawner's context active, and on `…:start`, with the task's. A deferred task
+ * starts later; a task that is withdrawn never starts.
  */
 export interface TaskEvent {
   readonly task: Task
@@ -19,15 +19,15 @@ export interface TaskEvent {
 
 /** On `logical-context:task:end`, with the task's context active. */
 export interface TaskEndEvent extends TaskEvent {
-  /** A withdrawn task was aborted before it had begun. */
+  /** Whether the task succeeded, failed, stopped because it was cancelled, or was cancelled before it began (`withdrawn`). */
   readonly outcome: TaskOutcome
-  /** Of a task that is not done. */
+  /** Undefined for the outcome `done`. */
   readonly error: unknown
 }
 
-export type TaskOutcome = 'done' | 'failed' | 'withdrawn'
+export type TaskOutcome = 'done' | 'failed' | 'cancelled' | 'withdrawn'
 
-/** On `logical-context:task:refuse`, with the context of whoever wanted to spawn active. */
+/** On `logical-context:task:refuse`, with the spawner's context active. */
 export interface TaskRefuseEvent {
   readonly name: string
   readonly group: TaskGroup
@@ -35,22 +35,22 @@ export interface TaskRefuseEvent {
   readonly error: Error
 }
 
-/** On `logical-context:task:abandon`: the task has not ended by the limit of its group's drain. */
+/** On `logical-context:task:abandon`: the task had not ended at the limit of its group's drain. */
 export interface TaskAbandonEvent extends TaskEvent {
   readonly error: Error
 }
 
-/** On `logical-context:context:late`, each time. */
+/** On `logical-context:context:late`, for each late use. */
 export type LateEvent = Omit<LateUse, 'callSite'>
 
-/** On `logical-context:inbound:refuse`: something that a peer sent was not taken. */
+/** On `logical-context:inbound:refuse`: something that a peer sent was refused. */
 export interface InboundRefuseEvent {
   readonly reason: string
   /** The header, or the header and its member. */
   readonly field: string
 }
 
-/** Publish only behind `hasSubscribers`: no message is made when nobody listens. */
+/** Publish only if `hasSubscribers`, so that no message is created without a listener. */
 interface EventChannel<Message> {
   readonly hasSubscribers: boolean
   publish(message: Message): void

@@ -1,4 +1,4 @@
-/** What can stand in a list, in one at a time. It leads to its neighbours there. */
+/** An item of at most one list. It refers to its neighbours there. */
 export interface Listed<Item> {
   /** @internal */
   before: Item | undefined
@@ -7,8 +7,8 @@ export interface Listed<Item> {
 }
 
 /**
- * A list that is entered at its end and left anywhere, in constant time. No `Set`: the tables that a Set outgrows lead
- * from one to the next, and once one of them is old, all that came and went since lives until a full collection.
+ * A list that adds at its end and deletes anywhere, in constant time. Not a `Set`: the tables that a Set outgrows refer
+ * to each other, and once one of them is old, every later item lives until a full collection.
  */
 export class LinkedList<Item extends Listed<Item>> {
   #first: Item | undefined
@@ -19,14 +19,14 @@ export class LinkedList<Item extends Listed<Item>> {
     return this.#size
   }
 
-  /** The items of now, in order. */
+  /** A copy, in order. */
   get items(): Item[] {
     const items: Item[] = []
     for (let item = this.#first; item !== undefined; item = item.after) items.push(item)
     return items
   }
 
-  /** Of an item that stands in no other list. */
+  /** For an item that is in no other list. */
   has(item: Item): boolean {
     return item.before !== undefined || item === this.#first
   }
@@ -39,7 +39,7 @@ export class LinkedList<Item extends Listed<Item>> {
     this.#size++
   }
 
-  /** A second time it does nothing. */
+  /** A second call does nothing. */
   delete(item: Item): void {
     if (!this.has(item)) return
     const { before, after } = item
@@ -47,13 +47,13 @@ export class LinkedList<Item extends Listed<Item>> {
     else before.after = after
     if (after === undefined) this.#last = before
     else after.before = before
-    // What has left leads to no other item: whoever still holds it does not hold those that came after it.
+    // A deleted item that is kept must not keep the items that came after it.
     item.before = undefined
     item.after = undefined
     this.#size--
   }
 
-  /** Takes the first item. */
+  /** Deletes and returns the first item. */
   shift(): Item | undefined {
     const first = this.#first
     if (first !== undefined) this.delete(first)
@@ -61,7 +61,7 @@ export class LinkedList<Item extends Listed<Item>> {
   }
 }
 
-/** A place in a list for what stands in another list already, or in several. */
+/** The place in a list of an object that is in another list already, or in several. */
 export class Link<T> implements Listed<Link<T>> {
   readonly item: T
   before: Link<T> | undefined = undefined
@@ -72,17 +72,71 @@ export class Link<T> implements Listed<Link<T>> {
   }
 }
 
-/** What is under way; says when nothing is. */
-export class InFlight<Item extends Listed<Item>> extends LinkedList<Item> {
-  #idle: PromiseWithResolvers<void> | undefined
+/** The items that a piece of code waits for. */
+export interface Wait<Item> {
+  readonly size: number
+  /** A copy, in order. */
+  readonly items: Item[]
+  /** Resolves when there is no item; that may change a moment later. */
+  idle(): Promise<void>
+  /** To be called at the end of the wait. */
+  end(): void
+}
 
-  /** Resolves when nothing is under way, maybe only for a moment. */
+/** A list of what is in flight, to wait for. */
+export class InFlight<Item extends Listed<Item>> extends LinkedList<Item> implements Wait<Item> {
+  #idle: PromiseWithResolvers<void> | undefined
+  #othersIdle: PromiseWithResolvers<void> | undefined
+  /** The items whose own code waits for this list, and how often. */
+  #callers: Map<Item, number> | undefined
+
   async idle(): Promise<void> {
     if (this.size > 0) await (this.#idle ??= Promise.withResolvers<void>()).promise
   }
 
+  end(): void {}
+
+  /**
+   * Begins a wait for all items. If `callers` are the items whose own code waits, it does not include them, nor other
+   * items whose code waits at the same time: two that wait for each other would never end.
+   */
+  waitFor(callers: readonly Item[]): Wait<Item> {
+    const listed = callers.filter((caller) => this.has(caller))
+    if (listed.length === 0) return this
+    const counts = (this.#callers ??= new Map<Item, number>())
+    for (const caller of listed) counts.set(caller, (counts.get(caller) ?? 0) + 1)
+    this.#resolve()
+    const list = this
+    return {
+      get size() {
+        return list.size - counts.size
+      },
+      get items() {
+        return list.items.filter((item) => !counts.has(item))
+      },
+      async idle() {
+        if (this.size > 0) await (list.#othersIdle ??= Promise.withResolvers<void>()).promise
+      },
+      end() {
+        for (const caller of listed) {
+          const count = counts.get(caller) ?? 0
+          if (count > 1) counts.set(caller, count - 1)
+          else counts.delete(caller)
+        }
+      },
+    }
+  }
+
   override delete(item: Item): void {
     super.delete(item)
+    this.#callers?.delete(item)
+    this.#resolve()
+  }
+
+  #resolve(): void {
+    if (this.size > (this.#callers?.size ?? 0)) return
+    this.#othersIdle?.resolve()
+    this.#othersIdle = undefined
     if (this.size > 0) return
     this.#idle?.resolve()
     this.#idle = undefined

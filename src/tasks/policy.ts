@@ -15,18 +15,18 @@ import {
   type Values,
 } from '../context/values.ts'
 import { anyOf, type Check } from '../options.ts'
-import type { Unit } from './unit.ts'
+import type { Task } from './task.ts'
 
 /**
- * What a spawned task sees of its spawner's values, and who sees what it sets:
- * `inherit`: a snapshot of all values, and its own writes;
- * `isolate`: nothing but the variables with `onSpawn: 'keep'`, and its own writes, in a new trace linked to the old;
- * `share`: the spawner's values themselves, both ways, like a promise nobody awaits;
- * `{ only }`: a snapshot of these variables and of those with `onSpawn: 'keep'`, and its own writes.
+ * Which values of its spawner a task sees, and which code sees what it sets:
+ * `inherit`: a snapshot of all values; its writes are its own;
+ * `isolate`: only the variables with `onSpawn: 'keep'`; its writes are its own, and its trace is new, linked to the old one;
+ * `share`: the spawner's values, in both directions, like a promise that no code awaits;
+ * `{ only }`: a snapshot of these variables and of those with `onSpawn: 'keep'`; its writes are its own.
  */
 export type Policy = 'inherit' | 'isolate' | 'share' | { readonly only: readonly AnyContextVar[] }
 
-/** A policy under which values cross into a cell of the task's own. */
+/** A policy under which the task has a cell of its own. */
 export type CrossingPolicy = Exclude<Policy, 'share'>
 
 export const aPolicy: Check = anyOf("'inherit', 'isolate', 'share' or { only: [variables] }", (value) => {
@@ -37,12 +37,12 @@ export const aPolicy: Check = anyOf("'inherit', 'isolate', 'share' or { only: [v
   return Array.isArray(only) && only.every((variable) => variable instanceof ContextVar)
 })
 
-/** A policy in one word, for logs and reports. */
+/** The policy in one word, for logs and reports. */
 export function policyName(policy: Policy): 'inherit' | 'isolate' | 'share' | 'only' {
   return typeof policy === 'string' ? policy : 'only'
 }
 
-/** What `values` are for a task under a policy. The result is shared, and `values` are not written. */
+/** The values of a task under a policy. The result may be shared: copy it before a write. `values` stay as they are. */
 export function cross(values: Values, policy: CrossingPolicy): Values {
   const ruled = ruledOf(values) !== undefined
   if (policy === 'inherit') return ruled ? applyRules(values, values.slice(), policy) : values
@@ -55,7 +55,7 @@ export function cross(values: Values, policy: CrossingPolicy): Values {
   return ruled ? applyRules(values, kept, 'only') : kept
 }
 
-/** The variables' own rules stand above every policy. */
+/** The rules of the variables take precedence over every policy. */
 function applyRules(from: Values, start: Values, crossing: PolicyName): Values {
   let to = start
   for (let ruled = ruledOf(from); ruled !== undefined; ruled = ruled.rest) {
@@ -69,21 +69,21 @@ function applyRules(from: Values, start: Values, crossing: PolicyName): Values {
   return to
 }
 
-/** The cell for a task that is spawned by whoever is in `spawner`; a variable's own rule may throw. */
-export function openCell(task: Unit, policy: Policy, spawner: Cell | undefined): Cell {
+/** The cell of a task that the code in `spawner` spawns. Throws what the rule of a variable throws. */
+export function openCell(task: Task, policy: Policy, spawner: Cell | undefined): Cell {
   if (spawner === undefined) return new Cell(emptyValues, task)
-  return policy === 'share' ? spawner : new Cell(cross(spawner.share(), policy), task)
+  if (policy === 'share') return spawner.within(task.cancelScope)
+  return new Cell(cross(spawner.share(), policy), task)
 }
 
-/** Calls `proceed` in the task's cell, and in the other libraries' contexts that the policy leaves. */
+/** Calls `proceed` in the cell of the task; under `isolate` outside the contexts of other libraries. */
 export function enterCell<Args extends unknown[]>(
   cell: Cell,
   policy: Policy,
   proceed: (...args: Args) => void,
   ...args: Args
 ): void {
-  if (policy === 'share' && cell === storage.getStore()) proceed(...args)
-  else if (policy === 'isolate') root.runInAsyncScope(enterOutside<Args>, undefined, cell, proceed, args)
+  if (policy === 'isolate') root.runInAsyncScope(enterOutside<Args>, undefined, cell, proceed, args)
   else storage.run(cell, proceed, ...args)
 }
 

@@ -3,16 +3,17 @@ import { Cell, currentCell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { type AsyncSnapshot, captureSnapshot, processSingleton, storage } from '../context/storage.ts'
 import { DeadlineError, ScopeClosedError } from '../errors.ts'
+import { anAmount, checkArgument, checkFunction } from '../options.ts'
 import { scopeClose, scopeOpen, scopeSeal } from './lifecycle.ts'
 import { isThenable } from './thenable.ts'
 import { Unit, type UnitSettings } from './unit.ts'
 
 /**
- * The life of one unit of work: a request, a message, a run of a job. It is opened by its making, entered with `run`,
- * and closed once; when it is closed and nothing that `run` started is pending, it seals: its values are dropped but
- * for the survivors.
+ * The unit of one request, message or job run. It opens when it is created, runs functions with `run`, and closes once.
+ * When it is closed and no promise that `run` returned is pending, it seals: its values are dropped, except the
+ * survivors.
  */
-export class RequestScope extends Unit {
+export class RequestScope extends Unit implements Disposable {
   name: string
   /** @internal Replaced when the route is known. */
   settings: UnitSettings
@@ -20,12 +21,12 @@ export class RequestScope extends Unit {
   readonly cell: Cell
   /** @internal */
   readonly origin: number = ++origins.last
-  #entry: AsyncSnapshot | undefined
+  #snapshot: AsyncSnapshot | undefined
   #pending = 0
   #closed = false
   #onSeal: (() => void) | undefined
 
-  /** @internal Use `runInScope`, or a middleware. */
+  /** @internal Use `openScope`, `runInScope` or a middleware. */
   constructor(name: string, context: LogicalContext, settings: UnitSettings) {
     super()
     this.name = name
@@ -35,12 +36,12 @@ export class RequestScope extends Unit {
     if (scopeOpen.hasSubscribers) storage.run(this.cell, () => scopeOpen.publish({ scope: this }))
   }
 
-  /** @internal Whether nothing more begins; the seal may be still to come. */
+  /** @internal Whether nothing more begins. The seal may come later. */
   get closed(): boolean {
     return this.#closed
   }
 
-  /** A snapshot of what the unit sees now; after the seal, of the survivors. */
+  /** A snapshot of the current values of the unit; after the seal, of the survivors. */
   get context(): LogicalContext {
     return new LogicalContext(this.cell.share())
   }
@@ -56,40 +57,44 @@ export class RequestScope extends Unit {
   }
 
   /**
-   * Runs `fn` in the unit; what it sets is seen by all later runs. A promise that it returns holds off the seal.
+   * Runs `fn` in the unit and returns its result. Later runs see what it sets. A promise that `fn` returns postpones the
+   * seal until it settles. A failure is the caller's.
    *
    * @throws {ScopeClosedError} after the seal.
+   * @throws {TypeError} if `fn` is not a function.
    */
   run<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): R {
+    checkFunction('RequestScope.run', fn)
     if (this.sealed) throw new ScopeClosedError(this.name)
     const { cell, observation } = this
-    // Who is in the unit already may have a span of its own around it.
-    if (observation === undefined || currentCell() === cell) return storage.run(cell, enter<Args, R>, this, fn, args)
-    return storage.run(cell, () => observation.around(() => enter(this, fn, args)))
+    // Code that is in the unit already may have a span of its own around it.
+    if (observation === undefined || currentCell() === cell)
+      return storage.run(cell, runObserved<Args, R>, this, fn, args)
+    return storage.run(cell, () => observation.around(() => runObserved(this, fn, args)))
   }
 
-  /** @internal Makes the contexts of here, other libraries' too, those that `runInSnapshot` goes back to; the first time. */
+  /** @internal Keeps the current contexts, also those of other libraries, for `runInSnapshot`. A second call does nothing. */
   captureSnapshot(): void {
-    this.#entry ??= captureSnapshot()
+    this.#snapshot ??= captureSnapshot()
   }
 
-  /** @internal Calls `fn` in the unit as its anchor found it: cheap, and also after the seal. */
+  /** @internal Calls `fn` in the unit and in the contexts of the snapshot. Cheap, and allowed after the seal. */
   runInSnapshot<This, Args extends unknown[], R>(
     fn: (this: This, ...args: Args) => R,
     receiver: This,
     ...args: Args
   ): R {
-    // Who is in the unit already may have other libraries' contexts around it, a span's for one: those stay.
-    if (this.#entry === undefined || currentCell() === this.cell) return fn.apply(receiver, args)
-    return this.#entry.runInAsyncScope(fn, receiver, ...args)
+    // Code that is in the unit already may have contexts of other libraries around it, for example a span: those stay.
+    if (this.#snapshot === undefined || currentCell() === this.cell) return fn.apply(receiver, args)
+    return this.#snapshot.runInAsyncScope(fn, receiver, ...args)
   }
 
-  /** @internal Calls `fn` once, when the scope has sealed. One function only: for the middleware that opened the scope. */
+  /** @internal Calls `fn` once, after the seal. One function only: for the middleware that opened the scope. */
   onSeal(fn: () => void): void {
     this.#onSeal = fn
   }
 
-  /** @internal Holds off the seal until `release`. */
+  /** @internal Postpones the seal until `release`. */
   retain(): void {
     this.#pending++
   }
@@ -101,13 +106,13 @@ export class RequestScope extends Unit {
   }
 
   /**
-   * @internal Holds off the seal until a promise has settled, and gives a promise for the same. A foreign thenable is
-   * asked once: it may do its work anew at each `then`, as a query builder does.
+   * @internal Postpones the seal until a promise settles, and returns a promise for its outcome. It calls `then` of a
+   * foreign thenable once: a query builder, for example, runs its query at each call.
    */
-  hold<R>(result: R): R {
+  postponeSealUntil<R>(result: R): R {
     if (!isThenable(result)) return result
     this.retain()
-    // Handlers on the promise itself would hide a rejection that nobody handles.
+    // With handlers on the promise itself, a rejection without a handler would not be reported.
     return (result instanceof Promise ? result : Promise.resolve(result)).then(
       (value: unknown) => {
         this.release()
@@ -121,21 +126,33 @@ export class RequestScope extends Unit {
     ) as R
   }
 
-  /** Sets the deadline, in milliseconds since the epoch; of two, the earlier one counts. */
+  /**
+   * Sets the deadline, in milliseconds since the epoch. Of two deadlines the earlier one counts. After the seal it does
+   * nothing.
+   *
+   * @throws {TypeError} if `deadline` is not a finite number of at least 0.
+   */
   expireAt(deadline: number): void {
-    this.cancelScope.expireAt({ deadline, error: () => new DeadlineError(this.name) })
+    checkArgument('RequestScope.expireAt', anAmount, deadline)
+    this.cancelScope.expireAt(deadline, () => new DeadlineError(this.name))
   }
 
-  /** Aborts the signal, and the tasks that asked to be cancelled with the request. */
+  /** Aborts the signal, and the tasks that are cancelled with the request. */
   abort(reason: unknown): void {
     this.cancelScope.abort(reason)
   }
 
-  /** Nothing more begins; the scope seals when what has begun is over. A second close does nothing. */
+  /** Closes the scope. It seals as soon as the promises of its runs have settled. A second call does nothing. */
   close(): void {
-    if (!this.#closed && scopeClose.hasSubscribers) storage.run(this.cell, () => scopeClose.publish({ scope: this }))
+    if (this.#closed) return
+    if (scopeClose.hasSubscribers) storage.run(this.cell, () => scopeClose.publish({ scope: this }))
     this.#closed = true
     this.#sealIfOver()
+  }
+
+  /** Closes the scope at the end of a `using` declaration's block. */
+  [Symbol.dispose](): void {
+    this.close()
   }
 
   #sealIfOver(): void {
@@ -149,11 +166,11 @@ export class RequestScope extends Unit {
   }
 }
 
-/** Calls `fn`, in the scope's cell; all handlers are attached in here, so that they keep no other context. */
-function enter<Args extends unknown[], R>(scope: RequestScope, fn: (...args: Args) => R, args: Args): R {
-  if (scope.observation === undefined) return scope.hold(fn(...args))
+/** Calls `fn` in the cell of the scope. All handlers are attached in here, so that they keep no other context alive. */
+function runObserved<Args extends unknown[], R>(scope: RequestScope, fn: (...args: Args) => R, args: Args): R {
+  if (scope.observation === undefined) return scope.postponeSealUntil(fn(...args))
   try {
-    return scope.hold(fn(...args))
+    return scope.postponeSealUntil(fn(...args))
   } catch (error) {
     scope.observation?.failed?.(error)
     throw error

@@ -1,24 +1,22 @@
-import { show } from '../options.ts'
-import { type Canceller, CancelScope } from './cancel-scope.ts'
+import { checkFunction } from '../options.ts'
+import { CancelScope } from './cancel-scope.ts'
+import { currentCancelScope } from './unit.ts'
 
 /**
- * Awaits `fn` as the caller's own code, but out of reach of what cancels the caller: for the write that must not be
- * left half done.
+ * Awaits `fn` as part of the caller's own code, but keeps the caller's cancellation away: for a write that must not stop
+ * half way.
  *
  * | | |
  * |---|---|
  * | values | the caller's |
  * | writes | seen by the caller |
- * | cancellation | the caller's does not reach `fn`, nor what `fn` awaits; nor does its deadline |
+ * | cancellation | the caller's abort and deadline do not reach `fn`, nor the calls that `fn` awaits |
  * | failure | `fn`'s own |
  *
- * @throws {TypeError} if `fn` is no function.
+ * @throws {TypeError} if `fn` is not a function.
  */
-export async function shield<T>(fn: (scope: Canceller) => T | PromiseLike<T>): Promise<T> {
-  if (typeof fn !== 'function') throw new TypeError(`shield: expected a function, got ${show(fn)}.`)
-  const scope = new CancelScope(undefined, { shielded: true })
+export async function shield<T>(fn: (scope: CancelScope) => T | PromiseLike<T>): Promise<T> {
+  checkFunction('shield', fn)
+  const scope = new CancelScope(currentCancelScope(), { shielded: true })
   return await scope.run(() => fn(scope))
 }
-
-/** `shield`, by the name that it has in Go. */
-export const withoutCancel: typeof shield = shield

@@ -1,5 +1,5 @@
 import { OutsideUnitError } from '../errors.ts'
-import { aFunction, anyOf, aString, type Checks } from '../options.ts'
+import { aFunction, anyOf, aString, checkFunction, type Checks } from '../options.ts'
 import type { CancelScope } from './cancel-scope.ts'
 import { aPolicy, type Policy } from './policy.ts'
 import type { OnTaskError, Task } from './task.ts'
@@ -8,14 +8,14 @@ import { currentUnit, type Unit } from './unit.ts'
 export interface SpawnOptions {
   /** For logs and reports. Default: the function's name, or `'task'`. */
   name?: string
-  /** What the task sees of its spawner. Default: the group's, the route's or the plugin's policy, else `inherit`. */
+  /** Which values of the spawner the task sees. Default: the policy of the group, the route or the plugin, else `inherit`. */
   policy?: Policy
   /**
-   * Aborts the task's signal when the request is aborted, or with this signal. Default: only the group does; a shared
-   * task is part of the request and aborts with it.
+   * Aborts the task's signal with the request, or with this signal. Default: only the group aborts it; under `share` the
+   * request does too, because the task is part of it.
    */
   cancelWith?: 'request' | AbortSignal
-  /** Told of the task's failure, in the task's own context. Default: the group's. */
+  /** Called if the task fails, in the context of the task. Default: the `onError` of the group. */
   onError?: OnTaskError
 }
 
@@ -27,32 +27,34 @@ export const spawnChecks: Checks = {
 }
 
 /**
- * Starts `fn` at once, beside the caller, as a task of the server's background group. What it sees of the caller's
- * variables is the policy's business; its failure goes to `onError`, never to the caller, and server close waits for it.
+ * Starts `fn` at once, concurrently with the caller, as a task of the server's background group. The policy decides which
+ * values it sees. Its failure goes to `onError`, not to the caller. A server's close waits for it.
  *
  * | policy | reads | writes |
  * |---|---|---|
  * | `inherit` | a snapshot | its own |
- * | `{ only }` | a snapshot of these | its own |
- * | `isolate` | only `onSpawn: 'keep'` | its own |
- * | `share` | the caller's | the caller's |
+ * | `{ only }` | a snapshot of these variables | its own |
+ * | `isolate` | variables with `onSpawn: 'keep'` | its own |
+ * | `share` | the caller's values | the caller's values |
  *
- * @throws {OutsideUnitError} outside any unit: nobody would own the task.
+ * @throws {OutsideUnitError} outside any unit: the task would have no owner.
  * @throws {GroupClosedError} if the group is closed.
- * @throws {TypeError} if `fn` is no function, or for an option that is unknown or of the wrong type.
+ * @throws {GroupFullError} if the group has no slot for the task and rejects it.
+ * @throws {TypeError} if `fn` is not a function, or for an option that is unknown or of the wrong type.
  */
 export function spawn<T>(fn: (task: Task) => T | PromiseLike<T>, options?: SpawnOptions): Task<T> {
+  checkFunction('spawn', fn)
   const unit = currentUnit()
   if (unit === undefined) throw new OutsideUnitError('spawn()')
   return unit.settings.group.spawn(fn, options)
 }
 
 /**
- * What a task is cancelled with that is spawned in `unit`, beside its group.
+ * What cancels a task that is spawned in `unit`, besides its group.
  *
- * @throws {TypeError} if that is to be the request, and there is none.
+ * @throws {TypeError} for `'request'` without a request.
  */
-export function cancellerFor(
+export function sourceOf(
   { cancelWith }: SpawnOptions,
   policy: Policy,
   unit: Unit | undefined,
@@ -61,7 +63,7 @@ export function cancellerFor(
   const request = cancelWith === 'request' || policy === 'share' ? unit?.request : undefined
   if (request !== undefined || cancelWith === undefined) return request?.cancelScope
   throw new TypeError(
-    "spawn: option 'cancelWith' is 'request', but there is no request here. " +
-      'A task can pass on only a request that it is itself cancelled with.',
+    "spawn: option 'cancelWith' expected a request to cancel with, got 'request' where there is no request. " +
+      'A task passes on a request only if that request cancels the task itself.',
   )
 }

@@ -1,10 +1,11 @@
 import { CancelledError } from '../errors.ts'
-import { aString, type Checks, checkOptions, show } from '../options.ts'
-import { CancelScope, currentCancelScope } from './cancel-scope.ts'
+import { aString, checkFunction, type Checks, checkOptions, show } from '../options.ts'
+import { CancelScope } from './cancel-scope.ts'
 import type { TaskOutcome } from './lifecycle.ts'
 import type { Task } from './task.ts'
 import { TaskGroup, type TaskGroupOptions } from './task-group.ts'
 import { limitChecks, type TaskLimits } from './task-limits.ts'
+import { callingUnit, currentCancelScope, type Unit } from './unit.ts'
 
 export interface WithTaskGroupOptions extends TaskLimits {
   /** For errors and reports. Default: the body's name, or `'withTaskGroup'`. */
@@ -14,54 +15,54 @@ export interface WithTaskGroupOptions extends TaskLimits {
 const checks: Checks = { name: aString, ...limitChecks }
 
 /**
- * Runs `body` with a group for tasks that end before this call does. They may spawn more tasks into it; after its end
- * that throws. Resolves with the body's value.
+ * Runs `body` with a group whose tasks end before this call does. Tasks may spawn more tasks into it; after the call a
+ * spawn throws. Resolves with the value of the body.
  *
  * | | |
  * |---|---|
  * | values | each task inherits; the body shares the caller's |
- * | writes | a task's are its own; the body's are seen by the caller |
- * | cancellation | the first failure aborts `group.signal` and all tasks' signals, and so does what cancels the caller |
- * | failure | when all have ended, one `AggregateError` with every failure, but without those that only say "aborted" |
+ * | writes | a task's writes are its own; the caller sees the body's |
+ * | cancellation | the first failure aborts `group.signal` and the signals of all tasks; so does what cancels the caller |
+ * | failure | when all have ended, one `AggregateError` of all failures, without errors that only report the cancellation |
  *
- * A task with an `onError` of its own fails alone. Where the caller's cancellation has cut work off, its reason is
+ * A task with its own `onError` does not affect the group. If the caller's cancellation stopped work, its reason is
  * thrown.
  *
- * @throws {AggregateError} if a task or the body has failed.
- * @throws {TypeError} if `body` is no function, or for an option that is unknown or of the wrong type.
+ * @throws {AggregateError} if a task or the body failed.
+ * @throws {TypeError} if `body` is not a function, or for an option that is unknown or of the wrong type.
  */
 export async function withTaskGroup<T>(
   body: (group: StructuredTaskGroup) => T | PromiseLike<T>,
-  options: WithTaskGroupOptions = {},
+  options?: WithTaskGroupOptions,
 ): Promise<T> {
-  if (typeof body !== 'function') throw new TypeError(`withTaskGroup: expected a function, got ${show(body)}.`)
-  checkOptions('withTaskGroup', options, checks)
-  const { name = body.name || 'withTaskGroup', ...limits } = options
+  checkFunction('withTaskGroup', body)
+  const { name = body.name || 'withTaskGroup', ...limits } = checkOptions('withTaskGroup', options, checks)
   const failures = new Failures()
   const group = new StructuredTaskGroup({ name, ...limits }, failures.take)
   const value = await group.run(() => body(group))
   if (failures.errors.length > 0) throw failures.in(name)
-  if (group.aborted && group.cutOff !== undefined) throw group.cutOffReason
+  if (group.aborted && group.stopped !== undefined) throw group.stopReason
   return value as T
 }
 
-/** Told of each failure that does not only echo a cancellation; of the body's without a task. */
+/** Called for each failure that is not a cancellation; without a task for a failure of the body. */
 export type OnGroupFailure = (error: unknown, group: StructuredTaskGroup, task: Task | undefined) => unknown
 
-/** A group that ends with the call that has made it, and whose tasks can be cancelled together. */
+/** A group that ends with the call that created it, and whose tasks are cancelled together. */
 export class StructuredTaskGroup extends TaskGroup {
   readonly #scope = new CancelScope(currentCancelScope())
   readonly #onFailure: OnGroupFailure
-  /** @internal What the first has failed with that was cut off by a cancellation. */
-  cutOff: { readonly error: unknown } | undefined = undefined
+  #caller: Unit | undefined = callingUnit()
+  /** @internal The first error of work that a cancellation stopped. */
+  stopped: { readonly error: unknown } | undefined = undefined
 
   /** @internal Use `withTaskGroup`. */
   constructor(options: TaskGroupOptions, onFailure: OnGroupFailure) {
-    super({ policy: 'inherit', ...options, onError: tellOwner })
+    super({ policy: 'inherit', ...options, onError: reportToOwner })
     this.#onFailure = onFailure
   }
 
-  /** Aborts with the first failure, and with the work that the group is a part of. Costs nothing until it is read. */
+  /** Aborts with the first failure, and with the work that the group is part of. Costs nothing until it is read. */
   get signal(): AbortSignal {
     return this.#scope.signal
   }
@@ -71,44 +72,49 @@ export class StructuredTaskGroup extends TaskGroup {
     return this.#scope.aborted
   }
 
-  /** @internal Tells all tasks, and the body, to stop. */
+  /** @internal */
+  override get caller(): Unit | undefined {
+    return this.#caller
+  }
+
+  /** @internal Aborts the body and all tasks. */
   cancel(why: string, cause?: unknown): void {
     if (this.aborted) return
     const what = `The work of '${this.name}' was cancelled, because ${why}`
-    this.#scope.abort(new CancelledError(what, 'Stop: nobody needs its result any more.', { cause }))
+    this.#scope.abort(new CancelledError(what, 'Stop: no code uses its result.', { cause }))
   }
 
-  /** @internal Runs `body` as the caller's own code, under the group's signal. Leaves when no task is left. */
+  /** @internal Runs `body` as the caller's own code, under the group's signal. Resolves when no task is left. */
   async run<T>(body: () => T | PromiseLike<T>): Promise<T | undefined> {
     try {
       return await this.#scope.run(body)
     } catch (error) {
-      if (this.#scope.isCancellation(error)) this.cutOff ??= { error }
+      if (this.#scope.isCancellation(error)) this.stopped ??= { error }
       else this.#onFailure(error, this, undefined)
       return undefined
     } finally {
-      while (this.tasks.size > 0) await this.idle()
+      while (this.inFlight.size > 0) await this.inFlight.idle()
       this.close()
       this.#scope.end()
+      this.#caller = undefined
     }
   }
 
-  /** @internal What a call fails with that was cut off: the reason for that, if it is known. */
-  get cutOffReason(): unknown {
-    return this.aborted ? this.#scope.reason : this.cutOff?.error
+  /** @internal What a stopped call rejects with: the reason of the cancellation, if it is known. */
+  get stopReason(): unknown {
+    return this.aborted ? this.#scope.reason : this.stopped?.error
   }
 
   /** @internal */
   failed(error: unknown, task: Task): unknown {
-    if (!task.isCancellation(error)) return this.#onFailure(error, this, task)
-    this.cutOff ??= { error }
-    return undefined
+    return this.#onFailure(error, this, task)
   }
 
   /** @internal */
-  override ended(task: Task, outcome: TaskOutcome): void {
-    if (outcome === 'withdrawn') this.cutOff ??= { error: undefined }
-    super.ended(task, outcome)
+  override ended(task: Task, outcome: TaskOutcome, settled: unknown): void {
+    if (outcome === 'withdrawn') this.stopped ??= { error: undefined }
+    if (outcome === 'cancelled') this.stopped ??= { error: settled }
+    super.ended(task, outcome, settled)
   }
 
   /** @internal */
@@ -117,11 +123,11 @@ export class StructuredTaskGroup extends TaskGroup {
   }
 }
 
-function tellOwner(error: unknown, task: Task): unknown {
+function reportToOwner(error: unknown, task: Task): unknown {
   return (task.group as StructuredTaskGroup).failed(error, task)
 }
 
-/** The failures of a group; one that reaches it on two ways counts once. */
+/** The failures of a group. An error that reaches it twice counts once. */
 export class Failures {
   readonly #errors = new Set<unknown>()
 
@@ -132,13 +138,13 @@ export class Failures {
   /** Keeps the failure and cancels the rest of the group. */
   readonly take: OnGroupFailure = (error, group, task) => {
     this.#errors.add(error)
-    group.cancel(task === undefined ? 'its body has failed' : `the task '${task.name}' has failed`, error)
+    group.cancel(task === undefined ? 'its body failed' : `the task '${task.name}' failed`, error)
   };
 
   in(name: string): AggregateError {
     const { errors } = this
     const [first] = errors
-    const message = first instanceof Error ? first.message : String(first)
+    const message = first instanceof Error ? first.message : show(first)
     return new AggregateError(errors, `${errors.length} failed in '${name}', see 'errors'. The first: ${message}`)
   }
 }

@@ -1,170 +1,213 @@
-import { inspect } from 'node:util'
 import { shareClass } from '../context/shared-class.ts'
 import { storage } from '../context/storage.ts'
 import { GroupClosedError, GroupFullError } from '../errors.ts'
-import { aFunction, aString, type Checks, checkOptions, show } from '../options.ts'
+import { aFunction, aString, checkFunction, type Checks, checkOptions, show } from '../options.ts'
 import { drain, drainChecks, type DrainOptions, type DrainReport } from './drain.ts'
 import { lateUseByDefault } from './late-use.ts'
 import { taskAbandon, type TaskOutcome, taskRefuse, taskSpawn } from './lifecycle.ts'
-import { InFlight, type LinkedList } from './linked-list.ts'
+import { InFlight, type Wait } from './linked-list.ts'
 import { aPolicy, type Policy } from './policy.ts'
-import { cancellerFor, spawnChecks, type SpawnOptions } from './spawn.ts'
-import { type OnTaskError, Task } from './task.ts'
+import { sourceOf, spawnChecks, type SpawnOptions } from './spawn.ts'
+import { completeOverflowed, type OnTaskError, overflowed, Task } from './task.ts'
 import { limitChecks, type Limits, limitsOf, type TaskLimits } from './task-limits.ts'
-import type { Unit, UnitSettings } from './unit.ts'
+import { callingUnits, type Unit, type UnitSettings } from './unit.ts'
 
 export interface TaskGroupOptions extends TaskLimits {
   /** For reports. Default: `'tasks'`. */
   name?: string
-  /** For the tasks that name none themselves. Default: the route's or the plugin's, else `inherit`. */
+  /** For tasks without a policy of their own. Default: the policy of the route or the plugin, else `inherit`. */
   policy?: Policy
-  /** Told of each failure of a task that has no `onError` of its own. Default: prints it to stderr. */
+  /** Called for each failed task without its own `onError`. Default: writes the failure to stderr. */
   onError?: OnTaskError
 }
 
-/** What a group has, and what has become of its tasks so far. */
+/** The current state of a group, and what happened to its tasks so far. */
 export interface TaskCounters {
   running: number
-  /** Tasks that wait for a place among the running ones. */
+  /** Tasks that the group accepted and that are deferred until a slot is free. */
   queued: number
-  /** Tasks that the full group has not accepted yet: their spawners wait. */
+  /** Tasks that the full group has not accepted yet. Their spawners wait. */
   waiting: number
   ended: number
-  /** Of the ended ones, those whose failure went to `onError`. */
+  /** Ended tasks whose failure went to `onError`. */
   failed: number
-  /** Spawns that threw, because the group was full or closed. */
+  /** Ended tasks that stopped because they were cancelled, and those that never began for that reason. */
+  cancelled: number
+  /** Spawns that threw because the group was full or closed. */
   refused: number
   /** Tasks that had not ended at the limit of a drain. */
   abandoned: number
 }
 
 const groupChecks: Checks = { name: aString, policy: aPolicy, onError: aFunction, ...limitChecks }
-/** Tasks that may outlive the call that spawned them, but never the group. One that fails does not touch the others. */
+
+/**
+ * Owns tasks. They may outlive the call that spawned them. A task that fails does not affect the others.
+ *
+ * Invariants:
+ *
+ * 1. A task is in the list of its group from its spawn until its end, and never again.
+ * 2. The end of a task comes after its `onError`, its `task:end` event and its seal. A drain that resolves has seen all
+ *    of them.
+ * 3. A task takes a slot of the limits at its spawn and releases it once, also if the stack overflows in between.
+ * 4. A drain waits for the tasks that other tasks spawn. It does not wait for the code that calls it.
+ * 5. A closed group accepts no task. Its tasks continue, and can be drained.
+ *
+ * Comparison to a `Set` of promises: the group also knows the names, can abort its tasks, and keeps no ended task.
+ */
 export class TaskGroup {
   readonly name: string
   readonly policy: Policy | undefined
   readonly #onError: OnTaskError
   readonly #tasks = new InFlight<Task>()
-  /** The tasks that have not ended, in the order of their spawning. */
-  readonly tasks: ReadonlySet<Task> = new TaskSet(this.#tasks)
   /** For tasks spawned outside any unit. */
   readonly #settings: UnitSettings
   readonly #limits: Limits | undefined
   #closed = false
   #endedCount = 0
   #failedCount = 0
+  #cancelledCount = 0
   #refusedCount = 0
   #abandonedCount = 0
 
   /** @throws {TypeError} for an option that is unknown or of the wrong type. */
-  constructor(options: TaskGroupOptions = {}) {
-    checkOptions('TaskGroup', options, groupChecks)
-    const { name = 'tasks', policy, onError = printFailure } = options
+  constructor(options?: TaskGroupOptions) {
+    const checked = checkOptions('TaskGroup', options, groupChecks)
+    const { name = 'tasks', policy, onError = printFailure } = checked
     this.name = name
     this.policy = policy
     this.#onError = onError
     this.#settings = { group: this, policy: undefined, lateUse: lateUseByDefault }
-    this.#limits = limitsOf('TaskGroup', options)
+    this.#limits = limitsOf('TaskGroup', checked)
+  }
+
+  /** The tasks that have not ended, in the order of their spawns. A copy. */
+  get tasks(): readonly Task[] {
+    return this.#inFlight.items
   }
 
   get counters(): TaskCounters {
     const { queued, waiting } = this.#limits ?? { queued: 0, waiting: 0 }
     return {
-      running: this.#tasks.size - queued - waiting,
+      running: this.#inFlight.size - queued - waiting,
       queued,
       waiting,
       ended: this.#endedCount,
       failed: this.#failedCount,
+      cancelled: this.#cancelledCount,
       refused: this.#refusedCount,
       abandoned: this.#abandonedCount,
     }
   }
 
-  /** @internal How many tasks have ended so far. */
-  get endedCount(): number {
-    return this.#endedCount
-  }
-
-  /** @internal Resolves when there is no task, maybe only for a moment. */
-  idle(): Promise<void> {
-    return this.#tasks.idle()
-  }
-
   /**
-   * Starts `fn` at once, on the caller's stack until its first `await`, as a task of this group; in a full group, as
-   * its limits say. Its failure, a synchronous one too, goes to `onError`; the spawner is not touched by it.
+   * Starts `fn` as a task of this group: at once, on the caller's stack until its first `await`; in a full group as its
+   * limits say. Its failure goes to `onError`, also a synchronous one, and does not affect the spawner.
    *
    * @throws {GroupClosedError} if the group is closed.
-   * @throws {GroupFullError} if the group has no place for the task and is told to reject it.
-   * @throws {TypeError} if `fn` is no function, or for an option that is unknown or of the wrong type.
+   * @throws {GroupFullError} if the group has no slot for the task and rejects it.
+   * @throws {TypeError} if `fn` is not a function, or for an option that is unknown or of the wrong type.
    */
-  spawn<T>(fn: (task: Task) => T | PromiseLike<T>, options: SpawnOptions = {}): Task<T> {
-    if (typeof fn !== 'function') throw new TypeError(`spawn: expected a function, got ${show(fn)}.`)
-    checkOptions('spawn', options, spawnChecks)
-    const { name = fn.name || 'task', onError = this.#onError } = options
+  spawn<T>(fn: (task: Task) => T | PromiseLike<T>, options?: SpawnOptions): Task<T> {
+    checkFunction('spawn', fn)
+    const checked = checkOptions('spawn', options, spawnChecks)
+    const { name = fn.name || 'task', onError = this.#onError } = checked
     const spawner = storage.getStore()
     const unit = spawner?.base.unit as Unit | undefined
     const settings = unit === undefined ? this.#settings : unit.settings
-    const policy = options.policy ?? this.policy ?? settings.policy ?? 'inherit'
-    const canceller = cancellerFor(options, policy, unit)
+    const policy = checked.policy ?? this.policy ?? settings.policy ?? 'inherit'
+    const source = sourceOf(checked, policy, unit)
     if (this.#closed) throw this.#refused(name, new GroupClosedError(name, this.name))
-    const ticket = this.#limits?.admit(unit)
-    if (ticket === undefined && this.#limits !== undefined) {
-      throw this.#refused(name, new GroupFullError(name, this.name, this.#limits.describe(unit)))
+    const limits = this.#limits
+    const slot = limits?.admit(unit)
+    if (slot === undefined && limits !== undefined) {
+      throw this.#refused(name, new GroupFullError(name, this.name, limits.describe(unit)))
     }
-    const task = new Task<T>(name, policy, settings, this, onError)
-    task.ticket = ticket
-    if (canceller !== undefined) task.cancelWith(canceller)
-    this.onSpawn(task)
-    this.#tasks.add(task)
-    if (taskSpawn.hasSubscribers) taskSpawn.publish({ task: task })
-    if (ticket === undefined || ticket.begins) {
-      task.start(fn, spawner)
+    let task: Task<T> | undefined
+    try {
+      task = new Task<T>(name, policy, settings, this, onError)
+      task.slot = slot
+      this.#inFlight.add(task)
+      this.onSpawn(task)
+      if (source !== undefined) task.cancelWith(source)
+      if (taskSpawn.hasSubscribers) taskSpawn.publish({ task: task })
+      if (slot === undefined || slot.state === 'running') task.start(fn, spawner)
+      else {
+        limits?.defer(task, slot)
+        task.defer(fn, spawner)
+      }
       return task
+    } catch (error) {
+      // A failure of the task ends in the task. What comes here is an overflow of the stack in our own code.
+      overflowed[overflowed.length] = () => {
+        if (task !== undefined) task.rollBack(error)
+        else if (slot !== undefined) limits?.release(slot)
+      }
+      queueMicrotask(completeOverflowed)
+      throw error
     }
-    this.#limits?.enqueue(task, ticket)
-    task.hold(fn, spawner)
-    return task
   }
 
-  /** @internal Tells `onError` of the failure of a task of another group, which that one has no use for. */
+  /** @internal Calls `onError` for the failure of a task of another group, which has no other use for it. */
   report(error: unknown, task: Task): unknown {
     this.#failedCount++
     return this.#onError(error, task)
   }
 
-  /** @internal Owns what is left of a call that nobody waits for any more, whatever the limits; a failure is reported. */
+  /** @internal Owns the rest of a call that no code awaits any more, whatever the limits; its failure is reported. */
   adopt(name: string, rest: Promise<unknown>): void {
     const task = new Task(name, 'share', this.#settings, this, this.#onError)
-    this.#tasks.add(task)
+    this.#inFlight.add(task)
     task.start(() => rest, storage.getStore())
   }
 
   /**
-   * Waits until no task is left, those included that tasks spawn meanwhile. At the limit the signals of the rest abort;
-   * after the grace it returns whatever they do, and names them. Never rejects.
+   * Waits until no task is left; also for tasks that are spawned meanwhile, but not for the task that calls it. At the
+   * limit the signals of the remaining tasks abort. After the grace period the promise resolves in any case, with the
+   * names of the tasks. It never rejects.
    *
    * @throws {TypeError} for an option that is unknown or of the wrong type.
    */
-  drain(options: DrainOptions = {}): Promise<DrainReport> {
-    checkOptions('drain', options, drainChecks)
-    return drain(this, options)
+  drain(options?: DrainOptions): Promise<DrainReport> {
+    return drain(this, checkOptions('drain', options, drainChecks))
   }
 
-  /** Takes no tasks any more; those it has run on. */
+  /** Closes the group for new tasks. Its tasks continue. A second call does nothing. */
   close(): void {
     this.#closed = true
   }
 
   /** @internal */
-  ended(task: Task, outcome: TaskOutcome): void {
-    this.#endedCount++
-    if (outcome === 'failed') this.#failedCount++
-    this.#tasks.delete(task)
-    if (task.ticket !== undefined) this.#limits?.release(task.ticket)
+  get endedCount(): number {
+    return this.#endedCount
   }
 
-  /** @internal The limit of a drain is over: tells those that are left to stop. */
+  /** @internal All tasks. */
+  get inFlight(): Wait<Task> {
+    return this.#inFlight
+  }
+
+  /** @internal Begins a wait for all tasks, but not for the tasks whose code calls this. */
+  wait(): Wait<Task> {
+    const callers = callingUnits().filter((unit) => unit instanceof Task && unit.group === this)
+    return this.#inFlight.waitFor(callers as Task[])
+  }
+
+  /** @internal A second call for one task releases what the first did not. */
+  ended(task: Task, outcome: TaskOutcome, _settled: unknown): void {
+    if (this.#tasks.has(task)) {
+      this.#endedCount++
+      if (outcome === 'failed') this.#failedCount++
+      if (outcome === 'cancelled' || outcome === 'withdrawn') this.#cancelledCount++
+    }
+    this.#tasks.delete(task)
+    const { slot } = task
+    if (slot === undefined || slot.isReleased) return
+    slot.isReleased = true
+    this.#limits?.release(slot)
+  }
+
+  /** @internal Aborts the tasks that are left at the limit of a drain. */
   abandon(tasks: readonly Task[], error: Error): void {
     this.#abandonedCount += tasks.length
     for (const task of tasks) {
@@ -174,8 +217,18 @@ export class TaskGroup {
     }
   }
 
+  /** @internal The unit whose code waits for all tasks of the group. */
+  get caller(): Unit | undefined {
+    return undefined
+  }
+
   /** @internal Called for each task of the group before it starts. */
   protected onSpawn(_task: Task): void {}
+
+  get #inFlight(): InFlight<Task> {
+    completeOverflowed()
+    return this.#tasks
+  }
 
   #refused(name: string, error: Error): Error {
     this.#refusedCount++
@@ -187,47 +240,5 @@ export class TaskGroup {
 shareClass(TaskGroup, 'TaskGroup')
 
 function printFailure(error: unknown, task: Task): void {
-  console.error(`logical-context: the task '${task.name}' has failed: ${show(error)}`)
-}
-
-/** The tasks of a group as a set that is always up to date, and costs nothing to look at. */
-class TaskSet implements ReadonlySet<Task> {
-  readonly #tasks: LinkedList<Task>
-
-  constructor(tasks: LinkedList<Task>) {
-    this.#tasks = tasks
-  }
-
-  get size(): number {
-    return this.#tasks.size
-  }
-
-  has(task: Task): boolean {
-    return task.group.tasks === this && this.#tasks.has(task)
-  }
-
-  forEach(visit: (task: Task, sameTask: Task, set: ReadonlySet<Task>) => void): void {
-    for (const task of this) visit(task, task, this)
-  }
-
-  /** Of those that are there when it begins. */
-  values(): SetIterator<Task> {
-    return new Set(this.#tasks.items).values()
-  }
-
-  keys(): SetIterator<Task> {
-    return this.values()
-  }
-
-  entries(): SetIterator<[Task, Task]> {
-    return new Set(this.#tasks.items).entries()
-  }
-
-  [Symbol.iterator](): SetIterator<Task> {
-    return this.values()
-  }
-
-  [inspect.custom](): Set<Task> {
-    return new Set(this)
-  }
+  console.error(`logical-context: the task '${task.name}' (id ${task.id}) failed: ${show(error)}`)
 }

@@ -7,57 +7,69 @@ import type { Unit } from './unit.ts'
 export interface TaskLimits {
   /** How many tasks run at a time. Default: no limit. */
   maxConcurrent?: number
-  /** How many tasks wait for one of those places, first come, first served. Default: ten times `maxConcurrent`. */
+  /** How many accepted tasks are deferred until a slot is free, first in, first out. Default: ten times `maxConcurrent`. */
   maxQueued?: number
-  /** How many tasks that were spawned in one unit, a request for one, run or wait. Default: no limit. */
+  /** How many running and queued tasks one unit has, for example a request. Default: no limit. */
   maxPerRequest?: number
   /**
-   * What a spawn does when there is no place: `'reject'` throws a `GroupFullError`; `'wait'` lets the spawner wait with
-   * `await task.accepted()`, and nothing bounds those who do not; `'caller'` starts the task at once, beyond the limits,
-   * and `await task.accepted()` waits for its end. Default: `'reject'`.
+   * What a spawn does if there is no slot: `'reject'` throws a `GroupFullError`; `'wait'` defers the task until there is
+   * one, and the spawner waits with `await task.accepted()`. The number of tasks that wait is not limited. Default:
+   * `'reject'`.
    */
-  whenFull?: 'reject' | 'wait' | 'caller'
+  whenFull?: 'reject' | 'wait'
 }
 
-/** Enough for a server that is well, and a bound for one that is not. */
+/** The limits of a server's group: enough for a healthy server, and a bound for an overloaded one. */
 export const serverLimits = { maxConcurrent: 1_000, maxQueued: 10_000, maxPerRequest: 100 } as const
 
 export const limitChecks: Checks = {
   maxConcurrent: aCount(1),
   maxQueued: aCount(0),
   maxPerRequest: aCount(1),
-  whenFull: oneOf('reject', 'wait', 'caller'),
+  whenFull: oneOf('reject', 'wait'),
 }
 
-/** The limits that options ask for; undefined if for none, which then cost nothing. */
+/** Creates the limits of a group; undefined if the options set none, so that those groups pay nothing. */
 export function limitsOf(owner: string, options: TaskLimits): Limits | undefined {
   const { maxConcurrent, maxQueued, maxPerRequest, whenFull } = options
   if (maxConcurrent === undefined && maxQueued !== undefined) {
-    throw new TypeError(`${owner}: option 'maxQueued' expected 'maxConcurrent' beside it: without it, no task waits.`)
+    throw new TypeError(
+      `${owner}: option 'maxQueued' expected 'maxConcurrent' with it, got none: without it, no task is queued.`,
+    )
   }
   if (maxConcurrent !== undefined || maxPerRequest !== undefined) return new Limits(options)
   if (whenFull === undefined) return undefined
-  throw new TypeError(`${owner}: option 'whenFull' expected 'maxConcurrent' or 'maxPerRequest' beside it.`)
+  throw new TypeError(`${owner}: option 'whenFull' expected 'maxConcurrent' or 'maxPerRequest' with it, got neither.`)
 }
 
-/** Gives out the places of a group. */
+/**
+ * Assigns the slots of a group, like a bulkhead.
+ *
+ * ```
+ * spawn ──► waiting (unit at its limit) ──► waiting (queue full) ──► queued ──► running
+ * ```
+ *
+ * A task enters at the last state that has a free slot. If the first free slot is further left, `whenFull` decides.
+ */
 export class Limits {
   readonly #maxConcurrent: number
   readonly #maxQueued: number
   readonly #maxPerRequest: number
-  readonly #whenFull: 'reject' | 'wait' | 'caller'
+  readonly #rejects: boolean
   readonly #queue = new LinkedList<Link<Task>>()
-  readonly #outside = new LinkedList<Link<Task>>()
+  /** The tasks that wait for a slot in the queue. */
+  readonly #waiting = new LinkedList<Link<Task>>()
   #running = 0
-  #parkedCount = 0
-  #moving = false
+  /** How many tasks wait until their unit has fewer tasks. They are in the lists of their units. */
+  #waitingForUnit = 0
+  #isAssigning = false
 
   constructor(limits: TaskLimits) {
     const { maxConcurrent = Infinity, maxPerRequest = Infinity, whenFull = 'reject' } = limits
     this.#maxConcurrent = maxConcurrent
     this.#maxQueued = limits.maxQueued ?? 10 * maxConcurrent
     this.#maxPerRequest = maxPerRequest
-    this.#whenFull = whenFull
+    this.#rejects = whenFull === 'reject'
   }
 
   get queued(): number {
@@ -66,55 +78,54 @@ export class Limits {
 
   /** How many tasks are not accepted yet. */
   get waiting(): number {
-    return this.#outside.size + this.#parkedCount
+    return this.#waiting.size + this.#waitingForUnit
   }
 
-  /** A place for a task that is about to be made for `unit`; undefined if the task is refused. */
-  admit(unit: Unit | undefined): Ticket | undefined {
+  /** Returns a slot for a task that `unit` spawns; undefined if the task is refused. */
+  admit(unit: Unit | undefined): Slot | undefined {
     const share = this.#shareOf(unit)
-    const unitIsFull = share !== undefined && share.live >= this.#maxPerRequest
-    const free = unitIsFull ? undefined : this.#freePlace()
-    if (free === undefined && this.#whenFull === 'reject') return undefined
-    if (free === undefined && this.#whenFull === 'caller') return new Ticket('extra', undefined)
-    if (share !== undefined && !unitIsFull) share.live++
+    const unitIsFull = share !== undefined && share.slots >= this.#maxPerRequest
+    const free = unitIsFull ? undefined : this.#freeState()
+    if (free === undefined && this.#rejects) return undefined
+    const slot = new Slot(free ?? (unitIsFull ? 'waiting for unit' : 'waiting'), share)
+    if (share !== undefined && !unitIsFull) share.slots++
     if (free === 'running') this.#running++
-    return new Ticket(free ?? (unitIsFull ? 'parked' : 'outside'), share)
+    return slot
   }
 
-  /** Which limit has refused a task of `unit`. */
+  /** The limit that refused a task of `unit`, for the error. */
   describe(unit: Unit | undefined): string {
-    const live = this.#shareOf(unit)?.live ?? 0
-    if (live >= this.#maxPerRequest) return `'${unit?.name}' has ${live} tasks there, as many as one unit may`
+    const slots = this.#shareOf(unit)?.slots ?? 0
+    if (slots >= this.#maxPerRequest) return `'${unit?.name}' has ${slots} tasks there, the maximum for one unit`
     return `it is full, with ${this.#running} running and ${this.#queue.size} queued`
   }
 
-  /** Lets a task wait whose place says so. */
-  enqueue(task: Task, ticket: Ticket): void {
-    ticket.link = new Link(task)
-    this.#listOf(ticket)?.add(ticket.link)
-    if (ticket.place === 'parked') this.#parkedCount++
+  /** Puts a deferred task into the list of its slot's state. */
+  defer(task: Task, slot: Slot): void {
+    slot.link = new Link(task)
+    this.#listOf(slot)?.add(slot.link)
+    if (slot.state === 'waiting for unit') this.#waitingForUnit++
   }
 
-  /** Takes the place of a task that has ended, or was withdrawn, and gives it to the next. */
-  release(ticket: Ticket): void {
-    const { place, link, share } = ticket
-    if (place === 'running') this.#running--
-    if (link !== undefined) this.#listOf(ticket)?.delete(link)
-    if (place === 'parked') this.#parkedCount--
+  /** Assigns the slot of a task that ended, or was withdrawn, to the next task. */
+  release(slot: Slot): void {
+    const { state, link, share } = slot
+    if (state === 'running') this.#running--
+    if (link !== undefined) this.#listOf(slot)?.delete(link)
+    if (state === 'waiting for unit') this.#waitingForUnit--
     else if (share !== undefined) {
-      share.live--
-      this.#unpark(share)
+      share.slots--
+      this.#takeFromUnit(share)
     }
-    this.#moveUp()
+    this.#assign()
   }
 
-  /** Where a task waits that has not begun. */
-  #listOf({ place, share }: Ticket): LinkedList<Link<Task>> | undefined {
-    if (place === 'queued') return this.#queue
-    return place === 'outside' ? this.#outside : share?.parked
+  #listOf({ state, share }: Slot): LinkedList<Link<Task>> | undefined {
+    if (state === 'queued') return this.#queue
+    return state === 'waiting' ? this.#waiting : share?.waiting
   }
 
-  #freePlace(): 'running' | 'queued' | undefined {
+  #freeState(): 'running' | 'queued' | undefined {
     if (this.#running < this.#maxConcurrent) return 'running'
     return this.#queue.size < this.#maxQueued ? 'queued' : undefined
   }
@@ -122,39 +133,47 @@ export class Limits {
   #shareOf(unit: Unit | undefined): UnitShare | undefined {
     if (unit === undefined || this.#maxPerRequest === Infinity) return undefined
     for (let share = unit.shares; share !== undefined; share = share.next) if (share.limits === this) return share
-    return (unit.shares = { limits: this, next: unit.shares, live: 0, parked: new LinkedList() })
+    return (unit.shares = { limits: this, next: unit.shares, slots: 0, waiting: new LinkedList() })
   }
 
-  #unpark(share: UnitShare): void {
-    const next = share.parked.shift()
-    if (next?.item.ticket === undefined) return
-    this.#parkedCount--
-    share.live++
-    next.item.ticket.place = 'outside'
-    this.#outside.add(next)
+  #takeFromUnit(share: UnitShare): void {
+    const next = share.waiting.shift()
+    if (next?.item.slot === undefined) return
+    this.#waitingForUnit--
+    share.slots++
+    next.item.slot.state = 'waiting'
+    this.#waiting.add(next)
   }
 
-  #moveUp(): void {
-    // A task that ends at once comes back here; the loop below goes on with the next, and no stack grows.
-    if (this.#moving) return
-    this.#moving = true
+  #assign(): void {
+    // A task that ends at once calls this again. The loop below continues with the next task, so the stack does not grow.
+    if (this.#isAssigning) return
+    this.#isAssigning = true
+    try {
+      for (let next = this.#next(); next !== undefined; next = this.#next()) next.begin()
+    } finally {
+      this.#isAssigning = false
+    }
+  }
+
+  /** Moves tasks up; returns the next one that begins. */
+  #next(): Task | undefined {
     for (;;) {
-      const free = this.#freePlace()
-      if (free === undefined) break
-      const next = (free === 'running' ? this.#queue.shift() : undefined) ?? this.#outside.shift()
-      if (next?.item.ticket === undefined) break
-      const { ticket } = next.item
-      ticket.place = free
-      ticket.accept()
+      const free = this.#freeState()
+      if (free === undefined) return undefined
+      const next = (free === 'running' ? this.#queue.shift() : undefined) ?? this.#waiting.shift()
+      if (next?.item.slot === undefined) return undefined
+      const { slot } = next.item
+      slot.state = free
+      slot.accept()
       if (free === 'queued') {
         this.#queue.add(next)
         continue
       }
-      ticket.link = undefined
+      slot.link = undefined
       this.#running++
-      next.item.begin()
+      return next.item
     }
-    this.#moving = false
   }
 }
 
@@ -163,35 +182,24 @@ function aCount(least: number): Check {
   return anyOf(`a whole number of at least ${least}, or Infinity`, accepts)
 }
 
-/**
- * Where a task is: `running`; `queued` for a place among these; not yet accepted, because its group (`outside`) or its
- * unit (`parked`) has no place; or `extra`, beyond the limits.
- */
-type Place = 'running' | 'queued' | 'outside' | 'parked' | 'extra'
-
-/** A task's place in a group with limits. */
-export class Ticket {
-  place: Place
-  /** With this it waits, unless its place is among the running ones. */
+/** The slot of a task in a group with limits. */
+export class Slot {
+  state: 'running' | 'queued' | 'waiting' | 'waiting for unit'
+  /** The place in a list, for a deferred task. */
   link: Link<Task> | undefined = undefined
+  isReleased = false
   readonly share: UnitShare | undefined
   #accepted: PromiseWithResolvers<void> | undefined
 
-  constructor(place: Place, share: UnitShare | undefined) {
-    this.place = place
+  constructor(state: Slot['state'], share: UnitShare | undefined) {
+    this.state = state
     this.share = share
   }
 
-  /** Whether the task starts with its spawn. */
-  get begins(): boolean {
-    return this.place === 'running' || this.place === 'extra'
-  }
-
-  accepted(task: Task): Promise<void> {
-    if (this.place === 'extra') return task.result().then(nothing, nothing)
-    if (this.place === 'running' || this.place === 'queued') return Promise.resolve()
+  accepted(): Promise<void> {
+    if (this.state === 'running' || this.state === 'queued') return Promise.resolve()
     this.#accepted ??= Promise.withResolvers()
-    this.#accepted.promise.catch(nothing)
+    this.#accepted.promise.catch(() => {})
     return this.#accepted.promise
   }
 
@@ -199,7 +207,7 @@ export class Ticket {
     this.#accepted?.resolve()
   }
 
-  /** The error of a task that was aborted before it began. */
+  /** Returns the error of a task that was aborted before it began. */
   withdraw(task: string, reason: unknown): Error {
     const what = `The task '${task}' was aborted before it began`
     const error = new CancelledError(what, 'Spawn it again if its work is still needed.', { cause: reason })
@@ -208,14 +216,12 @@ export class Ticket {
   }
 }
 
-/** What one unit has in one group. It knows nothing of the unit, which it may outlive. */
+/** The tasks of one unit in one group. It does not refer to the unit, which it may outlive. */
 export interface UnitShare {
   readonly limits: Limits
   readonly next: UnitShare | undefined
   /** How many tasks count against `maxPerRequest`. */
-  live: number
-  /** The tasks that wait for that. */
-  readonly parked: LinkedList<Link<Task>>
+  slots: number
+  /** The tasks that wait until it has fewer. */
+  readonly waiting: LinkedList<Link<Task>>
 }
-
-function nothing(): void {}

@@ -5,45 +5,48 @@ import { shareClass } from '../context/shared-class.ts'
 import { captureSnapshot, type AsyncSnapshot, processSingleton, storage } from '../context/storage.ts'
 import { emptyValues } from '../context/values.ts'
 import { show } from '../options.ts'
-import type { CancelScope } from './cancel-scope.ts'
 import { taskEnd, type TaskOutcome, taskStart } from './lifecycle.ts'
 import type { Listed } from './linked-list.ts'
 import { enterCell, openCell, type Policy } from './policy.ts'
 import type { TaskGroup } from './task-group.ts'
-import type { Ticket } from './task-limits.ts'
+import type { Slot } from './task-limits.ts'
 import { isThenable } from './thenable.ts'
+import { after } from './timer.ts'
 import { Unit, type UnitSettings } from './unit.ts'
 
-/** Told of each failure, with the failed task's own context active. */
+/**
+ * Called for each failed task, in the context of that task. The task ends when the promise that it returns settles, and
+ * after 10 seconds at the latest. It is not called for a task that stopped because it was cancelled.
+ */
 export type OnTaskError = (error: unknown, task: Task) => unknown
 
 type TaskBody<T> = (task: Task) => T | PromiseLike<T>
 
-/** A piece of work that was spawned: it runs beside its spawner and belongs to a group. */
+/** Work that was spawned: it runs concurrently with its spawner, and a group owns it. */
 export class Task<T = unknown> extends Unit implements Listed<Task> {
   /** Counts up from 1 in this process. */
-  readonly id: number = nextTaskId()
+  readonly id: number = ++ids.last
   readonly name: string
   readonly policy: Policy
   /** @internal */
   readonly settings: UnitSettings
   /** The group that owns it. */
   readonly group: TaskGroup
-  /** @internal Its place in a group with limits. */
-  ticket: Ticket | undefined = undefined
-  /** @internal Among the tasks of its group. */
+  /** @internal Its slot in a group with limits. */
+  slot: Slot | undefined = undefined
+  /** @internal The previous task in the list of its group. */
   before: Task | undefined = undefined
-  /** @internal */
+  /** @internal The next one. */
   after: Task | undefined = undefined
   /** @internal */
   cell: Cell | undefined = undefined
   /** @internal */
   origin = 0
   readonly #onError: OnTaskError
-  /** Of a task that has not begun yet: its work, and the way into all contexts of the spawn. */
-  #held: { readonly body: TaskBody<T>; readonly entry: AsyncSnapshot } | undefined
+  /** For a task that has not begun: its work, and all contexts of the spawn. */
+  #deferred: { readonly body: TaskBody<T>; readonly snapshot: AsyncSnapshot } | undefined
   #result: PromiseWithResolvers<unknown> | undefined
-  /** With its value, or its error. */
+  /** With its value or its error. */
   #ending: { readonly outcome: TaskOutcome; readonly settled: unknown } | undefined
 
   /** @internal Use `spawn` or `group.spawn`. */
@@ -56,20 +59,33 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
     this.#onError = onError
   }
 
-  /** A snapshot of what the task sees now; after its end, of the survivors. */
+  /** A snapshot of the current values of the task; after its end, of the survivors. */
   get context(): LogicalContext {
     return this.cell === undefined ? LogicalContext.empty : new LogicalContext(this.cell.share())
   }
 
   /** @internal */
   get began(): boolean {
-    return this.#held === undefined
+    return this.#deferred === undefined
   }
 
-  /** Asks the task to stop, by its signal. What does not watch the signal runs on; what has not begun never begins. */
+  /** @internal */
+  get hasEnded(): boolean {
+    return this.#ending !== undefined
+  }
+
+  /**
+   * Aborts the signal of the task. Work that does not observe the signal continues. A task that has not begun never
+   * begins.
+   */
   abort(reason?: unknown): void {
     const why = reason ?? new DOMException(`The task '${this.name}' was aborted.`, 'AbortError')
     this.cancelScope.abort(why)
+  }
+
+  /** @internal */
+  override get caller(): Unit | undefined {
+    return this.group.caller
   }
 
   /** @internal */
@@ -78,16 +94,17 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
   }
 
   /**
-   * Resolves when the group has taken the task. That is at once, but in a full group that makes spawners wait: await it
-   * there, to spawn no faster than tasks end. Rejects with the task's `CancelledError` if it is aborted before.
+   * Resolves when the group accepts the task: at once, or in a full group with `whenFull: 'wait'` when there is a slot.
+   * Await it there, to spawn no faster than tasks end. Rejects with the task's `CancelledError` if it is aborted before.
    */
   accepted(): Promise<void> {
-    return this.ticket?.accepted(this) ?? Promise.resolve()
+    if (this.#ending?.outcome === 'withdrawn') return this.result() as Promise<never>
+    return this.slot?.accepted() ?? Promise.resolve()
   }
 
   /**
-   * The task's value, or its failure, which goes to `onError` too. Nobody needs to ask: a failure is never an unhandled
-   * rejection.
+   * Resolves with the task's value, or rejects with its failure, which `onError` receives too. A failure that no code
+   * awaits is not an unhandled rejection.
    */
   result(): Promise<T> {
     if (this.#result === undefined) {
@@ -98,29 +115,36 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
     return this.#result.promise as Promise<T>
   }
 
-  /** @internal */
-  cancelWith(source: CancelScope | AbortSignal): void {
-    this.cancelScope.cancelWith(source)
-  }
-
-  /** @internal Starts at once, on the caller's stack, in the cell that the policy gives. */
+  /** @internal Starts now, on the caller's stack, in the cell that the policy provides. */
   start(body: TaskBody<T>, spawner: Cell | undefined): void {
     this.#enter(body, spawner, (task, given) => task.#run(given))
   }
 
-  /** @internal Starts at `begin`, in the cell that the policy gives now, and in the other contexts of now. */
-  hold(body: TaskBody<T>, spawner: Cell | undefined): void {
+  /** @internal Starts at `begin`, in the cell that the policy provides now, and in the other contexts of now. */
+  defer(body: TaskBody<T>, spawner: Cell | undefined): void {
     this.#enter(body, spawner, (task, given) => {
-      task.#held = { body: given, entry: captureSnapshot() }
+      task.#deferred = { body: given, snapshot: captureSnapshot() }
     })
-    if (this.aborted) this.#withdraw()
+    if (this.aborted && !this.began) this.#withdraw()
   }
 
   /** @internal */
   begin(): void {
-    const held = this.#held
-    this.#held = undefined
-    held?.entry.runInAsyncScope(() => this.#run(held.body))
+    const deferred = this.#deferred
+    this.#deferred = undefined
+    try {
+      deferred?.snapshot.runInAsyncScope(() => this.#run(deferred.body))
+    } catch (error) {
+      overflowed[overflowed.length] = () => this.rollBack(error)
+      queueMicrotask(completeOverflowed)
+    }
+  }
+
+  /** @internal Completes the end of a task whose code overflowed the stack. A second call does nothing. */
+  rollBack(error: unknown): void {
+    this.#deferred = undefined
+    if (this.cell === undefined) this.#end('failed', error)
+    else storage.run(this.cell, () => this.#end('failed', error))
   }
 
   #enter(body: TaskBody<T>, spawner: Cell | undefined, proceed: (task: Task<T>, body: TaskBody<T>) => void): void {
@@ -130,7 +154,7 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
     try {
       this.cell = openCell(this, this.policy, spawner)
     } catch (error) {
-      // A variable's own rule has failed, and so has the task: without the value it must not begin.
+      // A variable's own rule failed. Without the value the task must not begin, so it fails too.
       this.cell = new Cell(emptyValues, this)
       given = () => {
         throw error
@@ -144,17 +168,26 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
     else this.observation.around(() => this.#work(body))
   }
 
-  /** All handlers are attached in here: attached outside, they would keep the spawner's context until the task's end. */
+  /** All handlers are attached in here: outside they would keep the spawner's context until the end of the task. */
   #work(body: TaskBody<T>): void {
     if (taskStart.hasSubscribers) taskStart.publish({ task: this })
+    let returned: unknown
     try {
-      const returned = body(this)
-      // Functions that are bound are smaller than closures with their context, and a task may pend for long.
-      if (isThenable(returned)) Promise.resolve(returned).then(this.#succeed.bind(this), this.#fail.bind(this))
+      returned = body(this)
+      if (isThenable(returned)) this.#settleWith(returned)
       else this.#succeed(returned)
     } catch (error) {
-      this.#fail(error)
+      if (returned instanceof Promise) {
+        // The work runs, but the stack overflowed here.
+        overflowed[overflowed.length] = () => this.#settleWith(returned as Promise<unknown>)
+        queueMicrotask(completeOverflowed)
+      } else this.#fail(error)
     }
+  }
+
+  #settleWith(returned: PromiseLike<unknown>): void {
+    // Bound functions are smaller than closures with their context, and a task may be pending for long.
+    Promise.resolve(returned).then(this.#succeed.bind(this), this.#fail.bind(this))
   }
 
   #succeed(value: unknown): void {
@@ -162,25 +195,28 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
   }
 
   #fail(error: unknown): void {
-    reportFailure(this.#onError, error, this, () => this.#end('failed', error))
+    if (this.isCancellation(error)) this.#end('cancelled', error)
+    else reportFailure(this.#onError, error, this, () => this.#end('failed', error))
   }
 
   #withdraw(): void {
-    this.#held = undefined
-    const error = this.ticket?.withdraw(this.name, this.abortReason)
+    this.#deferred = undefined
+    const error = this.slot?.withdraw(this.name, this.abortReason)
     storage.run(this.cell as Cell, () => this.#end('withdrawn', error))
   }
 
   #end(outcome: TaskOutcome, settled: unknown): void {
-    this.#ending = { outcome, settled }
-    if (taskEnd.hasSubscribers) {
-      taskEnd.publish({ task: this, outcome, error: outcome === 'done' ? undefined : settled })
+    if (this.#ending === undefined) {
+      this.#ending = { outcome, settled }
+      if (taskEnd.hasSubscribers) {
+        taskEnd.publish({ task: this, outcome, error: outcome === 'done' ? undefined : settled })
+      }
+      this.observation?.ended(outcome, settled)
+      this.observation = undefined
     }
-    this.observation?.ended(outcome, settled)
-    this.observation = undefined
     this.seal()
     this.leaveCancelScope()
-    this.group.ended(this, outcome)
+    this.group.ended(this, this.#ending.outcome, this.#ending.settled)
     this.#settle()
   }
 
@@ -194,27 +230,60 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
 
 shareClass(Task, 'Task')
 
-/** Counted in one place for all copies of the package. */
-const ids = processSingleton('taskIds', () => ({ last: 0 }))
+/**
+ * What is left to do for tasks whose code overflowed the stack. There, no call is certain to succeed, so the code that
+ * catches the overflow only stores a function: `overflowed[overflowed.length] = …`.
+ */
+export const overflowed: (() => void)[] = []
 
-/** Counts up from 1 in this process. */
-function nextTaskId(): number {
-  return ++ids.last
+/** Completes the end of those tasks. Called in a microtask, and before anything reads what a group has in flight. */
+export function completeOverflowed(): void {
+  for (let complete = overflowed.pop(); complete !== undefined; complete = overflowed.pop()) {
+    try {
+      complete()
+    } catch (error) {
+      overflowed.push(complete)
+      throw error
+    }
+  }
 }
 
-/** Tells `onError` of a failure, and then calls `end`. */
+/** One counter for all copies of the package. */
+const ids = processSingleton('taskIds', () => ({ last: 0 }))
+
+/** How long the end of a task waits for the promise of an `onError`, in milliseconds. */
+const maxReportMs = 10_000
+
+/** Calls `onError` for a failure, and then `end`. */
 function reportFailure(onError: OnTaskError, error: unknown, task: Task, end: () => void): void {
-  const endTwiceFailed = (failure: unknown) => {
-    const [second, first] = [show(failure), show(error)]
-    // The last resort: neither failure may be lost.
-    console.error(`logical-context: onError has failed for the task '${task.name}': ${second} while told of ${first}`)
+  // The last resort: neither failure may be lost.
+  const print = (problem: string) =>
+    console.error(`logical-context: onError ${problem}, called for the task '${task.name}' with ${show(error)}`)
+  let returned: unknown
+  try {
+    returned = onError(error, task)
+    if (isThenable(returned)) {
+      endWhenReported(Promise.resolve(returned), print, end)
+      return
+    }
+  } catch (failure) {
+    print(`failed: ${show(failure)}`)
+  }
+  end()
+}
+
+function endWhenReported(report: Promise<unknown>, print: (problem: string) => void, end: () => void): void {
+  const giveUp = () => {
+    print(`did not settle within ${maxReportMs} ms`)
     end()
   }
-  try {
-    const handled = onError(error, task)
-    if (isThenable(handled)) Promise.resolve(handled).then(end, endTwiceFailed)
-    else end()
-  } catch (failure) {
-    endTwiceFailed(failure)
+  const stop = after(maxReportMs, giveUp, { ref: false })
+  const settle = () => {
+    stop()
+    end()
   }
+  report.then(settle, (failure: unknown) => {
+    print(`failed: ${show(failure)}`)
+    settle()
+  })
 }

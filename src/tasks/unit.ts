@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import type { UnitObservation } from '../context/bridge.ts'
 import { Blocks, type Cell, type CellOwner, currentCell } from '../context/cell.ts'
+import { storage } from '../context/storage.ts'
 import { CancelScope } from './cancel-scope.ts'
 import type { LateUseWatch } from './late-use.ts'
 import type { Policy } from './policy.ts'
@@ -8,75 +9,77 @@ import type { RequestScope } from './request-scope.ts'
 import type { TaskGroup } from './task-group.ts'
 import type { UnitShare } from './task-limits.ts'
 
-/** What a unit is told when it opens and passes on to the tasks spawned in it. It holds nothing of the request. */
+/** What a unit receives when it opens, and passes on to the tasks spawned in it. Holds nothing of the request. */
 export interface UnitSettings {
-  /** The group that owns what the unit spawns. */
+  /** Owns what the unit spawns. */
   readonly group: TaskGroup
-  /** The route's policy, or the plugin's: below a spawn's own and its group's. */
+  /** The policy of the route or the plugin: below a spawn's own and its group's. */
   readonly policy: Policy | undefined
   readonly lateUse: LateUseWatch
 }
 
-/** A piece of work that values belong to, and that ends: a request, a task. */
+/** A piece of work that values belong to, and that ends: a request or a task. */
 export abstract class Unit implements CellOwner {
   abstract readonly name: string
   /** @internal */
   abstract readonly settings: UnitSettings
-  /** @internal Where its work runs: its own cell, or for a task that shares its spawner's that one. */
+  /** @internal The cell in which its work runs: its own, or that of its spawner under `share`. */
   abstract readonly cell: Cell | undefined
-  /** @internal The number of the request that it is or was spawned in, 0 if there is none. It keeps no request alive. */
+  /** @internal The number of the request that it is or was spawned in, 0 without one. Keeps no request alive. */
   abstract readonly origin: number
-  /** @internal What its tasks have of the groups with limits. */
+  /** @internal What its tasks use of groups with limits. */
   shares: UnitShare | undefined = undefined
-  /** @internal Who stands around its work, if a bridge does. */
+  /** @internal Wraps its work, if a bridge is set up. */
   observation: UnitObservation | undefined = undefined
   #blocks: Blocks | undefined
+  /** The scope below which its own one is created. */
+  #outer: CancelScope | undefined
   #cancelScope: CancelScope | undefined
 
   /**
-   * Aborts when the work is to stop: with what it is cancelled with, and for a task at the limit of its group's drain.
-   * Costs nothing until it is read.
+   * Aborts when the work has to stop: with the source that it is cancelled with; for a task also at the limit of its
+   * group's drain. Costs nothing until it is read.
    */
   get signal(): AbortSignal {
     return this.cancelScope.signal
   }
 
-  /** When the signal aborts at the latest, in milliseconds since the epoch. */
+  /** The time at which the signal aborts at the latest, in milliseconds since the epoch. */
   get deadline(): number | undefined {
-    return this.#cancelScope?.deadline
+    return this.#scope?.deadline
   }
 
-  /** @internal Made when somebody asks: most units are never cancelled. */
+  /** @internal Created when it is read: most units are never cancelled. */
   get cancelScope(): CancelScope {
-    return (this.#cancelScope ??= new CancelScope(undefined, { owner: this }))
+    return (this.#cancelScope ??= new CancelScope(this.#outer, { owner: this }))
   }
 
-  /** @internal */
-  expire(): unknown {
-    return this.cancelScope.expire()
-  }
-
-  /** @internal The request that it is. */
+  /** @internal The unit itself, if it is a request. */
   get ownRequest(): RequestScope | undefined {
     return undefined
   }
 
   /** @internal The request that it is, or that cancels it. */
   get request(): RequestScope | undefined {
-    return this.#cancelScope?.request
+    return this.#scope?.request
   }
 
-  /** @internal Why it was told to stop; undefined if it was not. */
+  /** @internal Why it was cancelled; undefined if it was not. */
   get abortReason(): unknown {
     return this.#cancelScope?.reason
   }
 
-  /** @internal Whether an error says only that the unit was told to stop. */
+  /** @internal Whether an error says only that the unit was cancelled. */
   isCancellation(error: unknown): boolean {
-    return this.#cancelScope !== undefined && this.#cancelScope.isCancellation(error)
+    return this.#scope !== undefined && this.cancelScope.isCancellation(error)
   }
 
-  /** @internal Called by its cancel scope when that has been aborted. */
+  /** @internal The unit whose code waits for this one. */
+  get caller(): Unit | undefined {
+    return undefined
+  }
+
+  /** @internal Called by its cancel scope after the abort. */
   cancelled(): void {}
 
   /** @internal */
@@ -86,7 +89,7 @@ export abstract class Unit implements CellOwner {
 
   /** @internal */
   late(operation: 'read' | 'write', variable: string): void {
-    this.settings.lateUse.seen(operation, variable, this.name)
+    this.settings.lateUse.report(operation, variable, this.name)
   }
 
   get sealed(): boolean {
@@ -101,20 +104,27 @@ export abstract class Unit implements CellOwner {
     return this.toString()
   }
 
-  /** What `console.log` shows: never the values, of which some are sensitive. */
+  /** What `console.log` shows: never the values, because some of them are sensitive. */
   [inspect.custom](): string {
     return this.toString()
   }
 
   protected get aborted(): boolean {
-    return this.#cancelScope !== undefined && this.#cancelScope.aborted
+    return this.#scope !== undefined && this.cancelScope.aborted
   }
 
-  /** Seals what is its own; a cell that it shares is its spawner's to seal. */
+  /** @internal Aborts the unit with `source`. The first scope also decides about the deadline. */
+  cancelWith(source: CancelScope | AbortSignal): void {
+    const isFirst = this.#scope === undefined
+    if (isFirst && source instanceof CancelScope) this.#outer = source
+    else this.cancelScope.cancelWith(source)
+  }
+
+  /** Seals the cell if it is the unit's own; a shared cell is sealed with the spawner. */
   protected seal(): void {
     if (this.cell?.unit !== this) return
     this.cell.seal()
-    // A generator's layer goes over to whoever drives it.
+    // A generator's layer may belong to the unit that drives it now.
     for (const block of this.#blocks?.all ?? []) if (block.unit === this) block.seal()
     this.#blocks = undefined
   }
@@ -123,13 +133,62 @@ export abstract class Unit implements CellOwner {
     this.#cancelScope?.end()
   }
 
-  /** For a task: it may be kept long after its end, and must not keep what has cancelled it. */
+  /** For a task: the program may keep it long after its end, and it must not keep the scope that cancelled it. */
   protected leaveCancelScope(): void {
+    // Its signal keeps the reason.
+    if (this.#outer?.reason !== undefined) void this.cancelScope.aborted
+    this.#outer = undefined
     this.#cancelScope?.leave()
+  }
+
+  get #scope(): CancelScope | undefined {
+    return this.#cancelScope ?? this.#outer
   }
 }
 
-/** The unit of the current code: the only place where a cell's owner is known as a unit. */
+/** The unit of the current code. This is the only place where the owner of a cell is known to be a unit. */
 export function currentUnit(): Unit | undefined {
   return currentCell()?.unit as Unit | undefined
+}
+
+/** The scope that cancels the current code; undefined outside any unit. */
+export function currentCancelScope(): CancelScope | undefined {
+  return innerScope() ?? currentUnit()?.cancelScope
+}
+
+/**
+ * The signal of the current work: of the request or task that the code belongs to, or of the innermost combinator around
+ * the code. Undefined outside any unit.
+ *
+ * Pass it to calls that can be stopped: `fetch(url, { signal: currentSignal() })`.
+ */
+export function currentSignal(): AbortSignal | undefined {
+  return currentCancelScope()?.signal
+}
+
+/**
+ * The time at which the signal of the current work aborts at the latest, in milliseconds since the epoch: the earliest of
+ * the request's deadline and the limits around the code. Undefined if there is neither.
+ */
+export function currentDeadline(): number | undefined {
+  return (innerScope() ?? currentUnit())?.deadline
+}
+
+function innerScope(): CancelScope | undefined {
+  return (storage.getStore()?.innerScope as CancelScope | undefined)?.lasting
+}
+
+/** The unit whose code this is. A task that shares its spawner's cell is a unit too. */
+export function callingUnit(): Unit | undefined {
+  return innerScope()?.unit ?? currentUnit()
+}
+
+/**
+ * The units that wait for the current code: its own, and for a task of a structured group also those of the call that the
+ * group belongs to.
+ */
+export function callingUnits(): Unit[] {
+  const units: Unit[] = []
+  for (let unit = callingUnit(); unit !== undefined; unit = unit.caller) units.push(unit)
+  return units
 }

@@ -2,9 +2,10 @@ import type { Cell } from '../context/cell.ts'
 import { storage } from '../context/storage.ts'
 import { TimeoutError } from '../errors.ts'
 import { anAmount, aString, checkArgument, checkFunction, type Checks, checkOptions } from '../options.ts'
-import { type Canceller, CancelScope, currentCancelScope } from './cancel-scope.ts'
-import { ownerHere } from './run-in-scope.ts'
-import { after } from './timer.ts'
+import { CancelScope } from './cancel-scope.ts'
+import { ownerHere } from './open-scope.ts'
+import { after, isExpiry } from './timer.ts'
+import { currentCancelScope } from './unit.ts'
 
 export interface WithTimeoutOptions {
   /** For the error. Default: the function's name, or `'withTimeout'`. */
@@ -14,49 +15,53 @@ export interface WithTimeoutOptions {
 const checks: Checks = { name: aString }
 
 /**
- * Awaits `fn`, but not for longer than `ms` milliseconds, nor beyond a deadline that the caller has already.
+ * Awaits `fn` for at most `ms` milliseconds, and not longer than the caller's own deadline.
  *
  * | | |
  * |---|---|
  * | values | the caller's |
  * | writes | seen by the caller |
- * | cancellation | `fn`'s signal, its argument's and `currentSignal()`, aborts at the limit, and with what cancels the caller |
- * | failure | `fn`'s own; at the limit a `TimeoutError`, at the deadline the error of whoever has set it |
+ * | cancellation | `fn`'s signal, the one of its argument and `currentSignal()`, aborts at the limit, and with what cancels the caller |
+ * | failure | `fn`'s own; at the limit a `TimeoutError`; at an earlier deadline the error of that deadline |
  *
- * What `fn` still does after the limit becomes a task of the server's background group: its value is dropped, its
- * failure goes to `onError` unless it only says "aborted", and server close waits for it.
+ * What `fn` still does after the limit becomes a task of the server's background group: its value is dropped, its failure
+ * goes to `onError` unless it only reports the cancellation, and a server's close waits for it.
  *
  * @throws {TimeoutError} at the limit.
- * @throws {TypeError} if `fn` is no function, `ms` no number of at least 0, or for an option that is unknown or of the wrong type.
+ * @throws {TypeError} if `fn` is not a function or `ms` not a number of at least 0, or for an option that is unknown or of the wrong type.
  */
 export async function withTimeout<T>(
-  fn: (scope: Canceller) => T | PromiseLike<T>,
+  fn: (scope: CancelScope) => T | PromiseLike<T>,
   ms: number,
-  options: WithTimeoutOptions = {},
+  options?: WithTimeoutOptions,
 ): Promise<T> {
   checkFunction('withTimeout', fn)
   checkArgument('withTimeout', anAmount, ms)
-  checkOptions('withTimeout', options, checks)
-  const { name = fn.name || 'withTimeout' } = options
-  const now = Date.now()
-  const limit = { deadline: now + ms, error: () => new TimeoutError(name, ms) }
-  const scope = new CancelScope(currentCancelScope(), { limit })
+  const { name = fn.name || 'withTimeout' } = checkOptions('withTimeout', options, checks)
+  const scope = new CancelScope(currentCancelScope(), { limit: { ms, error: () => new TimeoutError(name, ms) } })
   const result = Promise.withResolvers<T>()
   const cell = storage.getStore()
   const owner = ownerHere()
-  let over = false
-  const stop = after(Math.min(ms, (scope.deadline ?? Infinity) - now), () => {
-    over = true
+  let isOver = false
+  const expire = () => {
+    isOver = true
     scope.expire()
     result.reject(scope.reason)
     const adopt = () => owner.adopt(`${name}, after its time`, rest)
-    // A timer runs in the context where it was set, but one that a test advances does not.
+    // A timer runs in the context in which it was set, except for one that a test advances.
     storage.run(cell as Cell, adopt)
-  })
+  }
+  let stop = () => {}
+  const arm = () => {
+    const limit = scope.due
+    // The deadline of a unit counts no longer when the unit ends; then this call's own limit is left.
+    stop = after(limit?.leftMs ?? ms, () => (scope.due === limit ? expire() : arm()))
+  }
+  arm()
   const call = (async () => await scope.run(() => fn(scope)))()
   const rest = call.then(result.resolve, (error: unknown) => {
-    // What `fn` waits for may know of the limit, and be a little faster.
-    if (!over) result.reject(scope.isTimeout(error) ? scope.reason : error)
+    // A call that knows the limit may notice it a little earlier than our timer.
+    if (!isOver) result.reject(isTimeout(scope, error) ? scope.reason : error)
     else if (!scope.isCancellation(error)) throw error
   })
   try {
@@ -65,4 +70,9 @@ export async function withTimeout<T>(
     stop()
     scope.end()
   }
+}
+
+/** Whether an error says only that the time is over. */
+function isTimeout(scope: CancelScope, error: unknown): boolean {
+  return scope.isCancellation(error) && isExpiry(scope.reason)
 }

@@ -151,7 +151,7 @@ describe('a group', () => {
     await fail()
 
     expect((await heapInUse()) - before).toBeLessThan(1.5 * megabyte)
-    expect(group.tasks.size).toBe(0)
+    expect(group.tasks.length).toBe(0)
   })
 })
 

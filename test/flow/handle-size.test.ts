@@ -1,4 +1,4 @@
-import { current, OutsideUnitError, type RequestScope, runInScope, TaskGroup } from 'logical-context'
+import { current, type LogicalContextError, type RequestScope, runInScope, TaskGroup } from 'logical-context'
 import { afterEach, describe, expect, it } from 'vitest'
 import { leftovers, tidy, user } from './leftovers.ts'
 import { heapInUse } from './memory.ts'
@@ -40,7 +40,7 @@ async function bytesHeld(leave: Leave): Promise<number> {
       outliving.push(leave(undefined as never))
     } catch (error) {
       // There are no tasks outside: all that one takes is the unit's.
-      if (!(error instanceof OutsideUnitError)) throw error
+      if ((error as LogicalContextError).code !== 'LCTX_OUTSIDE_UNIT') throw error
     }
   }
   const bytes = await bytesOfEach(inUnit)

@@ -141,7 +141,7 @@ describe('rule 4, share', () => {
           { policy: 'share' },
         )
         user.set('to the task')
-        const owned = group.tasks.size
+        const owned = group.tasks.length
         gate.resolve()
         const { finished } = await group.drain()
         return [owned, finished, user.get()]

@@ -45,7 +45,7 @@ describe('a failing task', () => {
       }, { group })
       const { unfinished } = await group.drain()
       await sleep(10)
-      console.log(unfinished.length, 'left,', group.tasks.size, 'held')
+      console.log(unfinished.length, 'left,', group.tasks.length, 'held')
     `)
 
       expect({ code, stdout }).toEqual({ code: 0, stdout: '0 left, 0 held\n' })

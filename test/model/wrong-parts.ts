@@ -147,23 +147,23 @@ function gatherUnder(policy: api.Policy): Parts['gather'] {
 }
 
 /** What asyncio's wait_for() did until Python 3.12. */
-function timeoutOfTask<T>(fn: (scope: api.Canceller) => T | PromiseLike<T>, ms: number): Promise<T> {
+function timeoutOfTask<T>(fn: (scope: api.CancelScope) => T | PromiseLike<T>, ms: number): Promise<T> {
   return api.withTimeout(() => withCopy(fn), ms)
 }
 
-function timeoutWithoutEnd<T>(fn: (scope: api.Canceller) => T | PromiseLike<T>): Promise<T> {
+function timeoutWithoutEnd<T>(fn: (scope: api.CancelScope) => T | PromiseLike<T>): Promise<T> {
   void api.withTimeout(fn, 60_000).catch(() => {})
   return Promise.resolve(undefined as T)
 }
 
-function shieldOfTask<T>(fn: (scope: api.Canceller) => T | PromiseLike<T>): Promise<T> {
+function shieldOfTask<T>(fn: (scope: api.CancelScope) => T | PromiseLike<T>): Promise<T> {
   return api.shield(() => withCopy(fn))
 }
 
 /** With a copy, as a task has it, but outside any unit too. */
-function withCopy<T>(fn: (scope: api.Canceller) => T | PromiseLike<T>): T | PromiseLike<T> {
+function withCopy<T>(fn: (scope: api.CancelScope) => T | PromiseLike<T>): T | PromiseLike<T> {
   const context = api.current()
-  return api.run(context, () => fn({} as api.Canceller))
+  return api.run(context, () => fn({} as api.CancelScope))
 }
 
 type Steps = Iterator<unknown, unknown, unknown> & AsyncIterator<unknown, unknown, unknown>

@@ -119,7 +119,9 @@ describe('the request’s abort', () => {
       errors: [
         expect.objectContaining({
           name: 'TypeError',
-          message: expect.stringMatching(/^spawn: option 'cancelWith' is 'request', but there is no request here\./),
+          message: expect.stringMatching(
+            /^spawn: option 'cancelWith' expected a request to cancel with, got 'request' where there is no request\./,
+          ),
         }),
       ],
     })
@@ -147,14 +149,14 @@ describe('the request’s abort', () => {
 
     expect(onError.mock.calls.map(([error]) => String(error))).toEqual([
       expect.stringMatching(
-        /^TypeError: spawn: option 'cancelWith' is 'request', but there is no request here\. A task can pass on only /,
+        /^TypeError: spawn: option 'cancelWith' expected a request to cancel with, got 'request'.* A task passes on a request only if /,
       ),
       expect.stringMatching(
-        /^TypeError: spawn: option 'cancelWith' is 'request', but there is no request here\. A task can pass on only /,
+        /^TypeError: spawn: option 'cancelWith' expected a request to cancel with, got 'request'.* A task passes on a request only if /,
       ),
     ])
     expect(() => group.spawn(() => {}, { cancelWith: 'request' })).toThrow(TypeError)
-    expect(group.tasks.size).toBe(0)
+    expect(group.tasks.length).toBe(0)
   })
 
   it('does not reach one that has ended', async () => {

@@ -1,5 +1,4 @@
 import {
-  type Canceller,
   ContextVar,
   currentSignal,
   gather,
@@ -19,7 +18,7 @@ const note = new ContextVar<string>('note')
 const gone = new Error('the client is gone')
 const boom = new Error('boom')
 
-type Body = (canceller: Canceller) => unknown
+type Body = (scope: { readonly signal: AbortSignal }) => unknown
 
 /** The table of DESIGN, section 3: one row for each way to run a function. */
 interface Row {
@@ -73,7 +72,7 @@ const rows: Row[] = [
   },
   {
     name: 'withTaskGroup, its body',
-    call: (fn) => withTaskGroup((group) => fn(group as unknown as Canceller)),
+    call: (fn) => withTaskGroup((group) => fn(group)),
     shares: true,
     cancels: true,
     beginsLate: true,

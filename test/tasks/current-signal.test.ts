@@ -8,13 +8,13 @@ import {
   run,
   LogicalContext,
   runInScope,
-  sleep,
   spawn,
   TaskGroup,
   withTaskGroup,
   withTimeout,
 } from 'logical-context'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { sleep } from './sleep.ts'
 
 const user = new ContextVar<string>('user')
 const tick = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -316,24 +316,32 @@ describe('the deadline of a request', () => {
     expect([waiting - before, sleeping - before]).toEqual([0, 1])
   })
 
-  it('goes on after the end of the request for tasks that are cancelled with it, and no longer', async () => {
-    const group = new TaskGroup()
-    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-    const tasks = runInScope(() => gates.map(({ promise }) => spawn(() => promise, { cancelWith: 'request' })), {
-      deadline: Date.now() + 100,
-      group,
-    })
+  it('ends with the request, also for tasks that are cancelled with it and for calls that continue', async () => {
+    const open = Promise.withResolvers<void>()
+    const left: { signal: AbortSignal }[] = []
+    const outcome = runInScope(
+      (scope) => {
+        left.push(
+          spawn(({ signal }) => open.promise.then(() => signal), { cancelWith: 'request' }),
+          scope,
+        )
+        const call = withTimeout((inside) => {
+          left.push(inside)
+          return open.promise.then(() => currentDeadline())
+        }, 60_000)
+        return { call, signals: left.map(({ signal }) => signal) }
+      },
+      { deadline: Date.now() + 100, group: new TaskGroup() },
+    )
 
-    const timers = [vi.getTimerCount()]
-    gates[0]?.resolve()
-    await vi.advanceTimersByTimeAsync(50)
-    timers.push(vi.getTimerCount())
-    gates[1]?.resolve()
-    await vi.advanceTimersByTimeAsync(0)
-    timers.push(vi.getTimerCount())
+    const timers = vi.getTimerCount()
+    await vi.advanceTimersByTimeAsync(200)
+    open.resolve()
 
-    expect(timers).toEqual([1, 1, 0])
-    expect(tasks.map(({ signal }) => signal.aborted)).toEqual([false, false])
+    // The limit of the call has a timer of its own.
+    expect(timers).toBe(1)
+    expect(outcome.signals.map(({ aborted }) => aborted)).toEqual([false, false, false])
+    expect(await outcome.call).toBe(Date.now() - 200 + 60_000)
   })
 
   it('is the earlier one of two, also where somebody waits for the later already', async () => {

@@ -1,4 +1,14 @@
-import { ContextVar, type DrainReport, runInScope, spawn, TaskGroup } from 'logical-context'
+import {
+  ContextVar,
+  type DrainReport,
+  gather,
+  runInScope,
+  shield,
+  spawn,
+  TaskGroup,
+  withTaskGroup,
+  withTimeout,
+} from 'logical-context'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 const user = new ContextVar<string>('user')
@@ -211,13 +221,87 @@ describe('a drain', () => {
     expect(await drained).toMatchObject({ finished: 1, unfinished: [] })
   })
 
-  it('names the task that waits for its own group', async () => {
-    const group = new TaskGroup()
-    const task = group.spawn(() => group.drain({ timeoutMs: 100 }), { name: 'closeServer' })
+  describe('called by a task of its own group', () => {
+    it.each<[name: string, callIn: (call: () => Promise<DrainReport>) => Promise<DrainReport>]>([
+      ['itself', (call) => call()],
+      ['a block', (call) => user.run('ada', call)],
+      ['withTimeout', (call) => withTimeout(call, 60_000)],
+      ['shield', (call) => shield(call)],
+      ['gather in gather', async (call) => (await gather([async () => (await gather([call]))[0]]))[0]],
+      ['a body of withTaskGroup', (call) => withTaskGroup(call)],
+      ['a task of withTaskGroup', (call) => withTaskGroup((inner) => inner.spawn(call).result())],
+    ])('waits for the other tasks, and not for that one: in %s', async (_, callIn) => {
+      for (const policy of ['inherit', 'isolate', 'share'] as const) {
+        const group = new TaskGroup()
+        const gate = Promise.withResolvers<void>()
+        const events: string[] = []
 
-    const report = await over(task.result())
+        group.spawn(() => gate.promise.then(() => events.push('other task')))
+        const caller = runInScope(() =>
+          group.spawn(
+            async () => {
+              const report = await callIn(() => group.drain())
+              events.push('drained')
+              return report
+            },
+            { policy },
+          ),
+        )
+        await vi.advanceTimersByTimeAsync(2_000)
+        gate.resolve()
+        const { unfinished, elapsedMs } = await over(caller.result())
 
-    expect(report.unfinished.map(({ name }) => name)).toEqual(['closeServer'])
+        expect([unfinished, elapsedMs]).toEqual([[], 2_000])
+        expect(events).toEqual(['other task', 'drained'])
+      }
+    })
+
+    it('waits for the task when the call inside it has ended', async () => {
+      const group = new TaskGroup()
+      const gate = Promise.withResolvers<void>()
+      const drained: number[] = []
+      group.spawn(async () => {
+        drained.push((await group.drain()).finished)
+        await gate.promise
+      })
+
+      const outer = group.drain().then(({ finished }) => drained.push(finished))
+      await vi.advanceTimersByTimeAsync(10)
+      const before = [...drained]
+      gate.resolve()
+      await outer
+
+      expect(before).toEqual([0])
+      expect(drained).toEqual([0, 1])
+    })
+
+    it('does not wait for a second task that drains at the same time', async () => {
+      const group = new TaskGroup()
+      const tasks = [1, 2].map(() =>
+        group.spawn(async () => {
+          await Promise.resolve()
+          return group.drain()
+        }),
+      )
+
+      const reports = await over(Promise.all(tasks.map((task) => task.result())))
+
+      expect(reports).toMatchObject([
+        { unfinished: [], elapsedMs: 0 },
+        { unfinished: [], elapsedMs: 0 },
+      ])
+    })
+
+    it('does not abort or name that task at the limit', async () => {
+      const group = new TaskGroup()
+      const stuck = group.spawn(() => new Promise(() => {}), { name: 'stuck' })
+      const caller = group.spawn(() => group.drain({ timeoutMs: 100, graceMs: 0 }), { name: 'caller' })
+
+      const { unfinished } = await over(caller.result())
+
+      expect(unfinished.map(({ name }) => name)).toEqual(['stuck'])
+      expect([caller.signal.aborted, stuck.signal.aborted]).toEqual([false, true])
+    })
   })
 
   it('leaves the group open, and may be repeated, also at the same time', async () => {
@@ -265,7 +349,7 @@ describe('a drain', () => {
 })
 
 /** Lets the time pass until a drain is over. */
-async function over(drained: Promise<DrainReport>): Promise<DrainReport> {
+async function over<T>(drained: Promise<T>): Promise<T> {
   await vi.advanceTimersByTimeAsync(60_000)
   return drained
 }

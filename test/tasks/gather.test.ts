@@ -1,5 +1,6 @@
-import { gather, runInScope, sleep, type Task } from 'logical-context'
+import { gather, runInScope, type Task } from 'logical-context'
 import { describe, expect, it } from 'vitest'
+import { sleep } from './sleep.ts'
 
 const boom = new Error('boom')
 const tick = () => new Promise<void>((resolve) => setImmediate(resolve))

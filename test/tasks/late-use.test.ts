@@ -79,7 +79,9 @@ describe('a late use', () => {
     usesOf(() => user.get(), { onLateUse: undefined })
 
     expect(console.error).toHaveBeenCalledExactlyOnceWith(
-      expect.stringMatching(/^logical-context: late read of 'user', its unit 'import' has ended .*late-use\.test\.ts/),
+      expect.stringMatching(
+        /^logical-context: late read of 'user' after the end of its unit 'import' .*late-use\.test\.ts/,
+      ),
     )
   })
 
@@ -120,7 +122,7 @@ describe('a late use', () => {
 
     expect(seen).toEqual([undefined])
     expect(console.error).toHaveBeenCalledExactlyOnceWith(
-      expect.stringMatching(/^logical-context: onLateUse has failed: RangeError: boom/),
+      expect.stringMatching(/^logical-context: onLateUse failed: RangeError: boom/),
     )
   })
 
@@ -153,8 +155,9 @@ describe('a late write', () => {
   it.each<[name: string, environment: string, throws: boolean]>([
     ['throws in development', 'development', true],
     ['throws in tests', 'test', true],
-    ['throws where the environment has no name', '', true],
+    ['is reported if NODE_ENV is empty', '', false],
     ['is reported in production', 'production', false],
+    ['is reported in another environment', 'staging', false],
   ])('%s', (_, environment, throws) => {
     vi.stubEnv('NODE_ENV', environment)
     const uses: LateUse[] = []
@@ -200,8 +203,8 @@ describe('LateUseWatch', () => {
     const uses: LateUse[] = []
     const watch = new LateUseWatch({ lateWrites: 'report', onLateUse: (use) => uses.push(use) })
 
-    for (let i = 0; i < 1500; i++) watch.seen('read', `variable ${i}`, 'import')
-    watch.seen('write', 'user', 'import')
+    for (let i = 0; i < 1500; i++) watch.report('read', `variable ${i}`, 'import')
+    watch.report('write', 'user', 'import')
 
     expect([watch.reads, watch.writes, uses.length]).toEqual([1500, 1, 1000])
   })
@@ -209,7 +212,7 @@ describe('LateUseWatch', () => {
   it('counts a write that throws', () => {
     const watch = new LateUseWatch({ lateWrites: 'throw' })
 
-    expect(() => watch.seen('write', 'user', 'import')).toThrow(/'user'.*'import'/)
+    expect(() => watch.report('write', 'user', 'import')).toThrow(/'user'.*'import'/)
     expect(watch.writes).toBe(1)
   })
 })

@@ -198,7 +198,7 @@ describe('a policy', () => {
       [error, 'sendReceipt'],
       [error, 'sendReceipt'],
     ])
-    expect({ started, left: group.tasks.size }).toEqual({ started: false, left: 0 })
+    expect({ started, left: group.tasks.length }).toEqual({ started: false, left: 0 })
   })
 
   it('asks no derive function under share', () => {

@@ -162,6 +162,6 @@ describe('a task that pends', () => {
     gate.resolve()
 
     expect(bytes).toBeLessThanOrEqual(720)
-    expect(group.tasks.size).toBe(30_000)
+    expect(group.tasks.length).toBe(30_000)
   })
 })

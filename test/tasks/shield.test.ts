@@ -1,12 +1,4 @@
-import {
-  currentDeadline,
-  currentSignal,
-  runInScope,
-  shield,
-  TaskGroup,
-  withoutCancel,
-  withTimeout,
-} from 'logical-context'
+import { currentDeadline, currentSignal, runInScope, shield, TaskGroup, withTimeout } from 'logical-context'
 import { describe, expect, it } from 'vitest'
 
 const tick = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -54,9 +46,5 @@ describe('shield', () => {
 
     await expect(call).rejects.toThrow(TypeError)
     await expect(call).rejects.toThrow('shield: expected a function, got Promise')
-  })
-
-  it('is withoutCancel', () => {
-    expect(withoutCancel).toBe(shield)
   })
 })

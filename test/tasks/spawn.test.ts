@@ -34,7 +34,11 @@ describe('spawn', () => {
       runInScope(() => spawn(() => gate.promise), { group }),
       runInScope(() => spawn(() => gate.promise)),
     ]
-    const owners = [group.tasks.has(own), backgroundGroup.tasks.has(own), backgroundGroup.tasks.has(background)]
+    const owners = [
+      group.tasks.includes(own),
+      backgroundGroup.tasks.includes(own),
+      backgroundGroup.tasks.includes(background),
+    ]
     gate.resolve()
     await Promise.all([group.drain(), backgroundGroup.drain()])
 
@@ -106,6 +110,6 @@ describe('spawn', () => {
       { group },
     )
 
-    expect(group.tasks.size).toBe(0)
+    expect(group.tasks.length).toBe(0)
   })
 })

@@ -135,7 +135,7 @@ describe('TaskGroup', () => {
 
     expect(() => group.spawn(fn as () => void, options as object)).toThrow(TypeError)
     expect(() => group.spawn(fn as () => void, options as object)).toThrow(message)
-    expect(group.tasks.size).toBe(0)
+    expect(group.tasks.length).toBe(0)
   })
 
   it('takes an option that is undefined for one that is not there', () => {

@@ -1,15 +1,7 @@
-import {
-  bind,
-  ContextVar,
-  runInScope,
-  serverLimits,
-  spawn,
-  type Task,
-  TaskGroup,
-  type TaskGroupOptions,
-} from 'logical-context'
+import { bind, ContextVar, runInScope, spawn, type Task, TaskGroup, type TaskGroupOptions } from 'logical-context'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, expect, it, vi } from 'vitest'
+import { serverLimits } from '../../src/tasks/task-limits.ts'
 
 const user = new ContextVar<string>('user')
 const tick = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -74,6 +66,7 @@ describe('maxConcurrent and maxQueued', () => {
       waiting: 0,
       ended: 3,
       failed: 0,
+      cancelled: 0,
       refused: 2,
       abandoned: 0,
     })
@@ -137,7 +130,7 @@ describe('maxConcurrent and maxQueued', () => {
     await shop.open(0)
 
     expect(begun).toBe(10_000)
-    expect(shop.group.tasks.size).toBe(0)
+    expect(shop.group.tasks.length).toBe(0)
   })
 })
 
@@ -270,8 +263,8 @@ describe('maxPerRequest', () => {
     )
 
     expect(errors.map(({ message }) => message)).toEqual([
-      expect.stringContaining("'GET /a' has 2 tasks there, as many as one unit may"),
-      expect.stringContaining("'GET /b' has 2 tasks there, as many as one unit may"),
+      expect.stringContaining("'GET /a' has 2 tasks there, the maximum for one unit"),
+      expect.stringContaining("'GET /b' has 2 tasks there, the maximum for one unit"),
     ])
     expect(shop.group.counters).toMatchObject({ running: 4, refused: 2 })
   })
@@ -346,7 +339,7 @@ describe("whenFull: 'wait'", () => {
     let most = 0
     for (let i = 0; i < 50; i++) {
       await group.spawn(() => tick()).accepted()
-      most = Math.max(most, group.tasks.size)
+      most = Math.max(most, group.tasks.length)
     }
 
     expect(most).toBe(2)
@@ -432,36 +425,6 @@ describe("whenFull: 'wait'", () => {
   })
 })
 
-describe("whenFull: 'caller'", () => {
-  it('starts the task at once, and lets its spawner wait for the end', async () => {
-    const shop = new Shop({ maxConcurrent: 1, maxQueued: 1, whenFull: 'caller' })
-    const events: string[] = []
-
-    shop.spawn(3)
-    const accepted = shop.tasks[2]?.accepted().then(() => events.push('accepted'))
-    const begun = [...shop.begun]
-    await tick()
-    events.push('opened')
-    await shop.open(2)
-    await accepted
-
-    expect(begun).toEqual([0, 2])
-    expect(events).toEqual(['opened', 'accepted'])
-    // Its end has freed no place: it had none.
-    expect(shop.begun).toEqual([0, 2])
-    expect(shop.group.counters).toMatchObject({ running: 1, queued: 1 })
-  })
-
-  it('lets its spawner go on where the task has failed', async () => {
-    const group = new TaskGroup({ maxConcurrent: 1, maxQueued: 0, whenFull: 'caller', onError: () => {} })
-    group.spawn(never)
-
-    const accepted = group.spawn(() => Promise.reject(new Error('boom'))).accepted()
-
-    await expect(accepted).resolves.toBeUndefined()
-  })
-})
-
 describe('the limits of a group', () => {
   it.each<[string, TaskGroupOptions, string]>([
     [
@@ -482,7 +445,7 @@ describe('the limits of a group', () => {
     [
       'a queue for nothing',
       { maxQueued: 10 },
-      "option 'maxQueued' expected 'maxConcurrent' beside it: without it, no task waits.",
+      "option 'maxQueued' expected 'maxConcurrent' with it, got none: without it, no task is queued.",
     ],
     [
       'text',
@@ -492,12 +455,12 @@ describe('the limits of a group', () => {
     [
       'an unknown way to be full',
       { maxConcurrent: 1, whenFull: 'drop' as never },
-      "option 'whenFull' expected 'reject' or 'wait' or 'caller', got 'drop'.",
+      "option 'whenFull' expected 'reject' or 'wait', got 'drop'.",
     ],
     [
       'a way to be full of what is never full',
       { whenFull: 'wait' },
-      "option 'whenFull' expected 'maxConcurrent' or 'maxPerRequest' beside it.",
+      "option 'whenFull' expected 'maxConcurrent' or 'maxPerRequest' with it, got neither.",
     ],
   ])('reject %s', (_name, options, message) => {
     expect(() => new TaskGroup(options)).toThrow(TypeError)

@@ -131,7 +131,7 @@ describe('the result of a task', () => {
       await gate.promise
     })
 
-    const left = task.result().then(() => [group.tasks.size, task.context.has(user)])
+    const left = task.result().then(() => [group.tasks.length, task.context.has(user)])
     gate.resolve()
 
     expect(await left).toEqual([0, false])
@@ -299,7 +299,7 @@ describe('the failure of a task', () => {
     )
 
     expect(console.error).toHaveBeenCalledExactlyOnceWith(
-      expect.stringMatching(/^logical-context: the task 'sendReceipt' has failed: Error: failed\n +at /),
+      expect.stringMatching(/^logical-context: the task 'sendReceipt' \(id \d+\) failed: Error: failed\n +at /),
     )
   })
 
@@ -309,11 +309,11 @@ describe('the failure of a task', () => {
     const task = group.spawn(() => Promise.reject(new Error('failed')))
     await setImmediate()
 
-    const during = group.tasks.has(task)
+    const during = group.tasks.includes(task)
     logged.resolve()
     await group.drain()
 
-    expect([during, group.tasks.has(task)]).toEqual([true, false])
+    expect([during, group.tasks.includes(task)]).toEqual([true, false])
   })
 
   it.each<[name: string, onError: () => unknown]>([
@@ -351,11 +351,13 @@ describe('the failure of a task', () => {
     ])
     expect(vi.mocked(console.error).mock.calls.map(([line]) => line)).toEqual(
       expect.arrayContaining([
-        expect.stringMatching(/onError has failed for the task 'task': Error: onError failed[^]* told of Error: sync/),
-        expect.stringMatching(/onError has failed for the task 'task': Error: onError failed[^]* told of Error: async/),
+        expect.stringMatching(/onError failed: Error: onError failed[^]*, called for the task 'task' with Error: sync/),
+        expect.stringMatching(
+          /onError failed: Error: onError failed[^]*, called for the task 'task' with Error: async/,
+        ),
       ]),
     )
-    expect(group.tasks.size).toBe(0)
+    expect(group.tasks.length).toBe(0)
   })
 
   it('ends the task even when it cannot be printed', async () => {

@@ -3,13 +3,13 @@ import {
   ContextVar,
   currentSignal,
   runInScope,
-  sleep,
   spawn,
   type StructuredTaskGroup,
   TaskGroup,
   withTaskGroup,
 } from 'logical-context'
 import { describe, expect, it } from 'vitest'
+import { sleep } from './sleep.ts'
 
 const user = new ContextVar<string>('user')
 const boom = new Error('boom')
@@ -68,8 +68,7 @@ describe('withTaskGroup', () => {
       {
         code: 'LCTX_CANCELLED',
         message:
-          "The work of 'orders' was cancelled, because the task 'reindex' has failed. " +
-          'Stop: nobody needs its result any more.',
+          "The work of 'orders' was cancelled, because the task 'reindex' failed. " + 'Stop: no code uses its result.',
       },
       { code: 'LCTX_CANCELLED', cause: boom },
     ])
@@ -130,7 +129,7 @@ describe('withTaskGroup', () => {
     )
 
     const reason = {
-      message: expect.stringMatching(/^The work of 'withTaskGroup' was cancelled, because its body has failed\./),
+      message: expect.stringMatching(/^The work of 'withTaskGroup' was cancelled, because its body failed\./),
       cause: boom,
     }
     expect(outcomes).toMatchObject([{ errors: [boom] }, { errors: [boom] }])
@@ -173,7 +172,7 @@ describe('withTaskGroup', () => {
   it('forgets tasks that have ended', async () => {
     const sizes = await withTaskGroup(async (group) => {
       for (let i = 0; i < 100; i++) await group.spawn(() => tick()).result()
-      return [group.tasks.size, group.counters.ended]
+      return [group.tasks.length, group.counters.ended]
     })
 
     expect(sizes).toEqual([0, 100])

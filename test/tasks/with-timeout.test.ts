@@ -1,17 +1,17 @@
 import {
   backgroundGroup,
   bind,
-  type Canceller,
+  type CancelScope,
   ContextVar,
   currentDeadline,
   currentSignal,
   runInScope,
-  sleep,
   spawn,
   TaskGroup,
   withTimeout,
 } from 'logical-context'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { sleep } from './sleep.ts'
 
 const user = new ContextVar<string>('user')
 const never = new Promise<never>(() => {})
@@ -214,7 +214,7 @@ describe('withTimeout', () => {
 
     it('ends at the deadline of the request, where its own limit is over at the same moment', async () => {
       const group = new TaskGroup({ onError: () => {} })
-      const reader = ({ signal }: Canceller) => {
+      const reader = ({ signal }: CancelScope) => {
         expect(signal.aborted).toBe(false)
         return never
       }
@@ -453,11 +453,11 @@ describe('withTimeout', () => {
     open.resolve()
   })
 
-  it.each<[name: string, look: (limit: Canceller) => void]>([
+  it.each<[name: string, look: (limit: CancelScope) => void]>([
     ['whose signal was read before', (limit) => void limit.signal],
     ['whose signal nobody has read', () => {}],
   ])('ends what goes on after the call around it with the limit around both: a call %s', async (_, look) => {
-    const left: { limit?: Canceller; outcome?: { error?: unknown } } = {}
+    const left: { limit?: CancelScope; outcome?: { error?: unknown } } = {}
 
     const outer = settled(
       runInScope(() =>

@@ -40,13 +40,12 @@ export class TaskObservation implements UnitObservation {
     else this.#abandonedWith = error
   }
 
-  ended(outcome: 'done' | 'failed' | 'withdrawn', error: unknown): void {
+  ended(outcome: 'done' | 'failed' | 'cancelled' | 'withdrawn', error: unknown): void {
     // A withdrawn task has no span yet; the span of an abandoned task has ended.
     if (!this.#begun) this.#start()
     if (this.#abandonedWith !== undefined) this.#finish('abandoned', this.#abandonedWith)
-    else if (outcome === 'withdrawn' || (outcome === 'failed' && this.#task.isCancellation(error))) {
-      this.#finish('cancelled', undefined)
-    } else this.#finish(outcome, error)
+    else if (outcome === 'withdrawn') this.#finish('cancelled', undefined)
+    else this.#finish(outcome, error)
   }
 
   #start(): Span | undefined {

@@ -1,6 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import http from 'node:http'
 import * as api from '@opentelemetry/api'
-import { sleep } from 'logical-context'
 import { describe, expect, it } from 'vitest'
 import { setUpSdk } from './sdk.ts'
 import { sealed, shop } from './shop.ts'
@@ -51,11 +51,11 @@ describe('openTelemetry, the span of a request', () => {
     const { url } = await shop((app) => {
       app.get('/stopped', async ({ requestScope: scope }) => {
         arrived.resolve()
-        await sleep(10_000, { signal: scope.signal })
+        await sleep(10_000, undefined, { signal: scope.signal })
       })
       app.get('/failed', async ({ requestScope: scope }) => {
         arrived.resolve()
-        await sleep(10_000, { signal: scope.signal }).catch(() => {})
+        await sleep(10_000, undefined, { signal: scope.signal }).catch(() => {})
         throw new RangeError('of itself')
       })
     })

@@ -1,4 +1,4 @@
-import { ContextVar, gather, race, runInScope, sleep, TaskGroup, withTaskGroup, withTimeout } from 'logical-context'
+import { ContextVar, gather, openScope, race, runInScope, TaskGroup, withTaskGroup, withTimeout } from 'logical-context'
 import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
 import { openTelemetry } from 'logical-context/bridges/opentelemetry'
 import { contextFetch } from 'logical-context/clients/fetch'
@@ -35,7 +35,7 @@ export const owners: ReadonlyMap<string, (options: never) => unknown> = new Map<
   ['race', (options) => race([nothing], options)],
   ['withTaskGroup', (options) => withTaskGroup(nothing, options)],
   ['withTimeout', (options) => withTimeout(nothing, 1000, options)],
-  ['sleep', (options) => sleep(0, options)],
+  ['openScope', (options) => openScope('scope', options)],
   ['b3', b3],
   ['composite', composite],
   ['compileTrust', compileTrust],

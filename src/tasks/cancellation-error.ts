@@ -1,0 +1,49 @@
+/** How far a chain of causes is followed; it may be a circle. */
+const maxCauses = 16
+
+/**
+ * Whether an error only says that its work was cancelled: the reason itself, an error with the reason at the end of its
+ * chain of causes, or an error that a client throws for an aborted signal. The caller checks that the work was cancelled:
+ * the same errors are failures if nothing was.
+ */
+export function isCancellationError(error: unknown, reason: unknown): boolean {
+  try {
+    return isCancellation(error, reason, 0)
+  } catch {
+    // A getter of the error failed.
+    return false
+  }
+}
+
+function isCancellation(error: unknown, reason: unknown, depth: number): boolean {
+  let at = error
+  for (let causes = depth; causes < maxCauses; causes++) {
+    if (at === reason) return true
+    if (typeof at !== 'object' || at === null) return false
+    if (isFromClient(at)) return true
+    const { errors, cause } = at as { errors?: unknown; cause?: unknown }
+    // For example from `Promise.any`.
+    if (Array.isArray(errors) && errors.length > 0)
+      return errors.every((each) => isCancellation(each, reason, causes + 1))
+    at = cause
+  }
+  return false
+}
+
+/** The names and codes that clients have for an aborted signal. */
+const names = new Set<unknown>([
+  // `fetch`, undici, Node, got, ky, the AWS SDK
+  'AbortError',
+  // axios
+  'CanceledError',
+])
+const codes = new Set<unknown>(['ABORT_ERR', 'ERR_ABORTED', 'ERR_CANCELED'])
+/** The status CANCELLED. gRPC, "Status codes and their use in gRPC" */
+const grpcCancelled = 1
+
+function isFromClient(error: object): boolean {
+  const { name, code, metadata } = error as { name?: unknown; code?: unknown; metadata?: unknown }
+  if (names.has(name) || codes.has(code)) return true
+  // A child process that failed may have the code 1 too.
+  return code === grpcCancelled && typeof metadata === 'object' && metadata !== null
+}
