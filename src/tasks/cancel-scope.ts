@@ -86,8 +86,7 @@ export class CancelScope {
   get due(): TimeLimit | undefined {
     const inner = this.#limit
     const outer = this.#outermost.#limit
-    if (inner === undefined || (outer !== undefined && outer.deadline <= inner.deadline)) return outer
-    return inner
+    return inner === undefined || (outer !== undefined && outer.deadline <= inner.deadline) ? outer : inner
   }
 
   /** @internal Attaches the scope, so that the answer is the current one. */
@@ -108,9 +107,9 @@ export class CancelScope {
 
   /** @internal The unit whose code runs in this scope. */
   get unit(): Unit | undefined {
-    let scope: CancelScope | undefined = this
-    while (scope !== undefined && scope.#owner === undefined) scope = scope.#parent
-    return scope === undefined ? undefined : scope.#owner
+    let [owner, outer] = [this.#owner, this.#parent]
+    for (; owner === undefined && outer !== undefined; outer = outer.#parent) owner = outer.#owner
+    return owner
   }
 
   /** @internal */
@@ -120,9 +119,9 @@ export class CancelScope {
 
   /** @internal This scope; for work that continues after the end of its scope, the next one outside that has not ended. */
   get lasting(): CancelScope | undefined {
-    let scope: CancelScope | undefined = this
-    while (scope !== undefined && scope.#ended && !scope.#aborted && scope.#owner === undefined) scope = scope.#parent
-    return scope
+    let outer = this.#isLeft ? this.#parent : this
+    while (outer !== undefined && outer.#isLeft) outer = outer.#parent
+    return outer
   }
 
   /** @internal Aborts this scope and all attached ones below. */
@@ -132,18 +131,12 @@ export class CancelScope {
 
   /** @internal Adds one more source of cancellation. The deadline is that of the parent. */
   cancelWith(source: CancelScope | AbortSignal): void {
-    if (source instanceof AbortSignal) {
-      if (source.aborted) this.abort(source.reason)
-      else (this.#detachers ??= []).push(follow(source, this))
-      return
-    }
+    if (source.aborted) return this.abort(source.reason)
+    this.#detachers ??= []
+    if (source instanceof AbortSignal) return void this.#detachers.push(follow(source, this))
     source.#attach()
-    if (source.#aborted) {
-      this.abort(source.#reason)
-      return
-    }
     const link = source.#add(this)
-    ;(this.#detachers ??= []).push(() => source.#remove(link))
+    this.#detachers.push(() => source.#remove(link))
   }
 
   /** @internal Sets the deadline of a unit; of two, the earlier one counts. The scope sets its timer when it attaches. */
@@ -176,17 +169,17 @@ export class CancelScope {
   /** @internal The work ended. Calls that began inside it and continue are still cancelled with the scopes outside. */
   end(): void {
     this.#ended = true
+    this.#stopTimer()
     if (this.#owner !== undefined) this.#limit = undefined
     this.#detachIfIdle()
   }
 
   /** @internal Ends, and releases everything around it: a task may be kept long after its end. */
   leave(): void {
-    this.#ended = true
+    this.end()
     this.#detach()
     this.#parent = undefined
     this.#outermost = this
-    this.#limit = undefined
   }
 
   /** The parent, unless this scope keeps its cancellation away. */
@@ -222,11 +215,17 @@ export class CancelScope {
     this.#detachIfIdle()
   }
 
+  get #isLeft(): boolean {
+    return this.#ended && !this.#aborted && this.#owner === undefined
+  }
+
+  get #isIdle(): boolean {
+    return this.#ended && this.#attached && (this.#children?.size ?? 0) === 0
+  }
+
   #detachIfIdle(): void {
-    let scope: CancelScope | undefined = this
-    while (scope !== undefined && scope.#ended && scope.#attached) {
-      scope = scope.#children === undefined || scope.#children.size === 0 ? scope.#detach() : undefined
-    }
+    let outer = this.#isIdle ? this.#detach() : undefined
+    while (outer !== undefined && outer.#isIdle) outer = outer.#detach()
   }
 
   /** Returns the scope that may have lost its last child. */

@@ -106,31 +106,24 @@ export class InFlight<Item extends Listed<Item>> extends LinkedList<Item> implem
     const counts = (this.#callers ??= new Map<Item, number>())
     for (const caller of listed) counts.set(caller, (counts.get(caller) ?? 0) + 1)
     this.#resolve()
-    const list = this
-    return {
-      get size() {
-        return list.size - counts.size
-      },
-      get items() {
-        return list.items.filter((item) => !counts.has(item))
-      },
-      async idle() {
-        if (this.size > 0) await (list.#othersIdle ??= Promise.withResolvers<void>()).promise
-      },
-      end() {
-        for (const caller of listed) {
-          const count = counts.get(caller) ?? 0
-          if (count > 1) counts.set(caller, count - 1)
-          else counts.delete(caller)
-        }
-      },
+    const end = () => {
+      for (const caller of listed) {
+        const count = counts.get(caller) ?? 0
+        if (count > 1) counts.set(caller, count - 1)
+        else counts.delete(caller)
+      }
     }
+    return new WaitForOthers(this, counts, () => this.#untilOthersIdle(), end)
   }
 
   override delete(item: Item): void {
     super.delete(item)
     this.#callers?.delete(item)
     this.#resolve()
+  }
+
+  async #untilOthersIdle(): Promise<void> {
+    if (this.size > (this.#callers?.size ?? 0)) await (this.#othersIdle ??= Promise.withResolvers<void>()).promise
   }
 
   #resolve(): void {
@@ -140,5 +133,27 @@ export class InFlight<Item extends Listed<Item>> extends LinkedList<Item> implem
     if (this.size > 0) return
     this.#idle?.resolve()
     this.#idle = undefined
+  }
+}
+
+class WaitForOthers<Item extends Listed<Item>> implements Wait<Item> {
+  readonly #list: LinkedList<Item>
+  readonly #callers: ReadonlyMap<Item, number>
+  readonly idle: () => Promise<void>
+  readonly end: () => void
+
+  constructor(list: LinkedList<Item>, callers: ReadonlyMap<Item, number>, idle: () => Promise<void>, end: () => void) {
+    this.#list = list
+    this.#callers = callers
+    this.idle = idle
+    this.end = end
+  }
+
+  get size(): number {
+    return this.#list.size - this.#callers.size
+  }
+
+  get items(): Item[] {
+    return this.#list.items.filter((item) => !this.#callers.has(item))
   }
 }

@@ -68,7 +68,7 @@ describe('withTaskGroup', () => {
       {
         code: 'LCTX_CANCELLED',
         message:
-          "The work of 'orders' was cancelled, because the task 'reindex' failed. " + 'Stop: no code uses its result.',
+          "The work of 'orders' was cancelled, because the task 'reindex' failed. Stop: no code uses its result.",
       },
       { code: 'LCTX_CANCELLED', cause: boom },
     ])
