@@ -28,6 +28,7 @@ const surface: Readonly<Record<string, string>> = {
   './messages/nats': 'natsContext',
   './messages/pg-boss': 'contextBoss openBoss',
   './messages/sqs': 'sqsContext',
+  './messages/worker-threads': 'threadContext',
   './middleware/fastify': 'default logicalContext',
   './middleware/grpc': 'grpcServerInterceptor',
   './middleware/inbound': 'Inbound',

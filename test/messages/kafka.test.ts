@@ -1,0 +1,104 @@
+import { type Consumer, Kafka, logLevel, type Producer } from 'kafkajs'
+import { ContextVar, runInScope } from 'logical-context'
+import { kafkaContext } from 'logical-context/messages/kafka'
+import { w3cBaggage, w3cTraceContext, xRequestId } from 'logical-context/propagators'
+import { message, requestId, TraceContext, traceContext } from 'logical-context/variables'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { kcatProgram, startKafkaMock } from '../servers/kafka-mock.ts'
+import { needs } from '../servers/server.ts'
+
+const { name, skip } = needs(kcatProgram, 'kcat')
+const tenant = new ContextVar<string>('tenant', { onSpawn: 'keep' })
+const user = new ContextVar<string>('user')
+const propagators = [w3cTraceContext(), xRequestId(), w3cBaggage({ members: { tenant, user } })]
+const seen = () => ({ tenant: tenant.get(), user: user.get(), id: requestId.get(), trace: traceContext.get()?.traceId })
+const traceId = '0af7651916cd43dd8448eb211c80319c'
+const asRequest = <R>(fn: () => R) =>
+  runInScope(() => {
+    tenant.set('acme')
+    user.set('ann')
+    requestId.set('r-1')
+    traceContext.set(new TraceContext({ traceId }))
+    return fn()
+  })
+
+describe.skipIf(skip)(`kafkaContext, on librdkafka's mock cluster with kafkajs${name}`, () => {
+  let mock: Awaited<ReturnType<typeof startKafkaMock>>
+  let producer: Producer
+  let consumer: Consumer
+  beforeAll(async () => {
+    mock = await startKafkaMock()
+    const kafka = new Kafka({ brokers: [mock.broker], logLevel: logLevel.NOTHING })
+    producer = kafka.producer()
+    consumer = kafka.consumer({ groupId: 'workers' })
+    await producer.connect()
+    await consumer.connect()
+  }, 60_000)
+  afterAll(async () => {
+    await consumer.disconnect()
+    await producer.disconnect()
+    await mock.stop()
+  })
+
+  it('opens each record in a unit by its policy, outside the context of the code that runs the consumer', async () => {
+    const kafka = kafkaContext({ propagators })
+    const found: Record<string, unknown> = {}
+    const all = Promise.withResolvers<void>()
+    await asRequest(() =>
+      producer.send({
+        topic: 'orders',
+        messages: [
+          { value: 'inherit', headers: kafka.headers('orders') },
+          { value: 'isolate', headers: kafka.headers('orders', 'isolate') },
+          { value: 'only', headers: kafka.headers('orders', { only: [] }) },
+          { value: 'stranger', headers: { traceparent: Buffer.from([0xff, 0x00]), baggage: 'broken' } },
+        ],
+      }),
+    )
+    await consumer.subscribe({ topic: 'orders', fromBeginning: true })
+    await runInScope(() => {
+      user.set('creator of the consumer')
+      return consumer.run({
+        eachMessage: ({ topic, message: record }) =>
+          kafka.process(topic, record, () => {
+            found[String(record.value)] = { ...seen(), queue: message.get()?.queue }
+            if (Object.keys(found).length === 4) all.resolve()
+          }),
+      })
+    })
+    await all.promise
+
+    expect(found).toMatchObject({
+      inherit: { tenant: 'acme', user: 'ann', id: 'r-1', trace: traceId, queue: 'orders' },
+      isolate: { tenant: 'acme', user: undefined, trace: expect.not.stringMatching(traceId) },
+      only: { tenant: 'acme', user: undefined, trace: traceId },
+      stranger: { tenant: undefined, user: undefined, id: expect.stringMatching(/^[\da-f-]{36}$/) },
+    })
+    expect(kafka.messages.counters.malformed).toBeGreaterThan(0)
+  }, 60_000)
+})
+
+describe('kafkaContext', () => {
+  it('reads headers as @platformatic/kafka has them: a Map of bytes', async () => {
+    const kafka = kafkaContext({ propagators })
+    const entries = asRequest(() => Object.entries(kafka.headers('orders')))
+    const headers = new Map(entries.map(([key, value]) => [Buffer.from(key), Buffer.from(value)]))
+
+    expect(await kafka.process('orders', { headers, offset: 1n }, seen)).toMatchObject({ tenant: 'acme', id: 'r-1' })
+  })
+
+  it('runs a record without headers, and one whose headers are no texts', async () => {
+    const kafka = kafkaContext({ propagators })
+    const strange = { offset: '1', headers: { baggage: null, traceparent: 7, 'x-request-id': {} } as never }
+
+    expect(await kafka.process('orders', { offset: '1' }, seen)).toMatchObject({ tenant: undefined })
+    expect(await kafka.process('orders', strange, seen)).toMatchObject({ tenant: undefined })
+  })
+
+  it.each([
+    ['share', () => kafkaContext().headers('orders', 'share' as never), /other than 'share'/],
+    ['an unknown option', () => kafkaContext({ brokers: [] } as never), /kafkaContext: unknown option 'brokers'/],
+  ])('refuses %s', (_, call, expected) => {
+    expect(call).toThrow(expected)
+  })
+})

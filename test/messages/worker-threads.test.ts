@@ -1,0 +1,123 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
+import { runInScope } from 'logical-context'
+import { requestId, TraceContext, traceContext } from 'logical-context/variables'
+import { Piscina } from 'piscina'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { type Seen, tenant, threads, user } from './threads/context.ts'
+
+const file = (name: string) => new URL(`threads/${name}.ts`, import.meta.url)
+const execArgv = ['--conditions=logical-context-source']
+
+/** Runs `fn` as a request of a user at acme. */
+function asRequest<R>(name: string, fn: () => Promise<R>): Promise<R> {
+  return runInScope(async () => {
+    tenant.set('acme')
+    user.set(name)
+    requestId.set(`r-${name}`)
+    traceContext.set(new TraceContext({ traceId: '0af7651916cd43dd8448eb211c80319c' }))
+    return fn()
+  })
+}
+
+function openWorker(): Worker {
+  const worker = new Worker(file('worker'), { execArgv })
+  onTestFinished(() => void worker.terminate())
+  return worker
+}
+
+describe('threadContext, in a worker thread', () => {
+  it("opens each message in a unit with the sender's values, and its answer in one with the worker's", async () => {
+    const worker = openWorker()
+    const answers: [Seen, string | undefined][] = []
+    const both = Promise.withResolvers<void>()
+    worker.on(
+      'message',
+      threads.onMessage((answer: Seen) => {
+        answers.push([answer, user.get()])
+        if (answers.length === 2) both.resolve()
+      }),
+    )
+
+    await asRequest('ann', async () => worker.postMessage(threads.enclose({ n: 1 })))
+    await asRequest('bob', async () => worker.postMessage(threads.enclose('a text', 'isolate')))
+    await both.promise
+
+    expect(answers).toMatchObject([
+      [{ data: { n: 1 }, tenant: 'acme', user: 'ann', requestId: 'r-ann' }, 'set by the worker'],
+      [{ data: 'a text', tenant: 'acme', user: undefined, requestId: 'r-bob' }, 'set by the worker'],
+    ])
+    expect(answers[0]?.[0].traceId).toBe('0af7651916cd43dd8448eb211c80319c')
+    expect(answers[1]?.[0].traceId).not.toBe('0af7651916cd43dd8448eb211c80319c')
+  })
+
+  it('goes on after a handler that fails, and after a message that was not enclosed', async () => {
+    const worker = openWorker()
+    const answer = once(worker, 'message')
+
+    worker.postMessage(threads.enclose('fail'))
+    worker.postMessage(['not enclosed'])
+    const [message] = (await answer) as [{ data: Seen }]
+
+    expect(message.data).toMatchObject({ data: ['not enclosed'], tenant: undefined })
+  })
+})
+
+describe('threadContext, in a child process', () => {
+  it("opens each message in a unit with the sender's values", async () => {
+    const child = fork(fileURLToPath(file('child')), { execArgv })
+    onTestFinished(() => void child.kill())
+    const answer = once(child, 'message')
+
+    await asRequest('ann', async () => child.send(threads.enclose({ n: 1 }, { only: [user] })))
+    const [seen] = (await answer) as [Seen]
+
+    expect(seen).toMatchObject({ data: { n: 1 }, tenant: 'acme', user: 'ann', requestId: 'r-ann' })
+  })
+})
+
+describe('threadContext, in a pool of piscina', () => {
+  const openPool = (atomics: 'async' | 'sync') => {
+    const pool = new Piscina({ filename: file('piscina-task').href, execArgv, maxThreads: 1, atomics })
+    onTestFinished(() => pool.destroy())
+    return pool
+  }
+
+  it("gives a task its caller's values, and the caller its own after the await", async () => {
+    const pool = openPool('async')
+
+    const found = await asRequest('ann', async () => {
+      const seen = (await threads.run(pool, { n: 1 })) as Seen
+      return { seen, after: user.get() }
+    })
+
+    expect(found).toMatchObject({ seen: { data: { n: 1 }, user: 'ann', requestId: 'r-ann' }, after: 'ann' })
+  })
+
+  it("rejects with the task's failure", async () => {
+    await expect(threads.run(openPool('async'), 'fail')).rejects.toThrow('the task fails')
+  })
+
+  it("warns once of a pool whose atomics are 'sync'", async () => {
+    const error = vi.spyOn(console, 'error').mockImplementation(() => {})
+    onTestFinished(() => error.mockRestore())
+    const pool = openPool('sync')
+
+    await threads.run(pool, 1)
+    await threads.run(pool, 2)
+
+    expect(error.mock.calls).toEqual([[expect.stringContaining("piscina's option 'atomics' is 'sync'")]])
+  })
+})
+
+describe('threadContext', () => {
+  it.each([
+    ['share', () => threads.enclose(1, 'share' as never), /other than 'share'/],
+    ['a listener that is not a function', () => threads.onMessage('x' as never), /onMessage: expected a function/],
+    ['a task that is not a function', () => threads.task('x' as never), /task: expected a function/],
+  ])('refuses %s', (_, call, message) => {
+    expect(call).toThrow(message)
+  })
+})
