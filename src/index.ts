@@ -13,6 +13,7 @@ export {
   type CancelledError,
   type ClientGoneError,
   type DeadlineError,
+  type EnqueueTimeoutError,
   type ErrorCode,
   type GroupClosedError,
   type GroupFullError,

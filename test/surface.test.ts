@@ -7,10 +7,8 @@ import manifest from '../package.json' with { type: 'json' }
  */
 const surface: Readonly<Record<string, string>> = {
   '.':
-    'AbandonedError CancelledError ClientGoneError ContextVar DeadlineError EnqueueTimeoutError GroupClosedError GroupFullError ' +
-    'LateWriteError LogicalContext LogicalContextError OutsideUnitError ScopeClosedError TaskGroup TimeoutError ' +
-    'VersionMismatchError backgroundGroup bind current currentDeadline currentSignal gather isolateGenerator outside ' +
-    'race run runInScope serverLimits shield sleep spawn withTaskGroup withTimeout withoutCancel',
+    'ContextVar LogicalContext LogicalContextError TaskGroup backgroundGroup bind current currentDeadline currentSignal ' +
+    'gather isolateGenerator openScope outside race run runInScope shield spawn withTaskGroup withTimeout',
   './bridges/opentelemetry': 'openTelemetry',
   './bridges/pino': 'contextLogger pinoMixin',
   './channels': 'channels',
