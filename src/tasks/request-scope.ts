@@ -162,7 +162,10 @@ export class RequestScope extends Unit implements Disposable {
     this.seal()
     this.endCancelScope()
     if (scopeSeal.hasSubscribers) storage.run(this.cell, () => scopeSeal.publish({ scope: this }))
-    this.#onSeal?.()
+    const onSeal = this.#onSeal
+    // An idle connection keeps the scope, and the function can refer to the whole request.
+    this.#onSeal = undefined
+    onSeal?.()
   }
 }
 
