@@ -4,14 +4,21 @@ import { isHex, isId } from '../variables/hex.ts'
 import type { Sampling, TraceContext } from '../variables/trace-context.ts'
 import type { Carrier } from './carrier.ts'
 import { type Peer, type Propagator, readField } from './propagator.ts'
-import { type CallerDecision, type CallerTrace, shortTraceId, traceFormat } from './trace-format.ts'
+import {
+  type CallerDecision,
+  type CallerTrace,
+  shortTraceId,
+  traceFormat,
+  undecidedCheck,
+  type UndecidedOption,
+} from './trace-format.ts'
 
-export interface B3Options {
+export interface B3Options extends UndecidedOption {
   /** The form to write: the header `b3`, or one header per item. Both forms are read. Default: `single`. */
   inject?: 'single' | 'multi'
 }
 
-const checks: Checks = { inject: oneOf('single', 'multi') }
+const checks: Checks = { inject: oneOf('single', 'multi'), undecided: undecidedCheck }
 
 const singleField = 'b3'
 const traceField = 'x-b3-traceid'
@@ -46,14 +53,15 @@ const samplingByText = new Map<string, Sampling>([
  * @see {@link https://github.com/openzipkin/b3-propagation B3 propagation}
  */
 export function b3(options?: B3Options): Propagator {
-  const { inject = 'single' } = checkOptions('b3', options, checks)
-  const fields = [singleField, ...multiFields]
-  if (inject === 'multi') return traceFormat({ fields, exclusive: multiFields, parse, format: formatMulti })
+  const { inject = 'single', undecided } = checkOptions('b3', options, checks)
+  const isMulti = inject === 'multi'
   return traceFormat({
-    fields,
-    exclusive: [singleField],
+    fields: [singleField, ...multiFields],
+    exclusive: isMulti ? multiFields : [singleField],
+    undecided,
+    canDefer: true,
     parse,
-    format: (trace) => [[singleField, formatSingle(trace)]],
+    format: isMulti ? formatMulti : formatSingle,
   })
 }
 
@@ -118,19 +126,19 @@ function decisionOf(sampling: Sampling | undefined, field: string): CallerDecisi
 }
 
 /** Without the parent if the state is deferred: in the third place, readers would take it for the state. */
-function formatSingle(trace: TraceContext): string {
-  const state = letters[trace.sampling]
+function formatSingle(trace: TraceContext, sampling: Sampling): [field: string, text: string][] {
+  const state = letters[sampling]
   const parent = state === '' || trace.parentSpanId === undefined ? '' : `-${trace.parentSpanId}`
-  return `${shortTraceId(trace.traceId)}-${trace.spanId}${state}${parent}`
+  return [[singleField, `${shortTraceId(trace.traceId)}-${trace.spanId}${state}${parent}`]]
 }
 
-function formatMulti(trace: TraceContext): [field: string, text: string][] {
+function formatMulti(trace: TraceContext, sampling: Sampling): [field: string, text: string][] {
   const lines: [field: string, text: string][] = [
     [traceField, shortTraceId(trace.traceId)],
     [spanField, trace.spanId],
   ]
   if (trace.parentSpanId !== undefined) lines.push([parentField, trace.parentSpanId])
-  if (trace.sampling === 'debug') lines.push([flagsField, '1'])
-  else if (trace.sampling !== 'defer') lines.push([sampledField, trace.sampling === 'accept' ? '1' : '0'])
+  if (sampling === 'debug') lines.push([flagsField, '1'])
+  else if (sampling !== 'defer') lines.push([sampledField, sampling === 'accept' ? '1' : '0'])
   return lines
 }

@@ -1,7 +1,7 @@
 import { isPromise } from '../callbacks.ts'
-import { show } from '../options.ts'
+import { type Checks, checkOptions, show } from '../options.ts'
 import { isFieldValue } from '../variables/header-text.ts'
-import type { TraceContext } from '../variables/trace-context.ts'
+import type { Sampling, TraceContext } from '../variables/trace-context.ts'
 import type { Carrier } from './carrier.ts'
 import { attempt, type Peer, type Propagator, type Refuse } from './propagator.ts'
 import {
@@ -14,7 +14,9 @@ import {
   type TextMapSetterLike,
   withSpan,
 } from './text-map-propagator.ts'
-import { type CallerTrace, traceFormat } from './trace-format.ts'
+import { type CallerTrace, traceFormat, undecidedCheck, type UndecidedOption } from './trace-format.ts'
+
+const checks: Checks = { undecided: undecidedCheck }
 
 /**
  * An OpenTelemetry propagator as a propagator of this library, for formats that are not built in. It carries the trace
@@ -22,10 +24,11 @@ import { type CallerTrace, traceFormat } from './trace-format.ts'
  *
  * If the propagator throws while it reads a header, the header counts as malformed.
  *
- * @throws {TypeError} if it has no `fields()`, `extract()` and `inject()`.
+ * @throws {TypeError} if it has no `fields()`, `extract()` and `inject()`, or an option is unknown or has the wrong type.
  */
-export function fromTextMapPropagator(propagator: TextMapPropagatorLike): Propagator {
+export function fromTextMapPropagator(propagator: TextMapPropagatorLike, options?: UndecidedOption): Propagator {
   checkTextMapPropagator(propagator)
+  const { undecided } = checkOptions('fromTextMapPropagator', options, checks)
   const names = propagator.fields().map((name) => name.toLowerCase())
   // It carries no values, so it must not own the field of the values.
   const fields = names.filter((name) => name !== 'baggage')
@@ -46,7 +49,7 @@ export function fromTextMapPropagator(propagator: TextMapPropagatorLike): Propag
     return undefined
   }
 
-  function format(trace: TraceContext, refuse: Refuse): [field: string, text: string][] {
+  function format(trace: TraceContext, sampling: Sampling, refuse: Refuse): [field: string, text: string][] {
     const lines: [field: string, text: string][] = []
     const setter: TextMapSetterLike = {
       set(_carrier, key, value) {
@@ -55,11 +58,11 @@ export function fromTextMapPropagator(propagator: TextMapPropagatorLike): Propag
         else refuse('malformed', field)
       },
     }
-    attempt(() => isPromise(propagator.inject(withSpan(emptyOtelContext, ownSpan(trace), false), {}, setter)))
+    attempt(() => isPromise(propagator.inject(withSpan(emptyOtelContext, ownSpan(trace, sampling), false), {}, setter)))
     return lines
   }
 
-  return traceFormat({ fields, exclusive: [], parse, format })
+  return traceFormat({ fields, exclusive: [], undecided, parse, format })
 }
 
 function checkTextMapPropagator(value: unknown): void {

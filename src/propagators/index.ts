@@ -19,6 +19,7 @@ export type {
   TextMapPropagatorLike,
   TextMapSetterLike,
 } from './text-map-propagator.ts'
+export type { UndecidedOption } from './trace-format.ts'
 export { toTextMapPropagator, type ToTextMapPropagatorOptions } from './to-text-map-propagator.ts'
 export type { Verdict } from './trust.ts'
 export { w3cBaggage, type W3cBaggageOptions } from './w3c-baggage.ts'

@@ -1,7 +1,8 @@
+import { type Checks, checkOptions } from '../options.ts'
 import { hexByte, isHex, isId } from '../variables/hex.ts'
 import type { Sampling, TraceContext } from '../variables/trace-context.ts'
 import { type Propagator, readField } from './propagator.ts'
-import { type CallerTrace, shortTraceId, traceFormat } from './trace-format.ts'
+import { type CallerTrace, shortTraceId, traceFormat, undecidedCheck, type UndecidedOption } from './trace-format.ts'
 
 const field = 'uber-trace-id'
 /** Ids of 32, 16 and 16 digits, two digits of flags, and three colons that may be percent-encoded. */
@@ -9,20 +10,24 @@ const maxLength = 32 + 16 + 16 + 2 + 3 * 3
 
 const sampledBit = 1
 const debugBit = 2
-/** Jaeger cannot express "no decision": its clients write it as not sampled. */
 const flagTexts: Record<Sampling, string> = { accept: '01', deny: '00', defer: '00', debug: '03' }
+
+const checks: Checks = { undecided: undecidedCheck }
 
 /**
  * Jaeger's `uber-trace-id`: `trace:span:parent:flags`. Ids may come without their leading zeros, and in upper case. The
  * parent is ignored, as Jaeger requires. Jaeger's own baggage headers, `uberctx-…`, are neither read nor written.
  *
+ * @throws {TypeError} if an option is unknown or has the wrong type.
  * @see {@link https://www.jaegertracing.io/sdk-migration/#propagation-format Jaeger, "Propagation format"}
  */
-export function jaeger(): Propagator {
+export function jaeger(options?: UndecidedOption): Propagator {
+  const { undecided } = checkOptions('jaeger', options, checks)
   return traceFormat({
     fields: [field],
+    undecided,
     parse: (carrier, peer) => readField(carrier, field, peer.refuse, parse),
-    format: (trace) => [[field, format(trace)]],
+    format: (trace, sampling) => [[field, format(trace, sampling)]],
   })
 }
 
@@ -48,7 +53,7 @@ function samplingOf(flags: number): Sampling {
   return (flags & sampledBit) === 0 ? 'deny' : 'accept'
 }
 
-function format(trace: TraceContext): string {
+function format(trace: TraceContext, sampling: Sampling): string {
   const parent = trace.parentSpanId ?? '0'
-  return `${shortTraceId(trace.traceId)}:${trace.spanId}:${parent}:${flagTexts[trace.sampling]}`
+  return `${shortTraceId(trace.traceId)}:${trace.spanId}:${parent}:${flagTexts[sampling]}`
 }

@@ -1,5 +1,5 @@
 import { isId } from '../variables/hex.ts'
-import { knownFlags, type TraceContext } from '../variables/trace-context.ts'
+import { flagsFor, knownFlags, type Sampling, type TraceContext } from '../variables/trace-context.ts'
 import { Tracestate } from '../variables/tracestate.ts'
 import type { CallerTrace } from './trace-format.ts'
 
@@ -57,9 +57,9 @@ export function withSpan(context: OtelContextLike, trace: CallerTrace, isRemote:
 }
 
 /** The unit's own span, in the form of a caller's span. */
-export function ownSpan(trace: TraceContext): CallerTrace {
+export function ownSpan(trace: TraceContext, sampling: Sampling): CallerTrace {
   const { traceId, spanId, flags, state } = trace
-  return { traceId, spanId, flags, state }
+  return { traceId, spanId, flags: flagsFor(flags, sampling), state }
 }
 
 interface OtelTraceState {

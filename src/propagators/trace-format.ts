@@ -1,5 +1,6 @@
 import type { LogicalContext } from '../context/logical-context.ts'
-import { type Sampling, TraceContext, traceContext, traceOf } from '../variables/trace-context.ts'
+import { type Check, oneOf } from '../options.ts'
+import { randomFlag, type Sampling, TraceContext, traceContext, traceOf } from '../variables/trace-context.ts'
 import type { Tracestate } from '../variables/tracestate.ts'
 import type { Carrier } from './carrier.ts'
 import type { Peer, Propagator, Refuse } from './propagator.ts'
@@ -25,15 +26,33 @@ export interface CallerDecision {
   readonly field?: string | undefined
 }
 
-export interface TraceFormat {
+/** An option of each trace format. */
+export interface UndecidedOption {
+  /**
+   * The sampling decision to write for a trace that began here and that no service has decided: `accept`, `deny`, or
+   * `defer` for none. A format that cannot express `defer` is not written then. Default: `accept`, because readers take
+   * "not sampled" for a decision and record nothing.
+   */
+  undecided?: 'accept' | 'deny' | 'defer'
+}
+
+export const undecidedCheck: Check = oneOf('accept', 'deny', 'defer')
+
+export interface TraceFormat extends UndecidedOption {
   /** The fields that are read or written, in lower case. */
   readonly fields: readonly string[]
   /** If the carrier has one of these fields, nothing is written. Default: all fields. */
   readonly exclusive?: readonly string[]
   /** Reads the caller's span; calls `peer.refuse` for a malformed or repeated field. Must not throw. */
   readonly parse: (carrier: Carrier, peer: Peer) => CallerTrace | CallerDecision | undefined
-  /** The fields to write, with their texts. */
-  readonly format: (trace: TraceContext, refuse: Refuse) => readonly (readonly [field: string, text: string])[]
+  /** Whether the format can express that the caller leaves the sampling decision to the callee. */
+  readonly canDefer?: boolean
+  /** The fields to write, with their texts. `sampling` replaces the decision of the trace. */
+  readonly format: (
+    trace: TraceContext,
+    sampling: Sampling,
+    refuse: Refuse,
+  ) => readonly (readonly [field: string, text: string])[]
 }
 
 /**
@@ -41,8 +60,13 @@ export interface TraceFormat {
  * to the caller's, or a new one. A trace that the context already has is kept.
  */
 export function traceFormat(spec: TraceFormat): Propagator {
-  const { fields, exclusive = fields, parse, format } = spec
+  const { fields, exclusive = fields, undecided = 'accept', canDefer = false, parse, format } = spec
   const [firstField = ''] = fields
+
+  /** A trace id without the random flag came from a caller that deferred the decision: that is passed on unchanged. */
+  function decisionFor({ flags }: TraceContext): Sampling {
+    return canDefer && (flags & randomFlag) === 0 ? 'defer' : undecided
+  }
 
   return {
     fields,
@@ -59,7 +83,9 @@ export function traceFormat(spec: TraceFormat): Propagator {
     inject(context, carrier, destination) {
       const trace = destination.trace ? traceOf(context) : undefined
       if (trace === undefined || exclusive.some((field) => carrier.has(field))) return
-      for (const [field, text] of format(trace, destination.refuse)) {
+      const sampling = trace.sampling === 'defer' ? decisionFor(trace) : trace.sampling
+      if (sampling === 'defer' && !canDefer) return
+      for (const [field, text] of format(trace, sampling, destination.refuse)) {
         if (!carrier.has(field)) carrier.set(field, text)
       }
     },

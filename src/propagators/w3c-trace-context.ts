@@ -1,9 +1,10 @@
+import { type Checks, checkOptions } from '../options.ts'
 import { hexByte, isId } from '../variables/hex.ts'
-import { knownFlags, type TraceContext } from '../variables/trace-context.ts'
+import { flagsFor, knownFlags, type Sampling, type TraceContext } from '../variables/trace-context.ts'
 import { maxTracestateLength, Tracestate } from '../variables/tracestate.ts'
 import type { Carrier } from './carrier.ts'
 import { type Peer, type Propagator, readField, type Refuse } from './propagator.ts'
-import { type CallerTrace, traceFormat } from './trace-format.ts'
+import { type CallerTrace, traceFormat, undecidedCheck, type UndecidedOption } from './trace-format.ts'
 
 const parentField = 'traceparent'
 const stateField = 'tracestate'
@@ -13,16 +14,20 @@ const dash = 0x2d
 const parentLength = 55
 const flagTexts = ['-00', '-01', '-02', '-03'] as const
 
+const checks: Checks = { undecided: undecidedCheck }
+
 /**
  * W3C Trace Context level 2: `traceparent` and `tracestate`. After `extract` the context always has a trace: the
  * caller's, a new one that links to the caller's, or a new one. A trace that the context already has is kept.
  *
  * A malformed `traceparent` begins a new trace. A malformed `tracestate` is dropped, and the trace continues.
  *
+ * @throws {TypeError} if an option is unknown or has the wrong type.
  * @see {@link https://www.w3.org/TR/trace-context-2/ W3C Trace Context level 2}
  */
-export function w3cTraceContext(): Propagator {
-  return traceFormat({ fields: [parentField, stateField], exclusive: [parentField], parse, format })
+export function w3cTraceContext(options?: UndecidedOption): Propagator {
+  const { undecided } = checkOptions('w3cTraceContext', options, checks)
+  return traceFormat({ fields: [parentField, stateField], exclusive: [parentField], undecided, parse, format })
 }
 
 function parse(carrier: Carrier, peer: Peer): CallerTrace | undefined {
@@ -50,10 +55,10 @@ export function parseTraceparent(text: string): CallerTrace | undefined {
 }
 
 /** Version 00, whatever the caller's version was. W3C Trace Context level 2, 3.2.4 */
-function format(trace: TraceContext, refuse: Refuse): [field: string, text: string][] {
+function format(trace: TraceContext, sampling: Sampling, refuse: Refuse): [field: string, text: string][] {
   const parent: [string, string] = [
     parentField,
-    `00-${trace.traceId}-${trace.spanId}${flagTexts[trace.flags & knownFlags]}`,
+    `00-${trace.traceId}-${trace.spanId}${flagTexts[flagsFor(trace.flags, sampling) & knownFlags]}`,
   ]
   if (trace.state === Tracestate.empty) return [parent]
   const text = trace.state.toString()

@@ -63,7 +63,7 @@ export class TraceContext implements SpanLink {
     this.traceId = init.traceId ?? newTraceId()
     const flags = init.flags ?? (init.traceId === undefined ? randomFlag : 0)
     this.sampling = init.sampling ?? (init.flags === undefined ? 'defer' : samplingOf(flags))
-    this.flags = isAccept(this.sampling) ? flags | sampledFlag : flags & ~sampledFlag
+    this.flags = flagsFor(flags, this.sampling)
     this.parentSpanId = init.parentSpanId
     this.state = init.state ?? Tracestate.empty
     this.link = init.link
@@ -143,8 +143,9 @@ function knownHere(): TraceContext | undefined {
   return isPresent(raw) ? (raw as TraceContext) : undefined
 }
 
-function isAccept(sampling: Sampling): boolean {
-  return sampling === 'accept' || sampling === 'debug'
+/** The flags with the sampled flag as in the decision. */
+export function flagsFor(flags: number, sampling: Sampling): number {
+  return sampling === 'accept' || sampling === 'debug' ? flags | sampledFlag : flags & ~sampledFlag
 }
 
 function samplingOf(flags: number): Sampling {

@@ -35,5 +35,5 @@ export function asRequestUntil<R>(end: number, fn: (scope: RequestScope) => R): 
 }
 
 export function traceparentOf(trace: TraceContext): string {
-  return `00-${trace.traceId}-${trace.spanId}-02`
+  return `00-${trace.traceId}-${trace.spanId}-03`
 }

@@ -343,7 +343,7 @@ describe('b3, from one form to the other and back', () => {
 
 describe('b3, registered', () => {
   it.each<[name: string, options: unknown, message: string]>([
-    ['an unknown option', { form: 'multi' }, "b3: unknown option 'form', expected one of: inject."],
+    ['an unknown option', { form: 'multi' }, "b3: unknown option 'form', expected one of: inject, undecided."],
     ['an unknown form', { inject: 'both' }, "b3: option 'inject' expected 'single' or 'multi', got 'both'."],
   ])('throws for %s', (_name, options, message) => {
     expect(() => b3(options as never)).toThrow(new TypeError(message))

@@ -94,7 +94,7 @@ describe('jaeger, injecting', () => {
     ['accept', { sampling: 'accept' }, `${trace}:${span}:0:01`],
     ['deny', { sampling: 'deny' }, `${trace}:${span}:0:00`],
     ['debug', { sampling: 'debug' }, `${trace}:${span}:0:03`],
-    ['defer, for which there is no word', { sampling: 'defer' }, `${trace}:${span}:0:00`],
+    ['accept for defer, which it cannot express', { sampling: 'defer' }, `${trace}:${span}:0:01`],
     ['a parent', { sampling: 'accept', parentSpanId: parent }, `${trace}:${span}:${parent}:01`],
     ['a trace id of 64 bits', { traceId: '0'.repeat(16) + span, flags: 1 }, `${span}:${span}:0:01`],
   ])('writes %s', (_name, init, header) => {

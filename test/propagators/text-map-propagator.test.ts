@@ -437,7 +437,7 @@ describe('toTextMapPropagator', () => {
 
     run(unit, () => propagator.inject(emptyOtelContext, carrier, setter))
 
-    expect(carrier).toEqual({ traceparent: `00-${trace}-${span}-00`, baggage: 'tenant=acme' })
+    expect(carrier).toEqual({ traceparent: `00-${trace}-${span}-01`, baggage: 'tenant=acme' })
   })
 
   it.each(oddSpans)("injects the unit's own trace beside %s", (_name, active) => {
@@ -448,7 +448,7 @@ describe('toTextMapPropagator', () => {
       toTextMapPropagator(w3cTraceContext()).inject(emptyOtelContext.setValue(spanKey, active), carrier, setter),
     )
 
-    expect(carrier).toEqual({ traceparent: `00-${otherTrace}-${other}-00` })
+    expect(carrier).toEqual({ traceparent: `00-${otherTrace}-${other}-01` })
   })
 
   it('keeps debug, for which OpenTelemetry has no word', () => {

@@ -110,7 +110,7 @@ describe('w3cTraceContext', () => {
   it('sets the random flag of a trace it begins (3.2.2.5.2)', () => {
     const { context } = extractFrom(w3cTraceContext(), {})
 
-    expect(injectInto(w3cTraceContext(), context).headers['traceparent']).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-02$/)
+    expect(injectInto(w3cTraceContext(), context).headers['traceparent']).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-03$/)
   })
 
   it.each<[name: string, destination: Partial<Destination>]>([

@@ -40,7 +40,7 @@ export const jaeger: FuzzTarget = {
 
     const written = injectAll(propagator, found).found[field] ?? ''
     const next = extractAll(propagator, { [field]: written }).found.get(traceContext)
-    const sampling = trace.sampling === 'defer' ? 'deny' : trace.sampling
+    const sampling = trace.sampling === 'defer' ? 'accept' : trace.sampling
     ensureSame(
       [next?.traceId, next?.parentSpanId, next?.sampling],
       [trace.traceId, trace.spanId, sampling],

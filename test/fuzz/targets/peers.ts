@@ -6,9 +6,15 @@ import {
   type Peer,
   type Propagator,
 } from 'logical-context/propagators'
+import type { TraceContext } from 'logical-context/variables'
 import { ensure, ensureLegal } from '../target.ts'
 
-/** How often it was complained. */
+/** Whether a trace began here, and no service has decided whether to record it. */
+export function isUndecidedRoot(trace: TraceContext): boolean {
+  return trace.parentSpanId === undefined && trace.sampling === 'defer'
+}
+
+/** A result, and the refusals as `reason field`. */
 export interface Exchanged<T> {
   found: T
   refusals: string[]
