@@ -150,6 +150,30 @@ describe('trust', () => {
     expect(await ask(app, lines, '/webhooks/paid')).toMatchObject({ continued: false, linked: false, tenant: null })
   })
 
+  it('is called for each request on a connection, if it is a function', async () => {
+    const seen: string[] = []
+    const app = await open({
+      trust({ url = '' }) {
+        seen.push(url)
+        return url === '/own'
+      },
+    })
+    const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+    const request = (path: string, more = '') =>
+      `GET ${path} HTTP/1.1\r\nhost: x\r\n${more}baggage: tenant=acme\r\n\r\n`
+    let text = ''
+    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+    socket.write(request('/own') + request('/other') + request('/own', 'connection: close\r\n'))
+    await once(socket, 'close')
+
+    expect(seen).toEqual(['/own', '/other', '/own'])
+    expect(Array.from(text.matchAll(/"tenant":([^,]+)/g), ([, tenantSeen]) => tenantSeen)).toEqual([
+      '"acme"',
+      'null',
+      '"acme"',
+    ])
+  })
+
   it.each<[name: string, trust: string | string[], shown: string]>([
     ['a name', ['gateway.internal'], "[ 'gateway.internal' ]"],
     ['a prefix that is too long', '10.0.0.0/33', "'10.0.0.0/33'"],

@@ -62,6 +62,24 @@ describe('a drain', () => {
     expect(finished).toBe(6)
   })
 
+  it('waits for a task that is spawned after the last task ended', async () => {
+    const group = new TaskGroup()
+    const ended: number[] = []
+    const turn = () => new Promise((resolve) => setImmediate(resolve))
+    const spawnNext = (depth: number): void => {
+      const task = group.spawn(async () => {
+        await turn()
+        ended.push(depth)
+      })
+      if (depth > 0) void task.result().then(() => spawnNext(depth - 1))
+    }
+
+    spawnNext(2)
+    const { finished } = await group.drain()
+
+    expect([ended, finished]).toEqual([[2, 1, 0], 3])
+  })
+
   it('aborts at the limit, and names what was left with what that has seen', async () => {
     const group = new TaskGroup({ name: 'background' })
     const reasons: unknown[] = []
