@@ -34,4 +34,19 @@ export function reportOnce(owner: object, description: string, error: unknown): 
   console.error(`logical-context: ${description} failed. It is reported once. ${show(error)}`)
 }
 
+/** Calls a function of the program for its effect. It can throw, or return a promise that rejects. */
+export function callContained<Args extends unknown[]>(
+  description: string,
+  fn: (...args: Args) => unknown,
+  ...args: Args
+): void {
+  const failed = (error: unknown) => reportOnce(fn, description, error)
+  try {
+    const result = fn(...args)
+    if (types.isPromise(result)) result.then(undefined, failed)
+  } catch (error) {
+    failed(error)
+  }
+}
+
 function ignore(): void {}

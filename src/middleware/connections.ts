@@ -37,7 +37,7 @@ export class Connections {
   #idle: PromiseWithResolvers<void> | undefined
   #ending = false
 
-  constructor(server: Server) {
+  constructor(server: Server, onResponseClosed: (response: ServerResponse) => void) {
     const useKey = this.#useKey
     const open = this.#open
     const end = (use: Use, response: Response) => this.#end(use, response)
@@ -48,6 +48,7 @@ export class Connections {
       const use = this[useKey]
       this[useKey] = undefined
       if (use !== undefined) end(use, this)
+      onResponseClosed(this as ServerResponse & Tracked)
     }
     const add = (connection: Connection) => void this.#useOf(connection)
     server.on('connection', add).on('session', add)

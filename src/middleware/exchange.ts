@@ -1,55 +1,190 @@
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
+import { currentCell } from '../context/cell.ts'
+import { type AsyncSnapshot, captureSnapshot, root } from '../context/storage.ts'
 import { ClientGoneError } from '../errors.ts'
-import type { Link } from '../tasks/linked-list.ts'
+import { InFlight, LinkedList, type Listed } from '../tasks/linked-list.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
+import { after } from '../tasks/timer.ts'
 
-/** The key of a raw request's scope. It is set before Fastify creates its own request. */
-export const scopeKey: unique symbol = Symbol('logical-context.scope')
-
-/** The key of its entry in the list of requests in flight, from our `onRequest` hook on. */
-export const linkKey: unique symbol = Symbol('logical-context.link')
-
-export interface ScopedMessage extends IncomingMessage {
-  [scopeKey]?: RequestScope
-  [linkKey]?: Link<RequestScope>
+/** A handler or a hook that has not ended. */
+export interface Wait {
+  /** For reports: 'the handler', "the hook onResponse 'audit'". */
+  readonly what: string
+  /**
+   * True if a reply ends it: a hook that replies does not call its callback. It postpones the seal from a disconnect on.
+   * The others postpone it from their start.
+   */
+  readonly untilReply: boolean
 }
 
-/** The scope of Fastify's request. Undefined for other arguments: @fastify/websocket calls handlers with a socket. */
-export function scopeOf(request: { readonly raw?: ScopedMessage } | undefined): RequestScope | undefined {
-  return request?.raw?.[scopeKey]
-}
+/**
+ * A request and its response, from our `onRequest` hook on. Their listeners run in the unit. The scope closes after the
+ * last of them.
+ *
+ * The response's `close` is the one event of every ending. After a disconnect the request's `close` follows it, and with
+ * it a hook of Fastify's. A request that is still being sent, or that was injected, may have none.
+ */
+export class Exchange implements Listed<Exchange> {
+  readonly scope: RequestScope
+  before: Exchange | undefined = undefined
+  after: Exchange | undefined = undefined
+  /** Its entry in the list of exchanges that are closed and not sealed. */
+  unsettled: Unsettled | undefined = undefined
+  readonly #request: IncomingMessage
+  readonly #response: ServerResponse
+  readonly #exchanges: Exchanges
+  readonly #waits: Wait[] = []
+  /** The contexts in which a handler in callback style was called. */
+  #snapshot: AsyncSnapshot | undefined
+  #requestOpen: boolean
+  #responseOpen = true
+  /** Whether a reply began, or another program part took over the response. */
+  #replied = false
+  /** Whether the response closed without a reply. */
+  #lost = false
 
-const exchangeKey: unique symbol = Symbol('logical-context.exchange')
-const emitKey: unique symbol = Symbol('logical-context.emit')
+  constructor(scope: RequestScope, request: IncomingMessage, response: ServerResponse, exchanges: Exchanges) {
+    this.scope = scope
+    this.#request = request
+    this.#response = response
+    this.#exchanges = exchanges
+    this.#requestOpen = !request.closed
+    emitIn(this, request as EventEmitter as ScopedEmitter)
+    emitIn(this, response as EventEmitter as ScopedEmitter)
+    // The client disconnected during an earlier hook: `close` was emitted before, and the later hooks still run.
+    if (isClosed(response)) this.#endSoon()
+  }
+
+  get responseOpen(): boolean {
+    return this.#responseOpen
+  }
+
+  /** What postpones the seal, for reports. */
+  get waitsFor(): string[] {
+    return this.#waits.filter((wait) => this.#postpones(wait)).map(({ what }) => what)
+  }
+
+  /**
+   * Whether the current code runs in the unit: also in a block, a span or a cancel scope that a hook opened around its
+   * callback. A task is another unit, also a task of this request.
+   */
+  get isCurrent(): boolean {
+    return currentCell()?.unit === this.scope
+  }
+
+  /** Calls `fn` in the unit; code that runs in the unit calls it where it is. */
+  enter<This, Args extends unknown[], R>(fn: (this: This, ...args: Args) => R, receiver: This, ...args: Args): R {
+    if (this.isCurrent) return fn.apply(receiver, args)
+    if (this.#snapshot !== undefined) return this.#snapshot.runInAsyncScope(fn, receiver, ...args)
+    return this.scope.runInSnapshot(fn, receiver, ...args)
+  }
+
+  /** A handler returned without a reply: what it continues with later runs in the contexts of this call. */
+  awaitReply(wait: Wait): void {
+    if (this.#hasReply) return
+    this.#snapshot = captureSnapshot()
+    this.begin(wait)
+  }
+
+  begin(wait: Wait): void {
+    if (wait.untilReply && this.#hasReply) return
+    this.#waits.push(wait)
+    if (this.#postpones(wait)) this.scope.retain()
+  }
+
+  /** A second call does nothing. */
+  end(wait: Wait): void {
+    const index = this.#waits.lastIndexOf(wait)
+    if (index === -1) return
+    this.#waits.splice(index, 1)
+    if (!this.#postpones(wait)) return
+    // Fastify calls the next hook, or logs, after this function returns: nothing else postpones the seal.
+    if (this.scope.closed) setImmediate(() => this.scope.release())
+    else this.scope.release()
+  }
+
+  /** Postpones the seal until `result` has settled. Returns a promise of the same result. */
+  endWith(wait: Wait, result: PromiseLike<unknown>): Promise<unknown> {
+    // `then` is called once on a foreign thenable: a query builder starts its query at each call.
+    const promise = result instanceof Promise ? result : Promise.resolve(result)
+    this.begin(wait)
+    // Smaller than a closure, and a request can be in flight for long.
+    const end = this.end.bind(this, wait)
+    promise.then(end, end)
+    return promise
+  }
+
+  /** A reply begins: no callback is owed any more. */
+  reply(): void {
+    this.#replied = true
+    for (const wait of this.#waits.filter(({ untilReply }) => untilReply)) this.end(wait)
+  }
+
+  /** The reply failed, and an error handler has to reply again. */
+  replyAgain(): void {
+    this.#replied = false
+  }
+
+  /** Called after `close` of a request or a response. */
+  closed(emitter: EventEmitter): void {
+    if (emitter !== this.#request) return this.#responseClosed()
+    this.#requestOpen = false
+    if (!this.#responseOpen) this.#close()
+  }
+
+  /** Node 22 emits no `close` for pipelined responses if the connection closes first. */
+  connectionClosed(): void {
+    this.#requestOpen = false
+    this.#responseClosed()
+  }
+
+  #responseClosed(): void {
+    if (!this.#responseOpen) return
+    // A request that is destroyed and not closed emits `close` next.
+    if (this.#requestOpen && !this.#request.destroyed) return this.#endSoon()
+    this.#end()
+    if (!this.#requestOpen) this.#close()
+  }
+
+  #endSoon(): void {
+    this.#end()
+    setImmediate(() => this.#close())
+  }
+
+  #end(): void {
+    this.#responseOpen = false
+    if (!this.#response.writableEnded) this.scope.abort(new ClientGoneError(this.scope.name))
+    this.#lost = !this.#hasReply
+    if (this.#lost) for (const { untilReply } of this.#waits) if (untilReply) this.scope.retain()
+  }
+
+  #close(): void {
+    this.scope.close()
+    if (!this.scope.sealed) this.#exchanges.limit(this)
+  }
+
+  get #hasReply(): boolean {
+    return this.#replied || this.#response.headersSent
+  }
+
+  #postpones({ untilReply }: Wait): boolean {
+    return !untilReply || this.#lost
+  }
+}
 
 interface ScopedEmitter extends EventEmitter {
   [exchangeKey]: Exchange
   [emitKey]: EventEmitter['emit']
 }
 
-/** A request and its response. */
-interface Exchange {
-  readonly scope: RequestScope
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
-  /** Neither has emitted `close` yet. */
-  requestOpen: boolean
-  responseOpen: boolean
-}
+const exchangeKey: unique symbol = Symbol('logical-context.exchange')
+const emitKey: unique symbol = Symbol('logical-context.emit')
 
-/**
- * Runs the listeners of a request and its response in `scope`, and closes the scope after the last of them. The
- * response's `close` is the one event of every ending. After a disconnect the request's `close` follows it, and with it
- * a hook of Fastify's. A request that is still being sent, or that was injected, may have none.
- */
-export function closeWithEvents(scope: RequestScope, request: IncomingMessage, response: ServerResponse): void {
-  const exchange: Exchange = { scope, request, response, requestOpen: !request.closed, responseOpen: true }
-  emitIn(exchange, request as EventEmitter as ScopedEmitter)
-  emitIn(exchange, response as EventEmitter as ScopedEmitter)
-  // The client disconnected during an earlier hook: `close` was emitted before, and the later hooks still run.
-  if (isClosed(response)) endSoon(exchange)
+/** The exchange of a raw request or response; undefined before our `onRequest` hook, and for other objects. */
+export function exchangeOf(message: object | undefined): Exchange | undefined {
+  return (message as ScopedEmitter | undefined)?.[exchangeKey]
 }
 
 /**
@@ -59,111 +194,88 @@ export function closeWithEvents(scope: RequestScope, request: IncomingMessage, r
 function emitIn(exchange: Exchange, emitter: ScopedEmitter): void {
   emitter[exchangeKey] = exchange
   emitter[emitKey] = emitter.emit
-  emitter.emit = emitInScope
+  emitter.emit = emitInUnit
 }
 
 /** One function for all emitters: one closure per emitter costs more than the rest. */
-function emitInScope(this: ScopedEmitter, event: string | symbol, ...args: unknown[]): boolean {
+function emitInUnit(this: ScopedEmitter, event: string | symbol, ...args: unknown[]): boolean {
   const exchange = this[exchangeKey]
   const emit = this[emitKey]
-  // Most events have no listener.
-  const silent = this.listenerCount(event) === 0
-  const heard = silent ? emit.call(this, event, ...args) : exchange.scope.runInSnapshot(emit, this, event, ...args)
-  // After the listeners: they still read the values.
-  if (event === 'close') close(exchange, this)
-  return heard
-}
-
-function close(exchange: Exchange, emitter: EventEmitter): void {
-  const { scope, request } = exchange
-  if (emitter === request) {
-    exchange.requestOpen = false
-    if (!exchange.responseOpen) scope.close()
-    return
+  // After the listeners, which still read the values; also if one of them throws.
+  if (event === 'close') {
+    try {
+      return exchange.enter(emit, this, event, ...args)
+    } finally {
+      exchange.closed(this)
+    }
   }
-  exchange.responseOpen = false
-  // A request that is destroyed and not closed emits `close` next.
-  if (exchange.requestOpen && !request.destroyed) return endSoon(exchange)
-  abortIfLost(exchange)
-  if (!exchange.requestOpen) scope.close()
-}
-
-function endSoon(exchange: Exchange): void {
-  abortIfLost(exchange)
-  setImmediate(() => exchange.scope.close())
-}
-
-function abortIfLost({ scope, response }: Exchange): void {
-  if (!response.writableEnded) scope.abort(new ClientGoneError(scope.name))
+  // Most events have no listener.
+  return this.listenerCount(event) === 0 ? emit.call(this, event, ...args) : exchange.enter(emit, this, event, ...args)
 }
 
 function isClosed(response: ServerResponse | Http2ServerResponse): boolean {
   return 'stream' in response ? response.stream.closed : response.closed
 }
 
-/** Postpones the seal until a thenable has settled and its handlers have run. Returns a promise of the same result. */
-export function postponeUntilSettled(scope: RequestScope, result: PromiseLike<unknown>): Promise<unknown> {
-  // `then` is called once on a foreign thenable: a query builder starts its query at each call.
-  const promise = result instanceof Promise ? result : Promise.resolve(result)
-  scope.retain()
-  // Smaller than a closure, and a request can be in flight for long.
-  const settled = releaseAfterHandlers.bind(scope)
-  promise.then(settled, settled)
-  return promise
+/** An exchange that closed and is not sealed, with the time at which it must be. */
+class Unsettled implements Listed<Unsettled> {
+  readonly exchange: Exchange
+  readonly dueAt: number
+  before: Unsettled | undefined = undefined
+  after: Unsettled | undefined = undefined
+
+  constructor(exchange: Exchange, dueAt: number) {
+    this.exchange = exchange
+    this.dueAt = dueAt
+  }
 }
 
-/** After the end of the reply nothing else postpones the seal, and Fastify logs or calls its next hook after this. */
-function releaseAfterHandlers(this: RequestScope): void {
-  if (this.closed) setImmediate(() => this.release())
-  else this.release()
-}
+/** The exchanges of a server that are not sealed. After the response has closed, the wait for each of them is bounded. */
+export class Exchanges extends InFlight<Exchange> {
+  readonly #settleTimeoutMs: number
+  readonly #onUnsettled: (exchange: Exchange) => void
+  /** In the order of their times, since all have the same limit. */
+  readonly #unsettled = new LinkedList<Unsettled>()
+  #hasTimer = false
 
-/** The wait for a callback that a hook has not called yet. */
-export class CallbackWait {
-  readonly #scope: RequestScope
-  #over = false
-  #postpones = false
-  #stopListening: (() => void) | undefined
-
-  constructor(scope: RequestScope) {
-    this.#scope = scope
+  constructor(settleTimeoutMs: number, onUnsettled: (exchange: Exchange) => void) {
+    super()
+    this.#settleTimeoutMs = settleTimeoutMs
+    this.#onUnsettled = onUnsettled
   }
 
-  /** Postpones the seal until the end of the wait. */
-  postpone(): void {
-    if (this.#over) return
-    this.#postpones = true
-    this.#scope.retain()
+  open(scope: RequestScope, request: IncomingMessage, response: ServerResponse): Exchange {
+    const exchange = new Exchange(scope, request, response, this)
+    this.add(exchange)
+    scope.onSeal(() => this.delete(exchange))
+    return exchange
   }
 
-  /** The same from a disconnect on. A hook that replies does not call its callback. */
-  postponeIfLost(response: ServerResponse, isAnswered: () => boolean): void {
-    if (this.#over) return
-    const lost = () => this.#lost(response, isAnswered)
-    if (isClosed(response)) return lost()
-    response.on('close', lost)
-    this.#stopListening = () => response.off('close', lost)
+  override delete(exchange: Exchange): void {
+    super.delete(exchange)
+    if (exchange.unsettled !== undefined) this.#unsettled.delete(exchange.unsettled)
   }
 
-  readonly end = (): void => {
-    if (this.#over) return
-    this.#over = true
-    this.#stopListening?.()
-    if (this.#postpones) releaseAfterHandlers.call(this.#scope)
+  /** Starts the limit of an exchange that closed. */
+  limit(exchange: Exchange): void {
+    exchange.unsettled = new Unsettled(exchange, performance.now() + this.#settleTimeoutMs)
+    this.#unsettled.add(exchange.unsettled)
+    if (!this.#hasTimer) this.#startTimer(this.#settleTimeoutMs)
   }
 
-  #lost(response: ServerResponse, isAnswered: () => boolean): void {
-    if (this.#over || isAnswered()) return
-    this.postpone()
-    // A piped stream calls neither `write` nor `end`: nothing reads it after a disconnect.
-    response.once('pipe', this.end)
-    for (const name of ['write', 'end'] as const) {
-      const method = response[name] as (...args: unknown[]) => unknown
-      const ending = (...args: unknown[]) => {
-        this.end()
-        return method.apply(response, args)
-      }
-      Object.assign(response, { [name]: ending })
+  /** One timer for all; it keeps neither the process alive nor the contexts of a request. */
+  #startTimer(ms: number): void {
+    this.#hasTimer = true
+    root.runInAsyncScope(() => after(ms, () => this.#sealDue(), { ref: false }))
+  }
+
+  #sealDue(): void {
+    this.#hasTimer = false
+    const now = performance.now()
+    for (const { exchange, dueAt } of this.#unsettled.items) {
+      if (dueAt > now) return this.#startTimer(dueAt - now)
+      this.#onUnsettled(exchange)
+      exchange.scope.sealNow()
     }
   }
 }

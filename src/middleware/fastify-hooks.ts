@@ -1,6 +1,7 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { captureSnapshot } from '../context/storage.ts'
 import { isThenable } from '../tasks/thenable.ts'
-import { CallbackWait, postponeUntilSettled, scopeOf } from './exchange.ts'
+import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
 
 /** The hooks of a request, with the number of arguments of each. The last argument is the callback. */
 const hookArguments = {
@@ -15,126 +16,185 @@ const hookArguments = {
   onTimeout: 3,
   onRequestAbort: 2,
 } as const
-type HookName = keyof typeof hookArguments
+export type HookName = keyof typeof hookArguments
+export const hookNames: readonly HookName[] = Object.keys(hookArguments) as HookName[]
 
-type Called = (this: unknown, ...args: unknown[]) => unknown
+/** The hooks before the handler. One that replies does not call its callback. */
+const beforeReply: readonly HookName[] = ['onRequest', 'preParsing', 'preValidation', 'preHandler']
 
-/**
- * Tracks the hooks, error handlers, not-found handlers and body parsers that are added to an instance from here on, and
- * to its children: the seal of a request is postponed until they end.
- */
-export function trackHooks(fastify: FastifyInstance): void {
-  wrapMethod(fastify, 'addHook', ([name, hook]) => [name, isHookName(name) ? trackedHook(name, hook) : hook])
-  wrapMethod(fastify, 'setErrorHandler', (args) => args.map((arg) => (isCallable(arg) ? tracked(arg, 1) : arg)))
-  // Only parsers that return a promise: one in callback style may never call back for a body that breaks off.
-  wrapMethod(fastify, 'addContentTypeParser', (args) => args.map((arg) => (isCallable(arg) ? tracked(arg, 0) : arg)))
-  wrapMethod(fastify, 'setNotFoundHandler', (args) =>
-    args.map((arg) => (isCallable(arg) ? tracked(arg, 0) : trackedHooks(arg))),
-  )
-}
+/** A function of a route. Fastify has bound its `this`, and calls it with at most four arguments. */
+export type Called = (first?: unknown, second?: unknown, third?: unknown, fourth?: unknown) => unknown
 
-/** Tracks the hooks and the error handler of a route. */
-export function trackRouteHooks(route: RouteOptions): void {
-  const errorHandler: unknown = route.errorHandler
-  if (isCallable(errorHandler)) Object.assign(route, { errorHandler: tracked(errorHandler, 1) })
-  Object.assign(route, trackedHooks(route))
-}
+/** Our own hooks enter the unit themselves. Fastify binds them, so only the name is left. */
+const ownHook = /^(?:bound )*logicalContextOn(?:Request|Error|Timeout|Response)$/
 
-/** Runs the handler of a route in its request's unit, and tracks it. */
-export function trackHandler(route: RouteOptions): void {
-  const { handler } = route
-  // Fastify declares a GET route a second time, for HEAD.
-  if (wrappers.has(handler as Called)) return
-  const trackedHandler: typeof handler = function trackedHandler(request, reply) {
-    const scope = scopeOf(request)
-    if (scope === undefined) return handler.call(this, request, reply)
-    const result: unknown = scope.runInSnapshot(handler, this, request, reply)
-    return isThenable(result) ? postponeUntilSettled(scope, result) : result
-  }
-  wrappers.add(trackedHandler as Called)
-  route.handler = trackedHandler
-}
+/** A hook that is called in the unit. Its callback continues in the contexts in which the hook was called. */
+export function trackedHook(name: HookName, hook: Called): Called {
+  if (ownHook.test(hook.name)) return hook
+  const what = describe(`the hook ${name}`, hook)
+  const promised: Wait = { what, untilReply: false }
+  // Fastify rejects an async hook that declares a callback.
+  if (isAsync(hook)) return wrapOnce(hook, inUnit(hook, 0, promised))
+  const count = hookArguments[name]
+  const callback: Wait = { what, untilReply: beforeReply.includes(name) }
+  // One that declares no callback and returns no promise never calls back.
+  const awaited = hook.length >= count ? callback : undefined
 
-/** A copy of options, with tracked hooks. */
-function trackedHooks(options: unknown): unknown {
-  if (typeof options !== 'object' || options === null) return options
-  const result: Record<string, unknown> = { ...options }
-  for (const name of Object.keys(hookArguments) as HookName[]) {
-    const hooks = result[name]
-    if (hooks === undefined) continue
-    result[name] = Array.isArray(hooks) ? hooks.map((hook) => trackedHook(name, hook)) : trackedHook(name, hooks)
-  }
-  return result
-}
-
-function wrapMethod(
-  fastify: FastifyInstance,
-  name: 'addContentTypeParser' | 'addHook' | 'setErrorHandler' | 'setNotFoundHandler',
-  wrapAll: (args: unknown[]) => unknown[],
-): void {
-  const method = fastify[name] as Called
-  const wrapping: Called = function (...args) {
-    return method.apply(this, wrapAll(args))
-  }
-  Object.assign(fastify, { [name]: wrapping })
-}
-
-function isCallable(value: unknown): value is Called {
-  return typeof value === 'function'
-}
-
-function isHookName(name: unknown): name is HookName {
-  return typeof name === 'string' && Object.hasOwn(hookArguments, name)
-}
-
-/** Whether a hook starts after the reply or after a disconnect. */
-function isLate(name: HookName): boolean {
-  return name === 'onResponse' || name === 'onRequestAbort'
-}
-
-function trackedHook(name: HookName, hook: unknown): unknown {
-  // Fastify itself must see what it rejects.
-  if (!isCallable(hook) || isRejected(name, hook)) return hook
-  return hook.length >= hookArguments[name] ? trackedUntilCallback(hook, isLate(name)) : tracked(hook, 0)
-}
-
-/** Postpones the seal until the returned promise has settled. */
-function tracked(called: Called, requestAt: number): Called {
-  return wrapOnce(called, function (...args) {
-    const result = called.apply(this, args)
-    const scope = scopeOf(args[requestAt] as FastifyRequest)
-    return scope !== undefined && isThenable(result) ? postponeUntilSettled(scope, result) : result
-  })
-}
-
-/** Postpones the seal until the callback is called or, as in Fastify, until a returned promise has settled. */
-function trackedUntilCallback(called: Called, late: boolean): Called {
-  return wrapOnce(called, function (...args) {
-    const scope = scopeOf(args[0] as FastifyRequest)
-    if (scope === undefined) return called.apply(this, args)
-    const done = args.pop() as Called
-    const wait = new CallbackWait(scope)
-    const result = called.call(this, ...args, (...results: unknown[]) => {
-      wait.end()
-      done(...results)
-    })
-    if (isThenable(result)) result.then(wait.end, wait.end)
-    const reply = args[1] as FastifyReply
-    if (late) wait.postpone()
-    else wait.postponeIfLost(reply.raw, () => reply.sent || reply.raw.headersSent)
+  const call = (exchange: Exchange, first: unknown, second: unknown, third: unknown, fourth: unknown): unknown => {
+    const snapshot = captureSnapshot()
+    const next = (count === 2 ? second : count === 3 ? third : fourth) as Called
+    let calledBack = false
+    const done: Called = (error, payload) => {
+      if (awaited !== undefined) exchange.end(awaited)
+      calledBack = true
+      // A block or a span that the hook opened around this call stays.
+      if (exchange.isCurrent) return next(error, payload)
+      return snapshot.runInAsyncScope(next, undefined, error, payload)
+    }
+    let result: unknown
+    if (count === 2) result = hook(first, done)
+    else if (count === 3) result = hook(first, second, done)
+    else result = hook(first, second, third, done)
+    if (isPromise(result, second)) return exchange.endWith(promised, result)
+    if (awaited !== undefined && !calledBack) exchange.begin(awaited)
     return result
+  }
+  return wrapOnce(hook, (first, second, third, fourth) => {
+    const exchange = exchangeOf((first as FastifyRequest).raw)
+    if (exchange === undefined) return hook(first, second, third, fourth)
+    if (exchange.isCurrent) return call(exchange, first, second, third, fourth)
+    return exchange.enter(call, undefined, exchange, first, second, third, fourth)
   })
 }
 
+/** A body parser that is called in the unit. One in callback style may never call back for a body that breaks off. */
+export function trackedParser(parser: Called): Called {
+  return wrapOnce(parser, inUnit(parser, 0, { what: describe('the body parser', parser), untilReply: false }))
+}
+
+/** A handler that is called in the unit, and whose values are kept until it has settled or replied. */
+export function trackedHandler(handler: Called): Called {
+  return wrapOnce(handler, replyingInUnit(handler, 0, describe('the handler', handler)))
+}
+
+export function trackedErrorHandler(handler: Called): Called {
+  return wrapOnce(handler, replyingInUnit(handler, 1, describe('the error handler', handler)))
+}
+
+/** For a function that returns a promise, or whose end does not matter. */
+function inUnit(called: Called, requestAt: 0 | 1, promised: Wait): Called {
+  return (first, second, third, fourth) => {
+    const exchange = exchangeOf(((requestAt === 0 ? first : second) as FastifyRequest).raw)
+    if (exchange === undefined) return called(first, second, third, fourth)
+    const result = exchange.isCurrent
+      ? called(first, second, third, fourth)
+      : exchange.enter(called, undefined, first, second, third, fourth)
+    return isPromise(result, second) ? exchange.endWith(promised, result) : result
+  }
+}
+
+/** For a function that returns a promise or a reply, or replies later. */
+function replyingInUnit(called: Called, requestAt: 0 | 1, what: string): Called {
+  const promised: Wait = { what, untilReply: false }
+  const replying: Wait = { what, untilReply: true }
+  const call = (exchange: Exchange, first: unknown, second: unknown, third: unknown): unknown => {
+    if (requestAt === 1) exchange.replyAgain()
+    const result = called(first, second, third)
+    if (isPromise(result, requestAt === 0 ? second : third)) return exchange.endWith(promised, result)
+    if (result === undefined) exchange.awaitReply(replying)
+    return result
+  }
+  return (first, second, third) => {
+    const exchange = exchangeOf(((requestAt === 0 ? first : second) as FastifyRequest).raw)
+    if (exchange === undefined) return called(first, second, third)
+    if (exchange.isCurrent) return call(exchange, first, second, third)
+    return exchange.enter(call, undefined, exchange, first, second, third)
+  }
+}
+
+/** A reply is a thenable too: it settles with the response, which the seal waits for anyway. */
+function isPromise(result: unknown, reply: unknown): result is PromiseLike<unknown> {
+  return result !== reply && isThenable(result)
+}
+
+function isAsync({ constructor }: Called): boolean {
+  return constructor.name === 'AsyncFunction'
+}
+
+function describe(what: string, { name }: Called): string {
+  const own = name.replace(/^bound /, '')
+  return own === '' || own === what.split(' ').at(-1) ? what : `${what} '${own}'`
+}
+
+/** Keeps the name and the length: tracers name spans after functions. Routes share functions. */
 function wrapOnce(called: Called, wrapper: Called): Called {
   if (wrappers.has(called)) return called
   wrappers.add(wrapper)
-  return Object.defineProperty(wrapper, 'name', { value: called.name })
+  const { name, length } = called
+  return Object.defineProperties(wrapper, { name: { value: name }, length: { value: length } })
 }
 
 const wrappers = new WeakSet<Called>()
 
-function isRejected(name: HookName, { constructor, length }: Function): boolean {
-  if (constructor.name !== 'AsyncFunction') return false
-  return length === hookArguments[name] || (name === 'onRequestAbort' && length !== 1)
+/**
+ * Replies run in the unit regardless of the code that calls `send`: the serializer, the hooks after it, trailers. A
+ * reply, which is a thenable, settles also if the response closed before.
+ */
+export function trackReplies(fastify: FastifyInstance, begin: Begin): void {
+  overrideReply(fastify, 'send', (reply, exchange, send, payload) => {
+    if (exchange === undefined) {
+      begin(reply, () => void send.call(reply, payload))
+      return reply
+    }
+    exchange.reply()
+    return exchange.isCurrent ? send.call(reply, payload) : exchange.enter(send, reply, payload)
+  })
+  overrideReply(fastify, 'hijack', (reply, exchange, hijack) => {
+    if (exchange === undefined) begin(reply, () => {})
+    else exchange.reply()
+    return hijack.call(reply)
+  })
+  overrideReply(fastify, 'trailer', (reply, exchange, trailer, name, fn) => {
+    if (exchange === undefined || typeof fn !== 'function') return trailer.call(reply, name, fn)
+    const call = fn as Called
+    return trailer.call(reply, name, (...args: unknown[]) => exchange.enter(call, undefined, ...args))
+  })
+  // Over HTTP/2 a reset response emits no event any more: the original would never settle.
+  overrideReply(fastify, 'then', (reply, exchange, then, fulfilled, rejected) => {
+    if (exchange === undefined || exchange.responseOpen) return then.call(reply, fulfilled, rejected)
+    return (fulfilled as Called | undefined)?.()
+  })
+}
+
+/** Opens the exchange of a reply before our `onRequest` hook has run, and calls `fn`. */
+type Begin = (reply: FastifyReply, fn: () => void) => void
+
+type ReplyMethod = (this: FastifyReply, first?: unknown, second?: unknown) => unknown
+
+/** Replaces a method of an app's replies: a decorator is on a prototype of the app's own. */
+function overrideReply(
+  fastify: FastifyInstance,
+  name: 'send' | 'hijack' | 'trailer' | 'then',
+  override: (
+    reply: FastifyReply,
+    exchange: Exchange | undefined,
+    original: ReplyMethod,
+    first: unknown,
+    second: unknown,
+  ) => unknown,
+): void {
+  let original: ReplyMethod | undefined
+  const method: ReplyMethod = function (first, second) {
+    original ??= inherited(this, name, method)
+    return override(this, exchangeOf(this.request.raw), original, first, second)
+  }
+  fastify.decorateReply(name as 'requestScope', Object.defineProperty(method, 'name', { value: name }) as never)
+}
+
+/** The method that `method` overrides. */
+function inherited(reply: FastifyReply, name: string, method: ReplyMethod): ReplyMethod {
+  let object = reply as object
+  while (!Object.hasOwn(object, name) || Reflect.get(object, name) !== method)
+    object = Object.getPrototypeOf(object) as object
+  return Reflect.get(Object.getPrototypeOf(object) as object, name) as ReplyMethod
 }

@@ -1,8 +1,17 @@
-import type { FastifyBaseLogger, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, onErrorHookHandler, onRequestHookHandler } from 'fastify'
 import { type Checks, checkOptions } from '../options.ts'
 import { aPolicy, type Policy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import type { UnitSettings } from '../tasks/unit.ts'
+import {
+  type Called,
+  type HookName,
+  hookNames,
+  trackedErrorHandler,
+  trackedHandler,
+  trackedHook,
+  trackedParser,
+} from './fastify-hooks.ts'
 import type { Inbound } from './inbound.ts'
 
 /** `config.logicalContext` of a route. */
@@ -13,52 +22,108 @@ export interface RouteContextOptions {
 
 const checks: Checks = { policy: aPolicy }
 
-const settingsKey: unique symbol = Symbol('logical-context.settings')
-
-/** Sets the settings of a route's units: with the route's own policy, or with the plugin's. */
-export function setRouteSettings(route: RouteOptions, inbound: Inbound, pluginPolicy: Policy | undefined): void {
-  const options = route.config?.logicalContext
-  checkRoute(`${String(route.method)} ${route.url}`, options)
-  const settings = inbound.settingsFor(options?.policy ?? pluginPolicy)
-  route.config = { ...route.config, [settingsKey]: settings } as typeof route.config
+/** @throws {TypeError} for a route option that is unknown or of the wrong type. */
+export function checkRoute(name: string, options: RouteContextOptions | undefined): void {
+  checkOptions(`config.logicalContext of ${name}`, options, checks)
 }
 
-export function routeSettings(config: object): UnitSettings | undefined {
-  return (config as { [settingsKey]?: UnitSettings })[settingsKey]
+const settingsKey: unique symbol = Symbol('logical-context.settings')
+const policyKey: unique symbol = Symbol('logical-context.policy')
+
+/** What Fastify keeps of a route, or of requests without one; the hooks of all plugins around it are in it. */
+interface Route extends Partial<Record<HookName, Called[] | null>> {
+  readonly config?: { readonly logicalContext?: RouteContextOptions }
+  handler: Called
+  errorHandler: ErrorHandler
+  contentTypeParser: { customParsers: Map<string, { fn: Called }> }
+  server: FastifyInstance & { [policyKey]?: Policy }
+  Request: unknown
+  Reply: unknown
+  [settingsKey]?: UnitSettings
+}
+
+/** The error handlers of the plugins around a route: each is the prototype of the next inner one. */
+interface ErrorHandler {
+  func?: Called
+}
+
+/** Sets the policy of the routes of a plugin, and of the plugins inside it. */
+export function setPluginPolicy(fastify: FastifyInstance, policy: Policy): void {
+  Object.assign(fastify, { [policyKey]: policy })
 }
 
 /**
- * For requests of routes that were declared before the plugin, and for requests without a route. The first one with an
- * async handler logs a warning: a disconnect ends its unit while the handler runs.
+ * The settings of the units of a request's route. At the first request of a route, all its functions are tracked: by
+ * then Fastify has collected those that were added before the plugin and after it.
+ *
+ * @throws {TypeError} for a route option that is unknown or of the wrong type.
  */
-export class EarlyRoutes {
-  readonly #inbound: Inbound
-  readonly #log: FastifyBaseLogger
-  #warned = false
+export function routeSettings(request: FastifyRequest, name: string, inbound: Inbound): UnitSettings {
+  routeKey ??= fastifySymbol(request, 'fastify.context')
+  const route = Reflect.get(request, routeKey) as Route
+  return route[settingsKey] ?? prepare(route, name, inbound)
+}
 
-  constructor(inbound: Inbound, log: FastifyBaseLogger) {
-    this.#inbound = inbound
-    this.#log = log
+let routeKey: symbol | undefined
+
+function prepare(route: Route, name: string, inbound: Inbound): UnitSettings {
+  track(route)
+  // For `reply.callNotFound()`.
+  const notFound = Reflect.get(route, fastifySymbol(route, notFoundSymbol)) as Route | null
+  if (notFound !== null) track(notFound)
+  const options = route.config?.logicalContext
+  checkRoute(name, options)
+  return (route[settingsKey] = inbound.settingsFor(options?.policy ?? route.server[policyKey]))
+}
+
+function track(route: Route): void {
+  for (const name of hookNames) {
+    const hooks = route[name] ?? []
+    // In place: Fastify is going through one of these lists.
+    for (const [index, hook] of hooks.entries()) hooks[index] = trackedHook(name, hook)
   }
-
-  /** @throws {TypeError} for a route option that is unknown or of the wrong type. */
-  settingsOf({ requestScope: scope, routeOptions }: FastifyRequest): UnitSettings {
-    const { config, handler } = routeOptions
-    if (!this.#warned && handler.constructor.name === 'AsyncFunction') {
-      this.#warned = true
-      this.#log.warn(
-        `the handler of ${scope.name} was declared before logical-context, which cannot keep its values after a ` +
-          'disconnect: await app.register(logicalContext) before the routes',
-      )
-    }
-    const options = config.logicalContext
-    if (options !== undefined) checkRoute(scope.name, options)
-    return this.#inbound.settingsFor(options?.policy)
+  route.handler = trackedHandler(route.handler)
+  for (const parser of route.contentTypeParser.customParsers.values()) {
+    if (!defaultParsers.includes(parser.fn.name)) parser.fn = trackedParser(parser.fn)
+  }
+  let { errorHandler } = route
+  // The outermost one is Fastify's own; all apps share it.
+  while (Object.getPrototypeOf(errorHandler) !== Object.prototype) {
+    if (Object.hasOwn(errorHandler, 'func')) errorHandler.func = trackedErrorHandler(errorHandler.func as Called)
+    errorHandler = Object.getPrototypeOf(errorHandler) as ErrorHandler
   }
 }
 
-function checkRoute(name: string, options: RouteContextOptions | undefined): void {
-  checkOptions(`config.logicalContext of ${name}`, options, checks)
+/** Fastify compares these with its own functions. They call back at once. */
+const defaultParsers: readonly string[] = ['defaultJsonParser', 'defaultPlainTextParser']
+
+/**
+ * Opens units for requests without a route also if the plugin is registered inside a plugin: they belong to the app,
+ * which has none of our hooks.
+ */
+export function adoptNotFound(
+  fastify: FastifyInstance,
+  onRequest: onRequestHookHandler,
+  onError: onErrorHookHandler,
+): void {
+  const route = Reflect.get(fastify, fastifySymbol(fastify, notFoundSymbol)) as Route
+  if (route.server.hasDecorator('requestScopes')) return
+  route.server = fastify
+  route.Request = Reflect.get(fastify, fastifySymbol(fastify, 'fastify.Request'))
+  route.Reply = Reflect.get(fastify, fastifySymbol(fastify, 'fastify.Reply'))
+  route.onRequest = [onRequest.bind(fastify) as Called, ...(route.onRequest ?? [])]
+  route.onError = [onError.bind(fastify) as Called, ...(route.onError ?? [])]
+}
+
+const notFoundSymbol = 'fastify.404ContextKey'
+
+/** A symbol of Fastify's, which it does not export. */
+function fastifySymbol(object: object, description: string): symbol {
+  for (let holder: object | null = object; holder !== null; holder = Object.getPrototypeOf(holder) as object | null) {
+    const symbol = Object.getOwnPropertySymbols(holder).find((candidate) => candidate.description === description)
+    if (symbol !== undefined) return symbol
+  }
+  throw new TypeError(`logicalContext: expected Fastify 5 with its symbol '${description}', found none.`)
 }
 
 /** Sets the attributes of a request's span, by the names of OpenTelemetry's conventions for HTTP. */

@@ -1,24 +1,33 @@
-import type { ServerResponse } from 'node:http'
-import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { IncomingMessage } from 'node:http'
+import type {
+  FastifyInstance,
+  FastifyPluginAsync,
+  FastifyReply,
+  FastifyRequest,
+  onErrorHookHandler,
+  onRequestHookHandler,
+} from 'fastify'
 import fp from 'fastify-plugin'
-import { type Cell, cellKey } from '../context/cell.ts'
+import { aSyncFunction } from '../callbacks.ts'
 import { TimeoutError } from '../errors.ts'
-import { aFunction, anAmount, anyOf, type Checks, checkOptions } from '../options.ts'
-import { InFlight, Link } from '../tasks/linked-list.ts'
+import { aFunction, anAmount, anyOf, anything, checkArgument, type Checks, checkOptions, show } from '../options.ts'
 import { aPolicy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { requestId } from '../variables/request-id.ts'
-import { closeWithEvents, linkKey, type ScopedMessage, scopeKey, scopeOf } from './exchange.ts'
-import { trackHandler, trackHooks, trackRouteHooks } from './fastify-hooks.ts'
+import { type Exchange, exchangeOf, Exchanges } from './exchange.ts'
+import { trackReplies } from './fastify-hooks.ts'
+import { logOf, RequestLoggers } from './fastify-logger.ts'
 import {
-  EarlyRoutes,
+  adoptNotFound,
+  checkRoute,
   type RouteContextOptions,
   routeSettings,
   setAttributes,
-  setRouteSettings,
+  setPluginPolicy,
 } from './fastify-route.ts'
 import { inboundChecks, type InboundOptions } from './inbound-options.ts'
 import { Inbound } from './inbound.ts'
+import type { Log } from './log.ts'
 import { type CloseReport, drainAtClose, type UnfinishedRequest } from './server-close.ts'
 
 export interface LogicalContextOptions extends InboundOptions {
@@ -26,8 +35,13 @@ export interface LogicalContextOptions extends InboundOptions {
   replyIdHeader?: string | false
   /** How long `close()` waits for requests and tasks before it aborts their signals, in milliseconds. Default: 10,000. */
   drainTimeoutMs?: number
+  /**
+   * How long a request's values are kept for handlers and hooks that have not ended after the response closed, in
+   * milliseconds. Default: 10,000.
+   */
+  settleTimeoutMs?: number
   /** Called at the end of `close()` with what finished and what was left, after the report was logged. */
-  onDrained?: (report: CloseReport) => void
+  onDrained?: (report: CloseReport) => unknown
 }
 
 export type { CloseReport, RouteContextOptions, UnfinishedRequest }
@@ -46,141 +60,221 @@ declare module 'fastify' {
   }
 }
 
+/** Fastify passes the options of `register` to every plugin, and adds these. */
+const fastifyChecks: Checks = { prefix: anything, logLevel: anything, logSerializers: anything }
+
 const checks: Checks = {
   ...inboundChecks,
   replyIdHeader: anyOf('the name of a header or false', (value) => value === false || isHeaderName(value)),
   drainTimeoutMs: anAmount,
+  settleTimeoutMs: anAmount,
   onDrained: aFunction,
+  ...fastifyChecks,
 }
 /** For a registration inside a plugin of an app that is registered already. */
-const innerChecks: Checks = { policy: aPolicy }
+const innerChecks: Checks = { policy: aPolicy, ...fastifyChecks }
+
+/** A raw request: it exists before Fastify's own request. */
+interface ScopedMessage extends IncomingMessage {
+  [scopeKey]?: RequestScope
+}
+const scopeKey: unique symbol = Symbol('logical-context.scope')
 
 const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, options) => {
-  if (fastify.hasDecorator('requestScopes')) {
-    checkOptions('logicalContext, registered a second time', options, innerChecks)
-    const { policy } = options
-    if (policy !== undefined)
-      fastify.addHook('onRoute', (route) => setRouteSettings(route, fastify.requestScopes, policy))
-    return
-  }
-  checkOptions('logicalContext', options, checks)
-  if (fastify.initialConfig.requestIdHeader) {
-    throw new TypeError(
-      "logicalContext: expected Fastify without its option 'requestIdHeader', which accepts any id from any client. " +
-        `Omit it, and set the header here: propagators: [xRequestId({ header: '${fastify.initialConfig.requestIdHeader}' })].`,
-    )
-  }
-  const { replyIdHeader = 'x-request-id', drainTimeoutMs = 10_000, onDrained, ...inboundOptions } = options
-  const defaults: InboundOptions = {
-    onError: (error, task) => fastify.log.error({ err: error }, `task '${task.name}' failed`),
-    onRefusal: (refusal) =>
-      fastify.log.warn(refusal, `${refusal.field} of ${refusal.address} ${refusal.reason}: ${refusal.hint}`),
-    onLateUse: (use) => fastify.log.warn(use, `late ${use.operation} of '${use.variable}'`),
-  }
-  const inbound = new Inbound({ ...defaults, ...inboundOptions }, 'logicalContext')
-  const requests = new InFlight<Link<RequestScope>>()
-  const earlyRoutes = new EarlyRoutes(inbound, fastify.log)
+  if (fastify.hasDecorator('requestScopes')) return registerInside(fastify, options)
+  const {
+    replyIdHeader = 'x-request-id',
+    drainTimeoutMs = 10_000,
+    settleTimeoutMs = 10_000,
+    onDrained,
+    ...rest
+  } = checkOptions('logicalContext', options, checks)
+  checkFastify(fastify)
+  const log = logOf(fastify.log)
+  const inbound = new Inbound(without(rest, fastifyChecks), { owner: 'logicalContext', log })
+  const exchanges = new Exchanges(settleTimeoutMs, unsettledReport(log, settleTimeoutMs))
+  const loggers = new RequestLoggers(fastify.log)
 
   fastify.decorate('requestScopes', inbound)
   fastify.decorateRequest('requestScope', { getter: ownScope })
 
-  // Fastify generates the id before it logs the request: the scope must exist by then.
-  const scopeFor = (message: ScopedMessage) =>
-    (message[scopeKey] ??= inbound.open(`${message.method} ${message.url}`, message))
-  fastify.setGenReqId((message: ScopedMessage) => scopeFor(message).context.get(requestId) ?? '')
-  // The logger of `logger: false` returns itself as its child. Fastify validates a factory's logger at each request.
-  if (fastify.log.child({ reqId: '' }) !== fastify.log) {
-    fastify.setChildLoggerFactory((logger, bindings, loggerOptions, message: ScopedMessage) => {
-      const child = logger.child(bindings, loggerOptions)
-      // Fastify sometimes logs outside any context: the bridge then reads the unit of the logger. A logger that returns
-      // itself belongs to no request.
-      if (child !== logger) (child as { [cellKey]?: Cell })[cellKey] = scopeFor(message).cell
-      return child
-    })
-  }
+  // The route is not known yet, and a path can contain anything: the name is the method.
+  const scopeFor = (message: ScopedMessage, generate?: GenerateId) =>
+    (message[scopeKey] ??= inbound.open(message.method ?? '', message, generate))
 
-  fastify.addHook('onRoute', (route) => {
-    setRouteSettings(route, inbound, undefined)
-    trackHandler(route)
-    trackRouteHooks(route)
-  })
-  fastify.addHook('onRequest', (request: FastifyRequest & { raw: ScopedMessage }, reply, done) => {
-    // With a plugin that generates its own ids, the scope is opened here.
-    const scope = scopeFor(request.raw)
-    const { url, config } = request.routeOptions
-    scope.name = `${request.method} ${url ?? '(no route)'}`
-    scope.settings = routeSettings(config) ?? earlyRoutes.settingsOf(request)
-    if (scope.observation !== undefined) setAttributes(scope, request, reply)
+  /** Opens the exchange of a request, and runs `fn` in its unit. */
+  const begin = (request: FastifyRequest, reply: FastifyReply, fn: () => void) => {
+    // A plugin with a generator of its own was registered before: then Fastify has not called ours.
+    const scope = scopeFor(request.raw, () => request.id)
     // A request that is routed again, for example by `fastify.routing`, continues in its unit.
-    if (request.raw[linkKey] === undefined) {
-      const link = new Link(scope)
-      request.raw[linkKey] = link
-      requests.add(link)
-      scope.onSeal(() => requests.delete(link))
-      closeWithEvents(scope, request.raw, reply.raw)
-    }
+    if (exchangeOf(request.raw) === undefined) exchanges.open(scope, request.raw, reply.raw)
+    scope.name = `${request.method} ${request.routeOptions.url ?? '(no route)'}`
+    scope.settings = routeSettings(request, scope.name, inbound)
+    if (scope.observation !== undefined) setAttributes(scope, request, reply)
     if (replyIdHeader !== false) reply.header(replyIdHeader, scope.context.get(requestId))
     scope.run(() => {
       scope.captureSnapshot()
-      done()
+      fn()
     })
+  }
+
+  generateIds(fastify, (message, generate) => {
+    const { cell, context } = scopeFor(message, generate)
+    const id = context.get(requestId) as string
+    loggers.expect(id, cell)
+    return id
   })
-  // An earlier hook is still running, or it replied: in the latter case nothing else closes the scope.
-  fastify.server.on('request', (message: ScopedMessage, response: ServerResponse) => {
-    const scope = message[scopeKey]
-    if (scope === undefined || message[linkKey] !== undefined) return
-    response.once('close', () => {
-      if (message[linkKey] === undefined && response.writableEnded) scope.close()
-    })
+  // A hook that was added before ours can reply.
+  trackReplies(fastify, (reply, fn) => {
+    if (scopeOf(reply.request) !== undefined) begin(reply.request, reply, fn)
+    else fn()
   })
-  // These can start outside the unit: from a timer that was set before `onRequest`, or on the connection.
-  // `onRequestAbort` does not: it starts with the request's `close`.
-  fastify.addHook('onError', (request, _reply, error, done) => {
-    if (error.code === 'FST_ERR_HANDLER_TIMEOUT') abortAtLimit(request, request.routeOptions.handlerTimeout)
-    request.requestScope.observation?.failed?.(error)
-    request.requestScope.runInSnapshot(done, undefined)
-  })
+  fastify.addHook('onRoute', ({ method, url, config }) =>
+    checkRoute(`${String(method)} ${url}`, config?.logicalContext),
+  )
+
+  const onRequest: onRequestHookHandler = function logicalContextOnRequest(request, reply, done) {
+    begin(request, reply, done)
+  }
+  // It can start outside the unit: after `handlerTimeout`, whose timer is set before `onRequest`, or in a stream.
+  const onError: onErrorHookHandler = function logicalContextOnError(request, _reply, error, done) {
+    const exchange = exchangeOf(request.raw)
+    if (exchange === undefined) return done()
+    if (error.code === 'FST_ERR_HANDLER_TIMEOUT') abortAtLimit(exchange.scope, request.routeOptions.handlerTimeout)
+    exchange.scope.observation?.failed?.(error)
+    exchange.enter(done, undefined)
+  }
+  fastify.addHook('onRequest', onRequest)
+  fastify.addHook('onError', onError)
   // For `onTimeout`, Fastify keeps the last request of an idle connection. With an `onResponse` hook it releases it.
   const timeoutMs =
     fastify.initialConfig.connectionTimeout || (fastify.server as Partial<typeof fastify.server>).timeout
   if (timeoutMs) {
-    fastify.addHook('onTimeout', (request, _reply, done) => {
-      abortAtLimit(request, timeoutMs)
-      request.requestScope.runInSnapshot(done, undefined)
+    fastify.addHook('onTimeout', function logicalContextOnTimeout(request, _reply, done) {
+      const exchange = exchangeOf(request.raw)
+      if (exchange !== undefined) abortAtLimit(exchange.scope, timeoutMs)
+      done()
     })
-    fastify.addHook('onResponse', (_request, _reply, done) => done())
+    fastify.addHook('onResponse', function logicalContextOnResponse(_request, _reply, done) {
+      done()
+    })
   }
-
-  // After our own hooks: these end at once.
-  trackHooks(fastify)
-  drainAtClose(fastify, { group: inbound.group, requests, drainTimeoutMs, onDrained })
+  fastify.addHook('onReady', async () => adoptNotFound(fastify, onRequest, onError))
+  drainAtClose(fastify, {
+    group: inbound.group,
+    exchanges,
+    drainTimeoutMs,
+    onDrained,
+    log,
+    // Without an exchange, a hook that was added before ours answered on the raw response.
+    onResponseClosed({ req, writableEnded }) {
+      const message: ScopedMessage = req
+      if (exchangeOf(message) === undefined && writableEnded) message[scopeKey]?.close()
+    },
+  })
 }
 
 /**
  * A Fastify plugin that opens a unit for every request: it has values in all hooks, the handler and the events of the
- * raw request and response; its tasks outlive the reply; a close waits for them. Register it before the routes, and
- * before plugins whose hooks read the context. Registered again inside a plugin, it sets the policy of that plugin's
- * routes.
+ * raw request and response; its tasks outlive the reply; a close waits for them. Register it before the plugins whose
+ * `onRequest` hooks read the context. Registered again inside a plugin, it sets the policy of that plugin's routes.
  *
  * @throws {TypeError} at registration, for an option that is unknown or of the wrong type, here or in a route.
  */
 export const logicalContext: FastifyPluginAsync<LogicalContextOptions> = fp(plugin, {
   name: 'logical-context',
-  fastify: '>=5.12.2 <6',
+  fastify: '5.x',
 })
 
 export default logicalContext
 
-function abortAtLimit({ requestScope: scope }: FastifyRequest, limitMs = 0): void {
-  scope.abort(new TimeoutError(scope.name, limitMs))
+/** Sets the policy of the routes of a plugin, inside an app or a plugin that is registered already. */
+function registerInside(fastify: FastifyInstance, options: LogicalContextOptions): void {
+  const owner = 'logicalContext, registered a second time'
+  const known: unknown = fastify.requestScopes
+  if (!(known instanceof Inbound)) {
+    throw new TypeError(`logicalContext: expected no other decorator 'requestScopes', got ${show(known)}.`)
+  }
+  const { policy } = checkOptions(owner, options, innerChecks)
+  if (policy === undefined) return
+  if (!Object.hasOwn(fastify, 'requestScopes')) return setPluginPolicy(fastify, policy)
+  throw new TypeError(`${owner} on the same instance: set its option 'policy' in the first registration.`)
 }
 
-function isHeaderName(value: unknown): boolean {
-  return typeof value === 'string' && /^[\w!#$%&'*+.^`|~-]+$/.test(value)
+/** @throws {TypeError} for options of Fastify that cannot be used. */
+function checkFastify(fastify: FastifyInstance): void {
+  const header = fastify.initialConfig.requestIdHeader
+  if (header) {
+    const propagators = `[w3cTraceContext(), w3cBaggage(), xRequestId({ header: '${header}' }), requestTimeout()]`
+    throw new TypeError(
+      "logicalContext: expected Fastify without its option 'requestIdHeader', which accepts any id from any client. " +
+        `Omit it, and set the header here: { propagators: ${propagators}, replyIdHeader: '${header}' }.`,
+    )
+  }
+  checkArgument("logicalContext: Fastify's option 'genReqId'", aSyncFunction, generatorOf(fastify))
+}
+
+type GenerateId = (message: IncomingMessage) => string
+
+/** Makes Fastify's ids those of the units. A generator of the program creates the ids of requests without a usable id. */
+function generateIds(
+  fastify: FastifyInstance,
+  idFor: (message: IncomingMessage, generate?: GenerateId) => string,
+): void {
+  const { setGenReqId } = fastify
+  const generator = generatorOf(fastify)
+  const useGenerator = function (this: FastifyInstance, generate?: GenerateId): FastifyInstance {
+    return setGenReqId.call(this, (message: IncomingMessage) => idFor(message, generate))
+  }
+  useGenerator.call(fastify, generator.name === 'defaultGenReqId' ? undefined : generator)
+  fastify.setGenReqId = function setOwnGenReqId(this: FastifyInstance, generate: GenerateId) {
+    checkArgument('setGenReqId', aSyncFunction, generate)
+    return useGenerator.call(this, generate)
+  }
+}
+
+/** The generator of Fastify's option `genReqId`, or its default. Its types omit the property. */
+function generatorOf(fastify: FastifyInstance): GenerateId {
+  return (fastify as FastifyInstance & { genReqId: GenerateId }).genReqId
+}
+
+/** Warns once for each handler and hook that did not end in time. */
+function unsettledReport(log: Log, limitMs: number): (exchange: Exchange) => void {
+  const reported = new Set<string>()
+  return ({ scope, waitsFor }) => {
+    const what = waitsFor.join(', ') || 'work that was started with scope.run()'
+    const key = `${what} of ${scope.name}`
+    if (reported.has(key) || reported.size >= maxReports) return
+    reported.add(key)
+    log.warn(
+      { request_id: scope.context.get(requestId), unit: scope.name, waits_for: waitsFor },
+      `${key} had not ended ${limitMs} ms after the response closed: the values of the request were dropped. ` +
+        'Settle its promise or call its callback, or raise settleTimeoutMs.',
+    )
+  }
+}
+
+/** How many different warnings are logged. */
+const maxReports = 1000
+
+function scopeOf({ raw }: FastifyRequest): RequestScope | undefined {
+  return (raw as ScopedMessage)[scopeKey]
 }
 
 function ownScope(this: FastifyRequest): RequestScope {
   const scope = scopeOf(this)
   if (scope === undefined) throw new TypeError('request.requestScope: this request was not opened by logical-context.')
   return scope
+}
+
+function abortAtLimit(scope: RequestScope, limitMs = 0): void {
+  scope.abort(new TimeoutError(scope.name, limitMs))
+}
+
+function without<Options extends object>(options: Options, omitted: Checks): Options {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !Object.hasOwn(omitted, name))) as Options
+}
+
+function isHeaderName(value: unknown): boolean {
+  return typeof value === 'string' && /^[\w!#$%&'*+.^`|~-]+$/.test(value)
 }

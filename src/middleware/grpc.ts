@@ -25,7 +25,7 @@ const maxTimeout = 99_999_999
  * @throws {TypeError} for an option that is unknown or of the wrong type.
  */
 export function grpcServerInterceptor(options?: InboundOptions): GrpcServerInterceptor {
-  const inbound = new Inbound(options, 'grpcServerInterceptor')
+  const inbound = new Inbound(options, { owner: 'grpcServerInterceptor' })
 
   const intercept: ServerInterceptor = (method, given) => {
     // We change this call: a `ServerInterceptingCall` around it would load the package.

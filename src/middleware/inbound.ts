@@ -6,19 +6,19 @@ import type { Propagator } from '../propagators/propagator.ts'
 import { requestTimeout } from '../propagators/request-timeout.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
 import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
-import { xRequestId } from '../propagators/x-request-id.ts'
+import { generateRequestId, xRequestId } from '../propagators/x-request-id.ts'
 import { LateUseWatch } from '../tasks/late-use.ts'
 import type { Policy } from '../tasks/policy.ts'
 import { RequestScope } from '../tasks/request-scope.ts'
-import type { Task } from '../tasks/task.ts'
 import { TaskGroup } from '../tasks/task-group.ts'
-import { limitChecks, limitsOf, serverLimits } from '../tasks/task-limits.ts'
+import { limitChecks, limitsOf, serverLimits, type TaskLimits } from '../tasks/task-limits.ts'
 import type { UnitSettings } from '../tasks/unit.ts'
 import { deadline } from '../variables/deadline.ts'
 import { newUuid } from '../variables/ids.ts'
 import { requestId } from '../variables/request-id.ts'
 import { inboundChecks, type InboundMessage, type InboundOptions } from './inbound-options.ts'
-import { PeerWatch, type Refusal, trustRule } from './trust.ts'
+import { type Log, logFailure, stderrLog } from './log.ts'
+import { PeerWatch, trustRule } from './trust.ts'
 
 export type { InboundMessage, InboundOptions } from './inbound-options.ts'
 export type { Refusal, RefusalCounters, Trust, TrustedAddresses } from './trust.ts'
@@ -37,23 +37,23 @@ export class Inbound {
   readonly #propagator: Propagator
   readonly #settings: UnitSettings
 
-  /**
-   * `owner` is the function that the user called, for error messages.
-   *
-   * @throws {TypeError} for an option that is unknown or of the wrong type.
-   */
-  constructor(options?: InboundOptions, owner: string = 'Inbound') {
+  /** @throws {TypeError} for an option that is unknown or of the wrong type. */
+  constructor(options?: InboundOptions, { owner = 'Inbound', log = stderrLog }: InboundAdapter = {}) {
     const {
       policy,
       propagators = [w3cTraceContext(), w3cBaggage(), xRequestId(), requestTimeout()],
       trust,
       limits,
-      onError = printFailure,
-      onRefusal = printRefusal,
+      onError = (error, task) => logFailure(log, error, task),
+      onRefusal = (refusal) =>
+        log.warn(refusal, `${refusal.field} of ${refusal.address} ${refusal.reason}: ${refusal.hint}`),
       lateWrites,
-      onLateUse,
-    } = checkOptions(owner, options, inboundChecks)
-    const taskLimits = { ...serverLimits, ...checkOptions(`${owner}: option 'limits'`, limits, limitChecks) }
+      onLateUse = (use) => log.warn(use, `late ${use.operation} of '${use.variable}' ${use.callSite}`),
+    }: InboundOptions = checkOptions(owner, options, inboundChecks)
+    const taskLimits = withDefaults<TaskLimits>(
+      serverLimits,
+      checkOptions(`${owner}: option 'limits'`, limits, limitChecks),
+    )
     limitsOf(`${owner}: option 'limits'`, taskLimits)
     this.#propagator = compilePropagators(`${owner}: option 'propagators'`, propagators)
     this.peers = new PeerWatch(trustRule(trust, `${owner}: option 'trust'`), onRefusal)
@@ -62,11 +62,23 @@ export class Inbound {
     this.#settings = { group: this.group, policy, lateUse: this.lateUse }
   }
 
-  /** Opens a scope with what the message's peer may set. It always has a request id. */
-  open(name: string, message: InboundMessage): RequestScope {
+  /**
+   * Opens a scope with what the message's peer may set. It always has a request id: the peer's, else one by the
+   * propagator's `generate`, else one by `generate`, else a UUID.
+   */
+  open<Message extends InboundMessage>(
+    name: string,
+    message: Message,
+    generate?: (message: Message) => string,
+  ): RequestScope {
     const peer = this.peers.judge(message)
-    const extracted = this.#propagator.extract(LogicalContext.empty, incomingCarrier(message.headers), peer)
-    const context = extracted.has(requestId) ? extracted : extracted.with(requestId, newUuid())
+    const newRequestId = (own?: (request: never) => string) =>
+      own === undefined
+        ? generateRequestId(generate ?? newUuid, message, "the server's generator of request ids")
+        : generateRequestId(own, message)
+    const carrier = incomingCarrier(message.headers)
+    const extracted = this.#propagator.extract(LogicalContext.empty, carrier, peer, { newRequestId })
+    const context = extracted.has(requestId) ? extracted : extracted.with(requestId, newRequestId())
     const scope = new RequestScope(name, context, this.#settings)
     const limit = context.get(deadline)
     if (limit !== undefined) scope.expireAt(limit)
@@ -79,10 +91,16 @@ export class Inbound {
   }
 }
 
-function printFailure(error: unknown, task: Task): void {
-  console.error(`logical-context: the task '${task.name}' failed`, error)
+/** What an adapter sets. */
+export interface InboundAdapter {
+  /** The function that the user called, for error messages. Default: `Inbound`. */
+  readonly owner?: string
+  /** The server's logger. Default: stderr. */
+  readonly log?: Log
 }
 
-function printRefusal(refusal: Refusal): void {
-  console.error(`logical-context: ${refusal.field} was refused`, refusal)
+/** An option with the value `undefined` is not set. */
+function withDefaults<Options extends object>(defaults: Options, options: Options): Options {
+  const set = Object.entries(options).filter(([, value]) => value !== undefined)
+  return { ...defaults, ...(Object.fromEntries(set) as Options) }
 }

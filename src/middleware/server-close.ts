@@ -1,13 +1,14 @@
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { ServerResponse } from 'node:http'
+import type { FastifyInstance } from 'fastify'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { AbandonedError } from '../errors.ts'
 import { drain, type DrainReport, type UnfinishedTask } from '../tasks/drain.ts'
-import type { InFlight, Link } from '../tasks/linked-list.ts'
-import type { RequestScope } from '../tasks/request-scope.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
 import { after } from '../tasks/timer.ts'
 import { requestId } from '../variables/request-id.ts'
 import { Connections } from './connections.ts'
+import type { Exchanges } from './exchange.ts'
+import type { Log } from './log.ts'
 
 /** A request that had not ended at the limit of the server's close. */
 export interface UnfinishedRequest {
@@ -26,7 +27,10 @@ export interface CloseReport extends DrainReport {
 }
 
 interface DrainAtCloseOptions extends Omit<ServerDrainOptions, 'connections'> {
-  onDrained: ((report: CloseReport) => void) | undefined
+  onDrained: ((report: CloseReport) => unknown) | undefined
+  log: Log
+  /** Called when a response of the server has closed. */
+  onResponseClosed: (response: ServerResponse) => void
 }
 
 /**
@@ -37,9 +41,12 @@ interface DrainAtCloseOptions extends Omit<ServerDrainOptions, 'connections'> {
  * `onClose` hook can end a pool that tasks need. A wait in `preClose` would delay the hooks after it, and Fastify's
  * `pluginTimeout` would fail the close.
  */
-export function drainAtClose(fastify: FastifyInstance, { onDrained, ...options }: DrainAtCloseOptions): void {
+export function drainAtClose(
+  fastify: FastifyInstance,
+  { onDrained, log, onResponseClosed, ...options }: DrainAtCloseOptions,
+): void {
   const { server } = fastify
-  const connections = new Connections(server)
+  const connections = new Connections(server, onResponseClosed)
   const serverDrain = new ServerDrain({ ...options, connections })
   const { close } = server
   server.close = function closeWhenDrained(callback) {
@@ -58,12 +65,12 @@ export function drainAtClose(fastify: FastifyInstance, { onDrained, ...options }
   })
   fastify.addHook('onClose', async () => {
     const report = await serverDrain.finish()
-    logCloseReport(fastify.log, report)
+    logCloseReport(log, report)
     onDrained?.(report)
   })
 }
 
-function logCloseReport(log: FastifyBaseLogger, report: CloseReport): void {
+function logCloseReport(log: Log, report: CloseReport): void {
   const { finished, unfinished, unfinishedRequests, elapsedMs } = report
   const counts = { finished, unfinished: unfinished.length, unfinished_requests: unfinishedRequests.length }
   log.info({ ...counts, elapsedMs: Math.round(elapsedMs) }, 'server drained')
@@ -82,7 +89,7 @@ const graceMs = 500
 
 interface ServerDrainOptions {
   group: TaskGroup
-  requests: InFlight<Link<RequestScope>>
+  exchanges: Exchanges
   connections: Connections
   drainTimeoutMs: number
 }
@@ -158,18 +165,18 @@ class ServerDrain {
 
   /** Resolves when no request and no task runs. It looks again: a request can spawn, and a task can send a request. */
   async #quiet(): Promise<void> {
-    const { group, requests, connections } = this.#options
-    while (requests.size > 0 || connections.busy || group.inFlight.size > 0) {
-      await requests.idle()
+    const { group, exchanges, connections } = this.#options
+    while (exchanges.size > 0 || connections.busy || group.inFlight.size > 0) {
+      await exchanges.idle()
       await connections.idle()
       if (group.inFlight.size > 0) await group.inFlight.idle()
     }
   }
 
   async #abandon(): Promise<void> {
-    const { group, requests, drainTimeoutMs } = this.#options
+    const { group, exchanges, drainTimeoutMs } = this.#options
     this.#over = true
-    const left = requests.items.map(({ item: scope }) => ({ scope, context: scope.context }))
+    const left = exchanges.items.map(({ scope }) => ({ scope, context: scope.context }))
     // Before the requests are aborted: a task can end with its request, and would then be missing in the report.
     const drained = this.#drainTasks(0)
     // A task that is spawned from here on would be lost. A closed group throws to the spawner instead.

@@ -1,10 +1,11 @@
 import { compile } from '@fastify/proxy-addr'
 import type { Socket } from 'node:net'
+import { aSyncFunction, callContained, reportOnce } from '../callbacks.ts'
 import { anyOf, type Check, checkOptions, type Checks, isFunction, oneOf, show } from '../options.ts'
 import type { Peer, Refuse, RefusalReason } from '../propagators/propagator.ts'
 import { compileTrust, type TrustOptions, type Verdict } from '../propagators/trust.ts'
 import { inboundRefuse } from '../tasks/lifecycle.ts'
-import type { InboundMessage } from './inbound.ts'
+import type { InboundMessage } from './inbound-options.ts'
 
 /** Addresses, CIDR ranges, or the presets `loopback`, `linklocal` and `uniquelocal`, of the peer at the socket. */
 export type TrustedAddresses = string | readonly string[]
@@ -37,6 +38,9 @@ export interface TrustRule {
 /** @throws {TypeError} for an invalid address or range, and for an option that is unknown or of the wrong type. */
 export function trustRule(trust: Trust = {}, owner: string = 'trust'): TrustRule {
   if (isFunction(trust)) {
+    if (!aSyncFunction.accepts(trust)) {
+      throw new TypeError(`${owner} expected ${aSyncFunction.expected}, got ${show(trust)}.`)
+    }
     const verdictOn = compileTrust<InboundMessage>({ decide: trust })
     return { judge: (message) => verdictOn(undefined, message), perRequest: true }
   }
@@ -92,12 +96,12 @@ const maxNetworks = 1000
 export class PeerWatch {
   readonly counters: RefusalCounters = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
   readonly #rule: TrustRule
-  readonly #onRefusal: (refusal: Refusal) => void
+  readonly #onRefusal: (refusal: Refusal) => unknown
   /** A socket has its peer under this key: a `WeakMap` costs the garbage collector more. */
   readonly #peerKey = Symbol('logical-context.peer')
   readonly #reported = new Set<string>()
 
-  constructor(rule: TrustRule, onRefusal: (refusal: Refusal) => void) {
+  constructor(rule: TrustRule, onRefusal: (refusal: Refusal) => unknown) {
     this.#rule = rule
     this.#onRefusal = onRefusal
   }
@@ -118,6 +122,7 @@ export class PeerWatch {
       return this.#rule.judge(message)
     } catch (error) {
       const address = message.socket.remoteAddress ?? ''
+      reportOnce(this.#rule, "the option 'trust'", error)
       this.count('refused', 'trust', address, `the option 'trust' failed: ${show(error)}`)
       return { trace: 'restart', values: false }
     }
@@ -130,11 +135,7 @@ export class PeerWatch {
     const network = `${reason} ${networkOf(address)}`
     if (this.#reported.has(network) || this.#reported.size >= maxNetworks) return
     this.#reported.add(network)
-    try {
-      this.#onRefusal({ reason, field, address, hint })
-    } catch (error) {
-      console.error(`logical-context: onRefusal failed: ${show(error)}`)
-    }
+    callContained("the option 'onRefusal'", this.#onRefusal, { reason, field, address, hint })
   }
 }
 
@@ -164,8 +165,17 @@ const hints: Readonly<Record<RefusalReason, string>> = {
   truncated: 'the peer sends more than the header may hold',
 }
 
-/** The /24 of an IPv4 address, the first four groups of an IPv6 address. */
+/** The /24 of an IPv4 address, the /64 of an IPv6 address. */
 function networkOf(address: string): string {
+  // Also of an IPv4 address in an IPv6 one: `::ffff:10.0.0.1`.
   if (address.includes('.')) return address.slice(0, address.lastIndexOf('.'))
-  return address.split(':', 4).join(':')
+  const [start = '', end = ''] = address.split('::')
+  const groups = start.split(':')
+  // `::` is a run of zeros: the first four groups can be in it, or after it.
+  if (address.includes('::'))
+    groups.push(...Array(8 - groups.length - end.split(':').length).fill('0'), ...end.split(':'))
+  return groups
+    .slice(0, 4)
+    .map((group) => group || '0')
+    .join(':')
 }

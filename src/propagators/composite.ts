@@ -3,7 +3,15 @@ import type { AnyContextVar } from '../context/context-var.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { show } from '../options.ts'
 import type { Carrier } from './carrier.ts'
-import { attempt, type Destination, isPropagator, type Peer, type Propagator, type Refuse } from './propagator.ts'
+import {
+  attempt,
+  type Destination,
+  type ExtractOptions,
+  isPropagator,
+  type Peer,
+  type Propagator,
+  type Refuse,
+} from './propagator.ts'
 
 /**
  * Several formats as one propagator, called in the order of the list.
@@ -35,9 +43,9 @@ export function compilePropagators(subject: string, propagators: readonly Propag
   return Object.freeze({
     fields: Object.freeze([...new Set(list.flatMap(({ fields }) => fields))]),
     variables: Object.freeze([...new Set(list.flatMap(({ variables }) => variables))]),
-    extract(context: LogicalContext, carrier: Carrier, peer: Peer) {
+    extract(context: LogicalContext, carrier: Carrier, peer: Peer, options?: ExtractOptions) {
       let found = context
-      for (const propagator of list) found = propagator.extract(found, carrier, peer)
+      for (const propagator of list) found = propagator.extract(found, carrier, peer, options)
       return found
     },
     inject(context: LogicalContext, carrier: Carrier, destination: Destination) {
@@ -66,9 +74,9 @@ class ContainedPropagator implements Propagator {
     this.#propagator = propagator
   }
 
-  extract(context: LogicalContext, carrier: Carrier, peer: Peer): LogicalContext {
+  extract(context: LogicalContext, carrier: Carrier, peer: Peer, options?: ExtractOptions): LogicalContext {
     try {
-      const found: unknown = this.#propagator.extract(context, carrier, peer)
+      const found: unknown = this.#propagator.extract(context, carrier, peer, options)
       if (found instanceof LogicalContext) return found
       isPromise(found)
       throw new TypeError(`extract: expected to return a context, got ${show(found)}.`)

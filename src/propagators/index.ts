@@ -11,7 +11,15 @@ export {
 export { composite } from './composite.ts'
 export { fromTextMapPropagator } from './from-text-map-propagator.ts'
 export { jaeger } from './jaeger.ts'
-export { type Destination, mayTell, type Peer, type Propagator, type RefusalReason, type Refuse } from './propagator.ts'
+export {
+  type Destination,
+  type ExtractOptions,
+  mayTell,
+  type Peer,
+  type Propagator,
+  type RefusalReason,
+  type Refuse,
+} from './propagator.ts'
 export { requestTimeout, type RequestTimeoutOptions } from './request-timeout.ts'
 export type {
   OtelContextLike,

@@ -33,6 +33,15 @@ export interface Destination {
   readonly refuse: Refuse
 }
 
+/** What the opener of a unit adds to an extraction. */
+export interface ExtractOptions {
+  /**
+   * Creates the id of a request that has no usable one: with the propagator's own `generate`, which receives the
+   * request, else with the server's.
+   */
+  readonly newRequestId?: (generate?: (request: never) => string) => string
+}
+
 /** Writes variables to a carrier and reads them. It must not throw, whatever a carrier contains. */
 export interface Propagator {
   /** The fields that it reads and writes, in lower case. */
@@ -40,7 +49,7 @@ export interface Propagator {
   /** The variables that it carries. The policy of a message may name only these. Default: none. */
   readonly variables?: readonly AnyContextVar[]
   /** `context` with what the carrier contains and the peer may set. A value that `context` already has is kept. */
-  extract(context: LogicalContext, carrier: Carrier, peer: Peer): LogicalContext
+  extract(context: LogicalContext, carrier: Carrier, peer: Peer, options?: ExtractOptions): LogicalContext
   /** Writes what the destination may receive. A field that is already set is kept. */
   inject(context: LogicalContext, carrier: Carrier, destination: Destination): void
 }

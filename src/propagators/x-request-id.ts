@@ -8,8 +8,18 @@ import { type Propagator, readField } from './propagator.ts'
 export interface XRequestIdOptions {
   /** The header's name, in any case. Default: `x-request-id`. */
   header?: string
-  /** Returns the id of a request without a usable id: 1 to 128 of `A-Z a-z 0-9 . _ -`. Default: a UUID. */
-  generate?: () => string
+  /**
+   * Called with the framework's request if it has no usable id; a Fastify request's `raw`. Returns 1 to 128 of
+   * `A-Z a-z 0-9 . _ -`. Default: a UUID.
+   */
+  generate?: (request: GenerateRequest) => string
+}
+
+/** What every framework's request has. */
+export interface GenerateRequest {
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  readonly method?: string | undefined
+  readonly url?: string | undefined
 }
 
 const checks: Checks = { header: aFieldName, generate: aSyncFunction }
@@ -23,16 +33,18 @@ const checks: Checks = { header: aFieldName, generate: aSyncFunction }
  * @throws {TypeError} if an option is unknown or has the wrong type.
  */
 export function xRequestId(options?: XRequestIdOptions): Propagator {
-  const { header = 'x-request-id', generate = newUuid } = checkOptions('xRequestId', options, checks)
+  const { header = 'x-request-id', generate } = checkOptions('xRequestId', options, checks)
   const field = header.toLowerCase()
 
   return {
     fields: [field],
     variables: [requestId],
-    extract(context, carrier, peer) {
+    extract(context, carrier, peer, opener) {
       if (context.has(requestId)) return context
       const id = readField(carrier, field, peer.refuse, peer.trace === 'continue' ? usable : undefined)
-      return context.with(requestId, id ?? newId(generate))
+      if (id !== undefined) return context.with(requestId, id)
+      const create = opener?.newRequestId ?? ((own = newUuid) => generateRequestId(own, { headers: {} }))
+      return context.with(requestId, create(generate))
     },
     inject(context, carrier, destination) {
       const id = context.get(requestId)
@@ -47,14 +59,19 @@ function usable(text: string): string | undefined {
   return isRequestId(text) ? text : undefined
 }
 
-function newId(generate: () => string): string {
+/** @internal The id that `generate` returns for a request. If it fails, that is reported once, and the id is a UUID. */
+export function generateRequestId(
+  generate: (request: never) => string,
+  request: GenerateRequest,
+  description: string = "the option 'generate' of xRequestId",
+): string {
   try {
-    const id: unknown = generate()
+    const id: unknown = generate(request as never)
     if (isRequestId(id)) return id
     isPromise(id)
-    throw new TypeError(`xRequestId: expected generate() to return 1 to 128 of A-Z a-z 0-9 . _ -, got ${show(id)}.`)
+    throw new TypeError(`expected it to return 1 to 128 of A-Z a-z 0-9 . _ -, got ${show(id)}.`)
   } catch (error) {
-    reportOnce(generate, "the option 'generate' of xRequestId", error)
+    reportOnce(generate, description, error)
     return newUuid()
   }
 }

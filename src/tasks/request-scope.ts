@@ -84,8 +84,8 @@ export class RequestScope extends Unit implements Disposable {
     receiver: This,
     ...args: Args
   ): R {
-    // Code that is in the unit already may have contexts of other libraries around it, for example a span: those stay.
-    if (this.#snapshot === undefined || currentCell() === this.cell) return fn.apply(receiver, args)
+    // Code that is in the unit already may have a block or contexts of other libraries around it: those stay.
+    if (this.#snapshot === undefined || currentCell()?.unit === this) return fn.apply(receiver, args)
     return this.#snapshot.runInAsyncScope(fn, receiver, ...args)
   }
 
@@ -153,6 +153,12 @@ export class RequestScope extends Unit implements Disposable {
   /** Closes the scope at the end of a `using` declaration's block. */
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  /** @internal Seals a closed scope, whatever is pending. */
+  sealNow(): void {
+    this.#pending = 0
+    this.#sealIfOver()
   }
 
   #sealIfOver(): void {

@@ -1,0 +1,321 @@
+import { type AddressInfo, connect } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import autoload from '@fastify/autoload'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import fp from 'fastify-plugin'
+import { ContextVar, type RequestScope, spawn } from 'logical-context'
+import { contextLogger } from 'logical-context/bridges/pino'
+import { logicalContext, type LogicalContextOptions } from 'logical-context/middleware/fastify'
+import { requestId } from 'logical-context/variables'
+import pino from 'pino'
+import { describe, expect, it, onTestFinished } from 'vitest'
+
+const user = new ContextVar<string>('user')
+const isolated = { config: { logicalContext: { policy: 'isolate' } } } as const
+
+interface Line {
+  level: number
+  msg: string
+  reqId?: string
+  request_id?: string
+  trace_id?: string
+}
+
+interface Logged {
+  readonly app: FastifyInstance
+  readonly lines: Line[]
+}
+
+function logged(options: FastifyServerOptions = {}): Logged {
+  const lines: Line[] = []
+  const stream = { write: (line: string) => void lines.push(JSON.parse(line) as Line) }
+  const logger: FastifyBaseLogger = contextLogger(pino({}, stream))
+  const app = Fastify({ ...options, loggerInstance: logger })
+  onTestFinished(() => app.close())
+  return { app, lines }
+}
+
+async function listen(app: FastifyInstance): Promise<string> {
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  return `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+}
+
+/** The ids of the lines of one request: each line has the same two, and a trace. */
+async function idsOfLines({ app, lines }: Logged, path: string): Promise<string[]> {
+  const url = await listen(app)
+  lines.length = 0
+  await (await fetch(`${url}${path}`)).text()
+  await expect.poll(() => lines.some(({ msg }) => msg === 'request completed')).toBe(true)
+  return lines.map((line) => {
+    const same = line.reqId === line.request_id && line.trace_id !== undefined
+    return `${line.msg}: ${same ? 'ids' : JSON.stringify(line)}`
+  })
+}
+
+const linesOfRoute = ['incoming request: ids', 'handled: ids', 'request completed: ids']
+
+describe('a registration of logicalContext that is not awaited', () => {
+  it('logs the ids on all lines of routes that are declared after it', async () => {
+    const shop = logged()
+    void shop.app.register(logicalContext)
+    shop.app.get('/', async ({ log }) => log.info('handled'))
+
+    expect(await idsOfLines(shop, '/')).toEqual(linesOfRoute)
+  })
+
+  it('does the same for routes of plugins', async () => {
+    const shop = logged()
+    void shop.app.register(logicalContext)
+    void shop.app.register(async (child) => {
+      child.addHook('onRequest', async () => user.set('ann'))
+      child.get('/child', async ({ log }) => log.info(`handled`))
+    })
+
+    expect(await idsOfLines(shop, '/child')).toEqual(linesOfRoute)
+  })
+
+  it('does the same for requests without a route', async () => {
+    const shop = logged()
+    void shop.app.register(logicalContext)
+
+    expect(await idsOfLines(shop, '/missing')).toEqual([
+      'incoming request: ids',
+      'Route GET:/missing not found: ids',
+      'request completed: ids',
+    ])
+  })
+
+  it('does the same with a logger factory of the program', async () => {
+    const shop = logged({ childLoggerFactory: (logger, bindings) => logger.child({ ...bindings, own: true }) })
+    void shop.app.register(logicalContext)
+    shop.app.get('/', async ({ log }) => log.info('handled'))
+
+    expect(await idsOfLines(shop, '/')).toEqual(linesOfRoute)
+    expect(shop.lines.every((line) => 'own' in line)).toBe(true)
+  })
+})
+
+describe('an awaited registration of logicalContext', () => {
+  it.each(['/', '/missing'])('logs the ids on all lines of %s', async (path) => {
+    const shop = logged()
+    await shop.app.register(logicalContext)
+    shop.app.get('/', async ({ log }) => log.info('handled'))
+
+    expect((await idsOfLines(shop, path)).every((line) => line.endsWith(': ids'))).toBe(true)
+  })
+})
+
+describe('a registration of logicalContext inside a plugin', () => {
+  it.each(['', '/api'])(
+    'opens units for its routes, and for requests without a route, with the prefix %j',
+    async (prefix) => {
+      const shop = logged()
+      void shop.app.register(
+        async (child) => {
+          void child.register(logicalContext)
+          child.get('/orders', async ({ log }) => log.info('handled'))
+        },
+        { prefix },
+      )
+
+      expect(await idsOfLines(shop, `${prefix}/orders`)).toEqual(linesOfRoute)
+    },
+  )
+
+  it.each(['', '/api'])('opens units for requests without a route, with the prefix %j', async (prefix) => {
+    const shop = logged()
+    void shop.app.register(async (child) => void child.register(logicalContext), { prefix })
+
+    expect(await idsOfLines(shop, '/missing')).toEqual([
+      'incoming request: ids',
+      'Route GET:/missing not found: ids',
+      'request completed: ids',
+    ])
+  })
+
+  it('runs the hooks of the app for requests without a route, and its handler, in the unit', async () => {
+    const app = Fastify()
+    onTestFinished(() => app.close())
+    app.addHook('onRequest', async () => user.set('ann'))
+    app.setNotFoundHandler(async (request) => ({ user: user.get(), name: request.requestScope.name }))
+    await app.register(async (child) => await child.register(logicalContext))
+
+    expect((await app.inject('/missing')).json()).toEqual({ user: 'ann', name: 'GET (no route)' })
+  })
+
+  it('opens units with @fastify/autoload, which passes its own options', async () => {
+    const shop = logged()
+    await shop.app.register(autoload, {
+      dir: fileURLToPath(new URL('autoload', import.meta.url)),
+      options: { prefix: '/api' },
+    })
+
+    expect(await idsOfLines(shop, '/api/orders')).toEqual(linesOfRoute)
+  })
+
+  it('takes the options that Fastify adds', async () => {
+    const shop = logged()
+    const options = { prefix: '/api', logLevel: 'info', logSerializers: {}, policy: 'isolate' }
+    await shop.app.register(async (child) => {
+      await child.register(logicalContext, options as LogicalContextOptions)
+      await child.register(async (inner) => {
+        await inner.register(logicalContext, options as LogicalContextOptions)
+      })
+      child.get('/', async () => [spawn(() => {}).policy])
+    })
+
+    expect((await shop.app.inject('/')).json()).toEqual(['isolate'])
+  })
+
+  it('sets a policy also for the routes that were declared before it, and for plugins inside', async () => {
+    const app = Fastify()
+    onTestFinished(() => app.close())
+    await app.register(logicalContext)
+    const policy = async () => [spawn(() => {}).policy]
+    await app.register(async (child) => {
+      child.get('/before', policy)
+      void child.register(logicalContext, { policy: 'isolate' })
+      child.get('/after', policy)
+      void child.register(async (inner) => void inner.get('/inside', policy))
+    })
+    app.get('/outside', policy)
+
+    const policies = await Promise.all(
+      ['/before', '/after', '/inside', '/outside'].map(async (path) => (await app.inject(path)).json()),
+    )
+
+    expect(policies).toEqual([['isolate'], ['isolate'], ['isolate'], ['inherit']])
+  })
+})
+
+describe('a route that was declared before the plugin', () => {
+  it('has the values of its request', async () => {
+    const { app, lines } = logged()
+    app.get('/', async () => {
+      user.set('ann')
+      await Promise.resolve()
+      return user.get()
+    })
+    await app.register(logicalContext)
+
+    expect((await app.inject('/')).body).toBe('ann')
+    expect(lines.filter(({ level }) => level > 30)).toEqual([])
+  })
+
+  it('has its own policy', async () => {
+    const { app } = logged()
+    app.get('/', isolated, () => {
+      user.set('ann')
+      return spawn(() => user.get() ?? 'nobody').result()
+    })
+    await app.register(logicalContext)
+
+    expect((await app.inject('/')).body).toBe('nobody')
+  })
+
+  it('fails its requests if its policy is invalid, and says so', async () => {
+    const { app } = logged()
+    app.get('/', { config: { logicalContext: { policy: 'inherits' as never } } }, () => 'ok')
+    await app.register(logicalContext)
+
+    const answer = await app.inject('/')
+
+    expect(answer.statusCode).toBe(500)
+    expect(answer.json()).toMatchObject({
+      message: expect.stringMatching(/^config.logicalContext of GET \/: option 'policy' expected .* got 'inherits'/),
+    })
+  })
+
+  it('keeps its values after a disconnect, until its handler has settled', async () => {
+    const seen = Promise.withResolvers<unknown>()
+    const entered = Promise.withResolvers<RequestScope>()
+    const gone = Promise.withResolvers<void>()
+    const { app } = logged()
+    app.get('/', async ({ requestScope: scope }) => {
+      user.set('ann')
+      scope.signal.addEventListener('abort', () => setImmediate(() => setImmediate(gone.resolve)))
+      entered.resolve(scope)
+      await gone.promise
+      seen.resolve(user.get())
+    })
+    await app.register(logicalContext)
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+    socket.write('GET / HTTP/1.1\r\nhost: shop\r\n\r\n')
+
+    const scope = await entered.promise
+    socket.destroy()
+
+    expect(await seen.promise).toBe('ann')
+    await expect.poll(() => scope.sealed).toBe(true)
+  })
+})
+
+describe('a second registration of logicalContext on the same instance', () => {
+  it('does nothing without options: two plugins can need it', async () => {
+    const app = Fastify()
+    onTestFinished(() => app.close())
+    await app.register(fp(async (instance) => await instance.register(logicalContext, { policy: 'isolate' })))
+    await app.register(fp(async (instance) => await instance.register(logicalContext)))
+    app.get('/', async () => [spawn(() => {}).policy])
+
+    expect((await app.inject('/')).json()).toEqual(['isolate'])
+  })
+
+  it.each<[LogicalContextOptions, RegExp]>([
+    [
+      { policy: 'isolate' },
+      /^logicalContext, registered a second time on the same instance: set its option 'policy' in/,
+    ],
+    [
+      { trust: 'loopback' },
+      /^logicalContext, registered a second time: unknown option 'trust', expected one of: policy/,
+    ],
+  ])('throws for %j', async (options, message) => {
+    const app = Fastify()
+    await app.register(logicalContext)
+
+    await expect(async () => app.register(logicalContext, options)).rejects.toThrow(message)
+  })
+})
+
+describe('a decorator of the same name as one of ours', () => {
+  it.each<[string, (app: FastifyInstance) => unknown, RegExp]>([
+    [
+      'of the app',
+      (app) => app.decorate('requestScopes', 'mine' as never),
+      /no other decorator 'requestScopes', got 'mine'/,
+    ],
+    [
+      'of requests',
+      (app) => app.decorateRequest('requestScope', null as never),
+      /'requestScope' has already been added/,
+    ],
+  ])('%s makes the registration fail', async (_name, decorate, message) => {
+    const app = Fastify()
+    decorate(app)
+
+    await expect(async () => app.register(logicalContext)).rejects.toThrow(message)
+  })
+})
+
+describe('an option with the value undefined', () => {
+  it('is not set', async () => {
+    const { app, lines } = logged()
+    const undefinedOptions = { onRefusal: undefined, onError: undefined, limits: { maxConcurrent: undefined } } as never
+    await app.register(logicalContext, undefinedOptions)
+    app.get('/', async () => {
+      spawn(() => {
+        throw new Error('no')
+      }, { name: 'fails' }) // prettier-ignore
+      return requestId.get()
+    })
+
+    await app.inject({ url: '/', headers: { baggage: 'a=b', 'x-request-id': 'r-1' } })
+
+    expect(lines.filter(({ level }) => level > 30)).toMatchObject([
+      { msg: expect.stringMatching(/^baggage of 127.0.0.1 refused/) },
+      { msg: "task 'fails' failed", request_id: 'r-1' },
+    ])
+  })
+})
