@@ -2,6 +2,7 @@ import type { LogicalContext } from '../context/logical-context.ts'
 import { aFunction, type Checks, checkOptions } from '../options.ts'
 import { carrierOf } from '../propagators/carrier.ts'
 import { callContext, withDeadline } from './call-deadline.ts'
+import { guardOrigin } from './origin-guard.ts'
 import { Outbound } from './outbound.ts'
 import { outboundChecks, type OutboundOptions } from './outbound-options.ts'
 import { followRedirects, type Hop, type ReplayableBody } from './redirects.ts'
@@ -67,17 +68,16 @@ async function call(
   try {
     signal?.throwIfAborted()
     if (url === null || redirect !== 'follow' || !outbound.dependsOnHost) {
-      outbound.inject(context, carrierOf(headers), url)
-      return await fetch(input, { ...given, signal, headers })
+      return await send(fetch, outbound, context, input, url, { ...given, signal, headers })
     }
     const followed: RequestInit = { signal, redirect: 'manual' }
     const first = firstHop(url)
     try {
-      const response = await fetch(input, { ...given, ...followed, headers: outbound.addTo(headers, context, url) })
+      const response = await send(fetch, outbound, context, input, url, { ...given, ...followed, headers })
       return await followRedirects(response, first, async (hop) => {
         const body = await hop.body?.again?.()
-        const hopHeaders = outbound.addTo(hop.headers, context, hop.url)
-        return fetch(hop.url.href, { ...hop.settings, ...followed, method: hop.method, headers: hopHeaders, body })
+        const settings = { ...hop.settings, ...followed, method: hop.method, headers: hop.headers, body }
+        return send(fetch, outbound, context, hop.url.href, hop.url, settings)
       })
     } finally {
       first.body?.release()
@@ -85,6 +85,42 @@ async function call(
   } catch (error) {
     clear?.()
     throw error
+  }
+}
+
+type Settings = RequestInit & { readonly headers: FetchCall['headers'] }
+
+/** Sends one request with what its target may receive. */
+function send(
+  fetch: Fetch,
+  outbound: Outbound,
+  context: LogicalContext,
+  input: FetchInput,
+  target: URL | null,
+  settings: Settings,
+): Promise<Response> {
+  const headers = outbound.dependsOnHost ? new Headers(settings.headers) : settings.headers
+  const written = outbound.write(context, carrierOf(headers), target)
+  const endGuard = target === null ? undefined : guardOrigin(target.pathname, target.origin, written)
+  if (endGuard === undefined) return fetch(input, { ...settings, headers })
+  return guarded(() => fetch(input, { ...settings, headers }), endGuard, written.confidential.length > 0)
+}
+
+/** A dispatcher may repeat a request after its response started. So the guard ends with the response object. */
+const guards = new FinalizationRegistry<() => void>((endGuard) => endGuard())
+
+async function guarded(
+  sendNow: () => Promise<Response>,
+  endGuard: () => void,
+  isConfidential: boolean,
+): Promise<Response> {
+  let response: Response | undefined
+  try {
+    response = await sendNow()
+    return response
+  } finally {
+    if (isConfidential && typeof response === 'object') guards.register(response, endGuard)
+    else endGuard()
   }
 }
 

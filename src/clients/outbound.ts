@@ -9,6 +9,7 @@ import { xRequestId } from '../propagators/x-request-id.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
 import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
 import { compileDestinations, type HostMatcher, type Hosts, noHost, type Target } from './destinations.ts'
+import type { WrittenField, WrittenFields } from './origin-guard.ts'
 import { outboundChecks, type OutboundOptions, type OutboundRefusal } from './outbound-options.ts'
 
 export type { DestinationRule, Destinations, Hosts, Target } from './destinations.ts'
@@ -28,7 +29,6 @@ export class Outbound {
   readonly #owner: string
   readonly #propagator: Propagator
   readonly #trace: HostMatcher
-  readonly #traceIsListed: boolean
   readonly #values: HostMatcher
   readonly #onRefusal: ((refusal: OutboundRefusal) => void) | undefined
 
@@ -49,8 +49,7 @@ export class Outbound {
     this.fields = this.#propagator.fields
     this.#trace = matcherOf(owner, trace)
     this.#values = compileDestinations(owner, values)
-    this.#traceIsListed = typeof trace !== 'boolean'
-    this.dependsOnHost = this.#traceIsListed || values.length > 0
+    this.dependsOnHost = typeof trace !== 'boolean' || values.length > 0
     this.#onRefusal = onRefusal
   }
 
@@ -59,22 +58,20 @@ export class Outbound {
    * other hosts may not receive. Never throws. An unknown target receives what every host receives.
    */
   inject(context: LogicalContext, carrier: Carrier, target: Target | null): boolean {
-    const refuse: Refuse = (reason, field) => this.#report({ reason, field, host: target?.hostname ?? '' })
-    const destination: Destination = {
-      trace: target === null ? this.#trace === everyHost : this.#trace(target) === true,
-      values: target === null ? false : this.#values(target),
-      refuse,
-    }
-    const guarded = new GuardedCarrier(carrier, refuse)
-    this.#propagator.inject(context, guarded, destination)
-    return guarded.written && (destination.values !== false || this.#traceIsListed)
+    return this.write(context, carrier, target).confidential.length > 0
   }
 
-  /** Returns a copy of a call's headers with the fields that its target may receive. */
-  addTo(headers: Headers | Record<string, string>, context: LogicalContext, target: Target | null): Headers {
-    const all = new Headers(headers)
-    this.inject(context, carrierOf(all), target)
-    return all
+  /** @internal As `inject`, and returns the fields. */
+  write(context: LogicalContext, carrier: Carrier, target: Target | null): WrittenFields {
+    const refuse: Refuse = (reason, field) => this.#report({ reason, field, host: target?.hostname ?? '' })
+    const toAll: Destination = { trace: this.#trace === everyHost, values: false, refuse }
+    const destination: Destination =
+      target === null ? toAll : { trace: this.#trace(target) === true, values: this.#values(target), refuse }
+    const all = this.#write(context, carrier, destination)
+    const isOpen = destination.values === false && destination.trace === toAll.trace
+    if (isOpen || all.length === 0) return { all, confidential: [] }
+    const open = new Map(this.#write(context, carrierOf(new Map<string, string>()), { ...toAll, refuse() {} }))
+    return { all, confidential: all.filter(([name, value]) => open.get(name) !== value) }
   }
 
   /** @internal Names a client's function after its factory, and adds this object as its property `outbound`. */
@@ -84,6 +81,12 @@ export class Outbound {
   ): Client & Members & { readonly outbound: Outbound } {
     Object.defineProperty(client, 'name', { value: this.#owner, configurable: true })
     return Object.assign(client, members as Members, { outbound: this })
+  }
+
+  #write(context: LogicalContext, carrier: Carrier, destination: Destination): readonly WrittenField[] {
+    const guarded = new GuardedCarrier(carrier, destination.refuse)
+    this.#propagator.inject(context, guarded, destination)
+    return guarded.written
   }
 
   #report(refusal: OutboundRefusal): void {
@@ -98,7 +101,7 @@ export class Outbound {
 
 /** Sets valid headers only, and never one that is already set, whatever a propagator does. */
 class GuardedCarrier implements Carrier {
-  written = false
+  readonly written: WrittenField[] = []
   readonly #carrier: Carrier
   readonly #refuse: Refuse
 
@@ -122,7 +125,7 @@ class GuardedCarrier implements Carrier {
     }
     if (this.#carrier.has(name)) return
     this.#carrier.set(name, value)
-    this.written = true
+    this.written.push([name.toLowerCase(), value])
   }
 }
 

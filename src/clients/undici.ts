@@ -4,11 +4,15 @@ import { captureSnapshot, type AsyncSnapshot } from '../context/storage.ts'
 import { type Checks, checkOptions } from '../options.ts'
 import { carrierOf, type HeaderObject } from '../propagators/carrier.ts'
 import { atDeadline, callContext } from './call-deadline.ts'
+import { anyOrigin, guardOrigin } from './origin-guard.ts'
 import { Outbound } from './outbound.ts'
 import { aUrl, outboundChecks, type OutboundOptions } from './outbound-options.ts'
 
 export interface UndiciInterceptorOptions extends OutboundOptions {
-  /** The origin that a `Pool` or `Client` sends all requests to. Default: as undici 8 reports it, else each request's. */
+  /**
+   * The origin that the dispatcher sends all requests to. Required for a `BalancedPool`, and for a `Pool`, `Client` or
+   * `RoundRobinPool` of undici 7 whose requests do not name it. Default: what undici 8 reports, else each request's.
+   */
   origin?: string | URL
 }
 
@@ -36,7 +40,7 @@ export function undiciInterceptor(options?: UndiciInterceptorOptions): UndiciInt
   checkOptions('undiciInterceptor', options, checks)
   const { origin: fixedOrigin, ...outboundOptions } = options ?? {}
   const outbound = new Outbound('undiciInterceptor', outboundOptions)
-  const targetAt = originReader()
+  const originAt = originReader()
 
   function intercept(next: Dispatcher.Dispatch, poolOrigin?: string | null): Dispatcher.Dispatch {
     return function dispatch(request, handler) {
@@ -44,18 +48,36 @@ export function undiciInterceptor(options?: UndiciInterceptorOptions): UndiciInt
       // The headers of a CONNECT go to the proxy, not to the host at the end of the tunnel.
       if (method === 'CONNECT' || typeof path !== 'string') return next(request, handler)
       const context = callContext()
-      // For a pool that chooses among several origins, undici passes null.
-      const origin = String(fixedOrigin ?? (poolOrigin === undefined ? request.origin : poolOrigin) ?? '')
       const written = copyOf(headers)
-      const target = path.startsWith('/') ? targetAt(origin) : null
-      const confidential = outbound.inject(context, carrierOf(written), target)
-      const call = () => `${method} ${origin}${path.split('?', 1)[0]}`
-      return new ContextHandler(handler, confidential).dispatch(context, call, (handlerInContext) =>
+      const target = targetOf(request, fixedOrigin ?? poolOrigin, originAt)
+      const fields = outbound.write(context, carrierOf(written), target)
+      const call = () => `${method} ${target?.origin ?? String(request.origin ?? '')}${path.split('?', 1)[0]}`
+      const guardedOrigin = fixedOrigin === undefined ? target?.origin : anyOrigin
+      const endGuard = guardedOrigin === undefined ? undefined : guardOrigin(path, guardedOrigin, fields)
+      const isConfidential = fields.confidential.length > 0
+      return new ContextHandler(handler, isConfidential, endGuard).dispatch(context, call, (handlerInContext) =>
         next({ ...request, headers: written as typeof headers }, handlerInContext),
       )
     }
   }
   return outbound.asClient(intercept)
+}
+
+/**
+ * The target of a request; null if it is unknown. `own` is the origin that the dispatcher sends all requests to: null if
+ * there are several, undefined if it sends each to the origin that it names, or if undici does not report it.
+ */
+function targetOf(
+  { path, origin }: Dispatcher.DispatchOptions,
+  own: string | URL | null | undefined,
+  originAt: (origin: string) => URL | null,
+): URL | null {
+  // A proxy gets a URL as the path.
+  if (own === null || !path.startsWith('/')) return null
+  const named = origin === undefined || origin === null ? undefined : originAt(String(origin))
+  if (own === undefined) return named ?? null
+  const target = URL.parse(own)
+  return named === undefined || named?.origin === target?.origin ? target : null
 }
 
 /** Parses an origin once for consecutive requests to it. */
@@ -90,33 +112,41 @@ class ContextHandler implements Dispatcher.DispatchHandler {
   readonly #handler: Dispatcher.DispatchHandler
   readonly #snapshot: AsyncSnapshot = captureSnapshot()
   /** Whether the headers contain something that only the first host may receive. */
-  readonly #confidential: boolean
+  readonly #isConfidential: boolean
+  readonly #endGuard: (() => void) | undefined
   #controller: Controller | undefined
   #clearTimer: (() => void) | undefined
   /** The error that the handler received before the request started. */
   #earlyError: Error | undefined
 
-  constructor(handler: Dispatcher.DispatchHandler, confidential: boolean) {
+  constructor(handler: Dispatcher.DispatchHandler, isConfidential: boolean, endGuard: (() => void) | undefined) {
     this.#handler = handler
-    this.#confidential = confidential
+    this.#isConfidential = isConfidential
+    this.#endGuard = endGuard
   }
 
   /** Dispatches, unless the deadline of `context` has passed. */
   dispatch(context: LogicalContext, call: () => string, dispatch: (handler: this) => boolean): boolean {
     this.#clearTimer = atDeadline(context, call, (reason) => this.#abort(reason))
-    return this.#earlyError === undefined ? dispatch(this) : true
+    if (this.#earlyError !== undefined) return true
+    try {
+      return dispatch(this)
+    } catch (error) {
+      this.#finish()
+      throw error
+    }
   }
 
   onRequestStart(controller: Controller, context: { history?: readonly URL[] } | null | undefined): void {
     this.#controller = controller
     const isRedirect = context?.history !== undefined && context.history.length > 0
     if (this.#earlyError !== undefined) controller.abort(this.#earlyError)
-    else if (this.#confidential && isRedirect) controller.abort(wrongOrder())
+    else if (this.#isConfidential && isRedirect) controller.abort(wrongOrder())
     else this.#call('onRequestStart', controller, context)
   }
 
   onRequestUpgrade(...args: Parameters<Handler['onRequestUpgrade']>): void {
-    this.#clearTimer?.()
+    this.#finish()
     this.#call('onRequestUpgrade', ...args)
   }
 
@@ -133,12 +163,12 @@ class ContextHandler implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(...args: Parameters<Handler['onResponseEnd']>): void {
-    this.#clearTimer?.()
+    this.#finish()
     this.#call('onResponseEnd', ...args)
   }
 
   onResponseError(...args: Parameters<Handler['onResponseError']>): void {
-    this.#clearTimer?.()
+    this.#finish()
     this.#call('onResponseError', ...args)
   }
 
@@ -148,6 +178,11 @@ class ContextHandler implements Dispatcher.DispatchHandler {
 
   onRequestSent(): void {
     this.#call('onRequestSent')
+  }
+
+  #finish(): void {
+    this.#clearTimer?.()
+    this.#endGuard?.()
   }
 
   #call<Event extends keyof Handler>(event: Event, ...args: Parameters<Handler[Event]>): void {
@@ -162,6 +197,7 @@ class ContextHandler implements Dispatcher.DispatchHandler {
       this.#controller.abort(reason)
       return
     }
+    this.#finish()
     this.#snapshot.runInAsyncScope(() => this.#handler.onResponseError?.(null as never, reason))
     this.#earlyError = reason
   }

@@ -22,7 +22,7 @@ export async function startProxy(): Promise<Proxy> {
     const { port, pathname, search } = new URL(url)
     const upstream = forward({ host: '127.0.0.1', port, path: pathname + search, method, headers }, (reply) => {
       response.writeHead(reply.statusCode ?? 502, reply.headers)
-      reply.pipe(response)
+      reply.on('error', () => response.destroy()).pipe(response)
     })
     request.pipe(upstream)
   })
