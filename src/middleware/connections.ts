@@ -10,8 +10,8 @@ type Response = ServerResponse | Http2ServerResponse
 /** How a connection is used. */
 interface Use extends Listed<Use> {
   readonly connection: Connection
-  /** How many of its requests have no complete reply. */
-  open: number
+  /** The responses to its requests that are neither sent nor lost. */
+  readonly responses: Response[]
   /** Whether it has received a request. */
   asked: boolean
   /** The response to the newest request, until it is sent. */
@@ -21,35 +21,51 @@ interface Use extends Listed<Use> {
 /** A connection, or a response that is neither sent nor lost. It has the use of its connection under a symbol. */
 type Tracked = Record<symbol, Use | undefined>
 
+export interface ConnectionsOptions {
+  /** Called when a response has closed. */
+  onResponseClosed(response: ServerResponse): void
+  /** Called for a response whose connection closed and that emitted no `close`: Node 22, pipelined requests. */
+  onResponseLost(response: ServerResponse): void
+}
+
 /**
- * The connections of a server. It ends each of them without losing a reply. Node's own `closeIdleConnections` destroys
+ * The connections of an app's servers. It ends each of them without losing a reply. Node's own `closeIdleConnections` destroys
  * a connection whose reply is complete and not yet sent, treats a silent one as busy, and does not support HTTP/2.
  */
 export class Connections {
+  readonly #options: ConnectionsOptions
   /** A `WeakMap` costs the garbage collector more. */
   readonly #useKey = Symbol('logical-context.use')
   /** One listener for all connections, and one for all responses: closures for each of them cost more than the rest. */
   readonly #onConnectionClose: () => void
   readonly #onResponseClose: () => void
   readonly #open = new LinkedList<Use>()
-  /** How many responses are neither sent nor lost. */
   #replies = 0
-  #idle: PromiseWithResolvers<void> | undefined
+  #nextReply: PromiseWithResolvers<void> | undefined
   #ending = false
 
-  constructor(server: Server, onResponseClosed: (response: ServerResponse) => void) {
+  constructor(options: ConnectionsOptions) {
+    this.#options = options
     const useKey = this.#useKey
     const open = this.#open
     const end = (use: Use, response: Response) => this.#end(use, response)
+    const lost = (response: Response & Tracked) => this.#lost(response)
     this.#onConnectionClose = function onConnectionClose(this: Connection & Tracked) {
-      open.delete(this[useKey] as Use)
+      const use = this[useKey] as Use
+      open.delete(use)
+      // Most of them emit `close` before the next turn.
+      for (const response of use.responses) setImmediate(() => lost(response as Response & Tracked))
     }
     this.#onResponseClose = function onResponseClose(this: Response & Tracked) {
       const use = this[useKey]
       this[useKey] = undefined
       if (use !== undefined) end(use, this)
-      onResponseClosed(this as ServerResponse & Tracked)
+      options.onResponseClosed(this as ServerResponse & Tracked)
     }
+  }
+
+  /** Tracks the connections of a server from now on. */
+  watch(server: Server): void {
     const add = (connection: Connection) => void this.#useOf(connection)
     server.on('connection', add).on('session', add)
     server.on('request', (message: Message, response: Response) => this.#begin(connectionOf(message), response))
@@ -58,21 +74,22 @@ export class Connections {
   /** Ends the connections without a running request now, and the others after their last reply. */
   endIdle(): void {
     this.#ending = true
-    for (const { connection, open, asked, newest } of this.#open.items) {
+    for (const { connection, responses, asked, newest } of this.#open.items) {
       // Sends GOAWAY: the running requests are answered, and the client sends no new ones.
       if (!isSocket(connection)) connection.close()
-      else if (open > 0) announceEnd(newest)
+      else if (responses.length > 0) announceEnd(newest)
       else if (asked) connection.destroySoon()
     }
   }
 
-  /** Resolves when all replies are sent or lost; a new request may follow. */
-  async idle(): Promise<void> {
-    if (this.busy) await (this.#idle ??= Promise.withResolvers<void>()).promise
+  /** How many responses are neither sent nor lost. */
+  get replies(): number {
+    return this.#replies
   }
 
-  get busy(): boolean {
-    return this.#replies > 0
+  /** Resolves when the next response is sent or lost. */
+  async nextReply(): Promise<void> {
+    await (this.#nextReply ??= Promise.withResolvers<void>()).promise
   }
 
   /** Destroys the sockets that never received a byte: browsers open some in advance. */
@@ -96,7 +113,7 @@ export class Connections {
     const known = tracked[this.#useKey]
     if (known !== undefined) return known
     // A TLS connection is two sockets: the raw one, known from the start, and the TLS socket, known at the first request.
-    const use: Use = { connection, open: 0, asked: false, newest: undefined, before: undefined, after: undefined }
+    const use: Use = { connection, responses: [], asked: false, newest: undefined, before: undefined, after: undefined }
     tracked[this.#useKey] = use
     this.#open.add(use)
     connection.on('close', this.#onConnectionClose)
@@ -108,7 +125,7 @@ export class Connections {
     // A program can emit the same request twice.
     if (connection === undefined || tracked[this.#useKey] !== undefined) return
     const use = this.#useOf(connection)
-    use.open++
+    use.responses.push(response)
     use.asked = true
     use.newest = response
     this.#replies++
@@ -117,14 +134,20 @@ export class Connections {
   }
 
   #end(use: Use, response: Response): void {
-    use.open--
+    use.responses.splice(use.responses.indexOf(response), 1)
     if (use.newest === response) use.newest = undefined
     this.#replies--
-    if (!this.busy) {
-      this.#idle?.resolve()
-      this.#idle = undefined
-    }
-    if (this.#ending && use.open === 0) endSoon(use.connection)
+    this.#nextReply?.resolve()
+    this.#nextReply = undefined
+    if (this.#ending && use.responses.length === 0) endSoon(use.connection)
+  }
+
+  #lost(response: Response & Tracked): void {
+    const use = response[this.#useKey]
+    if (use === undefined) return
+    response[this.#useKey] = undefined
+    this.#end(use, response)
+    this.#options.onResponseLost(response as ServerResponse & Tracked)
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Server } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, onErrorHookHandler, onRequestHookHandler } from 'fastify'
 import { type Checks, checkOptions } from '../options.ts'
 import { aPolicy, type Policy } from '../tasks/policy.ts'
@@ -113,6 +114,11 @@ export function adoptNotFound(
   route.Reply = Reflect.get(fastify, fastifySymbol(fastify, 'fastify.Reply'))
   route.onRequest = [onRequest.bind(fastify) as Called, ...(route.onRequest ?? [])]
   route.onError = [onError.bind(fastify) as Called, ...(route.onError ?? [])]
+}
+
+/** The servers besides `fastify.server` that Fastify listens on. */
+export function otherServers(fastify: FastifyInstance): readonly Server[] {
+  return Reflect.get(fastify, fastifySymbol(fastify, 'fastify.serverBindings')) as Server[]
 }
 
 const notFoundSymbol = 'fastify.404ContextKey'

@@ -20,6 +20,7 @@ import { logOf, RequestLoggers } from './fastify-logger.ts'
 import {
   adoptNotFound,
   checkRoute,
+  otherServers,
   type RouteContextOptions,
   routeSettings,
   setAttributes,
@@ -171,6 +172,8 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
       const message: ScopedMessage = req
       if (exchangeOf(message) === undefined && writableEnded) message[scopeKey]?.close()
     },
+    onResponseLost: (response) => exchangeOf(response)?.connectionClosed(),
+    otherServers: () => otherServers(fastify),
   })
 }
 

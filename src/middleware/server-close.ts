@@ -1,13 +1,18 @@
-import type { ServerResponse } from 'node:http'
+import type { Server } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import type { LogicalContext } from '../context/logical-context.ts'
+import { type AsyncSnapshot, captureSnapshot } from '../context/storage.ts'
 import { AbandonedError } from '../errors.ts'
 import { drain, type DrainReport, type UnfinishedTask } from '../tasks/drain.ts'
+import type { Wait } from '../tasks/linked-list.ts'
+import type { Task } from '../tasks/task.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
+import { isThenable } from '../tasks/thenable.ts'
 import { after } from '../tasks/timer.ts'
+import { callingUnits } from '../tasks/unit.ts'
 import { requestId } from '../variables/request-id.ts'
-import { Connections } from './connections.ts'
-import type { Exchanges } from './exchange.ts'
+import { Connections, type ConnectionsOptions } from './connections.ts'
+import type { Exchange, Exchanges } from './exchange.ts'
 import type { Log } from './log.ts'
 
 /** A request that had not ended at the limit of the server's close. */
@@ -26,11 +31,11 @@ export interface CloseReport extends DrainReport {
   unfinishedRequests: UnfinishedRequest[]
 }
 
-interface DrainAtCloseOptions extends Omit<ServerDrainOptions, 'connections'> {
+interface DrainAtCloseOptions extends Omit<ServerDrainOptions, 'connections'>, ConnectionsOptions {
   onDrained: ((report: CloseReport) => unknown) | undefined
   log: Log
-  /** Called when a response of the server has closed. */
-  onResponseClosed: (response: ServerResponse) => void
+  /** Returns the servers that Fastify listens on besides `fastify.server`: for the other addresses of `localhost`. */
+  otherServers: () => readonly Server[]
 }
 
 /**
@@ -43,20 +48,27 @@ interface DrainAtCloseOptions extends Omit<ServerDrainOptions, 'connections'> {
  */
 export function drainAtClose(
   fastify: FastifyInstance,
-  { onDrained, log, onResponseClosed, ...options }: DrainAtCloseOptions,
+  { onDrained, log, otherServers, ...options }: DrainAtCloseOptions,
 ): void {
   const { server } = fastify
-  const connections = new Connections(server, onResponseClosed)
+  const connections = new Connections(options)
+  connections.watch(server)
   const serverDrain = new ServerDrain({ ...options, connections })
   const { close } = server
   server.close = function closeWhenDrained(callback) {
     // A direct call of `server.close()` does not close the app.
     if (!serverDrain.begun) return close.call(server, callback)
-    const closeNow = () => void close.call(server, callback)
+    const closeNow = () => {
+      // Fastify closes these later, and does not wait for them.
+      for (const other of otherServers()) other.close()
+      close.call(server, callback)
+    }
     serverDrain.wait().then(closeNow, closeNow)
     return server
   }
 
+  noteCallersOfClose(fastify, serverDrain)
+  fastify.addHook('onListen', async () => otherServers().forEach((other) => connections.watch(other)))
   fastify.addHook('preClose', (done) => {
     serverDrain.begin()
     // With a `serverFactory`, Fastify calls this method before our wait.
@@ -66,8 +78,23 @@ export function drainAtClose(
   fastify.addHook('onClose', async () => {
     const report = await serverDrain.finish()
     logCloseReport(log, report)
-    onDrained?.(report)
+    // It may throw: then the close fails. A promise that it returns is awaited for a bounded time.
+    const drained: unknown = onDrained?.(report)
+    if (!isThenable(drained)) return
+    const settled = Promise.resolve(drained).then(() => {})
+    settled.catch((error: unknown) => log.error({ err: error }, "the option 'onDrained' failed"))
+    await within(graceMs, settled)
   })
+}
+
+/** The code that calls `app.close()` is not waited for: it could wait for the close itself. */
+function noteCallersOfClose(fastify: FastifyInstance, serverDrain: ServerDrain): void {
+  const close = fastify.close as (this: FastifyInstance, ...args: unknown[]) => unknown
+  const closeApp = function (this: FastifyInstance, ...args: unknown[]): unknown {
+    serverDrain.calledFromHere()
+    return close.apply(this, args)
+  }
+  fastify.close = Object.defineProperty(closeApp, 'name', { value: 'close' }) as typeof fastify.close
 }
 
 function logCloseReport(log: Log, report: CloseReport): void {
@@ -101,6 +128,12 @@ interface ServerDrainOptions {
 class ServerDrain {
   readonly #options: ServerDrainOptions
   readonly #limit = Promise.withResolvers<'over'>()
+  /** The requests and the tasks whose code called `close()`. */
+  readonly #callers: Exchange[] = []
+  #requests: Wait<Exchange>
+  #tasks: Wait<Task>
+  /** The contexts of the first call. */
+  #snapshot: AsyncSnapshot | undefined
   #startedAt: number | undefined
   #endedBefore = 0
   #disarm: (() => void) | undefined
@@ -111,6 +144,21 @@ class ServerDrain {
 
   constructor(options: ServerDrainOptions) {
     this.#options = options
+    this.#requests = options.exchanges
+    this.#tasks = options.group.inFlight
+  }
+
+  /** Called by each `app.close()`. */
+  calledFromHere(): void {
+    const units = callingUnits()
+    if (units.length === 0) return
+    const { group, exchanges } = this.#options
+    const callers = exchanges.items.filter(({ scope }) => units.includes(scope))
+    this.#callers.push(...callers)
+    this.#snapshot ??= captureSnapshot()
+    if (callers.length > 0) this.#requests = exchanges.waitFor(callers)
+    const tasks = group.wait()
+    if (tasks !== group.inFlight) this.#tasks = tasks
   }
 
   get begun(): boolean {
@@ -165,18 +213,28 @@ class ServerDrain {
 
   /** Resolves when no request and no task runs. It looks again: a request can spawn, and a task can send a request. */
   async #quiet(): Promise<void> {
-    const { group, exchanges, connections } = this.#options
-    while (exchanges.size > 0 || connections.busy || group.inFlight.size > 0) {
-      await exchanges.idle()
-      await connections.idle()
-      if (group.inFlight.size > 0) await group.inFlight.idle()
+    const { connections } = this.#options
+    while (this.#requests.size > 0 || connections.replies > this.#callersReplies || this.#tasks.size > 0) {
+      if (this.#requests.size > 0) await this.#requests.idle()
+      if (connections.replies > this.#callersReplies) await connections.nextReply()
+      if (this.#tasks.size > 0) await this.#tasks.idle()
     }
+    // A handler that does not wait for the close can reply.
+    if (connections.replies > 0) await within(graceMs, this.#callersReplied())
+  }
+
+  get #callersReplies(): number {
+    return this.#callers.filter(({ responseOpen }) => responseOpen).length
+  }
+
+  async #callersReplied(): Promise<void> {
+    while (this.#callersReplies > 0) await this.#options.connections.nextReply()
   }
 
   async #abandon(): Promise<void> {
-    const { group, exchanges, drainTimeoutMs } = this.#options
+    const { group, drainTimeoutMs } = this.#options
     this.#over = true
-    const left = exchanges.items.map(({ scope }) => ({ scope, context: scope.context }))
+    const left = this.#requests.items.map(({ scope }) => ({ scope, context: scope.context }))
     // Before the requests are aborted: a task can end with its request, and would then be missing in the report.
     const drained = this.#drainTasks(0)
     // A task that is spawned from here on would be lost. A closed group throws to the spawner instead.
@@ -189,7 +247,9 @@ class ServerDrain {
 
   async #drainTasks(timeoutMs: number): Promise<void> {
     const { group, drainTimeoutMs } = this.#options
-    const { unfinished } = await drain(group, { timeoutMs, graceMs }, drainTimeoutMs)
+    const drainGroup = () => drain(group, { timeoutMs, graceMs }, drainTimeoutMs)
+    // In the contexts of a caller, a drain does not include it.
+    const { unfinished } = await (this.#snapshot?.runInAsyncScope(drainGroup) ?? drainGroup())
     this.#unfinished = unfinished
   }
 }
