@@ -3,7 +3,7 @@ import { trimOws } from '../variables/header-text.ts'
 import { isHex, isId } from '../variables/hex.ts'
 import type { Sampling, TraceContext } from '../variables/trace-context.ts'
 import type { Carrier } from './carrier.ts'
-import { type Peer, type Propagator, readField } from './propagator.ts'
+import { type Peer, ownText, type Propagator, readField } from './propagator.ts'
 import {
   type CallerDecision,
   type CallerTrace,
@@ -103,7 +103,7 @@ function readMulti(carrier: Carrier, { refuse }: Peer): CallerTrace | CallerDeci
   if (traceId === undefined && spanId === undefined) {
     return sampling === 'defer' ? undefined : decisionOf(sampling, traceField)
   }
-  const found = callerOf(trimOws(traceId ?? ''), trimOws(spanId ?? ''), sampling, traceField)
+  const found = callerOf(ownText(traceId ?? ''), ownText(spanId ?? ''), sampling, traceField)
   if (found === undefined) refuse(`${traceId}${spanId}`.includes(',') ? 'duplicate' : 'malformed', traceField)
   return found
 }

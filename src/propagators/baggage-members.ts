@@ -95,7 +95,7 @@ export function declareMember(key: string, declaration: unknown): DeclaredMember
       if (text === null) return undefined
       if (typeof text !== 'string') refuse('malformed', field)
       // Encoding never shortens a text, so a longer one is not encoded.
-      else if (text.length > maxBaggageBytes) refuse('truncated', field)
+      else if (text.length > maxBaggageBytes) refuse('truncated', 'baggage')
       else return `${key}=${encodeBaggageText(text)}`
       return undefined
     },

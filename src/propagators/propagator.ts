@@ -1,6 +1,6 @@
 import type { AnyContextVar } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
-import { trimOws } from '../variables/header-text.ts'
+import { copyText, trimOws } from '../variables/header-text.ts'
 import type { Carrier } from './carrier.ts'
 
 /** What can be wrong with a field of a carrier, or with a value for one. */
@@ -77,9 +77,15 @@ export function readField<T>(
     refuse('refused', field)
     return undefined
   }
-  const value = parse(trimOws(text))
+  const value = parse(ownText(text))
   if (value === undefined) refuse(text.includes(',') ? 'duplicate' : 'malformed', field)
   return value
+}
+
+/** @internal A field's text without whitespace around it. It does not retain the field's text. */
+export function ownText(text: string): string {
+  const trimmed = trimOws(text)
+  return trimmed === text ? text : copyText(trimmed)
 }
 
 /** @internal */

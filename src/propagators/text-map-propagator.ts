@@ -1,3 +1,4 @@
+import { copyText } from '../variables/header-text.ts'
 import { isId } from '../variables/hex.ts'
 import { flagsFor, knownFlags, type Sampling, type TraceContext } from '../variables/trace-context.ts'
 import { Tracestate } from '../variables/tracestate.ts'
@@ -39,10 +40,10 @@ export function spanOf(context: OtelContextLike): CallerTrace | undefined {
   if (typeof traceId !== 'string' || traceId.length !== 32 || !isId(traceId, 0, 32)) return undefined
   if (typeof spanId !== 'string' || spanId.length !== 16 || !isId(spanId, 0, 16)) return undefined
   return {
-    traceId,
-    spanId,
+    traceId: copyText(traceId),
+    spanId: copyText(spanId),
     flags: Number(traceFlags) & knownFlags,
-    state: Tracestate.parse(traceState?.serialize() ?? ''),
+    state: Tracestate.parse(copyText(traceState?.serialize() ?? '')),
   }
 }
 

@@ -10,6 +10,7 @@ import {
   visitMembers,
   visitPlain,
 } from '../variables/baggage-grammar.ts'
+import { copyText } from '../variables/header-text.ts'
 import { type BaggageCodec, type DeclaredMember, DeclaredMembers, declareMember } from './baggage-members.ts'
 import { type Destination, mayTell, type Propagator, type Refuse } from './propagator.ts'
 
@@ -37,7 +38,7 @@ const checks: Checks = {
  * W3C Baggage: read from peers that may set values, written to destinations that may receive them. If a declared member
  * occurs twice, both are refused. A value that the context already has is kept.
  *
- * Limits for reading and writing, over all lines of the header together: 8192 bytes, 64 members, 4096 bytes each.
+ * Limits for reading and writing, over all lines of the header together: 8192 bytes and 64 members.
  *
  * @throws {TypeError} if an option is unknown or has the wrong type, a key is not a token, or a variable is sensitive.
  * @see {@link https://www.w3.org/TR/baggage/ W3C Baggage}
@@ -110,7 +111,7 @@ function splitSlowly(text: string, declared: DeclaredMembers, refuse: Refuse): P
   })
   // Members beyond the limits are not read: if the key's text occurs again, the member may be a duplicate.
   for (const place of found) if (isNamedAgain(text, place)) place.single = false
-  return { found, others: Baggage.parse(rest.join(',')) }
+  return { found, others: Baggage.parse(copyText(rest.join(','))) }
 }
 
 function addTo(found: Found[], member: DeclaredMember | undefined, start: number, end: number): void {
@@ -132,7 +133,8 @@ function without(found: readonly Found[], text: string): string {
     if (start > from) rest = joined(rest, text.slice(from, start - 1))
     from = end + 1
   }
-  return from <= text.length ? joined(rest, text.slice(from)) : (rest ?? '')
+  const others = from <= text.length ? joined(rest, text.slice(from)) : (rest ?? '')
+  return found.length === 0 ? text : copyText(others)
 }
 
 function joined(list: string | undefined, more: string): string {

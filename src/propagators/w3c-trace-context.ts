@@ -1,4 +1,5 @@
 import { type Checks, checkOptions } from '../options.ts'
+import { copyText } from '../variables/header-text.ts'
 import { hexByte, isId } from '../variables/hex.ts'
 import { flagsFor, knownFlags, type Sampling, type TraceContext } from '../variables/trace-context.ts'
 import { maxTracestateLength, Tracestate } from '../variables/tracestate.ts'
@@ -51,7 +52,9 @@ export function parseTraceparent(text: string): CallerTrace | undefined {
   }
   const flags = hexByte(text, 53)
   if (flags > 0xff || !isId(text, 3, 32) || !isId(text, 36, 16)) return undefined
-  return { traceId: text.slice(3, 35), spanId: text.slice(36, 52), flags: flags & knownFlags }
+  // The ids retain the text they are cut from, so the tail of a later version is cut off first.
+  const own = text.length > parentLength ? copyText(text.slice(0, parentLength)) : text
+  return { traceId: own.slice(3, 35), spanId: own.slice(36, 52), flags: flags & knownFlags }
 }
 
 /** Version 00, whatever the caller's version was. W3C Trace Context level 2, 3.2.4 */
@@ -61,13 +64,14 @@ function format(trace: TraceContext, sampling: Sampling, refuse: Refuse): [field
     `00-${trace.traceId}-${trace.spanId}${flagTexts[flagsFor(trace.flags, sampling) & knownFlags]}`,
   ]
   if (trace.state === Tracestate.empty) return [parent]
+  const { problem } = trace.state
+  // A truncated text was reported when it was read.
+  if (problem === 'malformed' || problem === 'duplicate') refuse(problem, stateField)
   const text = trace.state.toString()
-  if (text !== '') return [parent, [stateField, text]]
-  if (trace.state.problem !== undefined) refuse(trace.state.problem, stateField)
-  return [parent]
+  return text === '' ? [parent] : [parent, [stateField, text]]
 }
 
-/** A text within the limit is parsed at its first use. A longer text is cut at once, so that it is not retained. */
+/** A text within the limit is parsed at its first use. A longer text is cut at once. */
 function readState(text: string, refuse: Refuse): Tracestate {
   const state = Tracestate.parse(text)
   if (text.length > maxTracestateLength && state.problem !== undefined) refuse(state.problem, stateField)

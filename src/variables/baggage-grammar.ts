@@ -1,11 +1,10 @@
 import { show } from '../options.ts'
-import { endOfToken, isToken, trimOws } from './header-text.ts'
+import { copyText, endOfToken, isToken, trimOws } from './header-text.ts'
 import { percentDecode, percentEncode } from './percent.ts'
 
 /** The least that a platform must propagate, and the most that is propagated here. W3C Baggage, 3.3.2 */
 const maxMembers = 64
 export const maxBaggageBytes = 8192
-const maxMemberBytes = 4096
 
 const [commaCode, semicolonCode, equalsCode] = [0x2c, 0x3b, 0x3d] as const
 /** Whether a character may occur in a value, by its code. W3C Baggage, 3.3.1 */
@@ -37,18 +36,14 @@ export interface BaggageEntry {
  * Empty and malformed members count too, so that the cost is bounded.
  */
 export function visitMembers(text: string, visit: (start: number, end: number) => void): boolean {
-  let count = 0
-  let all = true
-  for (let start = 0; start <= text.length; count++) {
-    if (count === maxMembers) return false
+  for (let start = 0, count = 0; start <= text.length; count++) {
     const comma = text.indexOf(',', start)
     const end = comma === -1 ? text.length : comma
-    if (end > maxBaggageBytes) return false
-    if (end - start > maxMemberBytes) all = false
-    else visit(start, end)
+    if (count === maxMembers || end > maxBaggageBytes) return false
+    visit(start, end)
     start = end + 1
   }
-  return all
+  return true
 }
 
 /**
@@ -59,7 +54,7 @@ export function visitPlain(text: string, visit: (start: number, end: number) => 
   if (text.length > maxBaggageBytes) return 0
   for (let start = 0, count = 1; count <= maxMembers; count++) {
     const end = plainEnd(text, start)
-    if (end === -1 || end - start > maxMemberBytes) return 0
+    if (end === -1) return 0
     visit(start, end)
     if (end === text.length) return count
     start = end + 1
@@ -70,11 +65,7 @@ export function visitPlain(text: string, visit: (start: number, end: number) => 
 /** The members followed by a list of `count` members that is within the limits; undefined if both exceed the limits. */
 export function prepend(texts: readonly string[], list: string, count: number): string | undefined {
   let joined = list
-  for (let i = texts.length - 1; i >= 0; i--) {
-    const text = texts[i] as string
-    if (text.length > maxMemberBytes) return undefined
-    joined = `${text},${joined}`
-  }
+  for (let i = texts.length - 1; i >= 0; i--) joined = `${texts[i] as string},${joined}`
   return texts.length + count <= maxMembers && joined.length <= maxBaggageBytes ? joined : undefined
 }
 
@@ -83,8 +74,7 @@ export function fitMembers(texts: readonly string[]): { text: string; truncated:
   const kept: string[] = []
   let bytes = -1
   for (const text of texts) {
-    if (kept.length === maxMembers || text.length > maxMemberBytes || bytes + 1 + text.length > maxBaggageBytes)
-      continue
+    if (kept.length === maxMembers || bytes + 1 + text.length > maxBaggageBytes) continue
     bytes += 1 + text.length
     kept.push(text)
   }
@@ -119,6 +109,11 @@ export function parseProperties(text: string): [key: string, value?: string][] |
     properties.push(value === undefined ? [key] : [key, value])
   }
   return properties
+}
+
+/** A member that does not retain the text it was cut from. */
+export function copyMember({ key, value, properties }: WireMember): WireMember {
+  return { key: copyText(key), value: copyText(value), properties: copyText(properties) }
 }
 
 export function formatMember({ key, value, properties }: WireMember): string {

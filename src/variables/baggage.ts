@@ -7,15 +7,18 @@ import { isPresent } from '../context/values.ts'
 import {
   type BaggageEntry,
   type BaggageProperty,
+  copyMember,
   encodeMember,
   entryOf,
   fitMembers,
   formatMember,
+  maxBaggageBytes,
   parseMember,
   visitMembers,
   visitPlain,
   type WireMember,
 } from './baggage-grammar.ts'
+import { copyText } from './header-text.ts'
 import { percentDecode } from './percent.ts'
 
 type BaggageProblem = 'malformed' | 'truncated'
@@ -30,8 +33,8 @@ const noProblems: readonly BaggageProblem[] = []
 export class Baggage {
   static readonly empty: Baggage = new Baggage('', [])
 
-  /** The text as received, or undefined for a list that was made here. */
-  readonly #text: string | undefined
+  /** The text as received; undefined if it cannot be written unchanged, and for a list that was made here. */
+  #text: string | undefined
   /** Undefined until the text is parsed. */
   #members: readonly WireMember[] | undefined
   #problems: readonly BaggageProblem[] = noProblems
@@ -47,7 +50,11 @@ export class Baggage {
 
   /** The baggage of a header's text; several lines are joined by commas. Never throws. */
   static parse(text: string): Baggage {
-    return text === '' ? Baggage.empty : new Baggage(text)
+    if (text === '') return Baggage.empty
+    const baggage = new Baggage(text)
+    // A long text is cut at once, so that it is not retained.
+    if (text.length > maxBaggageBytes) baggage.#read()
+    return baggage
   }
 
   /** @internal The baggage of a plain text with `count` members, none of which is in `without`. */
@@ -84,18 +91,18 @@ export class Baggage {
   set(key: string, value: string, properties: readonly BaggageProperty[] = []): Baggage {
     const member = encodeMember(key, value, properties)
     const place = this.members.findIndex((known) => known.key === key)
-    const others = this.members.filter((known) => known.key !== key)
+    const others = this.members.filter((known) => known.key !== key).map(copyMember)
     return new Baggage(undefined, others.toSpliced(place === -1 ? others.length : place, 0, member))
   }
 
   /** The baggage without the members of that key. */
   delete(key: string): Baggage {
     const members = this.members.filter((known) => known.key !== key)
-    return members.length === this.members.length ? this : new Baggage(undefined, members)
+    return members.length === this.members.length ? this : new Baggage(undefined, members.map(copyMember))
   }
 
   *[Symbol.iterator](): Generator<[key: string, entry: BaggageEntry], void, undefined> {
-    for (const member of this.members) yield [member.key, entryOf(member)]
+    for (const member of this.members) yield [copyText(member.key), entryOf(member)]
   }
 
   /** The header's text: the text as received if nothing is wrong with it, else as many members as the limits allow. */
@@ -110,8 +117,7 @@ export class Baggage {
   /** @internal The text, if it can be written unchanged. */
   get asItCame(): string | undefined {
     if (this.plainText !== undefined) return this.plainText
-    if (this.members.length === 0 || this.#problems.length > 0) return undefined
-    return this.#text
+    return this.members.length === 0 ? undefined : this.#text
   }
 
   /** @internal The same, if it has no whitespace and is not parsed. */
@@ -126,7 +132,7 @@ export class Baggage {
 
   /**
    * What was wrong with the text: `malformed` if a member broke the grammar, `truncated` if a member was beyond 8192
-   * bytes or 64 members, or longer than 4096 bytes.
+   * bytes or 64 members.
    */
   get problems(): readonly BaggageProblem[] {
     if (this.#countPlain() === 0) this.#read()
@@ -141,7 +147,7 @@ export class Baggage {
   #countPlain(): number {
     if (this.#plainCount === undefined) {
       const unread = this.#members === undefined && this.#text !== undefined
-      this.#plainCount = unread ? visitPlain(this.#text, nothing) : 0
+      this.#plainCount = unread ? visitPlain(this.#text ?? '', nothing) : 0
     }
     return this.#plainCount
   }
@@ -162,7 +168,9 @@ export class Baggage {
     if (malformed) problems.push('malformed')
     if (!whole) problems.push('truncated')
     this.#problems = problems
-    return members
+    if (problems.length === 0) return members
+    this.#text = undefined
+    return members.map(copyMember)
   }
 }
 

@@ -1,3 +1,4 @@
+import { copyText } from './header-text.ts'
 import { anyCaseHexByte } from './hex.ts'
 
 const percent = 0x25
@@ -11,10 +12,10 @@ const escapes: readonly string[] = Array.from(
 
 /**
  * Decodes the `%xx` of an ASCII text as UTF-8. Bytes that are not UTF-8 become U+FFFD, and a `%` without two hex digits
- * stays. Never throws; the cost is linear. W3C Baggage, 3.3.1.3
+ * stays. Never throws; the cost is linear. The result does not retain `text`. W3C Baggage, 3.3.1.3
  */
 export function percentDecode(text: string): string {
-  if (!text.includes('%')) return text
+  if (!text.includes('%')) return copyText(text)
   if (scratch.length < text.length) scratch = Buffer.allocUnsafeSlow(text.length)
   let length = 0
   for (let i = 0; i < text.length; i++) {

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { show } from '../options.ts'
-import { trimOws } from './header-text.ts'
+import { copyText, trimOws } from './header-text.ts'
 
 /** W3C Trace Context level 2, 3.3.2.1 */
 const maxMembers = 32
@@ -11,6 +11,9 @@ const longMember = 128
 /** W3C Trace Context level 2, 3.3.2.2.1 and 3.3.2.2.2 */
 const maxKeyLength = 256
 const maxValueLength = 256
+/** What was wrong with a text. */
+export type TracestateProblem = 'malformed' | 'truncated' | 'duplicate'
+
 const [spaceCode, commaCode, equalsCode] = [0x20, 0x2c, 0x3d] as const
 
 /**
@@ -26,7 +29,7 @@ export class Tracestate {
   #text: string
   /** `key=value` texts; undefined until the text is parsed. */
   #members: readonly string[] | undefined
-  #problem: 'malformed' | 'truncated' | undefined
+  #problem: TracestateProblem | undefined
 
   private constructor(text: string, members?: readonly string[]) {
     this.#text = text
@@ -35,14 +38,18 @@ export class Tracestate {
 
   /** The list of a header's text; several lines are joined by commas. Never throws. */
   static parse(text: string): Tracestate {
-    return text === '' ? Tracestate.empty : new Tracestate(text)
+    if (text === '') return Tracestate.empty
+    const state = new Tracestate(text)
+    // A long text is cut at once, so that it is not retained.
+    if (text.length > maxTracestateLength) state.#read()
+    return state
   }
 
   /**
    * What was wrong with the text: `malformed` if the list broke the grammar and is dropped, `truncated` if it had more
-   * than 512 characters and lost members.
+   * than 512 characters and lost members, `duplicate` if keys were repeated and only the first member of each is kept.
    */
-  get problem(): 'malformed' | 'truncated' | undefined {
+  get problem(): TracestateProblem | undefined {
     this.#read()
     return this.#problem
   }
@@ -77,8 +84,8 @@ export class Tracestate {
   /** Keys and values, front first. */
   *[Symbol.iterator](): Generator<[key: string, value: string], void, undefined> {
     for (const member of this.#read()) {
-      const equals = member.indexOf('=')
-      yield [member.slice(0, equals), member.slice(equals + 1)]
+      const key = keyOf(member)
+      yield [key, member.slice(key.length + 1)]
     }
   }
 
@@ -94,7 +101,9 @@ export class Tracestate {
   /** @internal */
   static ofMembers(members: readonly string[]): Tracestate {
     const kept = fitTracestate(members)
-    return kept.length === 0 ? Tracestate.empty : new Tracestate(kept.join(','), kept)
+    if (kept.length === 0) return Tracestate.empty
+    const text = copyText(kept.join(','))
+    return new Tracestate(text, text.split(','))
   }
 
   #read(): readonly string[] {
@@ -102,21 +111,31 @@ export class Tracestate {
   }
 
   #parse(): readonly string[] {
-    const members = parseTracestate(this.#text)
-    if (members === undefined) {
+    const list = parseTracestate(this.#text)
+    if (list === undefined) {
+      this.#text = ''
       this.#problem = 'malformed'
       return []
     }
-    if (this.#text.length <= maxTracestateLength) return members
-    const kept = fitTracestate(members)
-    this.#text = kept.join(',')
+    const { members, repeated, size } = list
+    const kept = this.#text.length > maxTracestateLength ? fitTracestate(members) : members
     if (kept.length < members.length) this.#problem = 'truncated'
-    return kept
+    else if (repeated) this.#problem = 'duplicate'
+    // Readers that count empty members too would drop a list of more than 32.
+    else if (size <= maxMembers && kept === members) return members
+    this.#text = copyText(kept.join(','))
+    return kept.length === 0 ? [] : this.#text.split(',')
   }
 
   #without(key: string): string[] {
     return this.#read().filter((member) => !isOf(member, key))
   }
+}
+
+/** The text before the `=`, or the whole text if there is none. */
+function keyOf(member: string): string {
+  const equals = member.indexOf('=')
+  return equals === -1 ? member : member.slice(0, equals)
 }
 
 function isOf(member: string, key: string): boolean {
@@ -128,27 +147,34 @@ function checkPart(part: string, text: unknown, accepts: (text: string) => boole
   throw new TypeError(`Tracestate: expected a ${part} within the grammar, got ${show(text)}.`)
 }
 
-/** The members of a list as `key=value` texts, or undefined for a malformed list. */
-function parseTracestate(text: string): string[] | undefined {
+interface TracestateList {
+  /** `key=value` texts, the first of each key. */
+  readonly members: readonly string[]
+  readonly repeated: boolean
+  /** The number of members, empty ones included. */
+  readonly size: number
+}
+
+/** The list in a text, or undefined if it is malformed or has more than 32 members that are not empty. */
+function parseTracestate(text: string): TracestateList | undefined {
   const members: string[] = []
   const keys: string[] = []
   let count = 0
-  for (let start = 0; start <= text.length;) {
-    // Empty members count too.
-    if (++count > maxMembers) return undefined
+  let size = 0
+  for (let start = 0; start <= text.length; size++) {
     const comma = text.indexOf(',', start)
     const end = comma === -1 ? text.length : comma
     const member = trimOws(text, start, end)
     start = end + 1
     if (member === '') continue
-    const equals = member.indexOf('=')
-    const key = member.slice(0, equals)
-    if (equals === -1 || !isTracestateKey(key) || !isTracestateValue(member.slice(equals + 1))) return undefined
-    if (keys.includes(key)) return undefined
+    const key = keyOf(member)
+    if (++count > maxMembers || key === member) return undefined
+    if (!isTracestateKey(key) || !isTracestateValue(member.slice(key.length + 1))) return undefined
+    if (keys.includes(key)) continue
     keys.push(key)
     members.push(member)
   }
-  return members
+  return { members, repeated: members.length < count, size }
 }
 
 /** The members that are written: long members are removed first, then those at the end. */

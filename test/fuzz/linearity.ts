@@ -24,7 +24,7 @@ export const worstPieces: readonly string[] = [
 /** A text that is twice as long may take so much more time: twice, and what garbage and caches add. */
 export const maxRatio = 2.5
 
-/** Twice the first one is below the limit of a member, 4096 bytes: what is not looked at any more would seem fast. */
+/** Twice the first one is below the limit of baggage, 8192 bytes: a text that is not read would seem fast. */
 const lengths = [1536, 16 * 1024] as const
 /** A sample is so long that the clock's steps do not matter, and there are so many that a median has a meaning. */
 const sampleMs = 0.1

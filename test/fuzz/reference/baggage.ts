@@ -9,14 +9,14 @@ export interface ReferenceMember {
 const key = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/
 const value = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*$/
 
-/** Section 3.3.1, within 8192 bytes, 64 members and 4096 bytes each: members that break the grammar are left out. */
+/** Section 3.3.1, within 8192 bytes and 64 members: empty and malformed members count, and are dropped. */
 export function referenceBaggage(header: string): ReferenceMember[] {
   const members: ReferenceMember[] = []
   let end = -1
-  for (const [place, part] of header.split(',').entries()) {
+  let count = 0
+  for (const part of header.split(',')) {
     end += part.length + 1
-    if (place >= 64 || end > 8192) break
-    if (part.length > 4096) continue
+    if (++count > 64 || end > 8192) break
     const [first = '', ...others] = part.split(';').map(trim)
     const properties = others.map(pairOf)
     const [name, text] = pairOf(first)

@@ -13,17 +13,18 @@ export function referenceTraceparent(header: string): { traceId: string; spanId:
 /** Section 3.3.2: a key of level 2, and a value that does not end with a blank. */
 const member = /^([a-z\d][a-z\d_\-*/@]{0,255})=([\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e])$/
 
-/** The members of a list, or undefined for one that breaks the grammar; at most 32, no key twice. */
+/** The members of a list, the first of each key; undefined for a malformed list or more than 32 members. */
 export function referenceTracestate(header: string): [key: string, value: string][] | undefined {
-  const parts = header.split(',')
-  if (parts.length > 32) return undefined
   const members: [key: string, value: string][] = []
-  for (const part of parts) {
-    const text = part.replace(/^[ \t]+|[ \t]+$/g, '')
-    if (text === '') continue
+  const texts = header
+    .split(',')
+    .map((part) => part.replace(/^[ \t]+|[ \t]+$/g, ''))
+    .filter((text) => text !== '')
+  if (texts.length > 32) return undefined
+  for (const text of texts) {
     const [, key, value] = member.exec(text) ?? []
-    if (key === undefined || value === undefined || members.some(([known]) => known === key)) return undefined
-    members.push([key, value])
+    if (key === undefined || value === undefined) return undefined
+    if (!members.some(([known]) => known === key)) members.push([key, value])
   }
   return members
 }

@@ -96,6 +96,6 @@ function tenantsIn(lines: [name: string, value: string][]): number {
     .filter(([name]) => name.toLowerCase() === 'baggage')
     .map(([, value]) => value)
     .join(', ')
-  if (text.length > 4096) return 0
+  if (text.length > 8192) return 0
   return text.split(',', 64).filter((member) => /^[ \t]*tenant[ \t]*=/.test(member)).length
 }

@@ -50,7 +50,7 @@ export const setters: FuzzTarget = {
 }
 
 function fits(key: string, value: string, times: number): boolean {
-  return times * (key.length + 1 + 3 * Buffer.byteLength(value)) + 1 <= 4096
+  return times * (key.length + 1 + 3 * Buffer.byteLength(value)) + 1 <= 8184
 }
 
 /** A programmer's mistake throws, and says what was expected. */

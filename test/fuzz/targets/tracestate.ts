@@ -52,7 +52,8 @@ export const tracestate: FuzzTarget = {
     else ensure(isPartOf(entries, expected), 'keeps members whole and in order', entries, expected)
     ensureSame([...Tracestate.parse(text)], entries, 'reads what it has written')
     for (const [key, value] of entries) ensureSame(state.get(key), value, 'finds each member')
-    if (input.length > 512 || entries.some(([key]) => !keyOfLevel1.test(key))) return
+    // For a repeated key it has the last value.
+    if (input.length > 512 || state.problem === 'duplicate' || entries.some(([key]) => !keyOfLevel1.test(key))) return
 
     const theirs = new TraceState(input)
     for (const [key, value] of entries) ensureSame(theirs.get(key), value, 'reads what OpenTelemetry reads')
