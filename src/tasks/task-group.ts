@@ -172,6 +172,11 @@ export class TaskGroup {
     return drain(this, checkOptions('drain', options, drainChecks))
   }
 
+  /** @internal */
+  get closed(): boolean {
+    return this.#closed
+  }
+
   /** Closes the group for new tasks. Its tasks continue. A second call does nothing. */
   close(): void {
     this.#closed = true

@@ -1,5 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { Counter, Histogram, Meter, Observable, ObservableResult } from '@opentelemetry/api'
+import type { BatchObservableResult, Counter, Histogram, Meter } from '@opentelemetry/api'
 import type {
   InboundRefuseEvent,
   TaskAbandonEvent,
@@ -12,11 +12,16 @@ import type { TaskGroup } from '../../tasks/task-group.ts'
 import { registered } from './diagnosis.ts'
 import type { OpenTelemetryApi } from './index.ts'
 
-/** How many tasks of a group run, and how many wait. */
+/** How many tasks run and wait in the groups of one name. */
 interface Population {
   running: number
   queued: number
+  /** The latest group of the name. */
+  group: WeakRef<TaskGroup>
 }
+
+/** A reader drops the names of ended groups. Without a reader, no more names are kept than the SDK would report. */
+const mostNames = 2000
 
 interface Instruments {
   readonly refused: Counter
@@ -112,30 +117,39 @@ export class TaskMetrics {
   }
 
   #populationOf({ group }: Task): Population {
-    let population = this.#groups.get(group.name)
-    if (population === undefined) this.#groups.set(group.name, (population = { running: 0, queued: 0 }))
+    const known = this.#groups.get(group.name)
+    if (known !== undefined) {
+      if (known.group.deref() !== group) known.group = new WeakRef(group)
+      return known
+    }
+    if (this.#groups.size >= mostNames) this.#dropEnded()
+    const population = { running: 0, queued: 0, group: new WeakRef(group) }
+    this.#groups.set(group.name, population)
     return population
+  }
+
+  #dropEnded(): void {
+    for (const [name, { running, queued, group }] of this.#groups) {
+      if (running === 0 && queued === 0 && group.deref()?.closed !== false) this.#groups.delete(name)
+    }
   }
 
   #make(meter: Meter): Instruments {
     const unit = '{task}'
     const counter = (name: string, description: string) =>
       meter.createCounter(`logical_context.task.${name}`, { unit, description })
-    const observe = (key: keyof Population, description: string): (() => void) => {
-      const instrument: Observable = meter.createObservableUpDownCounter(`logical_context.task.${key}`, {
-        unit,
-        description,
-      })
-      const report = (result: ObservableResult) => {
-        for (const [name, population] of this.#groups) result.observe(population[key], groupOf({ name }))
+    const gauge = (name: string, description: string) =>
+      meter.createObservableUpDownCounter(`logical_context.task.${name}`, { unit, description })
+    const running = gauge('running', 'Tasks that began and have not ended.')
+    const queued = gauge('queued', 'Tasks that wait for a slot in their group.')
+    const report = (result: BatchObservableResult) => {
+      for (const [name, population] of this.#groups) {
+        result.observe(running, population.running, groupOf({ name }))
+        result.observe(queued, population.queued, groupOf({ name }))
       }
-      instrument.addCallback(report)
-      return () => instrument.removeCallback(report)
+      this.#dropEnded()
     }
-    const ends = [
-      observe('running', 'Tasks that began and have not ended.'),
-      observe('queued', 'Tasks that wait for a slot in their group.'),
-    ]
+    meter.addBatchObservableCallback(report, [running, queued])
     return {
       refused: counter('refused', 'Spawns that a full or closed group refused.'),
       failed: counter('failed', 'Tasks whose failure went to onError.'),
@@ -148,7 +162,7 @@ export class TaskMetrics {
         unit: 's',
         description: 'From the spawn of a task to its start.',
       }),
-      end: () => ends.forEach((end) => end()),
+      end: () => meter.removeBatchObservableCallback(report, [running, queued]),
     }
   }
 }

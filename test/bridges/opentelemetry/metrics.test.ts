@@ -7,30 +7,39 @@ import {
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics'
 import Fastify from 'fastify'
-import { runInScope, TaskGroup } from 'logical-context'
+import { gather, runInScope, TaskGroup, withTaskGroup } from 'logical-context'
 import logicalContext from 'logical-context/middleware/fastify'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { collectGarbage } from '../../flow/memory.ts'
 import { setUpSdk } from './sdk.ts'
 
 interface Meters {
-  /** The latest values by instrument; of a histogram its count. */
+  /** The latest values by instrument; for a histogram, its count. */
   read: () => Promise<Record<string, unknown>>
+  /** The groups with a latest value of an instrument. */
+  groups: (instrument: string) => Promise<unknown[]>
 }
 
-function registerMeters(): Meters {
-  const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
+function registerMeters(temporality = AggregationTemporality.CUMULATIVE): Meters {
+  const exporter = new InMemoryMetricExporter(temporality)
   const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 1_000_000 })
-  const provider = new MeterProvider({ readers: [reader] })
+  const views = [{ instrumentName: 'logical_context.task.*', aggregationCardinalityLimit: 10_000 }]
+  const provider = new MeterProvider({ readers: [reader], views })
   api.metrics.disable()
   api.metrics.setGlobalMeterProvider(provider)
   onTestFinished(() => provider.shutdown())
+  const collect = async () => {
+    exporter.reset()
+    await provider.forceFlush()
+    return exporter.getMetrics().flatMap(({ scopeMetrics }) => scopeMetrics.flatMap((scope) => scope.metrics))
+  }
   return {
+    async groups(instrument) {
+      const metric = (await collect()).find(({ descriptor }) => descriptor.name === `logical_context.${instrument}`)
+      return (metric?.dataPoints ?? []).map(({ attributes }) => attributes['logical_context.task.group'])
+    },
     async read() {
-      exporter.reset()
-      await provider.forceFlush()
-      const metrics = exporter
-        .getMetrics()
-        .flatMap(({ scopeMetrics }) => scopeMetrics.flatMap((scope) => scope.metrics))
+      const metrics = await collect()
       return Object.fromEntries(
         metrics.map(({ descriptor, dataPoints }) => [
           descriptor.name.replace('logical_context.', ''),
@@ -74,7 +83,7 @@ describe('openTelemetry, metrics', () => {
     stuck.resolve()
   })
 
-  it('forgets a task that was withdrawn from the queue', async () => {
+  it('does not count a task that was withdrawn from the queue', async () => {
     setUpSdk()
     const meters = registerMeters()
     const group = new TaskGroup({ maxConcurrent: 1, onError: () => {} })
@@ -92,7 +101,77 @@ describe('openTelemetry, metrics', () => {
     expect(await meters.read()).toMatchObject({ 'task.running': 0, 'task.queued': 0 })
   })
 
-  it('counts what is not taken from peers', async () => {
+  // With cumulative temporality the SDK itself repeats a value that is no longer observed.
+  it('reports an ended group once more, and then drops it', async () => {
+    setUpSdk()
+    const meters = registerMeters(AggregationTemporality.DELTA)
+    const open = new TaskGroup({ name: 'open' })
+    const closed = new TaskGroup({ name: 'closed' })
+
+    await runInScope(async () => {
+      await withTaskGroup((group) => void group.spawn(() => {}), { name: 'structured' })
+      await gather([() => {}], { name: 'gathered' })
+      await closed.spawn(() => {}).result()
+      await open.spawn(() => {}).result()
+    })
+    await closed.drain()
+    closed.close()
+
+    for (const instrument of ['task.running', 'task.queued']) {
+      expect(await meters.groups(instrument)).toEqual(
+        instrument === 'task.running' ? ['structured', 'gathered', 'closed', 'open'] : ['open'],
+      )
+    }
+  })
+
+  it('keeps a closed group that has a task, and one whose name another group uses', async () => {
+    setUpSdk()
+    const meters = registerMeters(AggregationTemporality.DELTA)
+    const end = gate()
+    const group = new TaskGroup({ name: 'closed' })
+    const [first, second] = [new TaskGroup({ name: 'shared' }), new TaskGroup({ name: 'shared' })]
+
+    await runInScope(async () => {
+      const task = group.spawn(() => end.promise)
+      await first.spawn(() => {}).result()
+      await second.spawn(() => {}).result()
+      for (const each of [group, first]) each.close()
+      await meters.read()
+
+      expect(await meters.groups('task.running')).toEqual(['closed', 'shared'])
+      end.resolve()
+      await task.result()
+    })
+  })
+
+  it('drops a group that no code holds any more', async () => {
+    setUpSdk()
+    const meters = registerMeters(AggregationTemporality.DELTA)
+    await runInScope(() => new TaskGroup({ name: 'garbage' }).spawn(() => {}).result())
+
+    expect(await meters.groups('task.running')).toEqual(['garbage'])
+    await expect
+      .poll(async () => {
+        collectGarbage()
+        return meters.groups('task.running')
+      })
+      .toEqual([])
+  })
+
+  it('keeps a bounded number of names if no reader collects', async () => {
+    setUpSdk()
+    api.metrics.disable()
+    api.metrics.setGlobalMeterProvider(new MeterProvider())
+    await runInScope(async () => {
+      for (let i = 0; i < 5000; i++) await withTaskGroup((group) => void group.spawn(() => {}), { name: `job-${i}` })
+    })
+    const meters = registerMeters(AggregationTemporality.DELTA)
+    runInScope(() => {})
+
+    expect((await meters.groups('task.running')).length).toBeLessThan(2100)
+  })
+
+  it('counts refused headers of peers', async () => {
     const meters = registerMeters()
     setUpSdk()
     const app = Fastify()
@@ -105,7 +184,7 @@ describe('openTelemetry, metrics', () => {
     expect(await meters.read()).toMatchObject({ 'inbound.refusals': 1 })
   })
 
-  it('goes over to another provider, with what is running', async () => {
+  it('continues with another provider, with the running tasks', async () => {
     setUpSdk()
     const group = new TaskGroup()
     const end = gate()
@@ -124,7 +203,7 @@ describe('openTelemetry, metrics', () => {
     })
   })
 
-  it('stops when the provider is taken away, and begins again with the next', async () => {
+  it('stops when the provider is removed, and starts again with the next', async () => {
     setUpSdk()
     const listening = () => channel('logical-context:task:spawn').hasSubscribers
     registerMeters()
