@@ -137,7 +137,8 @@ export function setAttributes(scope: RequestScope, request: FastifyRequest, { ra
   const attributes = {
     'http.request.method': request.method,
     'http.route': request.routeOptions.url,
-    'url.path': request.url.split('?', 1)[0],
+    // Without the query, which may have secrets; it may also begin with a semicolon.
+    'url.path': request.url.split(/[?#;]/, 1)[0],
     'url.scheme': request.protocol,
     'network.protocol.version': request.raw.httpVersion,
     'user_agent.original': request.headers['user-agent'],

@@ -149,9 +149,7 @@ export class SpanUnits implements Bridge, SpanMaker {
     // A peer's request has a request id; a job of this program has none.
     const kind = scope.context.has(requestId) ? SERVER : INTERNAL
     const links: Link[] = told?.link === undefined ? [] : linksTo({ ...told.link, traceFlags: 0, isRemote: true })
-    // A path may hold any text; the name of the route is known when the scope runs.
-    const name = scope.name.split(' ', 1)[0] ?? scope.name
-    return storage.run(scope.cell, () => this.start(name, { kind, links }, context))
+    return storage.run(scope.cell, () => this.start(scope.name, { kind, links }, context))
   }
 
   below(told: TraceContext | undefined, context: Context): Context {
