@@ -1,5 +1,6 @@
 import type { DiagLogger } from '@opentelemetry/api'
 import type { OpenTelemetryApi } from './index.ts'
+import { asText } from './span-fields.ts'
 
 /** The API makes this key by `Symbol.for`, with its major version. */
 const globalsKey: symbol = Symbol.for('opentelemetry.js.api.1')
@@ -36,7 +37,7 @@ export class Diagnosis {
   failed(error: unknown): void {
     if (this.#failureReported) return
     this.#failureReported = true
-    this.#warn(`a span could not be started or ended: ${String(error)}. The work goes on.`)
+    this.#warn(`a span could not be started or ended: ${asText(error)}. The work goes on.`)
   }
 
   #checkRegistered(provider: unknown): void {

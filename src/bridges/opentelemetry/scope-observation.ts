@@ -65,8 +65,8 @@ export class ScopeObservation implements UnitObservation {
     this.#maker.guard(() => {
       this.#writeEnd(span)
       this.#maker.fields.write(span, this.#scope.cell)
-      span.end()
     })
+    this.#maker.guard(() => span.end())
   }
 
   #writeEnd(span: Span): void {

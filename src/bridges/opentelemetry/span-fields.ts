@@ -67,12 +67,16 @@ function attributeOf(value: unknown): AttributeValue {
   return JSON.stringify(value) ?? typeof value
 }
 
-/** Records an exception, of now or of an earlier time in milliseconds, and an error status with `error.type`. */
+/**
+ * Records an exception, of now or of an earlier time in milliseconds, and an error status with `error.type`. Any value
+ * may be thrown, also one whose properties throw when they are read, so the SDK receives texts only.
+ */
 export function recordFailure(api: OpenTelemetryApi, span: Span, error: unknown, at?: number): void {
-  const type = typeOfError(error)
-  const message = textOf(error, 'message') ?? String(error)
-  span.recordException(error instanceof Error ? error : { name: type, message }, at)
-  span.setAttribute('error.type', type)
+  const name = typeOfError(error)
+  const message = textOf(error, 'message') ?? asText(error)
+  const stack = textOf(error, 'stack')
+  span.recordException({ name, message, ...(stack !== undefined && { stack }) }, at)
+  span.setAttribute('error.type', name)
   span.setStatus({ code: api.SpanStatusCode.ERROR, message })
 }
 
@@ -83,6 +87,19 @@ export function typeOfError(error: unknown): string {
 
 function textOf(error: unknown, key: string): string | undefined {
   if (typeof error !== 'object' || error === null) return undefined
-  const value: unknown = Reflect.get(error, key)
-  return typeof value === 'string' && value !== '' ? value : undefined
+  try {
+    const value: unknown = Reflect.get(error, key)
+    return typeof value === 'string' && value !== '' ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** A thrown value in one line, also if it has no text. */
+export function asText(error: unknown): string {
+  try {
+    return String(error)
+  } catch {
+    return `a value of type ${typeof error}`
+  }
 }

@@ -70,8 +70,8 @@ export class TaskObservation implements UnitObservation {
       span.setAttribute('logical_context.task.outcome', outcome)
       if (outcome === 'failed' || outcome === 'abandoned') recordFailure(this.#maker.api, span, error)
       if (cell?.unit === this.#task) this.#maker.fields.write(span, cell)
-      span.end()
     })
+    this.#maker.guard(() => span.end())
   }
 }
 
