@@ -37,7 +37,6 @@ describe('openTelemetry, a failure', () => {
         },
         { name: 'sync' },
       )
-      // eslint-disable-next-line typescript/prefer-promise-reject-errors
       const async = group.spawn(() => Promise.reject(failure), { name: 'async' })
       await Promise.allSettled([sync.result(), async.result()])
     })
@@ -51,7 +50,6 @@ describe('openTelemetry, a failure', () => {
 
   it.each(hostile)('%s ends the span of its job, with an error status', async (_name, failure) => {
     const { span } = setUpSdk({ requestSpans: true })
-    // eslint-disable-next-line typescript/prefer-promise-reject-errors
     const job = runInScope(() => Promise.reject(failure), { name: 'job' })
 
     await Promise.allSettled([job])
