@@ -47,7 +47,10 @@ describe('the name of a request and of its span', () => {
       },
     ],
     ['a path without a route', { path: `/${secret}?token=${secret}`, name: 'GET (no route)' }],
-    ['a request that an earlier hook answers', { path: `/orders/7?token=${secret}`, before: answer, name: 'GET /orders/:id' }],
+    [
+      'a request that an earlier hook answers',
+      { path: `/orders/7?token=${secret}`, before: answer, name: 'GET /orders/:id' },
+    ],
     [
       'a query after a semicolon',
       {
