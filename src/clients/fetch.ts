@@ -70,7 +70,7 @@ async function call(
     if (url === null || redirect !== 'follow' || !outbound.dependsOnHost) {
       return await send(fetch, outbound, context, input, url, { ...given, signal, headers })
     }
-    const followed: RequestInit = { signal, redirect: 'manual' }
+    const followed: RequestInit = { signal, redirect: 'manual', integrity: '' }
     const first = firstHop(url)
     try {
       const response = await send(fetch, outbound, context, input, url, { ...given, ...followed, headers })
@@ -159,6 +159,7 @@ function readCall(input: FetchInput, init: RequestInit | undefined): FetchCall {
       method,
       headers: new Headers(headers),
       body: bodyOf(given) ?? spareBodyOf(request),
+      integrity: given.integrity ?? request?.integrity,
       settings: { ...(request && settingsOf(request)), ...given },
     }),
   }

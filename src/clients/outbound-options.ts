@@ -1,4 +1,5 @@
-import { aFunction, anyOf, anything, type Check, type Checks } from '../options.ts'
+import { aSyncFunction } from '../callbacks.ts'
+import { anyOf, anything, type Check, type Checks } from '../options.ts'
 import type { Propagator, RefusalReason } from '../propagators/propagator.ts'
 import { anArray, type Destinations, type Hosts } from './destinations.ts'
 
@@ -33,5 +34,5 @@ export const outboundChecks: Checks = {
   propagators: anything,
   trace: anyOf('a boolean or an array of hosts', (value) => typeof value === 'boolean' || Array.isArray(value)),
   values: anArray,
-  onRefusal: aFunction,
+  onRefusal: aSyncFunction,
 }

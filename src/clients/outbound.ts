@@ -1,3 +1,4 @@
+import { isPromise, reportOnce } from '../callbacks.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { checkOptions } from '../options.ts'
 import { type Carrier, carrierOf } from '../propagators/carrier.ts'
@@ -91,10 +92,11 @@ export class Outbound {
 
   #report(refusal: OutboundRefusal): void {
     this.counters[refusal.reason]++
+    if (this.#onRefusal === undefined) return
     try {
-      this.#onRefusal?.(refusal)
+      if (isPromise(this.#onRefusal(refusal))) throw new TypeError('onRefusal: expected not to return a promise.')
     } catch (error) {
-      console.error('logical-context: onRefusal failed', error)
+      reportOnce(this, 'onRefusal', error)
     }
   }
 }

@@ -1,3 +1,5 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+
 /** One request of a call: the first, or one that a redirect asks for. */
 export interface Hop {
   readonly url: URL
@@ -6,6 +8,8 @@ export interface Hop {
   /** The caller's own headers that this host may receive; none of the context's. */
   readonly headers: Headers
   readonly body: ReplayableBody | undefined
+  /** For the final response. A redirect has another body. */
+  readonly integrity?: string | undefined
   /** All other options of the `fetch` call. */
   readonly settings: RequestInit
 }
@@ -41,14 +45,50 @@ export async function followRedirects(
   let hop = firstHop
   for (let count = 1; ; count++) {
     const location = redirectStatuses.includes(response.status) ? response.headers.get('location') : null
-    if (location === null) return response
+    if (location === null) return withIntegrity(response, firstHop.integrity ?? '')
     // An unread body would occupy its connection.
     response.body?.cancel().catch(() => {})
     if (count > maxRedirects) throw networkError('redirect count exceeded')
     hop = nextHop(hop, response.status, location)
-    response = await send(hop)
-    Object.defineProperty(response, 'redirected', { value: true, configurable: true })
+    response = markRedirected(await send(hop))
   }
+}
+
+/** A clone is redirected too, which a property of the response alone would not show. */
+function markRedirected(response: Response): Response {
+  const original = response.clone
+  return Object.defineProperties(response, {
+    redirected: { value: true, configurable: true },
+    clone: {
+      value: function clone(this: Response) {
+        return markRedirected(original.call(this))
+      },
+      configurable: true,
+      writable: true,
+    },
+  })
+}
+
+/** Reads a copy of the whole body first, as `fetch` does with `integrity`. */
+async function withIntegrity(response: Response, integrity: string): Promise<Response> {
+  if (integrity === '' || hasIntegrity(Buffer.from(await response.clone().arrayBuffer()), integrity)) return response
+  response.body?.cancel().catch(() => {})
+  throw networkError('integrity mismatch')
+}
+
+/** Subresource Integrity, 3.3.4: of the strongest algorithm, any digest may match. Unknown metadata matches all. */
+function hasIntegrity(body: Buffer, integrity: string): boolean {
+  const digests = [...integrity.matchAll(/(?<=^|\s)(sha256|sha384|sha512)-([A-Za-z0-9+/_-]+={0,2})(?=$|[\s?])/g)]
+  const strongest = digests
+    .map(([, algorithm = '']) => algorithm)
+    .toSorted()
+    .at(-1)
+  if (strongest === undefined) return true
+  const actual = createHash(strongest).update(body).digest()
+  return digests.some(([, algorithm, digest = '']) => {
+    const expected = Buffer.from(digest, 'base64')
+    return algorithm === strongest && expected.length === actual.length && timingSafeEqual(expected, actual)
+  })
 }
 
 function nextHop(hop: Hop, status: number, location: string): Hop {

@@ -182,6 +182,7 @@ describe('contextFetch', () => {
     ['a trace that is not a list', { trace: 'example.com' }, /option 'trace' expected a boolean or an array/],
     ['an invalid host in trace', { trace: ['*'] }, /expected a host/],
     ['a fetch that is not a function', { fetch: {} }, /option 'fetch' expected a function/],
+    ['an async onRefusal', { onRefusal: async () => {} }, /option 'onRefusal' expected a synchronous function/],
     ['an invalid propagator', { propagators: [{}] }, /expected a propagator/],
     ['two writers of baggage', { propagators: [w3cBaggage(), w3cBaggage()] }, /baggage/],
   ])('throws a TypeError at once for %s', (_, options, message) => {
@@ -282,6 +283,23 @@ describe('a value that cannot be a header', () => {
       expect.stringContaining("inject() of the propagator of 'x-broken' failed"),
       expect.stringContaining('onRefusal failed'),
     ])
+  })
+
+  it('does not fail the call or the process if onRefusal returns a promise that rejects', async () => {
+    const { url, received } = await upstream()
+    const report = vi.spyOn(console, 'error').mockReturnValue()
+    const broken = writing('x-user', 'a\nb')
+    const onRefusal: (refusal: unknown) => unknown = () => Promise.reject(new Error('broken'))
+    const fetch = contextFetch.with({ propagators: [broken, ...propagators], onRefusal })
+
+    await asCaller(async () => [await fetch(url), await fetch(url)])
+    await new Promise(setImmediate)
+    const reports = report.mock.calls.map(([line]) => String(line))
+    report.mockRestore()
+
+    expect(received).toHaveLength(2)
+    expect(fetch.outbound.counters.malformed).toBe(2)
+    expect(reports).toEqual([expect.stringContaining('onRefusal failed')])
   })
 
   it('is sent to no host if its variable is sensitive', async () => {

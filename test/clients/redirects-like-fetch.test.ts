@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { contextFetch, type Fetch } from 'logical-context/clients/fetch'
 import { describe, expect, it } from 'vitest'
 import { type Received, upstream, type Upstream } from './upstream.ts'
@@ -113,6 +114,39 @@ describe('the redirects that contextFetch follows', () => {
 
     await same((fetch) => fetch(moved(302, location)))
     await same((fetch) => fetch(`${moved(302, location)}#fragment`))
+  })
+
+  const sha = (algorithm: string, text = 'arrived') =>
+    `${algorithm}-${createHash(algorithm).update(text).digest('base64')}`
+
+  it.each<[name: string, integrity: string]>([
+    ['that matches', sha('sha256')],
+    ['that does not match', sha('sha256', 'departed')],
+    ['of the redirect’s own body', sha('sha256', '')],
+    ['with one of several that matches', `${sha('sha384', 'departed')} ${sha('sha384')}`],
+    ['whose strongest algorithm does not match', `${sha('sha256')} ${sha('sha512', 'departed')}`],
+    ['whose strongest algorithm matches', `${sha('sha256', 'departed')} ${sha('sha512')}`],
+    ['with an option', `${sha('sha256')}?ct=text/plain`],
+    ['of an unknown algorithm', 'md5-abc'],
+    ['that is empty', ''],
+  ])('apply an integrity to the final response: %s', async (_, integrity) => {
+    const { same, moved } = await open()
+
+    await same((fetch) => fetch(moved(302, '/here'), { integrity }))
+    await same((fetch) => fetch(new Request(moved(302, '/here'), { integrity })))
+    await same((fetch) => fetch(moved(200, '/here').replace('/200', '/404'), { integrity }))
+  })
+
+  it('leave a clone of the response redirected, and a clone of that', async () => {
+    const { moved, first } = await open()
+
+    const response = await byHand(moved(302, '/here'))
+    const copy = response.clone()
+    const direct = (await byHand(first.url)).clone()
+
+    expect([copy.redirected, copy.clone().redirected, direct.redirected]).toEqual([true, true, false])
+    expect([response.clone.name, response.clone.length]).toEqual(['clone', 0])
+    expect(await copy.text()).toBe('arrived')
   })
 
   it('fail if the location has credentials', async () => {

@@ -74,6 +74,26 @@ describe('contextFetch, when it is redirected', () => {
     expect(received.map(({ body }) => body)).toEqual(['order', 'order', 'order', 'order'])
   })
 
+  it.each<[name: string, locate: (path: string, url: (path: string) => string) => string]>([
+    ['relative', (path) => path],
+    ['absolute', (path, url) => url(path)],
+    ['without a scheme', (path, url) => url(path).replace('http:', '')],
+  ])('matches each hop by its own URL after a redirect, with %s locations', async (_, locate) => {
+    const { fetch, at, received } = await open()
+    const evil = (path: string) => at('evil.test', path)
+    const third = via(302, locate('/arrived', evil))
+    const second = via(302, locate(third, evil))
+
+    await asCaller(() => fetch(at(listed, via(302, evil(second)))))
+
+    expect(received.map(told)).toEqual([
+      [listed, 'tenant=acme,user=ann'],
+      ['evil.test', undefined],
+      ['evil.test', undefined],
+      ['evil.test', undefined],
+    ])
+  })
+
   it('sends values to a listed host that a host that is not listed redirects to', async () => {
     const { fetch, at, received } = await open()
 

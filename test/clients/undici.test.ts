@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
 import { createSecureServer } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { AsyncResource } from 'node:async_hooks'
@@ -385,7 +386,27 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
       expect(received.length).toBeLessThan(5)
     })
 
-    it('clears its timer when the request ends', async () => {
+    it.each<[name: string, respond: (response: ServerResponse) => void]>([
+      ['ends', (response) => response.end('arrived')],
+      ['fails', (response) => response.destroy()],
+      ['fails after its response started', (response) => response.write('a', () => response.destroy())],
+    ])('clears its timer when the request %s', async (_end, respond) => {
+      const { url } = await upstream((_request, response) => respond(response))
+      const [set, clear] = [vi.spyOn(globalThis, 'setTimeout'), vi.spyOn(globalThis, 'clearTimeout')]
+
+      await within(50_000_000, async () =>
+        (await undici.request(url, { dispatcher: agent().compose(toLoopback()) })).body.text(),
+      ).catch(() => undefined)
+      const timers = set.mock.calls.flatMap(([, ms], i) => ((ms ?? 0) > 49_000_000 ? [set.mock.results[i]?.value] : []))
+      const cleared = clear.mock.calls.map(([timer]) => timer)
+      set.mockRestore()
+      clear.mockRestore()
+
+      expect(timers).toHaveLength(1)
+      expect(cleared).toContain(timers[0])
+    })
+
+    it('clears a timer when the request ends', async () => {
       const { url } = await upstream()
       const clear = vi.spyOn(globalThis, 'clearTimeout')
 
