@@ -82,8 +82,9 @@ export const byQueue: SpawnerSide = {
 }
 
 async function spawnIn(tasks: Tasks, limits: 'no limits' | 'limits of a server'): Promise<Spawner> {
-  const { ContextVar, currentSignal, runInScope, serverLimits, spawn, TaskGroup } = await import('logical-context')
+  const { ContextVar, currentSignal, runInScope, spawn, TaskGroup } = await import('logical-context')
   const [tenant, user] = [new ContextVar<string>('tenant'), new ContextVar<string>('user')]
+  const serverLimits = { maxConcurrent: 1_000, maxQueued: 10_000, maxPerRequest: 100 }
   const group = new TaskGroup({ onError: tasks.report, ...(limits === 'no limits' ? {} : serverLimits) })
   return {
     spawn: (fn) => void spawn(fn, { name: 'work' }),
@@ -91,7 +92,7 @@ async function spawnIn(tasks: Tasks, limits: 'no limits' | 'limits of a server')
       assert.ok(currentSignal(), 'a task has a signal')
       return user.get()
     },
-    owned: () => group.tasks.size,
+    owned: () => group.tasks.length,
     within: (loop) =>
       runInScope(
         () => {
