@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
 
-/** The stable identity of every error this package throws; `docs/errors.md` lists them all. */
+/** The stable codes of all errors of this package. `docs/errors.md` has a section for each. */
 export type ErrorCode =
   | 'LCTX_OUTSIDE_UNIT'
   | 'LCTX_LATE_WRITE'
@@ -16,8 +16,8 @@ export type ErrorCode =
   | 'LCTX_VERSION_MISMATCH'
 
 /**
- * The base of every error of this package that is not a `TypeError`.
- * Tell errors apart by `code`: two copies of the package in one process break `instanceof`.
+ * The base class of every error of this package that is not a `TypeError`. Compare the `code`: `instanceof` is false if
+ * two copies of the package are loaded.
  */
 export class LogicalContextError extends Error {
   readonly code: ErrorCode
@@ -32,116 +32,120 @@ export class LogicalContextError extends Error {
   }
 }
 
-/** On `logical-context:context:lost`, where the error is made. */
+/** On `logical-context:context:lost`, in the context of the code that caused the error. */
 export interface LostEvent {
-  /** What was called outside any unit. */
+  /** The function that was called outside any unit. */
   readonly operation: string
   readonly error: OutsideUnitError
 }
 
 const contextLost = channel('logical-context:context:lost')
 
-/** Something that needs a unit of work was called outside of any. */
+/** A function that needs a unit of work was called outside any unit. */
 export class OutsideUnitError extends LogicalContextError {
   constructor(operation: string) {
     super(
       'LCTX_OUTSIDE_UNIT',
       `${operation} was called outside any unit of work. ` +
-        'Call it in a request the middleware has opened, or open a unit with runInScope(fn).',
+        'Likely causes: the plugin is not registered, a hook was registered before it, or a callback lost its unit. ' +
+        'Register the plugin first, wrap the callback with bind(fn), or open a unit with runInScope(fn).',
     )
-    // Every loss ends here, wherever it is noticed.
+    // Every loss of the context ends here.
     if (contextLost.hasSubscribers) contextLost.publish({ operation, error: this } satisfies LostEvent)
   }
 }
 
-/** A variable was written after its unit had ended. */
+/** A variable was written after the end of its unit. */
 export class LateWriteError extends LogicalContextError {
   constructor(variable: string, unit: string) {
     super(
       'LCTX_LATE_WRITE',
-      `The variable '${variable}' was written after its unit '${unit}' had ended. ` +
-        'Await the work that writes it, or hand that work to spawn().',
+      `The variable '${variable}' was written after the end of its unit '${unit}'. ` +
+        'Await the work that writes it, or pass that work to spawn(fn).',
     )
   }
 }
 
-/** A task was spawned into a group that takes none any more. */
+/** A task was spawned into a closed group. */
 export class GroupClosedError extends LogicalContextError {
   constructor(task: string, group: string) {
     super(
       'LCTX_GROUP_CLOSED',
       `The task '${task}' was spawned into the group '${group}', which is closed. ` +
-        'Spawn it before the group is drained for good, or into a group that outlives this one.',
+        'Spawn it before the group closes, or into a group that stays open longer.',
     )
   }
 }
 
-/** A task was spawned into a group that has no place for it. Made for refusing many: it has no stack. */
+/** A task was spawned into a group without a free slot. It has no stack, so that many refusals cost little. */
 export class GroupFullError extends LogicalContextError {
   constructor(task: string, group: string, limit: string) {
     const { stackTraceLimit } = Error
-    Reflect.set(Error, 'stackTraceLimit', 0)
-    super(
-      'LCTX_GROUP_FULL',
-      `The task '${task}' was refused by the group '${group}': ${limit}. ` +
-        "Spawn less, raise the limit, or make spawners wait with whenFull: 'wait'.",
-    )
-    Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
+    try {
+      Reflect.set(Error, 'stackTraceLimit', 0)
+      super(
+        'LCTX_GROUP_FULL',
+        `The group '${group}' refused the task '${task}': ${limit}. ` +
+          "Spawn fewer tasks, raise the limit, or make spawners wait with whenFull: 'wait'.",
+      )
+    } finally {
+      Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
+    }
   }
 }
 
-/** A scope was entered after it had been closed. */
+/** A scope was entered after its end. */
 export class ScopeClosedError extends LogicalContextError {
   constructor(scope: string) {
-    super('LCTX_SCOPE_CLOSED', `The scope '${scope}' was entered after it had ended. Open a new scope for new work.`)
+    super('LCTX_SCOPE_CLOSED', `The scope '${scope}' was entered after its end. Open a new scope for new work.`)
   }
 }
 
-/** The reason on a task's signal when its group's drain has reached its limit. */
+/** The reason of a task's or a request's signal when the drain reaches its limit. */
 export class AbandonedError extends LogicalContextError {
   constructor(group: string, timeoutMs: number) {
     super(
       'LCTX_ABANDONED',
-      `The group '${group}' was drained and its limit of ${timeoutMs} ms is over. ` +
-        'Stop at once; raise drainTimeoutMs if the work needs longer, or put it in a queue if it must not be lost.',
+      `The drain of the group '${group}' reached its limit of ${timeoutMs} ms. ` +
+        'Stop at once; raise the limit if the work needs longer, or put the work in a queue if it must not be lost.',
     )
   }
 }
 
-/** Work was cancelled by the group, race or owner that it belongs to; the reason on its signal, or its failure. */
+/** The group, race or owner of the work cancelled it: the reason of its signal, or its failure. */
 export class CancelledError extends LogicalContextError {
   constructor(what: string, advice: string, options?: ErrorOptions) {
     super('LCTX_CANCELLED', `${what}. ${advice}`, options)
   }
 }
 
-/** The reason on a request's signal when its client has hung up before the reply was sent. */
+/** The reason of a request's signal when the client disconnects before the reply is sent. */
 export class ClientGoneError extends LogicalContextError {
   constructor(scope: string) {
     super(
       'LCTX_CLIENT_GONE',
-      `The client of '${scope}' closed the connection before the reply was sent. Stop: nobody reads the result.`,
+      `The client of '${scope}' closed the connection before the reply was sent. Stop: no client reads the result.`,
     )
   }
 }
 
-/** A call has taken longer than its limit. */
+/** A call took longer than its limit. */
 export class TimeoutError extends LogicalContextError {
   constructor(name: string, timeoutMs: number, cause?: unknown) {
     super(
       'LCTX_TIMEOUT',
-      `'${name}' has not ended within ${timeoutMs} ms. Raise the limit, or find out what it waits for.`,
+      `'${name}' did not end within ${timeoutMs} ms. Raise the limit, or find out what it waits for.`,
       cause === undefined ? undefined : { cause },
     )
   }
 }
 
-/** The reason on a request's signal when its deadline is over. */
+/** The reason of a request's signal when its deadline is over. */
 export class DeadlineError extends LogicalContextError {
   constructor(scope: string) {
     super(
       'LCTX_DEADLINE',
-      `The deadline of '${scope}' is over. Stop: whoever has set it does not wait for the result any more.`,
+      `The deadline of '${scope}' is over. Stop: the caller no longer waits for the result.`,
     )
   }
 }
@@ -164,7 +168,7 @@ export class VersionMismatchError extends LogicalContextError {
     super(
       'LCTX_VERSION_MISMATCH',
       `This copy of logical-context uses storage layout ${ours}, another copy loaded before it uses ${String(theirs)}. ` +
-        "Make both the same version: 'npm ls logical-context' shows who brings them.",
+        "Install one version: 'npm ls logical-context' shows which packages depend on which version.",
     )
   }
 }

@@ -124,7 +124,7 @@ describe.each(clients)('%s', (_, call) => {
       { group },
     )
 
-    await expect(limited).rejects.toThrow(/^'reserve' has not ended within 30 ms/)
+    await expect(limited).rejects.toThrow(/^'reserve' did not end within 30 ms/)
     await expect.poll(() => ends).toEqual([expect.any(TimeoutError)])
     await group.drain()
     expect(ends).toMatchObject([
@@ -198,7 +198,7 @@ describe('the interceptor of gRPC', () => {
 
     const limited = runInScope(() => withTimeout(() => order().catch(ended), 20, { name: 'reserve' }), { group })
 
-    await expect(limited).rejects.toThrow(/^'reserve' has not ended within 20 ms/)
+    await expect(limited).rejects.toThrow(/^'reserve' did not end within 20 ms/)
     await expect.poll(() => ends).toMatchObject([{ code: 4, cause: { code: 'LCTX_TIMEOUT' } }])
     await group.drain()
     expect(failures).toEqual([])

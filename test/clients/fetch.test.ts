@@ -340,7 +340,7 @@ describe('the deadline of a call', () => {
     })
 
     await expect(call).rejects.toMatchObject(timeout)
-    await expect(call).rejects.toThrow(`'POST ${url}/reserve' has not ended within`)
+    await expect(call).rejects.toThrow(`'POST ${url}/reserve' did not end within`)
   })
 
   it('aborts the reading of the body', async () => {

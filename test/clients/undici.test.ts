@@ -338,7 +338,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
       const call = within(30, () => undici.request(`${url}/a?b`, { dispatcher: agent().compose(toLoopback()) }))
 
       await expect(call).rejects.toMatchObject(timeout)
-      await expect(call).rejects.toThrow(`'GET ${url}/a' has not ended within`)
+      await expect(call).rejects.toThrow(`'GET ${url}/a' did not end within`)
     })
 
     it('aborts the body', async () => {

@@ -130,7 +130,7 @@ describe('a drain', () => {
     expect(reasons).toEqual([
       expect.objectContaining({
         code: 'LCTX_ABANDONED',
-        message: expect.stringMatching(/'background'.*limit of 1000 ms is over/),
+        message: expect.stringMatching(/'background' reached its limit of 1000 ms/),
       }),
     ])
     expect(Array.from(group.tasks, ({ name }) => name)).toEqual(['deaf'])

@@ -83,8 +83,8 @@ describe('maxConcurrent and maxQueued', () => {
     expect(error).toMatchObject({
       name: 'GroupFullError',
       message:
-        "The task 'send-receipt' was refused by the group 'mail': it is full, with 1 running and 0 queued. " +
-        "Spawn less, raise the limit, or make spawners wait with whenFull: 'wait'.",
+        "The group 'mail' refused the task 'send-receipt': it is full, with 1 running and 0 queued. " +
+        "Spawn fewer tasks, raise the limit, or make spawners wait with whenFull: 'wait'.",
     })
     expect(error.stack).toBe(`GroupFullError: ${error.message}`)
     expect(Error.stackTraceLimit).toBe(7)

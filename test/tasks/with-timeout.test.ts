@@ -38,7 +38,7 @@ describe('withTimeout', () => {
     expect(before).toBeUndefined()
     expect(outcome.error).toMatchObject({
       code: 'LCTX_TIMEOUT',
-      message: expect.stringMatching(/^'fetchPrices' has not ended within 100 ms/),
+      message: expect.stringMatching(/^'fetchPrices' did not end within 100 ms/),
     })
   })
 
@@ -48,7 +48,7 @@ describe('withTimeout', () => {
     await vi.advanceTimersByTimeAsync(100)
 
     expect(outcome.error).toMatchObject({
-      message: expect.stringMatching(/^'withTimeout' has not ended within 100 ms/),
+      message: expect.stringMatching(/^'withTimeout' did not end within 100 ms/),
     })
   })
 
@@ -123,7 +123,7 @@ describe('withTimeout', () => {
       { name: 'reserve' },
     )
 
-    await expect(call).rejects.toThrow(/^'reserve' has not ended within 1000 ms/)
+    await expect(call).rejects.toThrow(/^'reserve' did not end within 1000 ms/)
   })
 
   it('rejects with the function’s own error where that has failed at the limit for a reason of its own', async () => {
@@ -156,7 +156,7 @@ describe('withTimeout', () => {
       return limit.expire()
     })
 
-    expect(reason).toMatchObject({ message: expect.stringMatching(/^'reserve' has not ended within 1000 ms/) })
+    expect(reason).toMatchObject({ message: expect.stringMatching(/^'reserve' did not end within 1000 ms/) })
   })
 
   describe('inside another limit', () => {
