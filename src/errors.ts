@@ -143,10 +143,7 @@ export class TimeoutError extends LogicalContextError {
 /** The reason of a request's signal when its deadline is over. */
 export class DeadlineError extends LogicalContextError {
   constructor(scope: string) {
-    super(
-      'LCTX_DEADLINE',
-      `The deadline of '${scope}' is over. Stop: the caller no longer waits for the result.`,
-    )
+    super('LCTX_DEADLINE', `The deadline of '${scope}' is over. Stop: the caller no longer waits for the result.`)
   }
 }
 

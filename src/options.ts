@@ -60,7 +60,8 @@ export function checkOptions(owner: string, options: unknown, checks: Checks): o
   return isPolluted ? withoutPollution(options) : options
 }
 
-const noOptions: object = Object.freeze(Object.create(null) as object)
+/** Its prototype has no prototype. V8 reads it faster than an object without a prototype. */
+const noOptions: object = Object.freeze(Object.create(Object.create(null) as object) as object)
 
 function notOptions(owner: string, options: unknown): TypeError {
   return new TypeError(`${owner}: expected an options object, got ${show(options)}.`)

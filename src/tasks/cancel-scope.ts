@@ -1,7 +1,7 @@
 import type { Cell } from '../context/cell.ts'
 import { root, storage } from '../context/storage.ts'
 import { isCancellationError } from './cancellation-error.ts'
-import { follow } from './follow.ts'
+import { Follower } from './follow.ts'
 import { Link, LinkedList } from './linked-list.ts'
 import type { RequestScope } from './request-scope.ts'
 import { after, TimeLimit } from './timer.ts'
@@ -38,7 +38,6 @@ export class CancelScope {
   #outermost: CancelScope
   /** The earliest limit of this scope and those around it, without the outermost one, which can still change. */
   #limit: TimeLimit | undefined
-  readonly #shielded: boolean
   readonly #owner: Unit | undefined
   /** The listeners of the signal run in this cell: that of the cancelled work. */
   #cell: Cell | undefined
@@ -46,8 +45,8 @@ export class CancelScope {
   #children: LinkedList<Link<CancelScope>> | undefined
   /** The place in the parent's list of children. */
   #link: Link<CancelScope> | undefined
-  /** Detach this scope from what else cancels the work. */
-  #detachers: (() => void)[] | undefined
+  /** The place among what follows a second source. */
+  #second: { leave(): void } | undefined
   #disarm: (() => void) | undefined
   #attached = false
   #aborted = false
@@ -56,15 +55,14 @@ export class CancelScope {
 
   /** @internal */
   constructor(parent: CancelScope | undefined, { limit, shielded = false, owner }: CancelScopeOptions = {}) {
-    this.#shielded = shielded
     this.#owner = owner
     this.#parent = parent
-    const source = this.#source
-    this.#outermost = source === undefined ? this : source.#outermost
-    this.#limit = source === undefined || source === this.#outermost ? undefined : source.#limit
+    this.#outermost = parent === undefined || shielded ? this : parent.#outermost
+    // The limit of the outermost scope can still change.
+    if (parent !== undefined && !shielded && parent !== this.#outermost) this.#limit = parent.#limit
     if (limit === undefined) return
-    const own = new TimeLimit(this, Date.now() + limit.ms, limit.ms, limit.error)
-    if (this.#limit === undefined || own.deadline < this.#limit.deadline) this.#limit = own
+    const own = new TimeLimit(this, limit.ms, limit.error)
+    if (this.#limit === undefined || own.at < this.#limit.at) this.#limit = own
   }
 
   /** Aborts when the work has to stop. Costs nothing until it is read. */
@@ -86,7 +84,7 @@ export class CancelScope {
   get due(): TimeLimit | undefined {
     const inner = this.#limit
     const outer = this.#outermost.#limit
-    return inner === undefined || (outer !== undefined && outer.deadline <= inner.deadline) ? outer : inner
+    return inner === undefined || (outer !== undefined && outer.at <= inner.at) ? outer : inner
   }
 
   /** @internal Attaches the scope, so that the answer is the current one. */
@@ -114,7 +112,7 @@ export class CancelScope {
 
   /** @internal */
   get shielded(): boolean {
-    return this.#outermost.#shielded
+    return this.#outermost.#parent !== undefined
   }
 
   /** @internal This scope; for work that continues after the end of its scope, the next one outside that has not ended. */
@@ -129,20 +127,19 @@ export class CancelScope {
     CancelScope.#abortAll([this], reason ?? new DOMException('The work was aborted.', 'AbortError'))
   }
 
-  /** @internal Adds one more source of cancellation. The deadline is that of the parent. */
+  /** @internal Cancels the work with a second source too. The deadline is that of the parent. */
   cancelWith(source: CancelScope | AbortSignal): void {
     if (source.aborted) return this.abort(source.reason)
-    this.#detachers ??= []
-    if (source instanceof AbortSignal) return void this.#detachers.push(follow(source, this))
+    if (source instanceof AbortSignal) return void (this.#second = new Follower(source, this))
     source.#attach()
     const link = source.#add(this)
-    this.#detachers.push(() => source.#remove(link))
+    this.#second = { leave: () => source.#remove(link) }
   }
 
   /** @internal Sets the deadline of a unit; of two, the earlier one counts. The scope sets its timer when it attaches. */
   expireAt(deadline: number, error: () => Error): void {
     if (this.#ended || (this.#limit !== undefined && deadline >= this.#limit.deadline)) return
-    this.#limit = new TimeLimit(this, deadline, deadline - Date.now(), error)
+    this.#limit = new TimeLimit(this, deadline - Date.now(), error, deadline)
     if (this.#attached) this.#arm()
   }
 
@@ -184,15 +181,18 @@ export class CancelScope {
 
   /** The parent, unless this scope keeps its cancellation away. */
   get #source(): CancelScope | undefined {
-    return this.#shielded ? undefined : this.#parent
+    return this.#outermost === this ? undefined : this.#parent
   }
 
   /** Attaches this scope and those around it, the outermost one first. */
   #attach(): void {
     if (this.#attached) return
-    const chain: CancelScope[] = [this]
-    for (let scope = this.#source; scope !== undefined && !scope.#attached; scope = scope.#source) chain.push(scope)
-    for (let scope = chain.pop(); scope !== undefined; scope = chain.pop()) scope.#attachToSource()
+    let chain: CancelScope[] | undefined
+    for (let outer = this.#source; outer !== undefined && !outer.#attached; outer = outer.#source) {
+      ;(chain ??= []).push(outer)
+    }
+    for (let outer = chain?.pop(); outer !== undefined; outer = chain?.pop()) outer.#attachToSource()
+    this.#attachToSource()
   }
 
   #attachToSource(): void {
@@ -235,7 +235,8 @@ export class CancelScope {
     const source = this.#source
     if (this.#link !== undefined && source !== undefined) source.#children?.delete(this.#link)
     this.#link = undefined
-    for (const detach of this.#detachers?.splice(0) ?? []) detach()
+    this.#second?.leave()
+    this.#second = undefined
     return source
   }
 

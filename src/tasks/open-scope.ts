@@ -79,8 +79,8 @@ export function openScope(name: string, options?: OpenScopeOptions): RequestScop
  */
 export function runInScope<R>(fn: (scope: RequestScope) => R, options?: ScopeOptions): R {
   checkFunction('runInScope', fn)
-  const checked = checkOptions('runInScope', options, runChecks)
-  const scope = open(checked.name ?? (fn.name || 'scope'), checked)
+  const checked = options === undefined ? undefined : checkOptions('runInScope', options, runChecks)
+  const scope = open(checked?.name ?? (fn.name || 'scope'), checked)
   try {
     return scope.run(fn, scope)
   } finally {
@@ -90,7 +90,8 @@ export function runInScope<R>(fn: (scope: RequestScope) => R, options?: ScopeOpt
 
 const defaultSettings: UnitSettings = { group: backgroundGroup, policy: undefined, lateUse: lateUseByDefault }
 
-function open(name: string, options: OpenScopeOptions): RequestScope {
+function open(name: string, options: OpenScopeOptions | undefined): RequestScope {
+  if (options === undefined) return new RequestScope(name, LogicalContext.empty, defaultSettings)
   const { context = LogicalContext.empty, group = backgroundGroup, policy, deadline, lateWrites, onLateUse } = options
   const isDefault = lateWrites === undefined && onLateUse === undefined
   const lateUse = isDefault ? lateUseByDefault : new LateUseWatch({ lateWrites, onLateUse })

@@ -18,25 +18,40 @@ export function after(ms: number, fn: () => void, { ref = true }: AfterOptions =
   return () => clearTimeout(timer)
 }
 
-/** A limit of time for work that can be aborted, and the error that says that it is over. */
-export class TimeLimit {
-  /** In milliseconds since the epoch. */
-  readonly deadline: number
-  /** By the clock that cannot be set. */
-  readonly #at: number
-  readonly #target: { abort(reason: unknown): void }
-  readonly #error: () => Error
+interface Abortable {
+  abort(reason: unknown): void
+}
 
-  constructor(target: { abort(reason: unknown): void }, deadline: number, leftMs: number, error: () => Error) {
-    this.deadline = deadline
-    this.#at = performance.now() + leftMs
+/**
+ * A limit of time for work that can be aborted, and the error that says that it is over. It is measured by a clock that
+ * cannot be set.
+ */
+export class TimeLimit {
+  /** In milliseconds, by `performance.now()`. */
+  readonly at: number
+  readonly #target: Abortable
+  readonly #error: () => Error
+  readonly #isSet: boolean
+  #deadline: number | undefined
+
+  /** @param deadline In milliseconds since the epoch, if the limit is set as a time. */
+  constructor(target: Abortable, leftMs: number, error: () => Error, deadline?: number) {
+    this.at = performance.now() + leftMs
     this.#target = target
     this.#error = error
+    this.#isSet = deadline !== undefined
+    this.#deadline = deadline
   }
 
-  /** The system clock may be set back, so the clock that comes first counts. */
+  /** In milliseconds since the epoch; the same at each read. */
+  get deadline(): number {
+    return (this.#deadline ??= Math.round(Date.now() + this.at - performance.now()))
+  }
+
   get leftMs(): number {
-    return Math.min(this.deadline - Date.now(), this.#at - performance.now())
+    const leftMs = this.at - performance.now()
+    // A system clock that is set forward brings a time nearer. One that is set back does not delay it.
+    return this.#isSet ? Math.min(leftMs, this.deadline - Date.now()) : leftMs
   }
 
   /** Aborts the work. */

@@ -43,7 +43,14 @@ export async function withTimeout<T>(
   const cell = storage.getStore()
   const owner = ownerHere()
   let isOver = false
-  const expire = () => {
+  let { due } = scope
+  const onTimer = () => {
+    if (due !== scope.due) {
+      // The deadline of a unit ends with the unit. What is left is the limit of this call.
+      due = scope.due
+      stop = after(due?.leftMs ?? 0, onTimer)
+      return
+    }
     isOver = true
     scope.expire()
     result.reject(scope.reason)
@@ -51,13 +58,7 @@ export async function withTimeout<T>(
     // A timer runs in the context in which it was set, except for one that a test advances.
     storage.run(cell as Cell, adopt)
   }
-  let stop = () => {}
-  const arm = () => {
-    const limit = scope.due
-    // The deadline of a unit counts no longer when the unit ends; then this call's own limit is left.
-    stop = after(limit?.leftMs ?? ms, () => (scope.due === limit ? expire() : arm()))
-  }
-  arm()
+  let stop = after(due?.leftMs ?? ms, onTimer)
   const call = (async () => await scope.run(() => fn(scope)))()
   const rest = call.then(result.resolve, (error: unknown) => {
     // A call that knows the limit may notice it a little earlier than our timer.
