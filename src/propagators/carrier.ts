@@ -1,3 +1,5 @@
+import { attempt } from './propagator.ts'
+
 /** The text fields of a message, by name. Callers pass names in lower case. */
 export interface Carrier {
   /** The field's text. Several lines of one name are joined by `, `. RFC 9110, 5.3 */
@@ -8,7 +10,7 @@ export interface Carrier {
 
 /** Headers in Node's form, or any object of that form: names in any case, several lines as an array. */
 export type HeaderObject = Record<string, HeaderValue>
-type HeaderValue = string | number | readonly string[] | undefined
+type HeaderValue = string | number | Uint8Array | readonly (string | Uint8Array)[] | null | undefined
 
 /** A `Headers` object, of the platform or of undici. */
 export interface HeadersLike {
@@ -124,9 +126,21 @@ class HeadersCarrier extends SourceCarrier<HeadersLike> {
 
 /** The text of the earlier lines and one more line. */
 function join(found: string | undefined, value: HeaderValue): string | undefined {
-  if (value === undefined) return found
-  const text = typeof value === 'object' ? value.join(', ') : String(value)
+  const text = textOf(value)
+  if (text === undefined) return found
   return found === undefined ? text : `${found}, ${text}`
+}
+
+/** Text and bytes as text, several lines joined, `StringValue` of an SQS attribute. Any other value is absent. */
+function textOf(value: unknown): string | undefined {
+  if (typeof value === 'string') return value
+  if (typeof value === 'number') return String(value)
+  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString()
+  if (Array.isArray(value))
+    return value.reduce<string | undefined>((text, line) => join(text, line as HeaderValue), undefined)
+  if (typeof value !== 'object' || value === null) return undefined
+  const text = attempt(() => (value as { StringValue?: unknown }).StringValue)
+  return typeof text === 'string' ? text : undefined
 }
 
 function isName(key: string, name: string): boolean {

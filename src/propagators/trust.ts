@@ -77,7 +77,8 @@ const mappedPrefix = '::ffff:'
 
 /**
  * Whether a socket's address is loopback, private, link-local or unique-local. Reads the form that Node writes; an
- * address in any other form is not private. RFC 1918, RFC 3927, RFC 4193, RFC 4291
+ * address in any other form is not private. RFC 1918, RFC 3927, RFC 4193, RFC 4291; RFC 6598, 100.64.0.0/10, which
+ * carriers and EKS pods use
  */
 export function isPrivateAddress(address: string): boolean {
   if (!address.includes(':')) return isPrivateV4(address)
@@ -96,6 +97,7 @@ function isPrivateV4(address: string): boolean {
   const second = Number(parts[1])
   if (first === 10 || first === 127) return true
   if (first === 172) return second >= 16 && second <= 31
+  if (first === 100) return second >= 64 && second <= 127
   return (first === 192 && second === 168) || (first === 169 && second === 254)
 }
 

@@ -166,3 +166,37 @@ describe('incomingCarrier', () => {
     expect(headers).toEqual({ traceparent: 'a' })
   })
 })
+
+describe('a carrier of a message', () => {
+  it.each<[name: string, value: unknown, text: string | undefined]>([
+    ['bytes', Buffer.from('00-ab'), '00-ab'],
+    ['a Uint8Array', new TextEncoder().encode('é'), 'é'],
+    ['several lines of bytes', [Buffer.from('a'), 'b'], 'a, b'],
+    ['an SQS attribute', { DataType: 'String', StringValue: 'a' }, 'a'],
+    ['an SQS attribute of bytes', { DataType: 'Binary', BinaryValue: Buffer.from('a') }, undefined],
+    ['null', null, undefined],
+    ['a Date', new Date(0), undefined],
+    ['an object', {}, undefined],
+    [
+      'an object that throws',
+      new Proxy(
+        {},
+        {
+          get: () => {
+            throw new Error('boom')
+          },
+        },
+      ),
+      undefined,
+    ],
+    ['a boolean', true, undefined],
+    ['a symbol', Symbol('a'), undefined],
+    ['a list of nothing', [null, undefined], undefined],
+  ])('reads %s', (_name, value, text) => {
+    const sources = [{ name: value }, new Map([['name', value]]), ['name', value], [['name', value]]] as never[]
+    const carriers = [...sources.map((source) => carrierOf(source)), incomingCarrier({ name: value } as never)]
+
+    expect(carriers.map((carrier) => carrier.get('name'))).toEqual(carriers.map(() => text))
+    expect(carriers.map((carrier) => carrier.has('name'))).toEqual(carriers.map(() => text !== undefined))
+  })
+})

@@ -9,6 +9,7 @@ for (const [net, prefix] of [
   ['172.16.0.0', 12],
   ['192.168.0.0', 16],
   ['169.254.0.0', 16],
+  ['100.64.0.0', 10],
 ] as const) {
   list.addSubnet(net, prefix, 'ipv4')
 }
