@@ -60,8 +60,12 @@ export function setPluginPolicy(fastify: FastifyInstance, policy: Policy): void 
  * @throws {TypeError} for a route option that is unknown or of the wrong type.
  */
 export function routeSettings(request: FastifyRequest, name: string, inbound: Inbound): UnitSettings {
-  routeKey ??= fastifySymbol(request, 'fastify.context')
-  const route = Reflect.get(request, routeKey) as Route
+  let route = routeKey === undefined ? undefined : (Reflect.get(request, routeKey) as Route | undefined)
+  // Each copy of Fastify in the process has its own symbol.
+  if (route === undefined) {
+    routeKey = fastifySymbol(request, 'fastify.context')
+    route = Reflect.get(request, routeKey) as Route
+  }
   return route[settingsKey] ?? prepare(route, name, inbound)
 }
 
