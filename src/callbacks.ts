@@ -49,4 +49,20 @@ export function callContained<Args extends unknown[]>(
   }
 }
 
+/** Calls a function of the program for its value. Returns undefined if it throws or returns a promise; reports that once. */
+export function containedValue<Args extends unknown[], R>(
+  description: string,
+  fn: (...args: Args) => R,
+  ...args: Args
+): R | undefined {
+  try {
+    const value = fn(...args)
+    if (!isPromise(value)) return value
+    reportOnce(fn, description, new TypeError(`Expected a value, got a promise: ${show(value)}.`))
+  } catch (error) {
+    reportOnce(fn, description, error)
+  }
+  return undefined
+}
+
 function ignore(): void {}

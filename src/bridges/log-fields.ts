@@ -1,3 +1,4 @@
+import { containedValue } from '../callbacks.ts'
 import { type Cell, cellKey, currentCell } from '../context/cell.ts'
 import { type AnyContextVar, ContextVar } from '../context/context-var.ts'
 import { decode, isPresent } from '../context/values.ts'
@@ -131,7 +132,7 @@ function readerOf(owner: string, field: LogField): Reader {
   if (format === undefined) return valueOf
   return (cell, trace, task) => {
     const value = valueOf(cell, trace, task)
-    return value === undefined ? undefined : format(value as never)
+    return value === undefined ? undefined : containedValue(`${owner}, format`, format, value as never)
   }
 }
 

@@ -1,3 +1,4 @@
+import { containedValue } from '../callbacks.ts'
 import { aFunction, type Checks, checkOptions, show } from '../options.ts'
 import { cellFor, LogFields, logFieldsChecks, type LogFieldsOptions } from './log-fields.ts'
 import {
@@ -95,7 +96,9 @@ export function pinoMixin(options: PinoMixinOptions = {}): PinoMixin {
         if (!hasKey(bindings, { key, prefix })) line[key] = value
       })
     }
-    return mixin === undefined ? line : Object.assign(line, mixin(mergeObject, level, logger as never))
+    if (mixin === undefined) return line
+    const own = containedValue('pinoMixin, mixin', mixin, mergeObject, level, logger as never)
+    return Object.assign(line, own)
   }
 }
 

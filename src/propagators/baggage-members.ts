@@ -91,7 +91,7 @@ export function declareMember(key: string, declaration: unknown): DeclaredMember
     write(context, refuse) {
       const value = context.has(variable) ? context.get(variable) : undefined
       if (value === undefined) return undefined
-      const text = attempt(() => sync(codec, 'encode', codec.encode(value)) ?? null)
+      const text = attempt(() => encodeWith(codec, value) ?? null)
       if (text === null) return undefined
       if (typeof text !== 'string') refuse('malformed', field)
       // Encoding never shortens a text, so a longer one is not encoded.
@@ -113,6 +113,16 @@ function codecOf(key: string, declaration: unknown): BaggageCodec<unknown> {
   throw new TypeError(
     `w3cBaggage: expected member '${key}' to be a ContextVar or { variable, decode, encode }, got ${show(declaration)}.`,
   )
+}
+
+/** @throws what `encode` throws, after the first report of it. */
+function encodeWith(codec: BaggageCodec<unknown>, value: unknown): string | undefined {
+  try {
+    return sync(codec, 'encode', codec.encode(value))
+  } catch (error) {
+    reportOnce(codec, `encode() of the variable '${codec.variable.name}' in w3cBaggage`, error)
+    throw error
+  }
 }
 
 /** @throws {TypeError} if a codec returned a promise. */

@@ -6,6 +6,7 @@ import Fastify from 'fastify'
 import { bind, ContextVar, current, outside, runInScope, spawn, TaskGroup } from 'logical-context'
 import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
 import { contextFetch } from 'logical-context/clients/fetch'
+import { Messages } from 'logical-context/messages/message'
 import logicalContext, { type LogicalContextOptions } from 'logical-context/middleware/fastify'
 import { type Propagator, w3cBaggage, xRequestId } from 'logical-context/propagators'
 import { pino } from 'pino'
@@ -27,7 +28,13 @@ export interface FunctionOption {
 const tenant = new ContextVar<unknown>('tenant')
 
 export const functionOptions: readonly FunctionOption[] = [
-  { name: 'trust', mayBeAsync: false, use: (fn, reports) => serve(reports, { trust: fn }) },
+  {
+    name: 'trust',
+    mayBeAsync: false,
+    // One on stderr, and the refusal of the peer.
+    reports: 2,
+    use: (fn, reports) => serve(reports, { trust: fn }),
+  },
   {
     name: 'onError of a server',
     mayBeAsync: true,
@@ -45,7 +52,17 @@ export const functionOptions: readonly FunctionOption[] = [
       for (const read of late) read()
     },
   },
-  { name: 'onDrained', mayBeAsync: true, use: (onDrained, reports) => twice(() => serve(reports, { onDrained })) },
+  {
+    name: 'onDrained',
+    mayBeAsync: true,
+    // Its failure is the failure of the close.
+    reports: 0,
+    async use(onDrained, reports) {
+      await serve(reports, { onDrained }).catch((error: unknown) => {
+        if (error instanceof Error && error.message !== 'planted') throw error
+      })
+    },
+  },
   {
     name: 'extract of a propagator',
     mayBeAsync: false,
@@ -80,7 +97,7 @@ export const functionOptions: readonly FunctionOption[] = [
   },
   {
     name: 'onRefusal of a client',
-    mayBeAsync: true,
+    mayBeAsync: false,
     use: (onRefusal) => {
       const encode = () => {
         throw new Error('not writable')
@@ -99,6 +116,15 @@ export const functionOptions: readonly FunctionOption[] = [
       // A call without a deadline lasts as long as its fetch.
       const attempt = () => Promise.race([client('http://127.0.0.1:1'), delay(20)]).catch(() => {})
       return runInScope(() => twice(attempt))
+    },
+  },
+  {
+    name: 'onFailure of messages',
+    mayBeAsync: true,
+    reports: 2,
+    use: async (onFailure) => {
+      const messages = new Messages('jobs', { onFailure })
+      await twice(async () => expect(await messages.acknowledge({ queue: 'jobs' }, fail), 'failed'))
     },
   },
   {

@@ -28,10 +28,12 @@ for (const option of functionOptions) {
     uncaught = []
     const reports = new Reports()
     const fn = misbehaviour.make(useAgain) as () => never
-    const program = await option.use(fn, reports).then(
-      () => 'worked',
-      (error: unknown) => (isRefusal(error) ? 'refused' : text(error)),
-    )
+    const program = await Promise.resolve()
+      .then(() => option.use(fn, reports))
+      .then(
+        () => 'worked',
+        (error: unknown) => (isRefusal(error) ? 'refused' : text(error)),
+      )
     for (let i = 0; i < 3; i++) await turn()
     reports.stop()
     outcomes.push({ option: option.name, misbehaviour: misbehaviour.name, program, uncaught, lines: reports.lines })
@@ -40,7 +42,7 @@ for (const option of functionOptions) {
 process.stdout.write(JSON.stringify(outcomes), () => process.exit())
 
 function isRefusal(error: unknown): boolean {
-  return error instanceof TypeError && error.message.includes('expected') && error.message.includes('async')
+  return error instanceof TypeError && /expected .*a synchronous function/.test(error.message)
 }
 
 function text(error: unknown): string {
