@@ -5,7 +5,7 @@ import { recordFailure, typeOfError } from './span-fields.ts'
 import type { SpanMaker } from './span-units.ts'
 
 /** Instrumentations put the route here for the one that started the span. The SDK makes its keys by `Symbol.for`. */
-const rpcMetadataKey: symbol = Symbol.for('OpenTelemetry SDK Context Key RPC_METADATA')
+export const rpcMetadataKey: symbol = Symbol.for('OpenTelemetry SDK Context Key RPC_METADATA')
 
 /** A request below the span that other code started for it, or with a span of its own. */
 export class ScopeObservation implements UnitObservation {

@@ -1,4 +1,13 @@
-import type { Context, Link, Span, SpanContext, SpanOptions, Tracer, TracerProvider } from '@opentelemetry/api'
+import type {
+  Context,
+  Link,
+  Span,
+  SpanContext,
+  SpanKind,
+  SpanOptions,
+  Tracer,
+  TracerProvider,
+} from '@opentelemetry/api'
 import type { Bridge, UnitObservation } from '../../context/bridge.ts'
 import { storage } from '../../context/storage.ts'
 import type { RequestScope } from '../../tasks/request-scope.ts'
@@ -8,7 +17,7 @@ import { requestId } from '../../variables/request-id.ts'
 import { type TraceContext, traceContext } from '../../variables/trace-context.ts'
 import type { Diagnosis } from './diagnosis.ts'
 import type { OpenTelemetryApi } from './index.ts'
-import { ScopeObservation } from './scope-observation.ts'
+import { rpcMetadataKey, ScopeObservation } from './scope-observation.ts'
 import type { SharedBaggage } from './shared-baggage.ts'
 import type { SpanFields } from './span-fields.ts'
 import { type SpanTraces, traceHere } from './span-traces.ts'
@@ -26,7 +35,7 @@ export interface SpanMaker {
   /** Uses a tracer or a span: reports an error that an SDK's processor throws, and does not throw it. */
   guard<R>(use: () => R): R | undefined
   /** Makes the span that is active in a context the scope's place in the trace, unless it was active before. */
-  join(scope: RequestScope, context: Context, before: Context | undefined): Context | undefined
+  join(scope: RequestScope, context: Context, before: Context): Context | undefined
 }
 
 interface SpanUnitsParts {
@@ -73,23 +82,48 @@ export class SpanUnits implements Bridge, SpanMaker {
     const { api } = this
     const told = scope.context.get(traceContext)
     const around = api.context.active()
-    // A request inside a request starts below its own caller, not below the span of the outer request.
-    const inner = storage.getStore() !== undefined && told?.parentSpanId !== undefined
-    const joined = inner ? undefined : this.join(scope, around, undefined)
-    if (joined !== undefined) return new ScopeObservation(scope, this, joined, undefined)
-    const context = this.below(told, around)
+    const active = this.#traces.localSpan(around)
+    if (active !== undefined && this.#isOf(scope, active, around)) {
+      return new ScopeObservation(scope, this, this.#joinSpan(scope, active, around), undefined)
+    }
+    const context = this.below(told, active === undefined ? around : api.trace.deleteSpan(around))
     const span = this.#parts.requestSpans ? this.#startRequest(scope, told, context) : undefined
     const inside = this.#ofUnit(span === undefined ? context : api.trace.setSpan(context, span))
     return new ScopeObservation(scope, this, inside, span)
   }
 
-  join(scope: RequestScope, context: Context, before: Context | undefined): Context | undefined {
+  join(scope: RequestScope, context: Context, before: Context): Context | undefined {
     const span = this.#traces.localSpan(context)
-    if (span === undefined || (before !== undefined && this.api.trace.getSpan(before) === span)) return undefined
+    if (span === undefined || this.api.trace.getSpan(before) === span) return undefined
+    return this.#joinSpan(scope, span, context)
+  }
+
+  #joinSpan(scope: RequestScope, span: Span, context: Context): Context {
     const told = scope.context.get(traceContext)
     scope.cell.write(traceContext, this.#traces.adopt(span, told, told?.link))
     this.fields.follow(span, scope.cell)
     return this.#ofUnit(context)
+  }
+
+  /**
+   * Whether the active span is the scope's own. A server that starts to listen in a span, and a timer that is set in
+   * one, keep that span active for all later work. So the span must not have ended. For a peer's message it must also be
+   * the span of a server or a consumer, or below the peer's span.
+   */
+  #isOf(scope: RequestScope, span: Span, context: Context): boolean {
+    if (hasEnded(span)) return false
+    const told = scope.context.get(traceContext)
+    const isMessage = told?.parentSpanId !== undefined || scope.context.has(requestId)
+    // A job has no message: it is part of the code that runs it.
+    if (!isMessage) return true
+    // A request inside a request starts below its own caller, not below the span of the outer request.
+    if (storage.getStore() !== undefined) return told?.parentSpanId === undefined
+    const caller = told?.parentSpanId === undefined ? told?.link : told
+    if (caller !== undefined && span.spanContext().traceId === caller.traceId) return true
+    const { SERVER, CONSUMER } = this.api.SpanKind
+    const { kind } = span as { kind?: SpanKind }
+    const metadata = context.getValue(rpcMetadataKey) as { span?: Span } | undefined
+    return kind === SERVER || kind === CONSUMER || metadata?.span === span
   }
 
   spawned(task: Task): UnitObservation | undefined {
@@ -185,4 +219,9 @@ export class SpanUnits implements Bridge, SpanMaker {
 
 function linksTo(span: SpanContext | undefined): Link[] {
   return span === undefined ? [] : [{ context: span }]
+}
+
+/** The API has no method for it. A span that a sampler dropped never records, and counts as one that has not ended. */
+function hasEnded(span: Span): boolean {
+  return (span as { ended?: boolean }).ended ?? (!span.isRecording() && span.constructor.name !== 'NonRecordingSpan')
 }

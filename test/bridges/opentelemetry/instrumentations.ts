@@ -1,7 +1,9 @@
 import { createRequire } from 'node:module'
+// Before the instrumentations, which do not patch a module that loads while they are disabled.
+import 'fastify'
 import * as api from '@opentelemetry/api'
 import type { Instrumentation } from '@opentelemetry/instrumentation'
-import { HttpInstrumentation } from '@opentelemetry/instrumentation-http'
+import { HttpInstrumentation, type HttpInstrumentationConfig } from '@opentelemetry/instrumentation-http'
 import { UndiciInstrumentation } from '@opentelemetry/instrumentation-undici'
 import { onTestFinished } from 'vitest'
 
@@ -11,8 +13,8 @@ const http = new HttpInstrumentation({ enabled: false })
 const undici = new UndiciInstrumentation({ enabled: false })
 
 /** OpenTelemetry's own instrumentation of `node:http`, for one test; after the SDK was set up. */
-export function instrumentHttp(): void {
-  enable(http)
+export function instrumentHttp(config: HttpInstrumentationConfig = {}): void {
+  enable(http, config)
   // It patches what is required from now on.
   for (const name of ['node:http', 'node:https', 'http', 'https']) require(name)
 }
@@ -22,9 +24,9 @@ export function instrumentUndici(): void {
   enable(undici)
 }
 
-function enable(instrumentation: Instrumentation): void {
+function enable(instrumentation: Instrumentation, config = {}): void {
   instrumentation.setTracerProvider(api.trace.getTracerProvider())
-  instrumentation.setConfig({ enabled: true })
+  instrumentation.setConfig({ enabled: true, ...config })
   instrumentation.enable()
   onTestFinished(() => instrumentation.disable())
 }
