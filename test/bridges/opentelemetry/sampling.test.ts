@@ -1,11 +1,11 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import * as api from '@opentelemetry/api'
 import { suppressTracing } from '@opentelemetry/core'
-import { AlwaysOffSampler, ParentBasedSampler } from '@opentelemetry/sdk-trace'
-import { type Policy, runInScope, spawn } from 'logical-context'
+import { AlwaysOffSampler, AlwaysOnSampler, ParentBasedSampler } from '@opentelemetry/sdk-trace'
+import { LogicalContext, type Policy, runInScope, spawn } from 'logical-context'
 import { inject } from 'logical-context/clients/inject'
 import { b3, w3cTraceContext } from 'logical-context/propagators'
-import { traceContext } from 'logical-context/variables'
+import { TraceContext, traceContext } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
 import { inSpan, type SdkOptions, setUpSdk } from './sdk.ts'
 import { caller, shop, traceparent } from './shop.ts'
@@ -80,6 +80,29 @@ describe('openTelemetry, a trace that is not recorded', () => {
 
     expect(isolated).toMatchObject({ sampling: 'deny', link: { traceId: request.traceId, spanId: request.spanId } })
     expect(isolated?.traceId).not.toBe(request.traceId)
+    expect(spans()).toEqual([])
+  })
+})
+
+describe('openTelemetry, a trace that was refused before it has a span', () => {
+  // A sampler that follows the parent would drop the span of a bridge that starts one.
+  const sampler = new AlwaysOnSampler()
+
+  it('has no span of a request, whatever the sampler', async () => {
+    const { spans } = setUpSdk({ requestSpans: true, sampler })
+    const { get } = await shop((app) => app.get('/', () => 'ok'), { propagators })
+
+    await get('/', { b3: '0' })
+
+    expect(spans()).toEqual([])
+  })
+
+  it('has no span of a job, nor of its isolated task', async () => {
+    const { spans } = setUpSdk({ requestSpans: true, sampler })
+    const context = LogicalContext.empty.with(traceContext, new TraceContext({ sampling: 'deny' }))
+
+    await runInScope(() => spawn(() => {}, { name: 'task', policy: 'isolate' }).result(), { name: 'job', context })
+
     expect(spans()).toEqual([])
   })
 })
