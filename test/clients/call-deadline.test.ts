@@ -145,6 +145,15 @@ describe.each(clients)('%s', (_, call) => {
     expect(failures).toEqual([])
   })
 
+  it('does not end at the deadline of a unit that ended before the call', async () => {
+    const { url } = await upstream()
+    const { promise, resolve, reject } = Promise.withResolvers<string>()
+
+    asRequestUntil(Date.now() + 10, () => void setTimeout(() => void call(url).then(resolve, reject), 30))
+
+    await expect(promise).resolves.toBeTypeOf('string')
+  })
+
   it('ends at a deadline that was set for the call only, and aborts nothing else', async () => {
     const { url } = await upstream(() => {})
 

@@ -285,6 +285,22 @@ describe('a value that cannot be a header', () => {
     ])
   })
 
+  it('costs little if it is far too long', async () => {
+    const { url, received } = await upstream()
+    const fetch = contextFetch.with({ propagators, values: ['127.0.0.1'] })
+
+    const usedMs = await asCaller(async () => {
+      user.set('é'.repeat(5_000_000))
+      const before = process.cpuUsage().user
+      await fetch(url)
+      return (process.cpuUsage().user - before) / 1000
+    })
+
+    expect(received[0]?.headers['baggage']).toBe('tenant=acme')
+    expect(fetch.outbound.counters.truncated).toBe(1)
+    expect(usedMs).toBeLessThan(500)
+  })
+
   it('does not fail the call or the process if onRefusal returns a promise that rejects', async () => {
     const { url, received } = await upstream()
     const report = vi.spyOn(console, 'error').mockReturnValue()
