@@ -3,6 +3,7 @@ import { channel } from 'node:diagnostics_channel'
 /** The stable codes of all errors of this package. `docs/errors.md` has a section for each. */
 export type ErrorCode =
   | 'LCTX_OUTSIDE_UNIT'
+  | 'LCTX_NOT_SET'
   | 'LCTX_LATE_WRITE'
   | 'LCTX_GROUP_CLOSED'
   | 'LCTX_GROUP_FULL'
@@ -52,6 +53,17 @@ export class OutsideUnitError extends LogicalContextError {
     )
     // Every loss of the context ends here.
     if (contextLost.hasSubscribers) contextLost.publish({ operation, error: this } satisfies LostEvent)
+  }
+}
+
+/** A variable without a default was read with `getOrThrow()`, and no value is set. */
+export class NotSetError extends LogicalContextError {
+  constructor(variable: string) {
+    super(
+      'LCTX_NOT_SET',
+      `The variable '${variable}' is not set in the current unit of work. ` +
+        'Set it before this code runs, give it a default, or read it with get().',
+    )
   }
 }
 

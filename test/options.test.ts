@@ -1,4 +1,5 @@
 import { runInNewContext } from 'node:vm'
+import { LogicalContext } from 'logical-context'
 import { afterEach, describe, expect, it } from 'vitest'
 import {
   aBoolean,
@@ -55,6 +56,7 @@ describe('checkOptions', () => {
     ['a class', Map, 'start: expected an options object, got [Function: Map].'],
     ['a Map', new Map([['name', 'import']]), 'start: expected an options object, got Map(1)'],
     ['a date', new Date(0), 'start: expected an options object, got 1970-01-01'],
+    ['a context', LogicalContext.empty, 'start: expected an options object, got LogicalContext {}.'],
     ['a promise', Promise.resolve({}), 'start: expected an options object, got Promise'],
   ])('refuses %s', (_, options, message) => {
     expect(() => checkOptions('start', options as Options, checks)).toThrow(TypeError)

@@ -1,7 +1,6 @@
 import { containedValue } from '../callbacks.ts'
 import { type Cell, cellKey, currentCell } from '../context/cell.ts'
-import { type AnyContextVar, ContextVar } from '../context/context-var.ts'
-import { decode, isPresent } from '../context/values.ts'
+import { type AnyContextVar, ContextVar, peek } from '../context/context-var.ts'
 import { anyOf, type Check, type Checks, checkOptions, isFunction, show } from '../options.ts'
 import { Task } from '../tasks/task.ts'
 import type { Unit } from '../tasks/unit.ts'
@@ -31,7 +30,7 @@ export interface LogFieldsOptions {
 type Reader = (cell: Cell, trace: TraceContext | undefined, task: Task | undefined) => unknown
 
 const knownFields: Readonly<Record<KnownField, Reader>> = {
-  request_id: (cell) => valueIn(cell, requestId),
+  request_id: (cell) => peek(requestId, cell),
   trace_id: (_cell, trace) => trace?.traceId,
   span_id: (_cell, trace) => trace?.spanId,
   trace_flags: (_cell, trace) => trace?.flags.toString(16).padStart(2, '0'),
@@ -87,7 +86,7 @@ export class LogFields {
    * throws: it omits a field whose `format`, or whose `take`, throws.
    */
   read(cell: Cell, take: (key: string, value: unknown, prefix: string) => void): void {
-    const known = valueIn(cell, traceContext)
+    const known = peek(traceContext, cell)
     // A tracer's active span belongs to the current code, not to another unit.
     const trace = cell === currentCell() ? activeTrace(known) : known
     const { unit } = cell
@@ -128,7 +127,7 @@ function readerOf(owner: string, field: LogField): Reader {
     throw new TypeError(`${owner}: expected a variable that may be logged, got the sensitive '${variable.name}'.`)
   }
   const isTrace = (variable as unknown) === traceContext
-  const valueOf: Reader = (cell, trace) => (isTrace ? trace : valueIn(cell, variable))
+  const valueOf: Reader = (cell, trace) => (isTrace ? trace : peek(variable, cell))
   if (format === undefined) return valueOf
   return (cell, trace, task) => {
     const value = valueOf(cell, trace, task)
@@ -138,9 +137,4 @@ function readerOf(owner: string, field: LogField): Reader {
 
 function isFormatted(field: LogField): field is Exclude<LogField, AnyContextVar> {
   return typeof field === 'object' && field !== null && 'variable' in field
-}
-
-function valueIn<T, D>(cell: Cell, variable: ContextVar<T, D>): T | D {
-  const raw = cell.read(variable.index)
-  return isPresent(raw) ? (decode(raw) as T) : variable.default
 }

@@ -95,8 +95,7 @@ export function fragmentFor(logger: Internals, inside: Inside, cell: Cell, field
   }
   const parts = writeParts(logger, inside, cell, fields)
   const fragment = { fields, stringifiers, serializers, active, parts, latest: undefined }
-  // A generator layer's values may change with its driver's, without a write.
-  if (cell.driver === undefined) cell.memo = fragment
+  cell.memo = fragment
   return fragment
 }
 

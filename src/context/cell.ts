@@ -2,155 +2,132 @@ import { inspect } from 'node:util'
 import { storage } from './storage.ts'
 import { copyFor, emptyValues, overlay, read, type Slot, survivorsOf, type Values, write } from './values.ts'
 
-/** Others hold the same `values`: copy before writing. */
+/** Other cells or contexts have the same array of values: copy it before a write. */
 const shared = 0
-/** Nobody else holds `values`: write in place. */
+/** The array of values is this cell's alone: write in place. */
 const owned = 1
-/** The unit has ended: only survivors are left, and nothing may be written. */
+/** The unit has ended: the cell has only survivors, and accepts no write. */
 const sealed = 2
 
-/** Under this key an object that belongs to a unit, a request's logger for one, bears the unit's cell. */
+/** An object that belongs to a unit, such as a request's logger, has the unit's cell under this key. */
 export const cellKey: unique symbol = Symbol.for('logical-context.cell') as never
 
-/** The unit that values belong to, as far as a cell needs it: a request or a task. */
+/** The unit of a cell, a request or a task, as far as this room needs it. */
 export interface CellOwner {
-  /** A block has values of its own, which the end of the unit must drop too. */
+  readonly sealed: boolean
+  /** Called with each block of the unit: the end of the unit seals its blocks too. */
   adopt(block: Cell): void
   /** Called for each access to a variable after the seal; throws if the unit is so configured. */
   late(operation: 'read' | 'write', variable: string): void
 }
 
 /**
- * What the AsyncLocalStorage holds: the current values, the unit they belong to, and the cancel scope of the code that
- * runs here. Code inside a cancel scope runs in a view: a cell with the values of another one, its `base`.
+ * The object in the AsyncLocalStorage: a cell, or a view of one in a cancel scope. Everything but `near` and `within` is
+ * a matter of the cell itself, its `base`.
+ */
+export type View = Pick<Cell, 'base' | 'unit' | 'scope' | 'near' | 'within'>
+
+/**
+ * The current values, their unit, and the cancel scope of the current code.
+ *
+ * The values are private fields, so that no inspection of an object that refers to a cell prints them. Other copies of
+ * the package use the methods, because private fields are different in each copy.
  */
 export class Cell {
-  values: Values
-  /** Undefined in a block that was run outside any unit. */
-  unit: CellOwner | undefined
-  /** The cell that has the values: itself, or the one that this is a view of. */
+  /** Undefined in a block outside any unit. */
+  readonly unit: CellOwner | undefined
+  /** The innermost cancel scope of the current code, inside its unit. The type is in tasks/cancel-scope.ts. */
+  readonly scope: unknown
+  /** The cell itself; for a view, the cell that has its values. */
   readonly base: Cell
-  /** The narrowest cancel scope around the code that runs here, inside its unit. Opaque here; tasks/cancel-scope.ts. */
-  scope: unknown = undefined
-  /** In a generator's layer: the cell of whoever drives it, which is read where the layer has nothing of its own. */
-  driver: Cell | undefined = undefined
-  /** One value derived from `values`, kept by whoever is above; every write drops it. */
-  memo: unknown = undefined
-  /** Of a block: the list in which its unit holds it. */
+  /** For a block: its unit's list of blocks. The reference keeps the list alive; see `Blocks`. */
   siblings: readonly Cell[] | undefined = undefined
+  #values: Values
+  #memo: unknown = undefined
   #state: typeof shared | typeof owned | typeof sealed = shared
 
-  constructor(values: Values, unit: CellOwner | undefined, base?: Cell) {
-    this.values = values
+  constructor(values: Values, unit: CellOwner | undefined, scope?: unknown, base?: Cell) {
+    this.#values = values
     this.unit = unit
+    this.scope = scope
     this.base = base ?? this
   }
 
-  get sealed(): boolean {
-    return this.base.#state === sealed
+  /** The fast path of a read, also in a view: `undefined` unless the variable has one of the first places. */
+  near(index: number): unknown {
+    return this.base.#values[index]
   }
 
-  /** The same values and unit, inside a cancel scope. Has none of its own, so that a read goes on to the base. */
-  within(scope: unknown): Cell {
+  /** A view of this cell in a cancel scope. */
+  within(scope: unknown): View {
     const { base } = this
-    const view = new Cell(emptyValues, base.unit, base)
-    view.scope = scope
-    return view
+    return new Cell(emptyValues, base.unit, scope, base)
   }
 
-  /** The narrowest cancel scope; of a generator's layer, that of whoever drives it at the time. */
-  get innerScope(): unknown {
-    return this.scope ?? this.base.driver?.innerScope
+  get sealed(): boolean {
+    return this.#state === sealed
   }
 
-  /** The raw value of a variable, the driver's where a layer has none. */
+  /** One object that the log bridge derives from the values. Each write removes it. */
+  get memo(): unknown {
+    return this.#memo
+  }
+
+  set memo(memo: unknown) {
+    this.#memo = memo
+  }
+
+  /** The raw value of a variable. */
   read(index: number): unknown {
-    const { values, driver } = this.base
-    const raw = read(values, index)
-    return raw === undefined && driver !== undefined ? driver.read(index) : raw
+    return read(this.#values, index)
   }
 
-  /** The caller has checked that the cell is not sealed. */
+  /** The same, except in a generator's body: there without the values of the code that drives it. */
+  own(index: number): unknown {
+    return read(this.#values, index)
+  }
+
+  /** Writes a raw value. The caller checks that the cell is not sealed. */
   write(slot: Slot, raw: unknown): void {
-    if (this.base !== this) return this.base.write(slot, raw)
     if (this.#state === shared) {
-      this.values = copyFor(this.values, slot)
+      this.#values = copyFor(this.#values, slot)
       this.#state = owned
     }
-    this.memo = undefined
-    this.values = write(this.values, slot, raw)
+    this.#memo = undefined
+    this.#values = write(this.#values, slot, raw)
   }
 
-  /** The values for a fork: from here on both sides copy before they write. */
+  /** Writes all raw values of another cell. */
+  merge(values: Values): void {
+    this.#values = overlay(this.#values, values)
+    this.#state = owned
+    this.#memo = undefined
+  }
+
+  /** The values for a fork: from now on both sides copy them before a write. */
   share(): Values {
-    if (this.base !== this) return this.base.share()
-    if (this.driver !== undefined) return overlay(this.driver.share(), this.values)
     if (this.#state === owned) this.#state = shared
-    return this.values
+    return this.#values
   }
 
-  /** Drops all values but the survivors: what holds the cell after this holds nothing of the request. */
+  /** Drops all values except the survivors, so that a reference to the cell retains nothing of the request. */
   seal(): void {
-    this.values = survivorsOf(this.share())
+    this.#values = survivorsOf(this.#values)
     this.#state = sealed
-    this.driver = undefined
-    this.memo = undefined
+    this.#memo = undefined
     this.siblings = undefined
   }
 
-  /** Never the values, of which some are sensitive: what bears a cell may be logged, a task or a logger for two. */
   [inspect.custom](): string {
     return 'Cell'
   }
 
-  /** The same for whoever logs as JSON. */
   toJSON(): string {
     return 'Cell'
   }
 }
 
-/** The cell of the current code, without any cancel scope. */
+/** The cell of the current code; never a view. */
 export function currentCell(): Cell | undefined {
   return storage.getStore()?.base
-}
-
-/** A cell for a block: it starts from `values`, is sealed with its unit, and is in the cancel scope of its surroundings. */
-export function openBlock(values: Values, unit: CellOwner | undefined): Cell {
-  const block = new Cell(values, unit)
-  block.scope = storage.getStore()?.innerScope
-  unit?.adopt(block)
-  return block
-}
-
-/** How many blocks are held, and forgotten, together. A WeakRef costs more than a block; a request rarely runs as many. */
-const listLength = 32
-
-/** The blocks of a unit that somebody still holds, and the latest ones. */
-export class Blocks {
-  #latest: Cell[] = []
-  /** The lists of earlier blocks; each lives as long as one of its blocks does, which holds it. */
-  #earlier: WeakRef<Cell[]>[] | undefined
-  #pruneAt = listLength
-
-  /** Those that are still there. */
-  get all(): Cell[] {
-    const earlier = this.#earlier?.flatMap((list) => list.deref() ?? []) ?? []
-    return [...earlier, ...this.#latest]
-  }
-
-  add(block: Cell): void {
-    if (this.#latest.length === listLength) this.#archive()
-    block.siblings = this.#latest
-    this.#latest.push(block)
-  }
-
-  #archive(): void {
-    const earlier = (this.#earlier ??= [])
-    earlier.push(new WeakRef(this.#latest))
-    this.#latest = []
-    if (earlier.length < this.#pruneAt) return
-    // What nothing holds any more is forgotten, so that a long unit does not grow with each block it runs.
-    this.#earlier = earlier.filter((known) => known.deref() !== undefined)
-    this.#pruneAt = Math.max(listLength, 2 * this.#earlier.length)
-  }
 }

@@ -1,37 +1,43 @@
-import { OutsideUnitError } from '../errors.ts'
-import { aBoolean, anyOf, anything, type Checks, checkOptions, isFunction, show } from '../options.ts'
-import { type Cell, currentCell, openBlock } from './cell.ts'
-import { shareClass } from './shared-class.ts'
-import { sensitiveVariables, storage, variableNames } from './storage.ts'
-import { decode, deletedValue, emptyValues, encode, firstIndex, isPresent, read } from './values.ts'
+import { inspect } from 'node:util'
+import { NotSetError, OutsideUnitError } from '../errors.ts'
+import {
+  aBoolean,
+  aFunction,
+  anyOf,
+  anything,
+  aString,
+  type Checks,
+  checkOptions,
+  isFunction,
+  show,
+} from '../options.ts'
+import { openBlock, runBlock, type Started } from './block.ts'
+import { type Cell, currentCell, type View } from './cell.ts'
+import { sensitiveVariables, shareClass, storage, variableNames } from './storage.ts'
+import { decode, deletedValue, emptyValues, encode, firstIndex, isPresent } from './values.ts'
 
 /** A variable of any type, for lists of variables. */
 export type AnyContextVar = ContextVar<unknown, unknown>
 
-/** The way a value goes into a spawned task. Under `share` nothing crosses: the task is in the spawner's own cell. */
+/** The policy of a spawned task, in one word. `share` is omitted: under it no value crosses. */
 export type PolicyName = 'inherit' | 'only' | 'isolate'
 
-/** What a spawned task sees of one variable, whatever its policy. */
-export type SpawnRule<T> = 'keep' | 'drop' | ((value: T, crossing: PolicyName) => T)
+/** The value of one variable in a spawned task, under every policy. */
+export type SpawnRule<T> = 'keep' | 'drop' | ((value: T, policy: PolicyName) => T)
 
 export interface ContextVarOptions<T, D = undefined> {
-  /** What `get()` gives where nothing is set. Default: `undefined`. */
+  /** What `get()` returns if no value is set. Default: `undefined`. */
   default?: D
   /**
-   * What a spawned task sees, above every policy: `'keep'` also survives `isolate`, `'drop'` never crosses, a function
-   * gives the task's value. Default: the task's policy decides.
+   * The value in a spawned task, above every policy: `'keep'` also survives `isolate`, `'drop'` never crosses, a function
+   * returns the task's value. Default: the task's policy decides.
    */
   onSpawn?: SpawnRule<T>
-  /** Whether the value can still be read after its unit has ended. Default: true with `onSpawn: 'keep'`, else false. */
+  /** Whether the value can be read after its unit has ended. Default: true with `onSpawn: 'keep'`, otherwise false. */
   survivesSeal?: boolean
-  /** A sensitive value never reaches a log line, a header or an envelope. Default: false. */
+  /** A sensitive value never reaches a log line, a header or a message. Default: false. */
   sensitive?: boolean
 }
-
-/** Optional, unless the type of the default says that there is one. */
-type OptionsArgument<T, D> = undefined extends D
-  ? [options?: ContextVarOptions<T, D>]
-  : [options: ContextVarOptions<T, D> & { default: D }]
 
 const checks: Checks = {
   default: anything,
@@ -41,74 +47,165 @@ const checks: Checks = {
 }
 
 /**
- * A typed variable that follows the flow of a unit of work: its awaits, callbacks and timers. Two variables with one
- * name are two variables. Make them at the top of a module: each takes a place in every context that is never reused.
+ * A typed variable that follows the async flow of a unit of work: its awaits, callbacks and timers. Two variables with
+ * one name are two variables. Create them at the top of a module: each has a place in every context, and no place is
+ * used again.
  *
- * @typeParam T What may be set; it must be named, as nothing else says it.
- * @typeParam D What `get()` gives where nothing is set; name it when there is a default.
+ * @typeParam T The type of the values.
+ * @typeParam D The type of the default; `undefined` without one.
  * @see {@link https://peps.python.org/pep-0567/#contextvars-contextvar PEP 567}
  */
-export class ContextVar<T = never, D = undefined> {
+export interface ContextVar<T = never, D = undefined> {
   readonly name: string
   readonly default: D
-  /** @internal */
-  readonly onSpawn: SpawnRule<unknown> | undefined
   readonly survivesSeal: boolean
   readonly sensitive: boolean
   /** @internal */
   readonly index: number
   /** @internal */
+  readonly onSpawn: SpawnRule<unknown> | undefined
+  /** @internal Whether a spawn or the seal treats the variable differently from others. */
   readonly ruled: boolean
 
-  /** @throws {TypeError} if the name is no string or empty, or an option is unknown or of the wrong type. */
-  constructor(name: string, ...[options]: OptionsArgument<T, D>) {
-    if (typeof name !== 'string' || name === '') {
-      throw new TypeError(`ContextVar: expected a name, a string of at least one character, got ${show(name)}.`)
+  /** Returns the value of the current unit, or the default. After the unit's end: a survivor, or the default. */
+  get(): T | D
+
+  /**
+   * Returns the value of the current unit, or the default.
+   *
+   * @throws {NotSetError} if no value is set and the variable has no default.
+   * @throws {OutsideUnitError} if it has no default, outside any unit.
+   */
+  getOrThrow(): T | Exclude<D, undefined>
+
+  /** Whether a value is set. A set `undefined` is a value. */
+  has(): boolean
+
+  /**
+   * Sets the value for the rest of the unit. Code that awaits the caller sees it too.
+   *
+   * @throws {OutsideUnitError} outside any unit.
+   * @throws {LateWriteError} after the unit's end, if late use is configured to throw.
+   */
+  set(value: T): void
+
+  /**
+   * Removes the value, so that `get()` returns the default. Returns whether a value was set.
+   *
+   * @throws {OutsideUnitError} outside any unit.
+   * @throws {LateWriteError} after the unit's end, if late use is configured to throw.
+   */
+  delete(): boolean
+
+  /**
+   * Runs `fn` in a block in which the variable has the value, and returns its result. Writes in the block do not leave
+   * it. A thenable that `fn` returns starts in the block, and `run` returns a promise for it.
+   *
+   * @throws {TypeError} if `fn` is not a function.
+   */
+  run<Args extends unknown[], R extends PromiseLike<unknown>>(
+    value: T,
+    fn: (...args: Args) => R,
+    ...args: Args
+  ): Started<R>
+  run<Args extends unknown[], R>(value: T, fn: (...args: Args) => R, ...args: Args): R
+
+  /**
+   * Sets the value, and restores the previous one when the result is disposed, at the end of a `using` block. A second
+   * dispose does nothing; nor does a dispose after the unit's end.
+   *
+   * Until then it is a `set`: concurrent code of the unit sees the value, and of two interleaved overrides the last one
+   * to be disposed decides what is left. For a value that grants rights use `run`, which no other code can see:
+   *
+   *     role.run('admin', () => deleteAccount(id))
+   *
+   * @throws {OutsideUnitError} outside any unit.
+   * @throws {LateWriteError} after the unit's end, if late use is configured to throw.
+   */
+  override(value: T): Disposable
+
+  toString(): string
+}
+
+interface ContextVarConstructor {
+  readonly prototype: AnyContextVar
+  /** @throws {TypeError} if the name is not a string or empty, or if an option is unknown or of the wrong type. */
+  new <T>(name: string, options: ContextVarOptions<T, T> & { default: T }): ContextVar<T, T>
+  new <T = never>(name: string, options?: ContextVarOptions<T>): ContextVar<T>
+  new <T, D>(name: string, ...options: OptionsArgument<T, D>): ContextVar<T, D>
+}
+
+/** Optional, unless the type of the default excludes `undefined`. */
+type OptionsArgument<T, D> = undefined extends D
+  ? [options?: ContextVarOptions<T, D>]
+  : [options: ContextVarOptions<T, D> & { default: D }]
+
+export const ContextVar: ContextVarConstructor = class<T, D> {
+  readonly index: number
+  readonly onSpawn: SpawnRule<unknown> | undefined
+  readonly ruled: boolean
+  readonly #name: string
+  readonly #default: D
+  readonly #survivesSeal: boolean
+  readonly #sensitive: boolean
+
+  constructor(name: string, given?: ContextVarOptions<T, D>) {
+    if (!aString.accepts(name)) {
+      throw new TypeError(`ContextVar: expected a name, ${aString.expected}, got ${show(name)}.`)
     }
-    checkOptions(`ContextVar '${name}'`, options, checks)
-    this.name = name
-    this.default = options?.default as D
-    this.onSpawn = options?.onSpawn as SpawnRule<unknown> | undefined
-    this.survivesSeal = options?.survivesSeal ?? options?.onSpawn === 'keep'
-    this.sensitive = options?.sensitive ?? false
-    this.ruled = this.onSpawn !== undefined || this.survivesSeal
+    const options = checkOptions(`ContextVar '${name}'`, given, checks)
+    this.#name = name
+    this.#default = options.default as D
+    this.#survivesSeal = options.survivesSeal ?? options.onSpawn === 'keep'
+    this.#sensitive = options.sensitive ?? false
+    this.onSpawn = options.onSpawn as SpawnRule<unknown> | undefined
+    this.ruled = this.onSpawn !== undefined || this.#survivesSeal
     this.index = firstIndex + variableNames.push(name) - 1
-    if (this.sensitive) sensitiveVariables.add(this.index)
+    if (this.#sensitive) sensitiveVariables.add(this.index)
   }
 
-  /** The value of the current unit, or the default. After the unit's end: a survivor, or the default. */
+  get name(): string {
+    return this.#name
+  }
+
+  get default(): D {
+    return this.#default
+  }
+
+  get survivesSeal(): boolean {
+    return this.#survivesSeal
+  }
+
+  get sensitive(): boolean {
+    return this.#sensitive
+  }
+
   get(): T | D {
     const cell = storage.getStore()
-    if (cell === undefined) return this.default
-    const raw = cell.values[this.index]
-    // Unset or in the tree; or encoded, for which any symbol is taken: one comparison less on the way of all others.
+    if (cell === undefined) return this.#default
+    const raw = cell.near(this.index)
+    // Unset, in the tree, or encoded: every symbol takes the slow path, which is one comparison less for other values.
     if (raw === undefined || typeof raw === 'symbol') return this.#getSlowly(cell)
     return raw as T
   }
 
-  /** Whether a value is set; a set `undefined` is a value. */
+  getOrThrow(): T | Exclude<D, undefined> {
+    const value = this.get()
+    if (value !== undefined || this.has()) return value as T | Exclude<D, undefined>
+    if (currentCell() === undefined) throw new OutsideUnitError(`ContextVar '${this.#name}': getOrThrow()`)
+    throw new NotSetError(this.#name)
+  }
+
   has(): boolean {
     const cell = currentCell()
     return cell !== undefined && isPresent(cell.read(this.index))
   }
 
-  /**
-   * Sets the value for the rest of the unit: whoever awaits the code that calls this sees it too.
-   *
-   * @throws {OutsideUnitError} outside any unit.
-   * @throws {LateWriteError} after the unit's end, if late use is configured to throw.
-   */
   set(value: T): void {
     const cell = this.#writable('set')
     if (cell !== undefined) cell.write(this, encode(value))
   }
 
-  /**
-   * Makes `get()` give the default again; says whether there was a value.
-   *
-   * @throws {OutsideUnitError} outside any unit.
-   * @throws {LateWriteError} after the unit's end, if late use is configured to throw.
-   */
   delete(): boolean {
     const cell = this.#writable('delete')
     if (cell === undefined) return false
@@ -117,56 +214,70 @@ export class ContextVar<T = never, D = undefined> {
     return present
   }
 
-  /** Runs `fn` in a block in which this variable has the value. What the block writes does not leave it. */
   run<Args extends unknown[], R>(value: T, fn: (...args: Args) => R, ...args: Args): R {
+    if (typeof fn !== 'function') throw this.#notFunction(fn)
     const outer = currentCell()
     const block = openBlock(outer?.share() ?? emptyValues, outer?.unit)
     block.write(this, encode(value))
-    return storage.run(block, fn, ...args)
+    return runBlock(block, fn, args)
   }
 
-  /**
-   * Sets the value and gives what it was before back at the end of a `using` declaration's block. It is a `set` like
-   * any other in between: code that runs at the same time in the same unit sees it. Use `run` to keep it apart.
-   *
-   * @throws {OutsideUnitError} outside any unit.
-   * @throws {LateWriteError} after the unit's end, if late use is configured to throw.
-   */
   override(value: T): Disposable {
     const cell = this.#writable('override')
-    // Kept in a block, which the seal reaches too. What the cell itself holds: a generator's layer that has nothing goes
-    // back to having nothing.
+    // A block, so that the seal drops the previous value too. A generator restores only what it has set itself.
     let before = cell && openBlock(emptyValues, cell.unit)
-    before?.write(this, cell && read(cell.values, this.index))
+    before?.write(this, cell?.own(this.index))
     cell?.write(this, encode(value))
     return {
       [Symbol.dispose]: () => {
-        if (cell !== undefined && before !== undefined && !cell.sealed)
-          cell.write(this, read(before.values, this.index))
+        if (cell !== undefined && before !== undefined && !cell.sealed) cell.write(this, before.own(this.index))
         before = undefined
       },
     }
   }
 
   toString(): string {
-    return `ContextVar(${this.name})`
+    return `ContextVar(${this.#name})`
   }
 
-  #getSlowly(cell: Cell): T | D {
+  toJSON(): string {
+    return this.toString()
+  }
+
+  /** Without the default, which may be sensitive. */
+  [inspect.custom](): string {
+    return this.toString()
+  }
+
+  #getSlowly({ base: cell }: View): T | D {
     const raw = cell.read(this.index)
     if (isPresent(raw)) return decode(raw) as T
-    if (cell.sealed) cell.base.unit?.late('read', this.name)
-    return this.default
+    if (cell.sealed) cell.unit?.late('read', this.#name)
+    return this.#default
   }
 
-  /** The current cell, or undefined where a late write is only reported. */
+  /** The current cell, or undefined if a late write is only reported. */
   #writable(operation: string): Cell | undefined {
     const cell = currentCell()
-    if (cell === undefined) throw new OutsideUnitError(`ContextVar '${this.name}': ${operation}()`)
+    if (cell === undefined) throw new OutsideUnitError(`ContextVar '${this.#name}': ${operation}()`)
     if (!cell.sealed) return cell
-    cell.unit?.late('write', this.name)
+    cell.unit?.late('write', this.#name)
     return undefined
+  }
+
+  /** With swapped arguments the value comes second: a sensitive one is not shown. */
+  #notFunction(got: unknown): TypeError {
+    const shown = this.#sensitive ? `a value of type ${typeof got}` : show(got)
+    return new TypeError(
+      `ContextVar '${this.#name}': run() expected ${aFunction.expected} after the value, got ${shown}.`,
+    )
   }
 }
 
 shareClass(ContextVar, 'ContextVar')
+
+/** The value in a cell, or the default. Does not report a late read, as `get` does. */
+export function peek<T, D>(variable: ContextVar<T, D>, cell: Cell | undefined = currentCell()): T | D {
+  const raw = cell?.read(variable.index)
+  return isPresent(raw) ? (decode(raw) as T) : variable.default
+}

@@ -1,45 +1,79 @@
-import { checkFunction } from '../options.ts'
-import { currentCell, openBlock } from './cell.ts'
+import { anyOf, checkArgument, checkFunction } from '../options.ts'
+import { openBlock, runBlock, start, type Started } from './block.ts'
+import { currentCell } from './cell.ts'
 import { LogicalContext } from './logical-context.ts'
-import { captureSnapshot, root, storage } from './storage.ts'
+import { captureSnapshot, root } from './storage.ts'
 
-/** A snapshot of the current values; the empty context outside any unit. Nothing is copied. */
+const aContext = anyOf('a LogicalContext', (value) => value instanceof LogicalContext)
+
+/** Returns a snapshot of the current values; outside any unit the empty context. Copies nothing. */
 export function current(): LogicalContext {
   const cell = currentCell()
   return cell === undefined ? LogicalContext.empty : new LogicalContext(cell.share())
 }
 
 /**
- * Runs `fn` in a block that starts from `context`: what the block writes does not leave it, and two runs of one context
- * start alike. The unit stays that of the caller; outside any unit there is none, so the block cannot spawn.
+ * Runs `fn` in a block that starts from `context`, and returns its result. Writes in the block do not leave it, and two
+ * runs of one context start with the same values. The unit is the caller's; outside any unit the block has none, and
+ * cannot spawn. A thenable that `fn` returns starts in the block, and `run` returns a promise for it.
+ *
+ * @throws {TypeError} if `context` is not a `LogicalContext` or `fn` is not a function.
  */
+export function run<Args extends unknown[], R extends PromiseLike<unknown>>(
+  context: LogicalContext,
+  fn: (...args: Args) => R,
+  ...args: Args
+): Started<R>
+export function run<Args extends unknown[], R>(context: LogicalContext, fn: (...args: Args) => R, ...args: Args): R
 export function run<Args extends unknown[], R>(context: LogicalContext, fn: (...args: Args) => R, ...args: Args): R {
-  return storage.run(openBlock(context.values, currentCell()?.unit), fn, ...args)
+  checkArgument('run', aContext, context)
+  checkFunction('run', fn)
+  return runBlock(openBlock(context.toValues(), currentCell()?.unit), fn, args)
 }
 
 /**
- * `fn`, made part of the unit that calls `bind`: whoever calls it, it reads and writes what that unit has then. What
- * other libraries keep in an AsyncLocalStorage is bound with it. For a snapshot: `run(context, fn)`.
+ * Returns `fn` as a part of the unit that calls `bind`: it reads and writes the unit's values, regardless of its caller.
+ * The contexts of other libraries are bound too. For a snapshot use `run(current(), fn)`. The result has the name, the
+ * length and the receiver of `fn`. A thenable that `fn` returns starts in the unit, and the caller gets a promise.
  *
- * @throws {TypeError} if `fn` is no function.
+ * @throws {TypeError} if `fn` is not a function.
  */
+export function bind<This, Args extends unknown[], R extends PromiseLike<unknown>>(
+  fn: (this: This, ...args: Args) => R,
+): (this: This, ...args: Args) => Started<R>
+export function bind<This, Args extends unknown[], R>(
+  fn: (this: This, ...args: Args) => R,
+): (this: This, ...args: Args) => R
 export function bind<This, Args extends unknown[], R>(
   fn: (this: This, ...args: Args) => R,
 ): (this: This, ...args: Args) => R {
   checkFunction('bind', fn)
-  const entry = captureSnapshot()
-  return function bound(this: This, ...args: Args): R {
-    return entry.runInAsyncScope(fn, this, ...args)
+  const snapshot = captureSnapshot()
+  const call = function (this: This, ...args: Args): R {
+    return start(fn.apply(this, args))
   }
+  const bound = function (this: This, ...args: Args): R {
+    return snapshot.runInAsyncScope(call, this, ...args)
+  }
+  return Object.defineProperties(bound, {
+    name: { value: fn.name, configurable: true },
+    length: { value: fn.length, configurable: true },
+  })
 }
 
 /**
- * Runs `fn` in no context, and in none of other libraries either: for what is made once and used by many units, a pool,
- * a worker, a cache, an interval. Made inside a unit it would run others' work in that unit's context, and keep it.
+ * Runs `fn` outside any unit, and outside the contexts of other libraries, and returns its result. Use it for objects
+ * that many units share: a pool, a worker, a cache, an interval. Created in a unit, such an object would run the work of
+ * other units in that unit's context, and retain it. A thenable that `fn` returns starts outside too.
  *
- * @throws {TypeError} if `fn` is no function.
+ * @throws {TypeError} if `fn` is not a function.
  */
+export function outside<Args extends unknown[], R extends PromiseLike<unknown>>(
+  fn: (...args: Args) => R,
+  ...args: Args
+): Started<R>
+export function outside<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): R
 export function outside<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): R {
   checkFunction('outside', fn)
-  return root.runInAsyncScope(fn, undefined, ...args)
+  return root.runInAsyncScope(() => start(fn(...args)))
 }

@@ -1,36 +1,40 @@
-import { show } from '../options.ts'
-import { Cell } from './cell.ts'
+import { anyOf, checkArgument, isFunction, show } from '../options.ts'
+import { Cell, type CellOwner, type View } from './cell.ts'
 import { storage } from './storage.ts'
-import { emptyValues } from './values.ts'
+import { emptyValues, overlay, type Slot, type Values } from './values.ts'
 
 type GeneratorFunction<This, Args extends unknown[], G> = (this: This, ...args: Args) => G
+const aGeneratorFunction = anyOf('a generator function', isFunction)
+
 type AnyGenerator = Generator<unknown, unknown, unknown> | AsyncGenerator<unknown, unknown, unknown>
 
 /**
- * Gives each generator that `fn` makes a layer of its own: what its body sets is never seen outside, and it sees its
- * driver's current values except where it has set its own. For sync and async generator functions.
+ * Returns `fn` with a layer for each generator that it makes. What the body sets is never visible outside. The body sees
+ * the current values of the code that drives it, except those that it has set itself. Work that a step starts belongs to
+ * the driver of that step, also while another request drives the next one. For sync and async generator functions.
  *
- * @throws {TypeError} if `fn` is no function; when called, if `fn` returns no generator.
+ * A value that the body sets in a unit is dropped when all units that drove the generator have ended.
+ *
+ * @throws {TypeError} if `fn` is not a function; when called, if `fn` does not return a generator.
  * @see {@link https://peps.python.org/pep-0550/#generators PEP 550, Generators}
  */
 export function isolateGenerator<This, Args extends unknown[], G extends AnyGenerator>(
   fn: GeneratorFunction<This, Args, G>,
 ): GeneratorFunction<This, Args, G> {
-  if (typeof fn !== 'function') throw new TypeError(`isolateGenerator: expected a generator function, got ${show(fn)}.`)
+  checkArgument('isolateGenerator', aGeneratorFunction, fn)
   return function isolated(this: This, ...args: Args): G {
     return layered(fn.apply(this, args))
   }
 }
 
-/**
- * Lets the generator's own methods run in its layer. They stay where they are looked up, so `for of`, `yield*` and the
- * iterator helpers all use them.
- */
+/** Replaces the generator's own methods, which `for of`, `yield*` and the iterator helpers all use. */
 function layered<G extends AnyGenerator>(generator: G): G {
   if (typeof generator?.next !== 'function') {
-    throw new TypeError(`isolateGenerator: expected a generator function, got one that returns ${show(generator)}.`)
+    throw new TypeError(
+      `isolateGenerator: expected ${aGeneratorFunction.expected}, got one that returns ${show(generator)}.`,
+    )
   }
-  let layer = new Cell(emptyValues, undefined)
+  const layer = new Layer()
   const drive = Symbol.asyncIterator in generator ? inTurn() : atOnce
   for (const name of ['next', 'return', 'throw'] as const) {
     const method = generator[name] as ((...args: unknown[]) => unknown) | undefined
@@ -40,12 +44,7 @@ function layered<G extends AnyGenerator>(generator: G): G {
       writable: true,
       value: (...args: unknown[]) => {
         const driver = storage.getStore()
-        return drive(() => {
-          // Its unit has ended and somebody else drives it now.
-          if (layer.sealed) layer = new Cell(emptyValues, undefined)
-          follow(layer, driver)
-          return storage.run(layer, () => Reflect.apply(method, generator, args))
-        })
+        return drive(() => storage.run(layer.step(driver), () => Reflect.apply(method, generator, args)))
       },
     })
   }
@@ -57,8 +56,8 @@ function atOnce<R>(step: () => R): R {
 }
 
 /**
- * Lets a step of an async generator begin when the one before has ended. The engine queues steps too, but a body that
- * still runs for one unit would see the values of the next unit that asks.
+ * Starts a step of an async generator when the previous one has ended. The engine queues steps too, but it starts a
+ * queued step in the context of the previous one.
  */
 function inTurn(): (step: () => unknown) => Promise<unknown> {
   let last: Promise<void> | undefined
@@ -76,15 +75,112 @@ function inTurn(): (step: () => unknown) => Promise<unknown> {
   }
 }
 
-/** Who drives outside any unit: a layer that has a driver is known as a layer, whatever stands around it. */
-const nobody = new Cell(emptyValues, undefined)
+/**
+ * What the body of a generator has set: one cell for each unit that drives it, which is sealed with the unit, and one for
+ * steps outside any unit.
+ */
+class Layer {
+  cells: readonly LayerCell[] = []
+  #latest: Step | undefined
 
-function follow(layer: Cell, driver: Cell = nobody): void {
-  // A body that drives itself, over whatever detour, keeps its driver: a circle would have no end to read at.
-  for (let cell: Cell | undefined = driver; cell !== undefined; cell = cell.base.driver) if (cell.base === layer) return
-  const { unit } = driver.base
-  layer.driver = driver
-  layer.memo = undefined
-  if (unit !== undefined && unit !== layer.unit) unit.adopt(layer)
-  layer.unit = unit
+  /** The cell for a step that the code in `driver` asks for. */
+  step(driver: View | undefined): View {
+    const scope = driver?.scope
+    // A body that drives its own generator, also through another one, stays in its step: a chain of steps would grow.
+    for (let cell: Cell | undefined = driver?.base; cell instanceof Step; cell = cell.driver) {
+      if (cell.layer === this) return cell.scope === scope ? cell : cell.within(scope)
+    }
+    const latest = this.#latest
+    if (latest?.driver === driver?.base && latest?.scope === scope && latest?.sealed === false) return latest
+    return (this.#latest = new Step(this, driver))
+  }
+
+  /** The cell for what the body sets while `unit` drives it. */
+  cellOf(unit: CellOwner | undefined): Cell {
+    const known = this.cells.find((candidate) => candidate.unit === unit)
+    if (known !== undefined) return known
+    const cell = new LayerCell(this, unit)
+    unit?.adopt(cell)
+    this.cells = [...this.cells, cell]
+    return cell
+  }
+
+  /** The values of a unit that ends go to another unit that drives the generator; its own steps see only survivors. */
+  remove(ended: LayerCell): void {
+    const others = this.cells.filter((cell) => cell !== ended)
+    this.cells = others
+    others.findLast(({ unit }) => unit !== undefined)?.merge(ended.share())
+    for (const other of others) ended.merge(other.share())
+  }
+
+  /** The value that the body set last, in any unit that has not ended. */
+  read(index: number): unknown {
+    for (const cell of this.cells) {
+      const raw = cell.read(index)
+      if (raw !== undefined) return raw
+    }
+    return undefined
+  }
+}
+
+class LayerCell extends Cell {
+  readonly #layer: Layer
+
+  constructor(layer: Layer, unit: CellOwner | undefined) {
+    super(emptyValues, unit)
+    this.#layer = layer
+  }
+
+  override seal(): void {
+    this.#layer.remove(this)
+    super.seal()
+  }
+}
+
+/** The cell of one step: it reads the layer first, then the cell of the driver, and it writes to the layer. */
+class Step extends Cell {
+  readonly layer: Layer
+  readonly driver: Cell | undefined
+  readonly #target: Cell
+
+  constructor(layer: Layer, driver: View | undefined) {
+    super(emptyValues, driver?.unit, driver?.scope)
+    this.layer = layer
+    this.driver = driver?.base
+    this.#target = layer.cellOf(driver?.unit?.sealed === true ? undefined : driver?.unit)
+  }
+
+  /** After the end of its unit a step has only the survivors of that unit. */
+  override get sealed(): boolean {
+    return this.#target.sealed || this.driver?.sealed === true
+  }
+
+  /** Not kept: the values change with those of the driver, without a write. */
+  override get memo(): unknown {
+    return undefined
+  }
+
+  override set memo(_memo: unknown) {}
+
+  override read(index: number): unknown {
+    const raw = this.own(index)
+    return raw === undefined ? this.driver?.read(index) : raw
+  }
+
+  override own(index: number): unknown {
+    return this.sealed ? this.#target.read(index) : this.layer.read(index)
+  }
+
+  override write(slot: Slot, raw: unknown): void {
+    // The last write counts, whichever unit drives it.
+    for (const cell of this.layer.cells) {
+      if (cell !== this.#target && cell.read(slot.index) !== undefined) cell.write(slot, undefined)
+    }
+    this.#target.write(slot, raw)
+  }
+
+  override share(): Values {
+    const cells = this.sealed ? [this.#target] : this.layer.cells
+    return cells.reduce((values, cell) => overlay(values, cell.share()), this.driver?.share() ?? emptyValues)
+  }
 }

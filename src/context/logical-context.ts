@@ -1,8 +1,7 @@
 import { inspect } from 'node:util'
-import { show } from '../options.ts'
-import type { ContextVar } from './context-var.ts'
-import { shareClass } from './shared-class.ts'
-import { sensitiveVariables, variableNames } from './storage.ts'
+import { anyOf, checkArgument, show } from '../options.ts'
+import { ContextVar } from './context-var.ts'
+import { sensitiveVariables, shareClass, variableNames } from './storage.ts'
 import {
   copyFor,
   decode,
@@ -17,64 +16,98 @@ import {
   write,
 } from './values.ts'
 
+const aContextVar = anyOf('a ContextVar', (value) => value instanceof ContextVar)
+
 /**
- * An immutable mapping of variables to values. Whoever holds one holds a snapshot: no later write reaches it.
+ * An immutable mapping of variables to values. A reference to one is a snapshot: no later write changes it.
+ *
+ * Compare values with `get`: the mapping is private, so a deep comparison takes two contexts for equal.
  *
  * @see {@link https://peps.python.org/pep-0550/#introduction PEP 550}
  */
 export class LogicalContext {
-  /** The context in which nothing is set. */
+  /** The context in which no variable is set. */
   static get empty(): LogicalContext {
     return empty
   }
 
-  /** @internal Read by other copies of the package too, so not a private field. */
-  readonly values: Values
+  readonly #values: Values
 
   /** @internal Use `current()`, or `LogicalContext.empty.with(variable, value)`. */
   constructor(values: Values) {
-    this.values = values
+    if (!Array.isArray(values)) {
+      throw new TypeError(
+        `LogicalContext: expected the values of a context, got ${show(values)}. ` +
+          'Use current(), or LogicalContext.empty.with(variable, value).',
+      )
+    }
+    this.#values = values
   }
 
-  /** The value in this context, or the variable's default. */
+  /**
+   * Returns the value in this context, or the variable's default.
+   *
+   * @throws {TypeError} if `variable` is not a `ContextVar`.
+   */
   get<T, D>(variable: ContextVar<T, D>): T | D {
-    const raw = read(this.values, variable.index)
+    checkArgument('LogicalContext.get', aContextVar, variable)
+    const raw = read(this.#values, variable.index)
     return isPresent(raw) ? (decode(raw) as T) : variable.default
   }
 
-  /** Whether a value is set; a set `undefined` is a value. */
+  /**
+   * Whether a value is set. A set `undefined` is a value.
+   *
+   * @throws {TypeError} if `variable` is not a `ContextVar`.
+   */
   has<T, D>(variable: ContextVar<T, D>): boolean {
-    return isPresent(read(this.values, variable.index))
+    checkArgument('LogicalContext.has', aContextVar, variable)
+    return isPresent(read(this.#values, variable.index))
   }
 
-  /** This context with one variable set. */
+  /**
+   * Returns this context with one variable set.
+   *
+   * @throws {TypeError} if `variable` is not a `ContextVar`.
+   */
   with<T, D>(variable: ContextVar<T, D>, value: T): LogicalContext {
+    checkArgument('LogicalContext.with', aContextVar, variable)
     return this.#written(variable, encode(value))
   }
 
-  /** This context with one variable unset. */
+  /**
+   * Returns this context with one variable unset.
+   *
+   * @throws {TypeError} if `variable` is not a `ContextVar`.
+   */
   without<T, D>(variable: ContextVar<T, D>): LogicalContext {
+    checkArgument('LogicalContext.without', aContextVar, variable)
     return this.has(variable) ? this.#written(variable, deletedValue) : this
   }
 
-  /** The names of the variables that are set; never their values. */
+  /** @internal A method, because an inspection may call getters; not a private field, which other copies cannot read. */
+  toValues(): Values {
+    return this.#values
+  }
+
+  /** The names of the variables that are set, without their values. */
   toString(): string {
     return `LogicalContext(${Array.from(this.#entries(), ([name]) => name).join(', ')})`
   }
 
-  /** The names too: what JSON shows may end in a log. */
+  /** The names too: JSON often goes to a log. */
   toJSON(): string {
     return this.toString()
   }
 
-  /** What `console.log` shows: names and values, a sensitive value as `[sensitive]`. Never throws. */
+  /** For `console.log`: names and values, a sensitive value as `[sensitive]`. Never throws. */
   [inspect.custom](): string {
     const entries = Array.from(this.#entries(), ([name, value]) => `${name}: ${value}`)
     return entries.length === 0 ? 'LogicalContext {}' : `LogicalContext { ${entries.join(', ')} }`
   }
 
   *#entries(): Generator<[name: string, shown: string]> {
-    for (const [index, raw] of entriesOf(this.values)) {
+    for (const [index, raw] of entriesOf(this.#values)) {
       if (!isPresent(raw)) continue
       const name = variableNames[index - firstIndex] ?? '?'
       yield [name, sensitiveVariables.has(index) ? '[sensitive]' : show(decode(raw))]
@@ -82,7 +115,7 @@ export class LogicalContext {
   }
 
   #written<T, D>(variable: ContextVar<T, D>, raw: unknown): LogicalContext {
-    return new LogicalContext(write(copyFor(this.values, variable), variable, raw))
+    return new LogicalContext(write(copyFor(this.#values, variable), variable, raw))
   }
 }
 

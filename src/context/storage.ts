@@ -1,42 +1,62 @@
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import { VersionMismatchError } from '../errors.ts'
-import type { Cell } from './cell.ts'
+import type { View } from './cell.ts'
 
-/** The layout of what copies of the package share; it changes with any of the shapes in this folder. */
-const layout = 1
+/** The version of everything that copies of the package share. Increase it with any change of a shape in this folder. */
+const layout = 2
 const key: unique symbol = Symbol.for('logical-context.registry') as never
 
 /** What all copies of the package in one process share. */
 interface Registry {
   readonly layout: number
-  /** One per process: on Node 22 every further AsyncLocalStorage makes each await dearer. */
-  readonly storage: AsyncLocalStorage<Cell>
+  /** One per process: on Node 22 each further AsyncLocalStorage makes every await slower. */
+  readonly storage: AsyncLocalStorage<View>
   /** The name of each variable, by its index. */
   readonly names: string[]
-  /** The indexes of the variables that are shown to nobody. */
+  /** The indexes of the sensitive variables. */
   readonly sensitive: Set<number>
-  /** What the package itself makes once per process, by name. */
+  /** The results of `processSingleton`, by name. */
   readonly singletons: Map<string, unknown>
 }
 
 const registry = openRegistry(globalThis as { [key]?: Registry })
 
-export const storage: AsyncLocalStorage<Cell> = registry.storage
+export const storage: AsyncLocalStorage<View> = registry.storage
 export const variableNames: string[] = registry.names
 export const sensitiveVariables: Set<number> = registry.sensitive
 
-/** `make()` of the copy of the package that asks first, for all copies. */
+/** Returns `make()` of the copy of the package that calls this first, for all copies. */
 export function processSingleton<T>(name: string, make: () => T): T {
   if (!registry.singletons.has(name)) registry.singletons.set(name, make())
   return registry.singletons.get(name) as T
 }
 
-/** A kept place in all contexts. */
+/** A snapshot of all contexts, including those of other libraries. Its `runInAsyncScope` runs a function in it. */
 export type AsyncSnapshot = AsyncResource
 
-/** A kept way back into all contexts of the place where it is made; `storage.run` copies a frame on each call. */
+/** Cheaper to enter than `storage.run`, which copies a frame on each call. */
 export function captureSnapshot(): AsyncSnapshot {
   return new AsyncResource('logical-context')
+}
+
+/** Outside every context, including those of other libraries, except for what is active where the package is loaded. */
+export const root: AsyncSnapshot = processSingleton('root', () => storage.exit(captureSnapshot))
+
+type Class = abstract new (...args: never[]) => object
+
+/**
+ * Makes `instanceof` accept the objects of all copies of the package, each of which has a class of its own. For a
+ * subclass `instanceof` is unchanged.
+ */
+export function shareClass(shared: Class, name: string): void {
+  const mark = Symbol.for(`logical-context.${name}`)
+  Object.defineProperty(shared.prototype, mark, { value: true })
+  Object.defineProperty(shared, Symbol.hasInstance, {
+    value(this: unknown, value: unknown): boolean {
+      if (this !== shared) return Function.prototype[Symbol.hasInstance].call(this, value)
+      return typeof value === 'object' && value !== null && mark in value
+    },
+  })
 }
 
 function openRegistry(holder: { [key]?: Registry }): Registry {
@@ -55,6 +75,3 @@ function openRegistry(holder: { [key]?: Registry }): Registry {
   if (found.layout !== layout) throw new VersionMismatchError(layout, found.layout)
   return found
 }
-
-/** The way out of every context, other libraries' too; as far out as the place that loads the package first. */
-export const root: AsyncSnapshot = processSingleton('root', () => storage.exit(captureSnapshot))

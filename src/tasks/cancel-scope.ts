@@ -1,4 +1,4 @@
-import type { Cell } from '../context/cell.ts'
+import type { View } from '../context/cell.ts'
 import { root, storage } from '../context/storage.ts'
 import { isCancellationError } from './cancellation-error.ts'
 import { Follower } from './follow.ts'
@@ -40,7 +40,7 @@ export class CancelScope {
   #limit: TimeLimit | undefined
   readonly #owner: Unit | undefined
   /** The listeners of the signal run in this cell: that of the cancelled work. */
-  #cell: Cell | undefined
+  #cell: View | undefined
   #controller: AbortController | undefined
   #children: LinkedList<Link<CancelScope>> | undefined
   /** The place in the parent's list of children. */
@@ -264,7 +264,7 @@ export class CancelScope {
     this.#stopTimer()
     const controller = this.#controller
     // Without a cell the listeners run outside any unit, like the work.
-    const cell = (this.#owner === undefined ? this.#cell : this.#owner.cell) as Cell
+    const cell = (this.#owner === undefined ? this.#cell : this.#owner.cell) as View
     if (controller !== undefined) storage.run(cell, () => controller.abort(reason))
     this.#owner?.cancelled()
     for (const { item } of this.#children?.items.toReversed() ?? []) scopes.push(item)

@@ -1,4 +1,4 @@
-import { Cell } from '../context/cell.ts'
+import { Cell, type View } from '../context/cell.ts'
 import type { AnyContextVar, PolicyName } from '../context/context-var.ts'
 import { ContextVar } from '../context/context-var.ts'
 import { root, storage } from '../context/storage.ts'
@@ -70,15 +70,15 @@ function applyRules(from: Values, start: Values, crossing: PolicyName): Values {
 }
 
 /** The cell of a task that the code in `spawner` spawns. Throws what the rule of a variable throws. */
-export function openCell(task: Task, policy: Policy, spawner: Cell | undefined): Cell {
+export function openCell(task: Task, policy: Policy, spawner: View | undefined): View {
   if (spawner === undefined) return new Cell(emptyValues, task)
   if (policy === 'share') return spawner.within(task.cancelScope)
-  return new Cell(cross(spawner.share(), policy), task)
+  return new Cell(cross(spawner.base.share(), policy), task)
 }
 
 /** Calls `proceed` in the cell of the task; under `isolate` outside the contexts of other libraries. */
 export function enterCell<Args extends unknown[]>(
-  cell: Cell,
+  cell: View,
   policy: Policy,
   proceed: (...args: Args) => void,
   ...args: Args
@@ -87,6 +87,6 @@ export function enterCell<Args extends unknown[]>(
   else storage.run(cell, proceed, ...args)
 }
 
-function enterOutside<Args extends unknown[]>(cell: Cell, proceed: (...args: Args) => void, args: Args): void {
+function enterOutside<Args extends unknown[]>(cell: View, proceed: (...args: Args) => void, args: Args): void {
   storage.run(cell, proceed, ...args)
 }

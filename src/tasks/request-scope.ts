@@ -31,7 +31,7 @@ export class RequestScope extends Unit implements Disposable {
     super()
     this.name = name
     this.settings = settings
-    this.cell = new Cell(context.values, this)
+    this.cell = new Cell(context.toValues(), this)
     this.observation = bridge.current?.opened(this)
     if (scopeOpen.hasSubscribers) storage.run(this.cell, () => scopeOpen.publish({ scope: this }))
   }

@@ -1,5 +1,4 @@
-import { shareClass } from '../context/shared-class.ts'
-import { storage } from '../context/storage.ts'
+import { shareClass, storage } from '../context/storage.ts'
 import { GroupClosedError, GroupFullError } from '../errors.ts'
 import { aFunction, aString, checkFunction, type Checks, checkOptions, show } from '../options.ts'
 import { drain, drainChecks, type DrainOptions, type DrainReport } from './drain.ts'
@@ -113,7 +112,7 @@ export class TaskGroup {
     const checked = checkOptions('spawn', options, spawnChecks)
     const { name = fn.name || 'task', onError = this.#onError } = checked
     const spawner = storage.getStore()
-    const unit = spawner?.base.unit as Unit | undefined
+    const unit = spawner?.unit as Unit | undefined
     const settings = unit === undefined ? this.#settings : unit.settings
     const policy = checked.policy ?? this.policy ?? settings.policy ?? 'inherit'
     const source = sourceOf(checked, policy, unit)

@@ -1,8 +1,7 @@
 import { bridge } from '../context/bridge.ts'
-import { Cell } from '../context/cell.ts'
+import { Cell, type View } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
-import { shareClass } from '../context/shared-class.ts'
-import { captureSnapshot, type AsyncSnapshot, processSingleton, storage } from '../context/storage.ts'
+import { captureSnapshot, type AsyncSnapshot, processSingleton, shareClass, storage } from '../context/storage.ts'
 import { emptyValues } from '../context/values.ts'
 import { show } from '../options.ts'
 import { taskEnd, type TaskOutcome, taskStart } from './lifecycle.ts'
@@ -39,7 +38,7 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
   /** @internal The next one. */
   after: Task | undefined = undefined
   /** @internal */
-  cell: Cell | undefined = undefined
+  cell: View | undefined = undefined
   /** @internal */
   origin = 0
   readonly #onError: OnTaskError
@@ -61,7 +60,7 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
 
   /** A snapshot of the current values of the task; after its end, of the survivors. */
   get context(): LogicalContext {
-    return this.cell === undefined ? LogicalContext.empty : new LogicalContext(this.cell.share())
+    return this.cell === undefined ? LogicalContext.empty : new LogicalContext(this.cell.base.share())
   }
 
   /** @internal */
@@ -116,12 +115,12 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
   }
 
   /** @internal Starts now, on the caller's stack, in the cell that the policy provides. */
-  start(body: TaskBody<T>, spawner: Cell | undefined): void {
+  start(body: TaskBody<T>, spawner: View | undefined): void {
     this.#enter(body, spawner, (task, given) => task.#run(given))
   }
 
   /** @internal Starts at `begin`, in the cell that the policy provides now, and in the other contexts of now. */
-  defer(body: TaskBody<T>, spawner: Cell | undefined): void {
+  defer(body: TaskBody<T>, spawner: View | undefined): void {
     this.#enter(body, spawner, (task, given) => {
       task.#deferred = { body: given, snapshot: captureSnapshot() }
     })
@@ -147,7 +146,7 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
     else storage.run(this.cell, () => this.#end('failed', error))
   }
 
-  #enter(body: TaskBody<T>, spawner: Cell | undefined, proceed: (task: Task<T>, body: TaskBody<T>) => void): void {
+  #enter(body: TaskBody<T>, spawner: View | undefined, proceed: (task: Task<T>, body: TaskBody<T>) => void): void {
     let given = body
     this.origin = (spawner?.unit as Unit | undefined)?.origin ?? 0
     this.observation = bridge.current?.spawned(this)
@@ -202,7 +201,7 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
   #withdraw(): void {
     this.#deferred = undefined
     const error = this.slot?.withdraw(this.name, this.abortReason)
-    storage.run(this.cell as Cell, () => this.#end('withdrawn', error))
+    storage.run(this.cell as View, () => this.#end('withdrawn', error))
   }
 
   #end(outcome: TaskOutcome, settled: unknown): void {

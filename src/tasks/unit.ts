@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import type { UnitObservation } from '../context/bridge.ts'
-import { Blocks, type Cell, type CellOwner, currentCell } from '../context/cell.ts'
+import { Blocks } from '../context/block.ts'
+import { type Cell, type CellOwner, currentCell, type View } from '../context/cell.ts'
 import { storage } from '../context/storage.ts'
 import { CancelScope } from './cancel-scope.ts'
 import type { LateUseWatch } from './late-use.ts'
@@ -24,7 +25,7 @@ export abstract class Unit implements CellOwner {
   /** @internal */
   abstract readonly settings: UnitSettings
   /** @internal The cell in which its work runs: its own, or that of its spawner under `share`. */
-  abstract readonly cell: Cell | undefined
+  abstract readonly cell: View | undefined
   /** @internal The number of the request that it is or was spawned in, 0 without one. Keeps no request alive. */
   abstract readonly origin: number
   /** @internal What its tasks use of groups with limits. */
@@ -93,7 +94,7 @@ export abstract class Unit implements CellOwner {
   }
 
   get sealed(): boolean {
-    return this.cell?.sealed === true
+    return this.cell?.base.sealed === true
   }
 
   toString(): string {
@@ -123,9 +124,8 @@ export abstract class Unit implements CellOwner {
   /** Seals the cell if it is the unit's own; a shared cell is sealed with the spawner. */
   protected seal(): void {
     if (this.cell?.unit !== this) return
-    this.cell.seal()
-    // A generator's layer may belong to the unit that drives it now.
-    for (const block of this.#blocks?.all ?? []) if (block.unit === this) block.seal()
+    this.cell.base.seal()
+    for (const block of this.#blocks?.all ?? []) block.seal()
     this.#blocks = undefined
   }
 
@@ -175,7 +175,7 @@ export function currentDeadline(): number | undefined {
 }
 
 function innerScope(): CancelScope | undefined {
-  return (storage.getStore()?.innerScope as CancelScope | undefined)?.lasting
+  return (storage.getStore()?.scope as CancelScope | undefined)?.lasting
 }
 
 /** The unit whose code this is. A task that shares its spawner's cell is a unit too. */

@@ -1,9 +1,8 @@
 import { inspect } from 'node:util'
 import { bridge } from '../context/bridge.ts'
-import { ContextVar } from '../context/context-var.ts'
+import { ContextVar, peek } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
-import { processSingleton, storage } from '../context/storage.ts'
-import { isPresent } from '../context/values.ts'
+import { processSingleton } from '../context/storage.ts'
 import {
   type BaggageEntry,
   type BaggageProperty,
@@ -175,7 +174,7 @@ export class Baggage {
 }
 
 /** The one variable whose value a bridge may hold: the check costs nothing on all others. */
-class BaggageVar extends ContextVar<Baggage> {
+class BaggageVar extends ContextVar<Baggage, undefined> {
   override get(): Baggage | undefined {
     return withBridge(super.get())
   }
@@ -187,13 +186,7 @@ export const baggage: ContextVar<Baggage> = processSingleton('baggage', () => ne
 /** The baggage to send to others from `context`. For the context of the code that runs now, it is what `get` returns. */
 export function baggageOf(context: LogicalContext): Baggage | undefined {
   const known = context.get(baggage)
-  return known === baggageHere() ? withBridge(known) : known
-}
-
-/** The current unit's own baggage. Does not use `get`, which reports each late read. */
-export function baggageHere(): Baggage | undefined {
-  const raw = storage.getStore()?.read(baggage.index)
-  return isPresent(raw) ? (raw as Baggage) : undefined
+  return known === peek(baggage) ? withBridge(known) : known
 }
 
 /** With a bridge, another library's baggage comes and goes within a unit. */

@@ -1,8 +1,7 @@
 import { bridge } from '../context/bridge.ts'
-import { ContextVar } from '../context/context-var.ts'
+import { ContextVar, peek } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
-import { processSingleton, storage } from '../context/storage.ts'
-import { isPresent } from '../context/values.ts'
+import { processSingleton } from '../context/storage.ts'
 import { newSpanId, newTraceId } from './ids.ts'
 import { Tracestate } from './tracestate.ts'
 
@@ -122,7 +121,7 @@ export const traceContext: ContextVar<TraceContext> = processSingleton(
 export function traceOf(context: LogicalContext): TraceContext | undefined {
   const known = context.get(traceContext)
   // Another unit's context, or one that was given a span on purpose, is unrelated to the span that is active here.
-  if (bridge.current === undefined || known !== knownHere()) return known
+  if (bridge.current === undefined || known !== peek(traceContext)) return known
   return bridge.current.trace(known) as TraceContext | undefined
 }
 
@@ -135,12 +134,6 @@ export function activeTrace(known: TraceContext | undefined): TraceContext | und
     // A log call must not fail because of its context.
     return known
   }
-}
-
-/** Does not use `get`, which reports each late read. */
-function knownHere(): TraceContext | undefined {
-  const raw = storage.getStore()?.read(traceContext.index)
-  return isPresent(raw) ? (raw as TraceContext) : undefined
 }
 
 /** The flags with the sampled flag as in the decision. */

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { bind, ContextVar, current, LogicalContext, run, runInScope } from 'logical-context'
 import { describe, expect, it, vi } from 'vitest'
 
@@ -12,6 +13,33 @@ describe('ContextVar', () => {
       default: 3,
       text: 'ContextVar(retries)',
     })
+  })
+
+  it.each(['name', 'default', 'survivesSeal', 'sensitive'] as const)('has a %s that cannot be changed', (property) => {
+    const token = new ContextVar<string>('token', { default: 'none', sensitive: true })
+    const before = token[property]
+
+    expect(() => Object.assign(token, { [property]: 'changed' })).toThrow(TypeError)
+    expect(token[property]).toBe(before)
+  })
+
+  it.each<[way: string, show: (variable: unknown) => string]>([
+    ['console.log', (variable) => inspect(variable)],
+    ['console.dir without custom forms', (variable) => inspect(variable, { customInspect: false, showHidden: true })],
+    ['JSON', (variable) => JSON.stringify({ variable })],
+    ['a template', String],
+  ])('does not show its default by %s', (_, show) => {
+    const token = new ContextVar<string>('token', { default: 'hunter2', sensitive: true })
+
+    expect(show(token)).toMatch(/^((?!hunter2)[^])*ContextVar/)
+  })
+
+  it('counts options with the value undefined as not set', () => {
+    const options = { default: undefined, onSpawn: undefined, survivesSeal: undefined, sensitive: undefined }
+
+    const variable = new ContextVar<string>('variable', options as never)
+
+    expect([variable.default, variable.survivesSeal, variable.sensitive]).toEqual([undefined, false, false])
   })
 
   it('is a variable of its own even when it shares its name', () => {
@@ -125,6 +153,76 @@ describe('ContextVar.get', () => {
     })
 
     expect(seen).toBe('ada')
+  })
+})
+
+describe('ContextVar.getOrThrow', () => {
+  const user = new ContextVar<string | undefined>('user')
+
+  it('returns the value', () => {
+    const seen = runInScope(() => {
+      user.set('ada')
+      return user.getOrThrow()
+    })
+
+    expect(seen).toBe('ada')
+  })
+
+  it('returns undefined if that is the value', () => {
+    const seen = runInScope(() => {
+      user.set(undefined)
+      return user.getOrThrow()
+    })
+
+    expect(seen).toBe(undefined)
+  })
+
+  it('returns the default, in a unit and outside any', () => {
+    const locale = new ContextVar('locale', { default: 'en' })
+
+    expect([locale.getOrThrow(), runInScope(() => locale.getOrThrow())]).toEqual(['en', 'en'])
+  })
+
+  it.each<[name: string, prepare: () => void]>([
+    ['never set', () => {}],
+    ['deleted', () => [user.set('ada'), user.delete()]],
+  ])('throws if the value was %s', (_, prepare) => {
+    const read = () =>
+      runInScope(() => {
+        prepare()
+        return user.getOrThrow()
+      })
+
+    expect(read).toThrow(
+      expect.objectContaining({
+        name: 'NotSetError',
+        code: 'LCTX_NOT_SET',
+        message: expect.stringMatching(/^The variable 'user' is not set in the current unit of work\. Set it /),
+      }),
+    )
+  })
+
+  it('throws after the end of the unit, and reports the late read once', () => {
+    const uses: string[] = []
+    const read = runInScope(
+      () => {
+        user.set('ada')
+        return bind(() => user.getOrThrow())
+      },
+      { onLateUse: ({ operation }) => uses.push(operation) },
+    )
+
+    expect(read).toThrow(expect.objectContaining({ code: 'LCTX_NOT_SET' }))
+    expect(uses).toEqual(['read'])
+  })
+
+  it('says outside any unit what to do', () => {
+    expect(() => user.getOrThrow()).toThrow(
+      expect.objectContaining({
+        code: 'LCTX_OUTSIDE_UNIT',
+        message: expect.stringMatching(/^ContextVar 'user': getOrThrow\(\) was called outside any unit of work\./),
+      }),
+    )
   })
 })
 
@@ -307,6 +405,26 @@ describe('ContextVar.run', () => {
   })
 })
 
+describe('ContextVar.run, called wrongly', () => {
+  it.each<[name: string, args: unknown[], got: string]>([
+    ['swapped arguments', [() => {}, 'ada'], "'ada'"],
+    ['only a function', [() => {}], 'undefined'],
+    ['a promise', ['ada', Promise.resolve(1)], 'Promise { 1 }'],
+  ])('refuses %s', (_, args, got) => {
+    const user = new ContextVar<unknown>('user')
+    const call = () => Reflect.apply(user.run, user, args) as unknown
+
+    expect(call).toThrow(TypeError)
+    expect(call).toThrow(`ContextVar 'user': run() expected a function after the value, got ${got}.`)
+  })
+
+  it('does not show a sensitive value in the error', () => {
+    const token = new ContextVar<unknown>('token', { sensitive: true })
+
+    expect(() => token.run(() => {}, 'hunter2' as never)).toThrow('after the value, got a value of type string.')
+  })
+})
+
 describe('ContextVar.override', () => {
   const user = new ContextVar<string, string>('user', { default: 'nobody' })
 
@@ -435,7 +553,38 @@ describe('ContextVar.override', () => {
       return current()
     })
 
-    expect(depthOf(context.values[1])).toBe(1)
+    expect(depthOf(context.toValues()[1])).toBe(1)
+  })
+})
+
+describe('two interleaved flows of one unit', () => {
+  const role = new ContextVar<string>('role')
+
+  const both = (elevate: (finish: Promise<void>) => Promise<void>) =>
+    runInScope(async () => {
+      role.set('customer')
+      const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      const flows = gates.map((gate) => elevate(gate.promise))
+      for (const [index, gate] of gates.entries()) {
+        gate.resolve()
+        await flows[index]
+      }
+      return role.get()
+    })
+
+  it('leave the value of one of them after overrides', async () => {
+    const left = await both(async (finish) => {
+      using _ = role.override('admin')
+      await finish
+    })
+
+    expect(left).toBe('admin')
+  })
+
+  it('leave no value after runs', async () => {
+    const left = await both((finish) => role.run('admin', () => finish))
+
+    expect(left).toBe('customer')
   })
 })
 

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { bind, ContextVar, current, LogicalContext, run, runInScope, spawn } from 'logical-context'
+import { bind, ContextVar, current, LogicalContext, outside, run, runInScope, spawn } from 'logical-context'
 import { describe, expect, it } from 'vitest'
 
 const user = new ContextVar<string>('user')
@@ -36,7 +36,7 @@ describe('current', () => {
       return [current(), current()]
     })
 
-    expect(first?.values).toBe(second?.values)
+    expect(first?.toValues()).toBe(second?.toValues())
   })
 })
 
@@ -102,6 +102,17 @@ describe('run', () => {
   })
 })
 
+describe('run, called wrongly', () => {
+  it.each<[name: string, call: () => unknown, message: string]>([
+    ['only a function', () => run((() => {}) as never, undefined as never), 'expected a LogicalContext, got [Function'],
+    ['a Map for a context', () => run(new Map() as never, () => {}), 'expected a LogicalContext, got Map(0) {}.'],
+    ['no function', () => run(LogicalContext.empty, 1 as never), 'expected a function, got 1.'],
+  ])('refuses %s', (_, call, message) => {
+    expect(call).toThrow(TypeError)
+    expect(call).toThrow(`run: ${message}`)
+  })
+})
+
 describe('bind', () => {
   it('makes a callback part of the unit that binds it: reads and writes are the unit’s', async () => {
     const seen = await runInScope(async () => {
@@ -128,6 +139,12 @@ describe('bind', () => {
     })
 
     expect(bound.call({ base: 10 }, 1, 2)).toBe(13)
+  })
+
+  it('keeps the name and the length of the function', () => {
+    const bound = bind(function onMessage(_data: unknown, _isBinary: boolean) {})
+
+    expect([bound.name, bound.length]).toEqual(['onMessage', 2])
   })
 
   it('lets an error out as it is', () => {
@@ -175,5 +192,15 @@ describe('bind', () => {
   it.each([undefined, null, 'text', {}])('refuses %s', (value) => {
     expect(() => bind(value as never)).toThrow(/^bind: expected a function, got /)
     expect(() => bind(value as never)).toThrow(TypeError)
+  })
+})
+
+describe('outside', () => {
+  it('refuses what is not a function', () => {
+    expect(() => outside(1 as never)).toThrow(new TypeError('outside: expected a function, got 1.'))
+  })
+
+  it('passes arguments in, and returns the result', () => {
+    expect(outside((a: number, b: number) => a + b, 1, 2)).toBe(3)
   })
 })

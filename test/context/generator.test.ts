@@ -4,6 +4,7 @@ import {
   bind,
   ContextVar,
   current,
+  currentSignal,
   isolateGenerator,
   type LogicalContext,
   outside,
@@ -390,9 +391,9 @@ describe('isolateGenerator', () => {
     const memos: unknown[] = []
     const generator = isolateGenerator(function* () {
       for (;;) {
-        const layer = storage.getStore()
-        memos.push(layer?.memo)
-        if (layer !== undefined) layer.memo = `derived from ${user.get()}`
+        const cell = storage.getStore()?.base
+        memos.push(cell?.memo)
+        if (cell !== undefined) cell.memo = `derived from ${user.get()}`
         yield
       }
     })()
@@ -719,3 +720,272 @@ async function* noNumbers(): AsyncGenerator<number> {}
 function isAsyncDisposable(value: object): boolean {
   return Symbol.asyncDispose in value
 }
+
+describe('a generator that two units drive', () => {
+  /** Runs `drive` for two users at the same time, in a unit each. */
+  const both = <R>(drive: (name: string) => R | Promise<R>) =>
+    Promise.all(
+      ['ada', 'grace'].map((name) =>
+        runInScope(async () => {
+          user.set(name)
+          return drive(name)
+        }),
+      ),
+    )
+
+  it('leaves the pending work of each step to the driver of that step', async () => {
+    const gate = Promise.withResolvers<void>()
+    const generator = isolateGenerator(function* () {
+      for (;;) yield gate.promise.then(() => [user.get(), currentSignal(), current().get(user)])
+    })()
+
+    const seen = both(async () => [await generator.next().value, [user.get(), currentSignal(), user.get()]])
+    gate.resolve()
+
+    for (const [inStep, inDriver] of await seen) expect(inStep).toEqual(inDriver)
+  })
+
+  it('leaves it there when the driver’s unit has ended, and another unit goes on', async () => {
+    const gate = Promise.withResolvers<void>()
+    const quiet = { onLateUse: () => {} }
+    const generator = isolateGenerator(function* () {
+      user.set('own')
+      for (;;) yield gate.promise.then(() => [tenant.get(), trail.get(), user.get()])
+    })()
+    const drive = (name: string) => {
+      tenant.set(`${name}’s tenant`)
+      trail.set(`${name}’s trail`)
+      return generator.next().value as Promise<unknown>
+    }
+    const ended = Promise.withResolvers<void>()
+
+    const steps: Promise<unknown>[] = []
+    runInScope(() => void steps.push(drive('ada')), quiet)
+    const open = runInScope(async () => {
+      steps.push(drive('grace'))
+      await ended.promise
+    }, quiet)
+    gate.resolve()
+    const seen = await Promise.all(steps)
+    ended.resolve()
+    await open
+
+    expect(seen).toEqual([
+      [undefined, 'ada’s trail', 'nobody'],
+      ['grace’s tenant', 'grace’s trail', 'nobody'],
+    ])
+  })
+
+  it('keeps its own values as long as one of the units runs, whichever sets them', async () => {
+    const generator = announce('own')
+    const first = Promise.withResolvers<void>()
+
+    const seen = await runInScope(async () => {
+      user.set('ada')
+      const steps = [generator.next().value]
+      runInScope(() => {
+        user.set('grace')
+        steps.push(generator.next().value)
+      })
+      steps.push(generator.next().value)
+      first.resolve()
+      return steps
+    })
+
+    expect(seen).toEqual(['ada', 'own', 'own'])
+  })
+
+  it('drops its own values when the last of the units has ended', () => {
+    const generator = announce('own')
+    runInScope(() => [generator.next(), generator.next()])
+
+    const seen = runInScope(() => {
+      user.set('grace')
+      return generator.next().value
+    })
+
+    expect(seen).toBe('grace')
+  })
+
+  it('keeps what it has set outside any unit', () => {
+    const generator = announce('own')
+    generator.next()
+    generator.next()
+
+    const seen = runInScope(() => [generator.next().value, user.get()])
+
+    expect([seen, generator.next().value]).toEqual([['own', 'nobody'], 'own'])
+  })
+
+  it('writes from pending work into its layer: later steps see it, no driver does', async () => {
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const generator = isolateGenerator(function* () {
+      for (const gate of gates) {
+        yield gate.promise.then(() => {
+          const before = tenant.get()
+          tenant.set('own')
+          return before
+        })
+      }
+    })()
+
+    const pending = both((name) => {
+      tenant.set(name)
+      const step = generator.next().value as Promise<unknown>
+      return step.then((seen) => [seen, tenant.get()])
+    })
+    for (const gate of gates) gate.resolve()
+
+    expect(await pending).toEqual([
+      ['ada', 'ada'],
+      ['own', 'grace'],
+    ])
+  })
+
+  it('refuses a write of pending work whose driver’s unit has ended', async () => {
+    const gate = Promise.withResolvers<void>()
+    const generator = isolateGenerator(function* () {
+      for (;;) yield gate.promise.then(() => tenant.set('late'))
+    })()
+
+    const [step] = runInScope(() => [generator.next().value], { lateWrites: 'throw' })
+    gate.resolve()
+
+    await expect(step).rejects.toMatchObject({ code: 'LCTX_LATE_WRITE' })
+  })
+
+  it.each(['return', 'throw'] as const)(
+    'leaves what its finally starts to the driver that calls %s',
+    async (method) => {
+      const gate = Promise.withResolvers<void>()
+      const pending: Promise<unknown>[] = []
+      const look = () => gate.promise.then(() => pendingUser())
+      const pendingUser = () => user.get()
+      const generator: Generator<unknown, unknown> = isolateGenerator(function* () {
+        try {
+          for (;;) yield pending.push(look())
+        } catch {
+          // Thrown in by the second driver.
+        } finally {
+          pending.push(look())
+        }
+      })()
+
+      const seen = both((name) => {
+        if (name === 'ada') generator.next()
+        else generator[method]('thrown in')
+        return gate.promise
+      })
+      gate.resolve()
+      await seen
+
+      expect(await Promise.all(pending)).toEqual(['ada', 'grace'])
+    },
+  )
+
+  it('hands the driver through yield*, to a wrapped generator and to a plain one', async () => {
+    const gate = Promise.withResolvers<void>()
+    const look = () => gate.promise.then(() => user.get())
+    const plain = function* () {
+      for (;;) yield look()
+    }
+    const generators = [plain, isolateGenerator(plain)].map((inner) =>
+      isolateGenerator(function* () {
+        yield* inner()
+      })(),
+    )
+
+    const seen = both(() => Promise.all(generators.map((generator) => generator.next().value as Promise<string>)))
+    gate.resolve()
+
+    expect(await seen).toEqual([
+      ['ada', 'ada'],
+      ['grace', 'grace'],
+    ])
+  })
+
+  it('gives its tasks to the unit that drives the step, with that unit’s values', async () => {
+    const gate = Promise.withResolvers<void>()
+    const generator = isolateGenerator(function* () {
+      for (;;) {
+        yield spawn(async () => {
+          await gate.promise
+          return user.get()
+        }).result()
+      }
+    })()
+
+    const seen = both(() => generator.next().value)
+    gate.resolve()
+
+    expect(await seen).toEqual(['ada', 'grace'])
+  })
+
+  it('leaves work that an async body does not await to the driver of that step', async () => {
+    const gate = Promise.withResolvers<void>()
+    const generator = isolateGenerator(async function* () {
+      for (;;) {
+        await Promise.resolve()
+        // An async generator would await the promise itself.
+        yield [gate.promise.then(() => user.get())]
+      }
+    })()
+
+    const seen = both(async () => {
+      const { value } = await generator.next()
+      return value?.[0]
+    })
+    gate.resolve()
+
+    expect(await seen).toEqual(['ada', 'grace'])
+  })
+
+  it('binds a callback of its body to the driver of that step', () => {
+    const generator = isolateGenerator(function* () {
+      for (;;) yield bind(() => user.get())
+    })()
+    const drive = (name: string, during: () => unknown) =>
+      runInScope(() => {
+        user.set(name)
+        const bound = generator.next().value
+        return [bound(), during(), bound()]
+      })
+
+    expect(drive('ada', () => drive('grace', () => 'inside'))).toEqual(['ada', ['grace', 'inside', 'grace'], 'ada'])
+  })
+
+  it('restores after an override that another unit ends', () => {
+    const generator = isolateGenerator(function* () {
+      tenant.set('own')
+      {
+        using _ = tenant.override('override')
+        yield tenant.get()
+      }
+      yield tenant.get()
+    })()
+
+    const seen = runInScope(() => [generator.next().value, runInScope(() => generator.next().value), tenant.get()])
+
+    expect(seen).toEqual(['override', 'own', undefined])
+  })
+
+  it('does not grow with the steps that its body asks for', async () => {
+    const last = Promise.withResolvers<string>()
+    const generator: AsyncGenerator<void> = isolateGenerator(async function* () {
+      for (let i = 0; i < 20_000; i++) {
+        // The body asks for its own next step, in the context of this one.
+        void generator.next()
+        yield
+      }
+      last.resolve(user.get())
+    })()
+
+    const seen = await runInScope(() => {
+      user.set('ada')
+      void generator.next()
+      return last.promise
+    })
+
+    expect(seen).toBe('ada')
+  })
+})

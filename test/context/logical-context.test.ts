@@ -45,6 +45,24 @@ describe('LogicalContext', () => {
     expect([context.has(user), context.get(user)]).toEqual([true, undefined])
   })
 
+  it.each<[method: string, call: (context: LogicalContext) => unknown, got: string]>([
+    ['get', (context) => context.get('x' as never), "'x'"],
+    ['get', (context) => context.get(undefined as never), 'undefined'],
+    ['has', (context) => context.has({ index: 2 } as never), '{ index: 2 }'],
+    ['with', (context) => context.with({} as never, 1 as never), '{}'],
+    ['without', (context) => context.without(null as never), 'null'],
+  ])('refuses in %s what is not a variable', (method, call, got) => {
+    expect(() => call(LogicalContext.empty)).toThrow(
+      new TypeError(`LogicalContext.${method}: expected a ContextVar, got ${got}.`),
+    )
+  })
+
+  it('refuses to be created from other values', () => {
+    expect(() => new (LogicalContext as never as new (map: unknown) => unknown)(new Map())).toThrow(
+      /^LogicalContext: expected the values of a context, got Map\(0\) \{\}\. Use current\(\)/,
+    )
+  })
+
   it('is not reached by what is written in runs of it', () => {
     const context = LogicalContext.empty.with(user, 'ada')
 

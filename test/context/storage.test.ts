@@ -143,7 +143,7 @@ describe('two copies of the package', () => {
 
 describe('the classes of the package', () => {
   it('know their own subclasses by instanceof, and take no others for them', () => {
-    class Special extends ours.ContextVar<string> {}
+    class Special extends ours.ContextVar<string, undefined> {}
     const [plain, special] = [new ours.ContextVar('plain'), new Special('special')]
 
     expect(special).toBeInstanceOf(ours.ContextVar)

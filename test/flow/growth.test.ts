@@ -158,8 +158,12 @@ describe('a group', () => {
 /** How many array places and list links a context is made of. */
 function sizeOf(context: LogicalContext | undefined): number {
   let size = 0
-  for (let link = context?.values[1] as { rest: unknown } | undefined; link !== undefined; link = link.rest as never) {
+  for (
+    let link = context?.toValues()[1] as { rest: unknown } | undefined;
+    link !== undefined;
+    link = link.rest as never
+  ) {
     size++
   }
-  return size + (context?.values.length ?? 0)
+  return size + (context?.toValues().length ?? 0)
 }

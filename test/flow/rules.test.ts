@@ -107,8 +107,8 @@ describe('rule 2, tasks', () => {
   it('copies nothing at a spawn', async () => {
     const seen = runInScope(() => {
       user.set('ada')
-      const before = current().values
-      return [spawn(() => current().values === before), spawn(() => current().values === before)]
+      const before = current().toValues()
+      return [spawn(() => current().toValues() === before), spawn(() => current().toValues() === before)]
     })
 
     expect(await Promise.all(seen.map((task) => task.result()))).toEqual([true, true])

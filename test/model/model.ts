@@ -1,20 +1,25 @@
-// The rules of section 3 of the design, as plainly as they can be written: values are a Map that is copied whenever
-// somebody else gets it, a cell is an object that holds one, and who sees which cell is said by hand. No
-// AsyncLocalStorage, no sharing, nothing fast. It is told of each thing that happens, at the moment when it happens.
+// The rules of section 3 of the design in their plainest form: values are a Map that is copied for each new owner, a cell
+// is an object with such a Map, and each flow names its cell. No AsyncLocalStorage, no sharing, nothing fast. The model
+// is called for each event, when it happens.
 import { type Act, type BodyAct, pick, type PolicySpec, type Step } from './program.ts'
 import { derive, show, type Sight, type Value, type Variable, type VariableSpec, variables } from './variables.ts'
 
-/** Deleted in a layer: the driver's value is hidden. */
+/** Deleted in a generator's body: the driver's value is hidden. */
 const deleted = Symbol('deleted')
 
 type Values = Map<Variable, Value | typeof deleted>
 
 interface Cell {
   own: Values
-  unit: Unit | undefined
-  /** Of a generator's layer: who drives it. */
-  driver: Cell | undefined
+  readonly unit: Unit | undefined
   sealed: boolean
+  /** For the steps of a generator. They have no values of their own. */
+  readonly step?: { readonly layer: Layer; readonly driver: Cell | undefined; readonly target: Cell }
+}
+
+/** What a generator's body has set: a cell for each unit that drives it, and one for steps outside any unit. */
+interface Layer {
+  cells: Cell[]
 }
 
 interface Unit {
@@ -50,7 +55,7 @@ export class Model {
   readonly #snapshots: Values[] = []
   readonly #bounds: { readonly cell: Cell | undefined }[] = []
   readonly #overrides: Override[] = []
-  readonly #generators: { layer: Cell }[] = []
+  readonly #generators: { readonly layer: Layer; step: Cell }[] = []
   readonly #workers: Worker[] = []
 
   get flowCount(): number {
@@ -73,7 +78,7 @@ export class Model {
     switch (act.does) {
       // Rule 1: a write is seen by all flows of the cell. Rules 9 and 10: not after the end, not outside.
       case 'set':
-        return writing(cell, (own) => own.set(act.variable, act.value))
+        return writing(cell, act.variable, act.value)
       case 'delete':
         return deleteIn(cell, act.variable)
       case 'override':
@@ -122,7 +127,7 @@ export class Model {
         flow.over = true
         return undefined
       case 'make a generator':
-        this.#generators.push({ layer: this.#cell(new Map(), undefined) })
+        this.#generators.push({ layer: { cells: [] }, step: this.#cell(new Map(), undefined) })
         this.drive(this.#generators.length - 1, number)
         return undefined
       case 'step a generator':
@@ -137,23 +142,28 @@ export class Model {
     }
   }
 
-  /** Rule 7: from here until its next yield a generator's body runs for this flow. */
+  /** Rule 7: from here until its next yield a generator's body runs for this flow. What it starts stays with this flow. */
   drive(number: number, flow: number): void {
-    const generator = this.#generators[number] as { layer: Cell }
+    const generator = this.#generators[number] as { layer: Layer; step: Cell }
     const driver = this.#flows[flow]?.cell
-    if (generator.layer.sealed) generator.layer = this.#cell(new Map(), undefined)
-    const { layer } = generator
-    if (driversOf(driver).includes(layer)) return
-    layer.driver = driver
-    layer.unit = driver?.unit
+    // A body that drives itself stays in its step.
+    const known = driversOf(driver).find(({ step }) => step?.layer === generator.layer)
+    generator.step = known ?? this.#step(generator.layer, driver)
+  }
+
+  #step(layer: Layer, driver: Cell | undefined): Cell {
+    const unit = driver?.unit?.ended === true ? undefined : driver?.unit
+    let target = layer.cells.find((cell) => cell.unit === unit)
+    if (target === undefined) layer.cells.push((target = this.#cell(new Map(), unit)))
+    return { own: new Map(), unit: driver?.unit, sealed: false, step: { layer, driver, target } }
   }
 
   /** Rule 7: the body writes to its layer, and sees its driver's values behind that. */
   actInBody(number: number, body: BodyAct): unknown {
-    const { layer } = this.#generators[number] as { layer: Cell }
-    if (body.act === 'set') return writing(layer, (own) => own.set(body.variable, body.value))
-    if (body.act === 'delete') return deleteIn(layer, body.variable)
-    return this.#flow(layer)
+    const { step } = this.#generators[number] as { step: Cell }
+    if (body.act === 'set') return writing(step, body.variable, body.value)
+    if (body.act === 'delete') return deleteIn(step, body.variable)
+    return this.#flow(step)
   }
 
   /** A worker takes the job that waits longest. */
@@ -177,10 +187,10 @@ export class Model {
     const { ends: unit, over } = this.#flows[flow] ?? { over: false }
     if (typeof unit !== 'object' || !over) return 'too early'
     unit.ended = true
+    for (const { layer } of this.#generators) leave(layer, unit)
     for (const cell of this.#cells) {
       if (cell.unit !== unit || cell.sealed) continue
       cell.own = new Map([...visible(cell)].filter(([variable]) => survivesSeal(variable)))
-      cell.driver = undefined
       cell.sealed = true
     }
     return undefined
@@ -194,11 +204,11 @@ export class Model {
   }
 
   #override(cell: Cell | undefined, { variable, value }: Extract<Act, { does: 'override' }>): unknown {
-    return writing(cell, (own, cell) => {
-      const before = new Map([...own].filter(([set]) => set === variable))
+    if (cell !== undefined && !isSealed(cell)) {
+      const before = new Map([...ownOf(cell)].filter(([set]) => set === variable))
       this.#overrides.push({ cell, variable, before: this.#cell(before, cell.unit), over: false })
-      own.set(variable, value)
-    })
+    }
+    return writing(cell, variable, value)
   }
 
   #restore(which: number | undefined): unknown {
@@ -206,9 +216,9 @@ export class Model {
     if (override === undefined || override.over) return undefined
     override.over = true
     const { cell, variable, before } = override
-    if (cell.sealed) return undefined
-    cell.own.delete(variable)
-    for (const [set, value] of before.own) cell.own.set(set, value)
+    if (isSealed(cell)) return undefined
+    unset(cell, variable)
+    for (const [set, value] of before.own) writing(cell, set, value)
     return undefined
   }
 
@@ -223,8 +233,8 @@ export class Model {
   }
 
   #cell(values: Values, unit: Unit | undefined): Cell {
-    const cell: Cell = { own: new Map(values), unit, driver: undefined, sealed: false }
-    // What begins after the end of its unit ends with nobody.
+    const cell: Cell = { own: new Map(values), unit, sealed: false }
+    // A cell that is opened after the end of its unit has no end.
     if (unit?.ended !== true) this.#cells.push(cell)
     return cell
   }
@@ -250,28 +260,56 @@ function cross(values: Values, policy: Exclude<PolicySpec, 'share'>): Values {
 /** What the code in a cell sees, as a copy. */
 function visible(cell: Cell | undefined): Values {
   if (cell === undefined) return new Map()
-  const values = visible(cell.driver)
-  for (const [variable, value] of cell.own) {
+  const values = visible(cell.step?.driver)
+  for (const [variable, value] of ownOf(cell)) {
     if (value === deleted) values.delete(variable)
     else values.set(variable, value)
   }
   return values
 }
 
-function writing(cell: Cell | undefined, write: (own: Values, cell: Cell) => void): unknown {
+/** The values of a cell without those of a generator's driver. */
+function ownOf(cell: Cell): Values {
+  if (cell.step === undefined) return cell.own
+  const { layer, target } = cell.step
+  return isSealed(cell) ? target.own : new Map(layer.cells.flatMap(({ own }) => [...own]))
+}
+
+function isSealed({ sealed, step }: Cell): boolean {
+  return sealed || step?.target.sealed === true || (step?.driver !== undefined && isSealed(step.driver))
+}
+
+function writing(cell: Cell | undefined, variable: Variable, value: Value | typeof deleted): unknown {
   if (cell === undefined) return 'LCTX_OUTSIDE_UNIT'
-  if (cell.sealed) return cell.unit?.lateWrites === 'throw' ? 'LCTX_LATE_WRITE' : 'reported'
-  write(cell.own, cell)
+  if (isSealed(cell)) return cell.unit?.lateWrites === 'throw' ? 'LCTX_LATE_WRITE' : 'reported'
+  unset(cell, variable)
+  const { own } = cell.step?.target ?? cell
+  own.set(variable, value)
   return undefined
+}
+
+/** As if the variable was never set in the cell. */
+function unset(cell: Cell, variable: Variable): void {
+  for (const { own } of cell.step?.layer.cells ?? [cell]) own.delete(variable)
 }
 
 function deleteIn(cell: Cell | undefined, variable: Variable): unknown {
   const present = visible(cell).has(variable)
-  return writing(cell, (own) => own.set(variable, deleted)) ?? present
+  return writing(cell, variable, deleted) ?? present
+}
+
+/** Rule 7: what the body has set is kept by another unit that drives it. */
+function leave(layer: Layer, unit: Unit): void {
+  const ended = layer.cells.find((cell) => cell.unit === unit)
+  if (ended === undefined) return
+  layer.cells = layer.cells.filter((cell) => cell !== ended)
+  const heir = layer.cells.findLast((cell) => cell.unit !== undefined)
+  if (heir !== undefined) heir.own = new Map([...heir.own, ...ended.own])
+  ended.own = new Map([...ended.own, ...layer.cells.flatMap(({ own }) => [...own])])
 }
 
 function driversOf(cell: Cell | undefined): Cell[] {
-  return cell === undefined ? [] : [cell, ...driversOf(cell.driver)]
+  return cell === undefined ? [] : [cell, ...driversOf(cell.step?.driver)]
 }
 
 function survivesSeal(variable: Variable): boolean {

@@ -11,7 +11,7 @@ export function countLateWrites(): number {
   return lateWrites
 }
 
-/** What comes of an act: what it gives, the code of the error that it throws, or that its late write was reported. */
+/** The outcome of an act: its result, the code of the error that it throws, or that its late write was reported. */
 export function outcomeOf(act: () => unknown): unknown {
   const before = lateWrites
   try {
@@ -19,6 +19,9 @@ export function outcomeOf(act: () => unknown): unknown {
     return lateWrites === before ? result : 'reported'
   } catch (error) {
     return codeOf(error)
+  } finally {
+    // A step of a generator contains an act of the body, whose outcome is its own.
+    lateWrites = before
   }
 }
 

@@ -24,8 +24,19 @@ expectTypeOf(tenant.run('acme', async () => 1)).toEqualTypeOf<Promise<number>>()
 expectTypeOf(tenant.run('acme', (a: number, b: string) => `${a}${b}`, 1, 'b')).toEqualTypeOf<string>()
 expectTypeOf(tenant.override('acme')).toEqualTypeOf<Disposable>()
 expectTypeOf(new ContextVar('unnamed').get()).toEqualTypeOf<undefined>()
-// @ts-expect-error: a default does not say what may be set
+expectTypeOf(new ContextVar<string>('locale', { default: 'en' })).toEqualTypeOf<ContextVar<string, string>>()
+expectTypeOf(new ContextVar('locale', { default: 'en' })).toEqualTypeOf<ContextVar<string, string>>()
+expectTypeOf(new ContextVar('locale', { default: 'en' }).get()).toEqualTypeOf<string>()
 new ContextVar('locale', { default: 'en' }).set('fr')
+expectTypeOf(new ContextVar<User | null>('user', { default: null }).get()).toEqualTypeOf<User | null>()
+expectTypeOf(new ContextVar<'fast' | 'safe'>('mode', { default: 'safe' }).get()).toEqualTypeOf<'fast' | 'safe'>()
+expectTypeOf(new ContextVar<number>('n', { default: 0, onSpawn: (n) => n + 1 }).get()).toEqualTypeOf<number>()
+expectTypeOf(new ContextVar('n', { default: 0, onSpawn: (n) => n + 1 }).get()).toEqualTypeOf<number>()
+expectTypeOf(new ContextVar<string>('locale', { default: undefined }).get()).toEqualTypeOf<string | undefined>()
+expectTypeOf(tenant.getOrThrow()).toEqualTypeOf<string>()
+expectTypeOf(retries.getOrThrow()).toEqualTypeOf<number>()
+expectTypeOf(user.getOrThrow()).toEqualTypeOf<User | undefined>()
+expectTypeOf(mode.getOrThrow()).toEqualTypeOf<'fast' | 'safe'>()
 user.set(undefined)
 user.set({ id: 'ada' })
 void new ContextVar<string>('tenant', {})
@@ -47,8 +58,11 @@ void new ContextVar<number, number>('retries', { onSpawn: 'keep' })
 // @ts-expect-error a default of another type
 void new ContextVar<number, number>('retries', { default: '0' })
 
-// @ts-expect-error a default has to be named in the type
-void new ContextVar<number>('retries', { default: 0 })
+// @ts-expect-error a default of another type than the values
+void new ContextVar<number>('retries', { default: '0' })
+
+// @ts-expect-error the type of the values comes from the default
+new ContextVar('locale', { default: 'en' }).set(1)
 
 // @ts-expect-error an unknown option
 void new ContextVar<string>('tenant', { keep: true })
@@ -84,10 +98,10 @@ mode.set('slow')
 user.set({})
 
 // @ts-expect-error a value of another type for a block
-tenant.run(1, () => {})
+void tenant.run(1, () => {})
 
 // @ts-expect-error arguments of another type for a block
-tenant.run('acme', (count: number) => count, 'one')
+void tenant.run('acme', (count: number) => count, 'one')
 
 // @ts-expect-error a value of another type for a while
 tenant.override(1)

@@ -1,5 +1,5 @@
 // Compiled by `npm run types`, not run: what must compile does, and what must not is expected to fail.
-import { bind, ContextVar, current, isolateGenerator, LogicalContext, run } from 'logical-context'
+import { bind, ContextVar, current, isolateGenerator, LogicalContext, outside, run } from 'logical-context'
 import { expectTypeOf } from 'vitest'
 
 const tenant = new ContextVar<string>('tenant')
@@ -42,10 +42,10 @@ current().get('tenant')
 void new LogicalContext(new Map())
 
 // @ts-expect-error no context
-run(() => 1)
+void run(() => 1)
 
 // @ts-expect-error arguments of another type
-run(current(), (text: string) => text, 1)
+void run(current(), (text: string) => text, 1)
 
 // @ts-expect-error no function
 bind('text')
@@ -58,3 +58,38 @@ isolateGenerator(() => 1)
 
 // @ts-expect-error arguments of another type for a generator
 numbers('one')
+
+interface Rows extends PromiseLike<number[]> {
+  where(column: string): Rows
+}
+declare const rows: Rows
+/** As the types of knex and Prisma are: all of a promise, and more. */
+interface Builder extends Promise<number[]> {
+  where(column: string): Builder
+}
+declare const builder: Builder
+declare const anyValue: ReturnType<typeof JSON.parse>
+
+expectTypeOf(tenant.run('acme', () => rows)).toEqualTypeOf<Promise<number[]>>()
+expectTypeOf(tenant.run('acme', () => builder)).toEqualTypeOf<Promise<number[]>>()
+expectTypeOf(tenant.run('acme', () => anyValue)).toBeAny()
+expectTypeOf(tenant.run('acme', (): string | Promise<string> => 'text')).toEqualTypeOf<string | Promise<string>>()
+expectTypeOf(run(current(), () => builder)).toEqualTypeOf<Promise<number[]>>()
+expectTypeOf(run(current(), () => anyValue)).toBeAny()
+expectTypeOf(bind(() => builder)()).toEqualTypeOf<Promise<number[]>>()
+expectTypeOf(bind(() => anyValue)()).toBeAny()
+expectTypeOf(outside(() => builder)).toEqualTypeOf<Promise<number[]>>()
+expectTypeOf(outside((text: string) => text.length, 'text')).toEqualTypeOf<number>()
+
+// Functions of the program that pass a type through.
+function inTenant<T>(fn: () => T): T {
+  return tenant.run('acme', fn)
+}
+function inTenantAsync<T>(fn: () => Promise<T>): Promise<T> {
+  return tenant.run('acme', fn)
+}
+void inTenant
+void inTenantAsync
+
+// @ts-expect-error a query that has started is no query builder
+tenant.run('acme', () => rows).where('id')

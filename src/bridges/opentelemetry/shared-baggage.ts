@@ -1,5 +1,6 @@
 import type { Baggage as OtelBaggage, BaggageEntry, Context } from '@opentelemetry/api'
-import { Baggage, baggageHere } from '../../variables/baggage.ts'
+import { peek } from '../../context/context-var.ts'
+import { Baggage, baggage } from '../../variables/baggage.ts'
 import {
   type BaggageProperty,
   decodeProperty,
@@ -81,14 +82,14 @@ class LiveContext implements Context {
 
   getValue(key: symbol): unknown {
     if (key !== baggageKey) return this.base.getValue(key)
-    const own = baggageHere()
+    const own = peek(baggage)
     if (this.override !== undefined && this.override.own === own) return this.override.baggage
     return own && this.#shared.toTheirs(own)
   }
 
   setValue(key: symbol, value: unknown): Context {
     if (key !== baggageKey) return new LiveContext(this.#shared, this.base.setValue(key, value), this.override)
-    const override = { baggage: value as OtelBaggage | undefined, own: baggageHere() }
+    const override = { baggage: value as OtelBaggage | undefined, own: peek(baggage) }
     return new LiveContext(this.#shared, this.base, override)
   }
 

@@ -1,6 +1,5 @@
 import type { Context, Span, SpanContext } from '@opentelemetry/api'
-import { storage } from '../../context/storage.ts'
-import { isPresent } from '../../context/values.ts'
+import { peek } from '../../context/context-var.ts'
 import { randomFlag, type SpanLink, TraceContext, traceContext } from '../../variables/trace-context.ts'
 import { Tracestate } from '../../variables/tracestate.ts'
 import type { OpenTelemetryApi } from './index.ts'
@@ -48,7 +47,7 @@ export class SpanTraces {
   }
 
   #of(span: Span): TraceContext {
-    return this.#known.get(span) ?? this.adopt(span, traceHere(), undefined)
+    return this.#known.get(span) ?? this.adopt(span, peek(traceContext), undefined)
   }
 
   /** The identity of a span for a tracer. */
@@ -57,12 +56,6 @@ export class SpanTraces {
     const traceState = state.size === 0 ? undefined : this.#api.createTraceState(state.toString())
     return { traceId, spanId, traceFlags: flags & 1, isRemote, ...(traceState && { traceState }) }
   }
-}
-
-/** The current unit's own trace. Does not use `get`, which reports each late read. */
-export function traceHere(): TraceContext | undefined {
-  const raw = storage.getStore()?.read(traceContext.index)
-  return isPresent(raw) ? (raw as TraceContext) : undefined
 }
 
 /** The SDK's spans have the context of their parent; the API has no method for it. */

@@ -9,6 +9,7 @@ import type {
   TracerProvider,
 } from '@opentelemetry/api'
 import type { Bridge, UnitObservation } from '../../context/bridge.ts'
+import { peek } from '../../context/context-var.ts'
 import { storage } from '../../context/storage.ts'
 import type { RequestScope } from '../../tasks/request-scope.ts'
 import type { Task } from '../../tasks/task.ts'
@@ -20,7 +21,7 @@ import type { OpenTelemetryApi } from './index.ts'
 import { rpcMetadataKey, ScopeObservation } from './scope-observation.ts'
 import type { SharedBaggage } from './shared-baggage.ts'
 import type { SpanFields } from './span-fields.ts'
-import { type SpanTraces, traceHere } from './span-traces.ts'
+import type { SpanTraces } from './span-traces.ts'
 import type { TaskMetrics } from './task-metrics.ts'
 import { TaskObservation, UnrecordedTask } from './task-observation.ts'
 
@@ -134,7 +135,7 @@ export class SpanUnits implements Bridge, SpanMaker {
     const here = api.context.active()
     // Baggage that is not on the list must not cross, in any context.
     const around = typeof policy === 'string' || policy.only.includes(baggage) ? here : this.#ofUnit(here)
-    const known = traceHere()
+    const known = peek(traceContext)
     const active = this.#traces.localSpan(around)?.spanContext()
     const spawner = active ?? this.#identityOf(known)
     if (policy === 'isolate') {
@@ -161,7 +162,7 @@ export class SpanUnits implements Bridge, SpanMaker {
       const spanContext = span.spanContext()
       // Without an SDK, or where tracing is suppressed, there is no new span.
       if (!this.api.isSpanContextValid(spanContext) || spanContext.spanId === parent?.spanId) return undefined
-      const known = traceHere()
+      const known = peek(traceContext)
       traceContext.set(this.#traces.adopt(span, known, known?.link))
       return span
     })

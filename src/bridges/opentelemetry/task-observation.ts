@@ -1,11 +1,11 @@
 import type { Context, Link, Span, SpanContext } from '@opentelemetry/api'
 import type { UnitObservation } from '../../context/bridge.ts'
 import { currentCell } from '../../context/cell.ts'
+import { peek } from '../../context/context-var.ts'
 import { policyName } from '../../tasks/policy.ts'
 import type { Task } from '../../tasks/task.ts'
 import { TraceContext, traceContext } from '../../variables/trace-context.ts'
 import { recordFailure } from './span-fields.ts'
-import { traceHere } from './span-traces.ts'
 import type { SpanMaker } from './span-units.ts'
 
 /** A task with a span of its own, which begins with the task's work and not while the task waits for a slot. */
@@ -88,7 +88,7 @@ export class UnrecordedTask implements UnitObservation {
   }
 
   around<R>(work: () => R): R {
-    let own = traceHere()
+    let own = peek(traceContext)
     if (own === undefined) {
       // The spawner had no trace of ours: it was in a span that other code started.
       const { traceId, spanId } = this.#spawner
