@@ -1,0 +1,69 @@
+import { strict as assert } from 'node:assert'
+import { execFileSync } from 'node:child_process'
+import { globSync, readFileSync } from 'node:fs'
+import { pathToFileURL } from 'node:url'
+
+/**
+ * Checks the built package: each subpath loads, exports what its source exports, shares one storage with the others, and
+ * comes with a source map. The index and the plugin load few files, because each file slows the start of a process.
+ */
+const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as {
+  exports: Record<string, string | { 'logical-context-source': string; default: string }>
+}
+const targets = Object.entries(manifest.exports).flatMap(([subpath, target]) =>
+  typeof target === 'string' ? [] : [{ subpath, source: target['logical-context-source'], built: target.default }],
+)
+
+/** The names that a module exports, in a process of its own. */
+function namesOf(path: string): string[] {
+  const code = `console.log(JSON.stringify(Object.keys(await import(${JSON.stringify(pathToFileURL(path).href)}))))`
+  const args = ['--conditions=logical-context-source', '--input-type=module', '-e', code]
+  return (JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as string[]).toSorted()
+}
+
+for (const { subpath, source, built } of targets) {
+  assert.deepEqual(namesOf(built), namesOf(source), `${subpath}: the build exports other names than the source`)
+}
+
+for (const file of globSync('dist/**/*.js')) {
+  const text = readFileSync(file, 'utf8')
+  // An entry that only re-exports has no code to map.
+  const hasCode = /^(?:async )?function |^(?:const|let|class|var) /m.test(text)
+  assert(!hasCode || text.includes('//# sourceMappingURL='), `${file} has no source map`)
+}
+
+/** The files of ours that a built file loads at its import, itself included. */
+function filesOf(path: string, found = new Set<string>()): Set<string> {
+  if (found.has(path)) return found
+  found.add(path)
+  for (const [, specifier = ''] of readFileSync(path, 'utf8').matchAll(
+    /^(?:import|export)[^'"]*["'](\.[^'"]+)["']/gm,
+  )) {
+    filesOf(new URL(specifier, pathToFileURL(path)).pathname, found)
+  }
+  return found
+}
+
+const limits = [
+  ['./dist/index.js', 3],
+  ['./dist/middleware/fastify.js', 5],
+] as const
+for (const [path, limit] of limits) {
+  const files = filesOf(new URL(path, pathToFileURL(`${process.cwd()}/`)).pathname)
+  assert(
+    files.size <= limit,
+    `${path} loads ${files.size} files, at most ${limit} are allowed: ${[...files].join(', ')}`,
+  )
+}
+
+const [index, variables] = await Promise.all(
+  ['dist/index.js', 'dist/variables/index.js'].map((path) => import(pathToFileURL(path).href) as Promise<never>),
+)
+const { runInScope } = index as typeof import('../src/index.ts')
+const { requestId } = variables as typeof import('../src/variables/index.ts')
+const seen = runInScope(() => {
+  requestId.set('one storage')
+  return requestId.get()
+})
+assert.equal(seen, 'one storage')
+console.log(`${targets.length} subpaths are built.`)
