@@ -57,7 +57,7 @@ for (const [path, limit] of limits) {
 }
 
 const [index, variables] = await Promise.all(
-  ['dist/index.js', 'dist/variables/index.js'].map((path) => import(pathToFileURL(path).href) as Promise<never>),
+  ['dist/index.js', 'dist/variables/index.js'].map((path) => import(pathToFileURL(path).href) as Promise<unknown>),
 )
 const { runInScope } = index as typeof import('../src/index.ts')
 const { requestId } = variables as typeof import('../src/variables/index.ts')
