@@ -7,8 +7,8 @@ import { taskAbandon, type TaskOutcome, taskRefuse, taskSpawn } from './lifecycl
 import { InFlight, type Wait } from './linked-list.ts'
 import { aPolicy, type Policy } from './policy.ts'
 import { sourceOf, spawnChecks, type SpawnOptions } from './spawn.ts'
-import { completeOverflowed, type OnTaskError, overflowed, Task } from './task.ts'
-import { limitChecks, type Limits, limitsOf, type TaskLimits } from './task-limits.ts'
+import { type OnTaskError, Task } from './task.ts'
+import { limitChecks, type Limits, limitsOf, type Slot, type TaskLimits } from './task-limits.ts'
 import { callingUnits, type Unit, type UnitSettings } from './unit.ts'
 
 export interface TaskGroupOptions extends TaskLimits {
@@ -68,6 +68,9 @@ export class TaskGroup {
   #cancelledCount = 0
   #refusedCount = 0
   #abandonedCount = 0
+  #hasOverflowed = false
+  /** Slots whose tasks were never created. */
+  #lostSlots: Slot | undefined
 
   /** @throws {TypeError} for an option that is unknown or of the wrong type. */
   constructor(options?: TaskGroupOptions) {
@@ -126,7 +129,7 @@ export class TaskGroup {
     try {
       task = new Task<T>(name, policy, settings, this, onError)
       task.slot = slot
-      this.#inFlight.add(task)
+      this.#tasks.add(task)
       this.onSpawn(task)
       if (source !== undefined) task.cancelWith(source)
       if (taskSpawn.hasSubscribers) taskSpawn.publish({ task: task })
@@ -138,11 +141,14 @@ export class TaskGroup {
       return task
     } catch (error) {
       // A failure of the task ends in the task. What comes here is an overflow of the stack in our own code.
-      overflowed[overflowed.length] = () => {
-        if (task !== undefined) task.rollBack(error)
-        else if (slot !== undefined) limits?.release(slot)
+      // No call and no allocation is certain to succeed here, so it only leaves a mark.
+      if (task !== undefined) task.overflowed = true
+      else if (slot !== undefined) {
+        slot.nextLost = this.#lostSlots
+        this.#lostSlots = slot
       }
-      queueMicrotask(completeOverflowed)
+      this.#hasOverflowed = true
+      queueMicrotask(() => this.#completeOverflowed())
       throw error
     }
   }
@@ -229,9 +235,25 @@ export class TaskGroup {
   /** @internal Called for each task of the group before it starts. */
   protected onSpawn(_task: Task): void {}
 
+  /** @internal A task of the group is marked as overflowed. */
+  markOverflow(): void {
+    this.#hasOverflowed = true
+    queueMicrotask(() => this.#completeOverflowed())
+  }
+
   get #inFlight(): InFlight<Task> {
-    completeOverflowed()
+    if (this.#hasOverflowed) this.#completeOverflowed()
     return this.#tasks
+  }
+
+  /** Completes the end of tasks whose start overflowed the stack. Called before anything reads what is in flight. */
+  #completeOverflowed(): void {
+    for (const task of this.#tasks.items) if (task.overflowed) task.completeOverflow()
+    for (let slot = this.#lostSlots; slot !== undefined; slot = this.#lostSlots) {
+      this.#lostSlots = slot.nextLost
+      this.#limits?.release(slot)
+    }
+    this.#hasOverflowed = false
   }
 
   #refused(name: string, error: Error): Error {

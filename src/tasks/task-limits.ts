@@ -188,6 +188,8 @@ export class Slot {
   /** The place in a list, for a deferred task. */
   link: Link<Task> | undefined = undefined
   isReleased = false
+  /** The next slot whose task was never created, because the stack overflowed. */
+  nextLost: Slot | undefined = undefined
   readonly share: UnitShare | undefined
   #accepted: PromiseWithResolvers<void> | undefined
 

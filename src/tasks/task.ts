@@ -41,6 +41,10 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
   cell: View | undefined = undefined
   /** @internal */
   origin = 0
+  /** @internal Whether its start overflowed the stack, and its end is not complete. */
+  overflowed = false
+  /** The promise of work whose start overflowed the stack. */
+  #unsettled: Promise<unknown> | undefined
   readonly #onError: OnTaskError
   /** For a task that has not begun: its work, and all contexts of the spawn. */
   #deferred: { readonly body: TaskBody<T>; readonly snapshot: AsyncSnapshot } | undefined
@@ -133,17 +137,23 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
     this.#deferred = undefined
     try {
       deferred?.snapshot.runInAsyncScope(() => this.#run(deferred.body))
-    } catch (error) {
-      overflowed[overflowed.length] = () => this.rollBack(error)
-      queueMicrotask(completeOverflowed)
+    } catch {
+      this.overflowed = true
+      this.group.markOverflow()
     }
   }
 
-  /** @internal Completes the end of a task whose code overflowed the stack. A second call does nothing. */
-  rollBack(error: unknown): void {
+  /** @internal Completes the end of a task whose start overflowed the stack. A second call does nothing. */
+  completeOverflow(): void {
+    const end = () => {
+      if (this.#unsettled !== undefined) this.#settleWith(this.#unsettled)
+      else this.#end('failed', new RangeError('The stack overflowed.'))
+      this.#unsettled = undefined
+    }
+    this.overflowed = false
     this.#deferred = undefined
-    if (this.cell === undefined) this.#end('failed', error)
-    else storage.run(this.cell, () => this.#end('failed', error))
+    if (this.cell === undefined) end()
+    else storage.run(this.cell, end)
   }
 
   #enter(body: TaskBody<T>, spawner: View | undefined, proceed: (task: Task<T>, body: TaskBody<T>) => void): void {
@@ -178,9 +188,10 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
     } catch (error) {
       if (returned instanceof Promise) {
         // The work runs, but the stack overflowed here.
-        overflowed[overflowed.length] = () => this.#settleWith(returned as Promise<unknown>)
-        queueMicrotask(completeOverflowed)
-      } else this.#fail(error)
+        this.#unsettled = returned
+        throw error
+      }
+      this.#fail(error)
     }
   }
 
@@ -228,24 +239,6 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
 }
 
 shareClass(Task, 'Task')
-
-/**
- * What is left to do for tasks whose code overflowed the stack. There, no call is certain to succeed, so the code that
- * catches the overflow only stores a function: `overflowed[overflowed.length] = …`.
- */
-export const overflowed: (() => void)[] = []
-
-/** Completes the end of those tasks. Called in a microtask, and before anything reads what a group has in flight. */
-export function completeOverflowed(): void {
-  for (let complete = overflowed.pop(); complete !== undefined; complete = overflowed.pop()) {
-    try {
-      complete()
-    } catch (error) {
-      overflowed.push(complete)
-      throw error
-    }
-  }
-}
 
 /** One counter for all copies of the package. */
 const ids = processSingleton('taskIds', () => ({ last: 0 }))

@@ -1,0 +1,112 @@
+import { CanceledError } from 'axios'
+import { gather, race, runInScope, type Task, TaskGroup, withTaskGroup, withTimeout } from 'logical-context'
+import { describe, expect, it, vi } from 'vitest'
+
+const gone = new Error('gone')
+const boom = new Error('boom')
+const grpc = Object.assign(new Error('1 CANCELLED: Cancelled on client'), { code: 1, details: '', metadata: {} })
+
+/** What clients reject with for an aborted signal. */
+const cancellations: [name: string, error: (signal: AbortSignal) => unknown][] = [
+  ['the reason', (signal) => signal.reason],
+  ['fetch', () => new DOMException('This operation was aborted', 'AbortError')],
+  ['node', () => Object.assign(new Error('The operation was aborted'), { code: 'ABORT_ERR' })],
+  ['axios', () => new CanceledError()],
+  ['gRPC', () => grpc],
+  ['an error with the reason at the end of its causes', (signal) => caused(caused(signal.reason))],
+  ['an error that a client’s error has caused', () => caused(new DOMException('aborted', 'AbortError'))],
+  ['Promise.any', (signal) => new AggregateError([signal.reason, new CanceledError()])],
+]
+const failures: [name: string, error: unknown][] = [
+  ['an exit code of 1', Object.assign(new Error('exit'), { code: 1 })],
+  ['a circle of causes', circle()],
+  [
+    'an error whose name throws',
+    {
+      get name() {
+        throw new Error('no')
+      },
+    },
+  ],
+  ['Promise.any with a failure', new AggregateError([grpc, boom])],
+  ['no error', undefined],
+]
+
+describe.each(cancellations)('an error of an aborted call: %s', (_, errorFor) => {
+  const stopped = ({ signal }: Pick<Task, 'signal'>) =>
+    new Promise<never>((_resolve, reject) => signal.addEventListener('abort', () => reject(errorFor(signal))))
+
+  it('neither replaces nor joins the failure that caused the abort', async () => {
+    await expect(gather([stopped, () => Promise.reject(boom), stopped])).rejects.toBe(boom)
+    await expect(race([stopped, () => Promise.reject(boom)])).rejects.toBe(boom)
+    await expect(
+      withTaskGroup((group) => {
+        group.spawn(stopped)
+        group.spawn(() => Promise.reject(boom))
+      }),
+    ).rejects.toMatchObject({ errors: [boom] })
+  })
+
+  it('is not a late failure of withTimeout', async () => {
+    const onError = vi.fn()
+    const group = new TaskGroup({ onError })
+
+    const call = runInScope(() => withTimeout(stopped, 1), { group })
+
+    await expect(call).rejects.toMatchObject({ code: 'LCTX_TIMEOUT' })
+    await group.drain()
+    expect(onError).not.toHaveBeenCalled()
+  })
+
+  it('ends a task as cancelled, without onError', async () => {
+    const onError = vi.fn()
+    const group = new TaskGroup({ onError })
+    const task = group.spawn(stopped)
+
+    task.abort(gone)
+
+    await expect(task.result()).rejects.toBeDefined()
+    expect(onError).not.toHaveBeenCalled()
+    expect(group.counters).toMatchObject({ ended: 1, failed: 0, cancelled: 1 })
+  })
+
+  it('is a failure if nothing was cancelled', async () => {
+    const onError = vi.fn()
+    const group = new TaskGroup({ onError })
+    const error = errorFor(AbortSignal.abort(gone))
+
+    await group
+      .spawn(() => Promise.reject(error))
+      .result()
+      .catch(() => {})
+
+    expect(onError).toHaveBeenCalledExactlyOnceWith(error, expect.anything())
+    expect(group.counters).toMatchObject({ failed: 1, cancelled: 0 })
+  })
+})
+
+describe.each(failures)('a failure after an abort: %s', (_, error) => {
+  it('goes to onError', async () => {
+    const onError = vi.fn()
+    const group = new TaskGroup({ onError })
+    const task = group.spawn(
+      ({ signal }) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(error))),
+    )
+
+    task.abort(gone)
+    await task.result().catch(() => {})
+
+    expect(onError).toHaveBeenCalledOnce()
+    expect(group.counters).toMatchObject({ failed: 1, cancelled: 0 })
+  })
+})
+
+function caused(cause: unknown): Error {
+  return new Error('the query failed', { cause })
+}
+
+function circle(): Error {
+  const error = new Error('circle')
+  error.cause = error
+  return error
+}

@@ -1,0 +1,104 @@
+import { setImmediate as tick } from 'node:timers/promises'
+import { gather, race, runInScope, type Task, TaskGroup, withTaskGroup, withTimeout } from 'logical-context'
+import { describe, expect, it } from 'vitest'
+
+const depth = 100_000
+const minute = 60_000
+
+/** Calls itself inside a combinator. The await keeps the stack short while the calls begin. */
+type Walk = (left: number, end: (signal: AbortSignal) => Promise<void>) => Promise<void>
+
+const ways: [name: string, walk: Walk][] = [
+  ['gather', nested((inner) => gather([inner]))],
+  ['race', nested((inner) => race([inner]))],
+  ['withTaskGroup', nested((inner) => withTaskGroup((group) => void group.spawn(inner)))],
+  ['withTimeout', nested((inner) => withTimeout(inner, minute))],
+]
+
+function nested(call: (inner: (scope: { readonly signal: AbortSignal }) => Promise<void>) => Promise<unknown>): Walk {
+  const walk: Walk = async (left, end) => {
+    await Promise.resolve()
+    await call((scope) => (left === 0 ? end(scope.signal) : walk(left - 1, end)))
+  }
+  return walk
+}
+
+describe.each(ways)('%s, nested 100,000 deep', { timeout: 120_000 }, (_, walk) => {
+  it('begins and settles', async () => {
+    let ended = 0
+
+    await runInScope(() => walk(depth, async () => void ended++))
+
+    expect(ended).toBe(1)
+  })
+
+  it('aborts with the request', async () => {
+    const gone = new Error('gone')
+    const begun = Promise.withResolvers<AbortSignal>()
+
+    const outcome = await runInScope(async (scope) => {
+      const walking = walk(depth, async (signal) => {
+        begun.resolve(signal)
+        await aborted(signal)
+      })
+      const failure = walking.catch((error: unknown) => error)
+      const signal = await begun.promise
+      scope.abort(gone)
+      expect(signal.reason).toBe(gone)
+      return failure
+    })
+
+    expect(outcome).toBe(gone)
+  })
+})
+
+describe('a chain of tasks that are cancelled with each other’s signal', { timeout: 120_000 }, () => {
+  it('aborts 20,000 deep', () => {
+    const group = new TaskGroup()
+    const tasks: Task[] = [group.spawn(() => new Promise(() => {}))]
+    for (let index = 0; index < 20_000; index++) {
+      tasks.push(group.spawn(() => new Promise(() => {}), { cancelWith: (tasks.at(-1) as Task).signal }))
+    }
+
+    tasks[0]?.abort(new Error('gone'))
+
+    expect(tasks.every(({ signal }) => signal.aborted)).toBe(true)
+  })
+})
+
+describe('a stack that overflows in a spawn', { timeout: 120_000 }, () => {
+  it.each([{}, { maxConcurrent: 1_000_000, maxPerRequest: 1_000_000 }])(
+    'loses no task and no slot: %j',
+    async (limits) => {
+      const group = new TaskGroup({ ...limits, onError: () => {} })
+
+      for (let round = 0; round < 60; round++) {
+        runInScope(
+          () => {
+            const dive = (): void => {
+              try {
+                group.spawn(round % 2 === 0 ? dive : async () => dive())
+              } catch {
+                // The stack is full.
+              }
+            }
+            dive()
+          },
+          { group },
+        )
+      }
+      await tick()
+      const { unfinished } = await group.drain({ timeoutMs: 5_000 })
+
+      expect(unfinished).toEqual([])
+      expect(group.counters).toMatchObject({ running: 0, queued: 0, waiting: 0 })
+    },
+  )
+})
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason)
+    signal.addEventListener('abort', () => reject(signal.reason))
+  })
+}
