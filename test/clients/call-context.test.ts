@@ -62,7 +62,7 @@ describe('the context that a call writes', () => {
   })
 
   it('has the earliest of the variable, the deadline of the unit and the limits around the call', async () => {
-    vi.useFakeTimers({ now, toFake: ['Date', 'setTimeout', 'clearTimeout'] })
+    vi.useFakeTimers({ now, toFake: ['Date', 'performance', 'setTimeout', 'clearTimeout'] })
     const seen = await asRequestUntil(now + 2 * minute, async () => [
       told(),
       await withTimeout(told, minute),

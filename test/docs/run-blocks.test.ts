@@ -67,8 +67,8 @@ describe('runModule', () => {
     const [module] = write(
       block(
         'ts',
-        "import { TimeoutError } from 'logical-context'",
-        "const late = async () => { throw new TimeoutError('late', 1) }",
+        "import { withTimeout } from 'logical-context'",
+        'const late = () => withTimeout(() => new Promise(() => {}), 1)',
         'late() // => throws LCTX_TIMEOUT',
         'await late() // => throws LCTX_TIMEOUT',
         'function plain() {',
