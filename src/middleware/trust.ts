@@ -1,5 +1,5 @@
 import { compile } from '@fastify/proxy-addr'
-import type { Socket } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import { aSyncFunction, callContained, reportOnce } from '../callbacks.ts'
 import { anyOf, type Check, checkOptions, type Checks, isFunction, oneOf, show } from '../options.ts'
 import type { Peer, Refuse, RefusalReason } from '../propagators/propagator.ts'
@@ -64,8 +64,11 @@ function compileAddresses(
 }
 
 function compiled(addresses: TrustedAddresses, owner: string): ReturnType<typeof compile> {
+  const list = typeof addresses === 'string' ? [addresses] : [...addresses]
   try {
-    return compile(typeof addresses === 'string' ? addresses : [...addresses])
+    // The parser of `compile` takes 010.0.0.1 for 8.0.0.1, and 127.1 or 0x7f000001 for an address.
+    if (!list.every(isUnambiguous)) throw new TypeError('An address is not in its usual form.')
+    return compile(list)
   } catch (cause) {
     throw new TypeError(
       `${owner} expected addresses, ranges such as '10.0.0.0/8', or 'loopback', 'linklocal', 'uniquelocal', ` +
@@ -73,6 +76,17 @@ function compiled(addresses: TrustedAddresses, owner: string): ReturnType<typeof
       { cause },
     )
   }
+}
+
+const presets: readonly unknown[] = ['loopback', 'linklocal', 'uniquelocal']
+
+/** Whether an entry is a preset, or an address in the one form that every parser reads alike, with a prefix or a mask. */
+function isUnambiguous(entry: unknown): boolean {
+  if (presets.includes(entry)) return true
+  if (typeof entry !== 'string') return false
+  const [address = '', prefix, ...rest] = entry.split('/')
+  const isPrefix = prefix === undefined || /^\d{1,3}$/.test(prefix) || isIP(prefix) !== 0
+  return isIP(address) !== 0 && isPrefix && rest.length === 0
 }
 
 /** The number of refusals of each reason. */

@@ -178,6 +178,11 @@ describe('trust', () => {
     ['a name', ['gateway.internal'], "[ 'gateway.internal' ]"],
     ['a prefix that is too long', '10.0.0.0/33', "'10.0.0.0/33'"],
     ['an empty text', '', "''"],
+    ['an octal address', '010.0.0.1', "'010.0.0.1'"],
+    ['an octal range', '010.0.0.0/8', "'010.0.0.0/8'"],
+    ['a hexadecimal address', '0x7f.0.0.1', "'0x7f.0.0.1'"],
+    ['an address of two parts', '127.1', "'127.1'"],
+    ['an address as a number', '2130706433', "'2130706433'"],
   ])('throws at registration for %s', async (_, trust, shown) => {
     const message = `logicalContext: option 'trust' expected addresses, ranges such as '10.0.0.0/8', or 'loopback', 'linklocal', 'uniquelocal', got ${shown}.`
 
