@@ -1,3 +1,4 @@
+export { bindEmitter, type Emitter } from './context/bind-emitter.ts'
 export { bind, current, outside, run } from './context/current.ts'
 export {
   type AnyContextVar,
@@ -20,6 +21,7 @@ export {
   type LateWriteError,
   LogicalContextError,
   type LostEvent,
+  type NotSetError,
   type OutsideUnitError,
   type ScopeClosedError,
   type TimeoutError,

@@ -7,7 +7,7 @@ import manifest from '../package.json' with { type: 'json' }
  */
 const surface: Readonly<Record<string, string>> = {
   '.':
-    'ContextVar LogicalContext LogicalContextError TaskGroup backgroundGroup bind current currentDeadline currentSignal ' +
+    'ContextVar LogicalContext LogicalContextError TaskGroup backgroundGroup bind bindEmitter current currentDeadline currentSignal ' +
     'gather isolateGenerator openScope outside race run runInScope shield spawn withTaskGroup withTimeout',
   './bridges/opentelemetry': 'openTelemetry',
   './bridges/pino': 'contextLogger pinoMixin',
