@@ -14,7 +14,7 @@ function idsOf(kind: 'trace' | 'span', digits: 16 | 32): MicroRow {
     sides: [
       side('pooled random bytes', 'floor', digits, () => pooledHex(digits)),
       side(ours, 'ours', digits, async () => {
-        const { newSpanId, newTraceId } = await import('../../dist/variables/ids.js')
+        const { newSpanId, newTraceId } = await import('../../src/variables/ids.ts')
         return kind === 'trace' ? newTraceId : newSpanId
       }),
       side('randomBytes', 'peer', digits, () => () => randomBytes(digits / 2).toString('hex')),

@@ -26,7 +26,7 @@ export const bySpawnIsolated: SpawnerSide = {
     return {
       spawn: (fn) => void spawn(fn, { name: 'work', policy: 'isolate' }),
       see: () => user.get(),
-      owned: () => group.tasks.size,
+      owned: () => group.tasks.length,
       within: (loop) =>
         runInScope(
           () => {

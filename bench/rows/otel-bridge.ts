@@ -41,7 +41,7 @@ const byBridge: SpawnerSide = {
     return {
       spawn: (fn) => void spawn(fn, { name: 'work' }),
       see: () => nameOf(api.trace.getActiveSpan()),
-      owned: () => group.tasks.size,
+      owned: () => group.tasks.length,
       within: (loop) => tracer.startActiveSpan('request', () => runInScope(loop, { group })),
     }
   },

@@ -1,6 +1,6 @@
 /**
  * The values of a context, by the index of their variable. A plain array, because a read must cost what an array read
- * costs; shared by whoever forks it, and copied by whoever writes first.
+ * costs; every fork shares it, and the first writer copies it.
  *
  * Place 0 holds the values of variables beyond `near`, place 1 the list of variables with rules. Variables begin at 2.
  */
@@ -31,7 +31,7 @@ export const firstIndex = 2
 
 /** Variables below this index are in the array itself; a program rarely has more. */
 const near = 32
-/** The others are in a tree of nodes of 32, four deep, so that ten thousand of them make no write dearer. */
+/** The others are in a tree of nodes of 32, four deep, so that a write costs the same with ten thousand of them. */
 const bits = 5
 const topShift = 3 * bits
 const mask = (1 << bits) - 1
