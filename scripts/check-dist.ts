@@ -1,5 +1,5 @@
 import { strict as assert } from 'node:assert'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 
@@ -13,6 +13,11 @@ const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as {
 const targets = Object.entries(manifest.exports).flatMap(([subpath, target]) =>
   typeof target === 'string' ? [] : [{ subpath, source: target['logical-context-source'], built: target.default }],
 )
+
+// The declarations, as a strict user compiles them. Those of the engines have errors of their own, which are not ours.
+const compiled = spawnSync('tsc', ['-p', 'tsconfig.dist.json', '--pretty', 'false'], { encoding: 'utf8', shell: true })
+const ours = compiled.stdout.split('\n').filter((line) => line.startsWith('dist/') || /^error /.test(line))
+assert.deepEqual(ours, [], 'the declarations of the build do not compile')
 
 /** The names that a module exports, in a process of its own. */
 function namesOf(path: string): string[] {

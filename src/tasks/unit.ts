@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import type { UnitObservation } from '../context/bridge.ts'
 import { Blocks } from '../context/block.ts'
-import { type Cell, type CellOwner, currentCell, type View } from '../context/cell.ts'
+import { type Cell, currentCell, type View } from '../context/cell.ts'
 import { storage } from '../context/storage.ts'
 import { CancelScope } from './cancel-scope.ts'
 import type { LateUseWatch } from './late-use.ts'
@@ -20,7 +20,7 @@ export interface UnitSettings {
 }
 
 /** A piece of work that values belong to, and that ends: a request or a task. */
-export abstract class Unit implements CellOwner {
+export abstract class Unit {
   abstract readonly name: string
   /** @internal */
   abstract readonly settings: UnitSettings
