@@ -1,4 +1,4 @@
-// `npm run fastify-matrix`: looks in every hook and event on all runtimes, and writes docs/fastify-matrix.md anew.
+// `npm run fastify-matrix`: checks every hook and event on all runtimes, and writes docs/fastify-matrix.md.
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

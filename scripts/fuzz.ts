@@ -1,5 +1,5 @@
-// `npm run fuzz -- baggage --seconds=600 --seed=7`: looks for inputs that break a promise, on all parsers or those named.
-// Inputs that reach new code are kept, and lead to others; those that fail are made small and kept, too.
+// `npm run fuzz -- baggage --seconds=600 --seed=7`: searches inputs that break a promise, for the named parsers or for all.
+// Inputs that reach new code are kept and mutated further. Inputs that fail are minimized and kept.
 import { parseArgs } from 'node:util'
 import { checkAll, describeFailure, inputsOf } from '../test/fuzz/campaign.ts'
 import { addToCorpus, readCorpus } from '../test/fuzz/corpus.ts'
@@ -17,18 +17,18 @@ const { positionals: names, values } = parseArgs({
 const unknown = names.filter((name) => !targets.some((target) => target.name === name))
 if (unknown.length > 0) {
   console.error(
-    `There is no parser '${unknown.join("', '")}'. There are: ${targets.map(({ name }) => name).join(', ')}.`,
+    `There is no parser '${unknown.join("', '")}'. The parsers are: ${targets.map(({ name }) => name).join(', ')}.`,
   )
   process.exit(1)
 }
 const seconds = Number(values.seconds)
 const seed = Number(values.seed)
-/** The coverage is read so seldom that it costs little. */
+/** The coverage is read once per batch, because the read is slow. */
 const batchSize = 2000
-/** Longer ones lead to others in this run, and are not kept. */
+/** A longer input is mutated in this run, and not kept. */
 const longestKept = 400
 
-// A fuzzed mistake of a program throws; nobody reads where.
+// Many fuzzed options throw. Stacks would only cost time.
 Error.stackTraceLimit = 0
 const chosen = names.length === 0 ? targets : targets.filter(({ name }) => names.includes(name))
 const rows: Row[] = []
@@ -48,7 +48,7 @@ interface Row {
   parser: string
   inputs: number
   'inputs/s': number
-  /** Inputs that have reached code that no kept one had reached. */
+  /** The number of inputs that reached new code. */
   reached: number
   failure: string
 }
@@ -91,7 +91,7 @@ async function fuzz(target: FuzzTarget): Promise<Row> {
   }
 }
 
-/** Those of a batch that reach new code: halves are run again, since to read the coverage takes some milliseconds. */
+/** The inputs of a batch that reach new code. It runs halves again, because a read of the coverage takes milliseconds. */
 async function reachingNew(target: FuzzTarget, batch: readonly string[], coverage: Coverage): Promise<string[]> {
   await checkAll(target, batch)
   if (batch.length === 1) return (await coverage.add()) ? [...batch] : []

@@ -1,5 +1,5 @@
-// `npm run memory -- node22 --requests=200000`: the heap of a server after 50,000 requests and after a million, each with
-// a task. Bare, on all Node versions.
+// `npm run memory -- node22 --requests=200000`: measures the heap of a server after 50,000 requests and after a million, each
+// with a task. Without arguments it runs on all Node versions.
 import { parseArgs } from 'node:util'
 import type { Run } from './memory/run.ts'
 import { namedRuntimes, onRuntime } from './on-runtime.ts'
@@ -11,7 +11,7 @@ const { values, positionals } = parseArgs({
 })
 const first = 50_000
 const requests = Number(values.requests)
-/** Enough to see that something is kept for each. */
+/** Enough to see the growth of a server that keeps its requests. */
 const controlRequests = 2 * first
 const limitMegabytes = 2
 
@@ -24,13 +24,14 @@ for (const runtime of namedRuntimes(positionals, nodes)) {
   const growth = grown(run)
   table.push(row(runtime, 'logical-context', requests, run))
   growths.push(`${runtime} ${signed(growth)}`)
-  if (growth >= limitMegabytes) failures.push(`${runtime}: the heap has grown by ${signed(growth)} MB.`)
-  if (run.tasks !== requests) failures.push(`${runtime}: ${run.tasks} tasks have ended, not ${requests}.`)
+  if (growth >= limitMegabytes) failures.push(`${runtime}: the heap grew by ${signed(growth)} MB.`)
+  if (run.tasks !== requests) failures.push(`${runtime}: ${run.tasks} tasks ended, not ${requests}.`)
 
   const control = await onRuntime<Run>(runtime, 'memory/run.ts', [`${first}`, `${controlRequests}`, '--keep'])
   table.push(row(runtime, 'kept scopes', controlRequests, control))
   grownControls.push(signed(grown(control)))
-  if (grown(control) < limitMegabytes) failures.push(`${runtime}: the control has not grown. Can the check fail?`)
+  if (grown(control) < limitMegabytes)
+    failures.push(`${runtime}: the heap of the control did not grow. Can the check fail?`)
 }
 
 console.table(table)

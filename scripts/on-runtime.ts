@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { type RuntimeName, runtimePath } from './runtimes.ts'
 
 /**
- * Runs a script of this folder on a runtime, and gives what it has written: one value, as JSON.
+ * Runs a script of this folder on a runtime, and returns its output, one JSON value.
  *
  * @throws {Error} if the script fails.
  */
@@ -15,12 +15,12 @@ export async function onRuntime<T>(runtime: RuntimeName, script: string, args: r
   const child = spawn(runtimePath(runtime), [...flags, path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   const [output, [code, signal]] = await Promise.all([text(child.stdout), once(child, 'close')])
   if (code === 0) return JSON.parse(output) as T
-  throw new Error(`${script} has ended with ${String(code ?? signal)} on ${runtime}.`)
+  throw new Error(`${script} ended with ${String(code ?? signal)} on ${runtime}.`)
 }
 
-/** The runtimes that are named, or all that make the same promises. */
+/** Returns the named runtimes, or all. */
 export function namedRuntimes(names: readonly string[], all: readonly RuntimeName[]): readonly RuntimeName[] {
   const unknown = names.find((name) => !all.includes(name as RuntimeName))
-  if (unknown !== undefined) throw new TypeError(`expected runtimes out of ${all.join(', ')}, got '${unknown}'.`)
+  if (unknown !== undefined) throw new TypeError(`expected some of ${all.join(', ')}, got '${unknown}'.`)
   return names.length === 0 ? all : (names as readonly RuntimeName[])
 }

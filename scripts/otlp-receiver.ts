@@ -1,4 +1,4 @@
-// An OTLP/HTTP receiver on loopback that keeps what it is sent: JSON only, which is what the exporters of Node send.
+// An OTLP/HTTP receiver on loopback that keeps what it receives. JSON only, which is what the exporters of Node send.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -32,12 +32,12 @@ export interface OtlpReceiver {
   /** `http://127.0.0.1:port`, for `--otlp` and for OTEL_EXPORTER_OTLP_ENDPOINT. */
   readonly url: string
   readonly spans: ReceivedSpan[]
-  /** By name, the data points that came last. */
+  /** The last data points, by the name of the metric. */
   readonly metrics: Map<string, { value: number; attributes: Attributes }[]>
   close(): void
 }
 
-/** What is read of OTLP 1.x as JSON. */
+/** The used part of OTLP 1.x as JSON. */
 type Value = { stringValue?: string; intValue?: number | string; doubleValue?: number; boolValue?: boolean } & {
   arrayValue?: { values?: Value[] }
 }
@@ -73,7 +73,7 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
     response.setHeader('content-type', 'application/json').end('{}')
   }
   const server = createServer((request, response) => {
-    // A program that sends something else shall hear of it.
+    // A program that sends something else gets an error.
     receive(request, response).catch((error: unknown) => response.writeHead(400).end(String(error)))
   })
   await once(server.listen(0, '127.0.0.1'), 'listening')

@@ -1,6 +1,6 @@
-// `npm run prove -- --programs=100000 --seed=1 --minutes=10`: random programs, run by the package and by the model of
-// its rules in test/model. Without a seed each run tries others; it ends at the count or at the time, or at the first
-// difference, which is printed as the shortest program that shows it.
+// `npm run prove -- --programs=100000 --seed=1 --minutes=10`: runs random programs in the package and in the model of its
+// rules in test/model. Without a seed each run tries other programs. It ends at the count, at the time, or at the first
+// difference, and prints the shortest program with that difference.
 import { parseArgs } from 'node:util'
 import { findDifference } from '../test/model/search.ts'
 
@@ -10,7 +10,7 @@ const { values } = parseArgs({
 const programs = numberOf('programs', 100_000)
 const seed = numberOf('seed', Math.trunc(Math.random() * 2 ** 31))
 const endsAt = Date.now() + numberOf('minutes', Infinity) * 60_000
-/** Each batch has a seed of its own, and prints a line. */
+/** Each batch has its own seed, and prints a line. */
 const batch = 5000
 
 let [tried, steps] = [0, 0]

@@ -1,4 +1,4 @@
-// `npm run reliability -- soak memory`: runs the long forms, all if none is named, and writes their last lines to the page.
+// `npm run reliability -- soak memory`: runs the named long forms, by default all, and writes their last lines to the page.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -24,7 +24,7 @@ for (const { command, args = [] } of promises) {
   else record(command, seen)
 }
 if (broken.length > 0) {
-  console.error(`These do not hold, and their figures were left as they were: ${broken.join(', ')}.`)
+  console.error(`These failed, and their figures were not changed: ${broken.join(', ')}.`)
   process.exitCode = 1
 }
 
@@ -37,13 +37,13 @@ async function run(command: string, args: readonly string[]): Promise<Seen | und
   let printed = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     process.stdout.write(text)
-    // The last line is all that counts, and it is short.
+    // Only the last line is used.
     printed = (printed + text).slice(-10_000)
   })
   const [code] = (await once(child, 'close')) as [number | null]
   const figure = printed.trimEnd().split('\n').at(-1) ?? ''
   if (code !== 0 || figure === '') return undefined
-  const [{ model } = { model: 'an unknown processor' }, { length }] = [cpus()[0], cpus()]
+  const [{ model } = { model: 'an unknown CPU' }, { length }] = [cpus()[0], cpus()]
   return {
     figure,
     date: new Date().toISOString().slice(0, 10),
@@ -53,7 +53,7 @@ async function run(command: string, args: readonly string[]): Promise<Seen | und
   }
 }
 
-/** After each command, so that a run that is cut short has kept what it has. */
+/** Called after each command, so that an interrupted run keeps its results. */
 function record(command: string, seen: Seen): void {
   const figures = { ...(JSON.parse(readFileSync(figuresFile, 'utf8')) as Figures), [command]: seen }
   writeFileSync(figuresFile, `${JSON.stringify(figures, null, 2)}\n`)

@@ -1,11 +1,11 @@
-// Other runtimes than the one that runs this, from their npm packages, fetched when somebody asks for them.
+// Further runtimes, from their npm packages. They are fetched when they are used.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 const platform = `${process.platform}-${process.arch}`
 
-/** By the name it is asked for: the npm package of this platform, its version, and the program in it. */
+/** By name: the npm package for this platform, its version, and the path of the executable. */
 const packages = {
   node22: nodePackage('22.23.3'),
   node24: nodePackage('24.21.0'),
@@ -13,16 +13,16 @@ const packages = {
   deno: { name: `@deno/${platform}${process.platform === 'linux' ? '-glibc' : ''}`, version: '2.9.6', program: 'deno' },
 } as const
 
-/** `node26` is the Node that runs this, which the repository pins. */
+/** `node26` is the pinned Node, which runs the scripts. */
 export type RuntimeName = keyof typeof packages | 'node26'
 
-/** The runtimes whose promises are the same. */
+/** The supported runtimes. */
 export const nodes: readonly RuntimeName[] = ['node22', 'node24', 'node26']
 
 /**
- * The path of a runtime's program, fetched into `.cache` the first time.
+ * Returns the path of a runtime's executable. The first call fetches it into `.cache`.
  *
- * @throws {Error} if the package cannot be had for this platform.
+ * @throws {Error} if the package cannot be installed on this platform.
  */
 export function runtimePath(name: RuntimeName): string {
   if (name === 'node26') return process.execPath

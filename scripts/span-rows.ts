@@ -3,7 +3,7 @@ import type { ReceivedSpan } from './otlp-receiver.ts'
 /** A span as a row of a waterfall. */
 export interface SpanRow {
   readonly span: ReceivedSpan
-  /** Of a task's span. */
+  /** Set for the span of a task. */
   readonly policy: string | undefined
   readonly parent: SpanRow | undefined
   /** The span in another trace that this one is linked to. */
@@ -11,11 +11,11 @@ export interface SpanRow {
   readonly depth: number
 }
 
-/** What came of one request of the demo: its own trace first, then those that are linked to it. */
+/** The spans of one request of the demo: its own trace first, then the linked traces. */
 export function spanRows(all: readonly ReceivedSpan[], requestId: string): SpanRow[] {
   const spans = all
     .filter(({ attributes }) => attributes['logical_context.request_id'] === requestId)
-    // Tasks that were spawned one after the other may begin within the precision of the clock.
+    // Consecutive tasks can start within the precision of the clock.
     .toSorted((a, b) => Math.round(a.startMs) - Math.round(b.startMs) || taskId(a) - taskId(b))
   const rows: SpanRow[] = []
   const add = (span: ReceivedSpan, parent: SpanRow | undefined): void => {
@@ -39,7 +39,7 @@ function taskId({ attributes }: ReceivedSpan): number {
   return Number(attributes['logical_context.task.id'] ?? 0)
 }
 
-/** All of a row that is the same in every run: what the picture in the guide is held to. */
+/** Describes the part of a row that is the same in every run. A test compares it with the picture in the guide. */
 export function describeRow({ span, policy, parent, link }: SpanRow): string {
   const nameOf = (row: SpanRow) => `${row.span.service} ${row.span.name}`
   return [

@@ -1,6 +1,6 @@
-// `npm run test:matrix -- node22 bun`: the tests on other runtimes; bare, on all. The Node versions have to pass. Of Bun
-// and Deno `docs/runtimes.md` says which files hold; those must not stop. With `--write` the page is written anew; with
-// `--only=test/clients` these tests are run.
+// `npm run test:matrix -- node22 bun`: runs the tests on the named runtimes, by default on all. The Node versions must pass.
+// `docs/runtimes.md` lists the test files that pass on Bun and Deno: these must still pass. `--write` writes the page;
+// `--only=test/clients` runs these tests only.
 import { existsSync, globSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { type HeldList, holds, listed, readHeldList, verdict, writeHeldList } from './test-matrix/held-list.ts'
@@ -19,7 +19,7 @@ const settings: readonly (Setting & { carriedBy: string })[] = [
   { name: 'deno', runtime: 'deno', flags: ['run', '-A', '--v8-flags=--expose-gc'], carriedBy: "Deno's own" },
 ]
 const suiteLimitMs = 15 * 60_000
-/** For one file, with the start of the runtime. */
+/** The limit for one file, including the start of the runtime. */
 const fileLimitMs = 90_000
 
 const { values, positionals } = parseArgs({
@@ -28,7 +28,7 @@ const { values, positionals } = parseArgs({
 })
 const unknown = positionals.find((name) => !settings.some((setting) => setting.name === name))
 if (unknown !== undefined) {
-  throw new TypeError(`expected names out of ${settings.map(({ name }) => name).join(', ')}, got '${unknown}'.`)
+  throw new TypeError(`expected some of ${settings.map(({ name }) => name).join(', ')}, got '${unknown}'.`)
 }
 
 const list = readHeldList()
@@ -54,7 +54,7 @@ console.table(table)
 if (broken > 0) process.exitCode = 1
 console.log(`test:matrix: ${figures.join('; ')}`)
 
-/** A runtime that has to pass: what fails is an error, also if all of it does. */
+/** Runs the suite on a runtime that must pass. A run without a report counts as a failure. */
 async function atOnce(setting: Setting): Promise<FileResult[]> {
   const results = await runSuite(setting, { files: values.only === '' ? [] : [values.only], limitMs: suiteLimitMs })
   if (results === undefined) {
@@ -67,7 +67,7 @@ async function atOnce(setting: Setting): Promise<FileResult[]> {
   return results
 }
 
-/** Each file in a process of its own: one that hangs takes no other with it. */
+/** Runs each file in its own process: a file that hangs does not affect the others. */
 async function byFile(setting: Setting): Promise<FileResult[]> {
   const results: FileResult[] = []
   const files = globSync('test/**/*.test.ts').filter((file) => file.startsWith(values.only))
@@ -83,20 +83,20 @@ async function byFile(setting: Setting): Promise<FileResult[]> {
   return results
 }
 
-/** Prints what does not hold, and counts the files that have stopped to. */
+/** Prints the failures, and counts the files that passed before. */
 function compare(runtime: string, results: readonly FileResult[]): number {
   let stopped = 0
   for (const { file, failures } of results) {
     if (failures.length === 0) continue
     const before = list.get(file)?.[runtime]
     if (before === holds) stopped++
-    console.log(`${runtime}: ${file} ${before === holds ? 'HAS STOPPED TO HOLD' : 'does not hold'}`)
+    console.log(`${runtime}: ${file} ${before === holds ? 'PASSED BEFORE, FAILS NOW' : 'fails'}`)
     for (const failure of failures) console.log(`  ${failure}`)
   }
   return stopped
 }
 
-/** What is known of files that are still there, and what was found now. */
+/** The known results of files that exist, and the new results. */
 function merged(before: HeldList, after: HeldList): HeldList {
   const known = [...before].filter(([file]) => existsSync(file))
   return new Map([

@@ -11,7 +11,7 @@ export interface TracedDemo {
   readonly stderr: string
 }
 
-/** Runs `npm run demo -- --otlp URL` with a receiver of its own; `nodeOptions` are for its processes. */
+/** Runs `npm run demo -- --otlp URL` with its own receiver. `nodeOptions` are for the processes of the demo. */
 export async function runTracedDemo(nodeOptions: readonly string[] = []): Promise<TracedDemo> {
   const receiver = await startOtlpReceiver()
   const args = [

@@ -1,8 +1,8 @@
-/** What the process with the load is told; its answer is the number of requests. */
+/** A message to the process with the load. Its answer is the number of requests. */
 export interface Order {
   port: number
   requests: number
 }
 
-/** Ends each reply, and is nowhere else in it. */
+/** The last character of each reply. It occurs once. */
 export const endOfReply = '~'

@@ -1,11 +1,11 @@
-// The load of `npm run memory`, in a process of its own: what it holds is not measured. Told how many requests to send,
-// it sends them and says when all are answered; its connections stay open, and are idle then.
+// The load of `npm run memory`, in its own process, whose memory is not measured. It sends the requested number of requests
+// and answers when all have replies. Its connections stay open and idle.
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { endOfReply, type Order } from './order.ts'
 
 const connections = 50
-/** Requests that are sent at once. */
+/** The number of pipelined requests. */
 const depth = 10
 
 const sockets: Socket[] = []
@@ -43,7 +43,7 @@ function ask(socket: Socket, count: number): Promise<void> {
     socket.off('data', onData).off('close', onClose)
     resolve()
   }
-  const onClose = () => reject(new Error('The server has closed a connection.'))
+  const onClose = () => reject(new Error('The server closed a connection.'))
   socket.on('data', onData).on('close', onClose)
   socket.write(
     Array.from({ length: count }, () => {

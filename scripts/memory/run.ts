@@ -1,4 +1,4 @@
-// One runtime's part of `npm run memory`: a server, and its heap after so many and after so many more requests.
+// The part of `npm run memory` on one runtime: a server, and its heap after the first requests and after all.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -14,13 +14,13 @@ import { endOfReply, type Order } from './order.ts'
 export interface Run {
   first: number
   last: number
-  /** Tasks that have ended: one a request. */
+  /** The number of ended tasks: one for each request. */
   tasks: number
   seconds: number
 }
 
 const [first = 0, all = 0] = process.argv.slice(2).map(Number)
-/** The control: everything that requests leave is kept. */
+/** The control: the scopes of all requests are kept. */
 const keepsAll = process.argv.includes('--keep')
 
 const order = new ContextVar<object>('order')
@@ -55,6 +55,6 @@ process.stdout.write(JSON.stringify(run))
 async function heapAfter(requests: number): Promise<number> {
   load.send({ port, requests } satisfies Order)
   const [answer] = (await Promise.race([once(load, 'message'), once(load, 'exit')])) as [unknown]
-  if (answer !== requests) throw new Error('The load has ended early.')
+  if (answer !== requests) throw new Error('The load ended early.')
   return heapInUse()
 }

@@ -1,6 +1,6 @@
 import { type Promised, promises } from './promises.ts'
 
-/** The last line that a command has printed, and where. */
+/** The last line that a command printed, and where. */
 export interface Seen {
   figure: string
   date: string
@@ -16,9 +16,7 @@ export type Figures = Readonly<Record<string, Seen>>
 export function reliabilityPage(seen: Figures): string {
   return `# Reliability
 
-A context library that is wrong once in a million requests shows one customer another's data. Each promise here has a command that tries to break it, and that is itself seen to fail when the code is wrong. The short forms run with \`npm test\`; \`npm run reliability\` runs all long forms and writes the figures on this page, \`npm run reliability -- soak\` one of them.
-
-That a value marked \`sensitive\`, or one that was declared for nothing, is seen in no log line, header, error or span is a promise too; \`npm test\` pushes canaries through every way out (\`test/canary\`).
+A context library that is wrong once in a million requests shows the data of one customer to another. Each promise on this page has a command that tries to break it. The check of each command is tested too: it must fail for wrong code. The short forms run with \`npm test\`. \`npm run reliability\` runs all long forms and writes their figures here; \`npm run reliability -- soak\` runs one.
 
 ${promises.map((promised) => section(promised, seen[promised.command])).join('\n')}`
 }
@@ -30,7 +28,7 @@ ${promise}
 
 - **Command**: \`npm run ${[command, ...(args.length > 0 ? ['--', ...args] : [])].join(' ')}\`. ${how}
 - **In \`npm test\`**: ${inTests}
-- **Last seen**: ${last === undefined ? 'not yet.' : lastSeen(last)}
+- **Last result**: ${last === undefined ? 'none yet.' : lastSeen(last)}
 `
 }
 

@@ -1,14 +1,14 @@
-/** What the library promises, and what shows it. */
+/** A promise of the library, and the command that tests it. */
 export interface Promised {
-  /** The npm script whose last line is the figure. */
+  /** The npm script. Its last line is the figure. */
   readonly command: string
-  /** Which part of it is run for the page. Default: all. */
+  /** The arguments for the page. Default: none, which runs everything. */
   readonly args?: readonly string[]
   readonly title: string
   readonly promise: string
-  /** How the command shows it, and what keeps the check itself honest. */
+  /** How the command tests the promise, and how the check itself is tested. */
   readonly how: string
-  /** What of it runs with every `npm test`. */
+  /** The part that runs with every `npm test`. */
   readonly inTests: string
 }
 
@@ -17,64 +17,73 @@ export const promises: readonly Promised[] = [
     command: 'prove',
     title: 'The rules hold in every program',
     promise:
-      'What a piece of work reads, and who sees what it writes, is what the [twelve rules](concepts.md) say, however awaits, tasks, generators, timeouts and late callbacks are mixed and in whatever order they run.',
-    how: 'Random programs run in the library and in a model (`test/model`) of PEP 550 that knows no `AsyncLocalStorage`, step beside step, under random schedules. Deliberately wrong libraries, one for each kind of step, must be found.',
+      'Reads and writes follow the [rules](concepts.md), for every mix and every order of awaits, tasks, generators, timeouts and late callbacks.',
+    how: 'Random programs run in the library and in a model (`test/model`) of PEP 550 without `AsyncLocalStorage`, under random schedules. Each step is compared. The command must find deliberately wrong libraries, one for each kind of step.',
     inTests:
-      '2,000 programs, the same each time, and all wrong libraries. The behaviours that CPython, asyncio, trio, the AsyncContext proposal and PEP 550 assert are tests of their own, in `test/outside`.',
+      '2,000 programs, the same each time, and all wrong libraries. `test/outside` has the assertions of CPython, asyncio, trio, the AsyncContext proposal and PEP 550.',
   },
   {
     command: 'soak',
     title: 'No request sees the values of another',
-    promise: 'Under load nothing crosses from one request into another, and no spawned task is lost.',
-    how: '20,000 requests on 100 keep-alive connections, with split bodies, tasks to a depth of four, timers, files, streams, generators, a pool with callbacks and a saturated HTTP pool, on each Node version. A global variable, `enterWith` and headers written in a diagnostics channel run under the same load and must be seen to cross.',
-    inTests: 'A short form of the same.',
+    promise: 'Under load no value crosses from one request into another, and no spawned task is lost.',
+    how: '20,000 requests on 100 keep-alive connections run on each Node version. They use split bodies, tasks to a depth of four, blocks, timers, files, streams, generators, a pool with callbacks and a saturated HTTP pool. Values must cross in four controls under the same load: a global variable, `enterWith`, a block that is never left, and headers written in a diagnostics channel.',
+    inTests: 'A short form, with the controls.',
   },
   {
     command: 'fastify-matrix',
-    title: 'The context is there in every hook and event',
+    title: 'Every hook and event has its context',
     promise:
-      'Every hook, log line and event of Fastify and of the raw messages has the values of its request, however the request ends. The few places that do not are listed with the reason.',
-    how: 'Each place is looked at in each ending, on every supported Node version with both of its ways to carry contexts, and written to [the matrix](fastify-matrix.md). A bare `AsyncLocalStorage.run` stands beside it.',
-    inTests: 'Each cell of the Node that runs the tests.',
+      'Every hook, log line and event of Fastify and of the raw messages has the values of its request, however the request ends. The page lists the few exceptions with their reasons.',
+    how: 'Each place is checked in each ending, on every supported Node version, with `async_hooks` and with `AsyncContextFrame`. [The matrix](fastify-matrix.md) has the results, next to those of a bare `AsyncLocalStorage.run`.',
+    inTests: 'Each cell, on the Node that runs the tests.',
   },
   {
     command: 'test:matrix',
     args: ['node22', 'node24', 'node26'],
-    title: 'It is the same on every supported Node',
+    title: 'All supported Node versions behave alike',
     promise: 'Node 22, 24 and 26 behave alike, with `async_hooks` and with `AsyncContextFrame`.',
-    how: 'The whole suite on each, here in the way to carry contexts that is each one’s own; without arguments in the other way too, and on Bun and Deno, of which [its page](runtimes.md) lists what holds.',
+    how: 'The whole suite runs on each version, here with its default mechanism. Without arguments the command also uses the other mechanism, Bun and Deno; [Runtimes](runtimes.md) lists what works there.',
     inTests: 'The suite on one Node.',
   },
   {
     command: 'memory',
-    title: 'Nothing of a request is kept',
+    title: 'No request is kept',
     promise:
-      'The heap does not grow with the number of requests, and what outlives a request holds none of its values.',
-    how: 'The heap of a server after 50,000 requests with a task each, and after a million.',
+      'The heap does not grow with the number of requests, and objects that outlive a request hold none of its values.',
+    how: 'The heap of a server is measured after 50,000 requests with a task each, and after a million. A control that keeps its scopes must grow.',
     inTests:
-      'Idle keep-alive sockets on either side, timers, pools, caches and forgotten promises hold no value after the seal, and at most 2 KB; what has ended is gone with the next young collection.',
+      'Idle keep-alive sockets on either side, timers, pools, caches and pending promises hold no value after the seal, and at most 2 KB. A header is not kept by the values that were cut from it.',
   },
   {
     command: 'fuzz',
     args: ['--seconds=8'],
-    title: 'No header can hurt',
+    title: 'No header can harm',
     promise:
-      'No input of a peer throws, passes a limit or takes more than linear time; no option is misunderstood in silence.',
-    how: 'Inputs made from a corpus (`test/fuzz/corpus`) by mutation, for every parser and for the options, beside references that were written for clearness only.',
-    inTests: '200,000 inputs for each, and the corpus.',
+      'No input of a peer throws, passes a limit or takes more than linear time. No option is misunderstood silently.',
+    how: 'A corpus (`test/fuzz/corpus`) is mutated for every parser and for the options. The results are compared with simple reference implementations.',
+    inTests: '200,000 inputs for each parser, and the corpus.',
+  },
+  {
+    command: 'hostile',
+    title: 'No client and no callback ends, fills or stalls the server',
+    promise:
+      'Depth, pipelining, HTTP/2 resets, disconnects, and functions of the program that throw, reject, return the wrong thing or never settle: the process goes on, nothing is lost, and each failure is reported.',
+    how: 'Combinators and tasks are nested 100,000 deep, then they settle, abort and drain. Every option that takes a function is used with every misbehaviour. Sensitive values are searched in all output, also with `customInspect: false`.',
+    inTests: 'The same, with a depth of 10,000.',
   },
   {
     command: 'shutdown',
     title: 'No acknowledged task is lost',
-    promise: 'A server that is told to stop under load finishes what it has taken on, or names it.',
-    how: 'Servers in processes of their own get `SIGTERM` at random moments under load; what was acknowledged is compared with what has finished and what was named.',
-    inTests: 'Some rounds, and each state of a connection by itself.',
+    promise:
+      'A server that receives `SIGTERM` under load finishes the work that it acknowledged, or reports it by name.',
+    how: 'Servers in their own processes get `SIGTERM` at random moments under load. The acknowledged orders are compared with the finished and the reported ones. A control whose tasks have no owner must lose orders.',
+    inTests: 'Some rounds with the control, and each state of a connection.',
   },
   {
     command: 'mutate',
-    title: 'The tests notice',
-    promise: 'A change to the code of contexts, tasks or propagators that breaks it fails a test.',
-    how: 'Stryker changes one expression at a time and runs the tests. What survives is listed with the reason why it is no change, or was met with a test.',
-    inTests: 'None of it: it takes long.',
+    title: 'The tests notice faults',
+    promise: 'A change that breaks the code of contexts, tasks or propagators fails a test.',
+    how: 'Stryker changes one expression at a time and runs the tests. A surviving change needs a reason in `test/mutation/equivalents.ts`, or a new test.',
+    inTests: 'None: it takes too long.',
   },
 ]

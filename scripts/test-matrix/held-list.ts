@@ -3,10 +3,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { FileResult } from './suite.ts'
 
-/** What the page says of each test file, by the name of the runtime. */
+/** The verdicts of the page on each test file, by the name of the runtime. */
 export type HeldList = ReadonlyMap<string, Readonly<Record<string, string>>>
 
-/** The runtimes of which the page tells, in the order of its columns. */
+/** The runtimes on the page, in the order of its columns. */
 export const listed = ['bun', 'deno'] as const
 
 const page = new URL('../../docs/runtimes.md', import.meta.url)
@@ -15,7 +15,7 @@ const end = '<!-- end -->'
 
 export const holds = 'holds'
 
-/** What a file's tests have come to, in a word or two; without a result, the file's run has not ended. */
+/** The result of a file's tests in one to three words. Without a result, the run did not end. */
 export function verdict(result: FileResult | undefined): string {
   if (result === undefined) return 'does not end'
   const { passed, failed } = result
@@ -50,6 +50,6 @@ export function writeHeldList(list: HeldList): void {
 /** Where the list begins and ends in the page. */
 function place(text: string): [from: number, to: number] {
   const [from, to] = [text.indexOf(begin), text.indexOf(end)]
-  if (from === -1 || to < from) throw new Error(`docs/runtimes.md has no place for the list, from ${begin} to ${end}.`)
+  if (from === -1 || to < from) throw new Error(`docs/runtimes.md has no list from ${begin} to ${end}.`)
   return [from + begin.length, to]
 }

@@ -8,27 +8,27 @@ import { type RuntimeName, runtimePath } from '../runtimes.ts'
 
 /** A runtime, and how it runs the tests. */
 export interface Setting {
-  /** Its name for people, and on the command line. */
+  /** The name on the command line and in the output. */
   name: string
   runtime: RuntimeName
-  /** For Node itself. */
+  /** For Node. */
   nodeOptions?: string
-  /** Before the path of vitest. */
+  /** Arguments before the path of vitest. */
   flags?: readonly string[]
-  /** For vitest. */
+  /** Arguments for vitest. */
   args?: readonly string[]
 }
 
-/** What became of the tests of one file. */
+/** The results of the tests of one file. */
 export interface FileResult {
   file: string
   passed: number
   failed: number
-  /** The first line of each failure, behind the test's name. */
+  /** The name of each failed test, with the first line of its failure. */
   failures: readonly string[]
 }
 
-/** The part of vitest's report, which is jest's, that is needed. */
+/** The used part of vitest's report, which has jest's format. */
 interface Report {
   testResults: {
     name: string
@@ -41,9 +41,9 @@ interface Report {
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /**
- * Runs tests on a runtime: all, or those of some files.
+ * Runs all tests, or the tests of some files, on a runtime.
  *
- * @returns undefined if the runtime has not come to an end within the limit, or has ended without a report.
+ * @returns undefined if the runtime did not end within the limit, or ended without a report.
  */
 export async function runSuite(
   setting: Setting,
@@ -53,12 +53,12 @@ export async function runSuite(
   const folder = mkdtempSync(join(tmpdir(), 'test-matrix-'))
   const report = join(folder, 'report.json')
   const vitest = [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...args, ...files]
-  // Whether it holds is asked, and not how fast: runtimes differ.
+  // The speed of the runtimes does not matter here.
   const patience = '--testTimeout=60000'
   const reporters = ['--reporter=json', `--outputFile=${report}`]
   const child = spawn(runtimePath(runtime), [...flags, ...vitest, patience, ...reporters], {
     cwd: root,
-    // A group of its own, so that its workers can be ended with it.
+    // Its own process group, so that its workers can be ended too.
     detached: true,
     env: { ...process.env, NODE_OPTIONS: nodeOptions },
     stdio: 'ignore',
@@ -79,7 +79,7 @@ function resultsOf({ testResults }: Report): FileResult[] {
   return testResults.map(({ name, status, message, assertionResults }) => {
     const failed = assertionResults.filter((test) => test.status === 'failed')
     const failures = failed.map(({ fullName, failureMessages }) => `${fullName}: ${firstLine(failureMessages?.[0])}`)
-    // A file that cannot be loaded has no tests.
+    // A file that fails to load has no tests.
     if (status === 'failed' && failed.length === 0) failures.push(firstLine(message))
     return {
       file: relative(root, name),
