@@ -2,9 +2,9 @@ import { parseArgs } from 'node:util'
 import type { LogLine } from './log-lines.ts'
 
 /**
- * Where `--otlp URL` asks for the spans to be sent; undefined without it.
+ * Returns the URL of the option `--otlp`, or undefined without the option.
  *
- * @throws {TypeError} for an argument that is not known, and for a URL that is none of HTTP.
+ * @throws {TypeError} for an unknown argument, and for a URL that is not an HTTP URL.
  */
 export function collectorUrl(args: string[]): string | undefined {
   const { otlp } = parseArgs({ args, options: { otlp: { type: 'string' } }, allowPositionals: true }).values
@@ -13,12 +13,12 @@ export function collectorUrl(args: string[]): string | undefined {
   if (url === null || !/^https?:$/.test(url.protocol)) {
     throw new TypeError(`--otlp: expected the URL of a collector, such as http://localhost:4318, got '${otlp}'.`)
   }
-  // What the exporters of OpenTelemetry do with an endpoint that is for all signals.
+  // OpenTelemetry's exporters do the same with an endpoint for all signals.
   if (!url.pathname.endsWith('/v1/traces')) url.pathname = url.pathname.replace(/\/*$/, '/v1/traces')
   return url.href
 }
 
-/** What the services say at their ends of what they have sent, in one line. */
+/** Sums up in one line how many spans the services sent. */
 export function exportReport(url: string, lines: readonly LogLine[]): string {
   const exports = lines.filter((line) => line.spans !== undefined)
   const total = (key: 'spans' | 'unsent') => exports.reduce((sum, line) => sum + (line[key] ?? 0), 0)

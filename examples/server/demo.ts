@@ -20,12 +20,12 @@ const sent = new Map(requests.map((request) => [request.id, request]))
 const shop = await openShop((line) => {
   lines.push(line)
   const request = sent.get(subjectOf(line))
-  // When the warehouse has begun, all three services are at work, and none has an answer yet.
+  // Once the warehouse started, all three services are working and none has answered.
   if (request?.hangsUp && line.name === 'warehouse') request.connection.abort('hung up')
 }, args)
 const calls = requests.map(({ call }) => fetch(`${shop.gateway}/orders`, call).then(({ status }) => status, String))
 const outcomes = await Promise.all(calls)
-// Most tasks still run: each service waits for its own.
+// Most tasks still run. Each service waits for its own tasks.
 await shop.close()
 
 const units = unitsOf(lines)

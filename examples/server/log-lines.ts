@@ -2,13 +2,13 @@ type Texts = 'name' | 'msg' | 'reqId' | 'order' | 'policy' | 'task_name' | 'tena
 type Ids = 'request_id' | 'trace_id' | 'span_id' | 'caused_by'
 type Numbers = 'pid' | 'finished' | 'unfinished' | 'elapsedMs' | 'spans' | 'unsent'
 
-/** A line of a service's log, as far as the demo reads it. */
+/** The part of a log line that the demo reads. */
 export interface LogLine extends Partial<Record<Texts | Ids, string> & Record<Numbers, number>> {
   time: number
   req?: { method: string; url: string }
 }
 
-/** A request or a task in one service, by its first and its last line. */
+/** A request or a task in one service, with its first and last line. */
 export type Unit = { first: LogLine; last: LogLine; parent?: Unit | undefined; children: Unit[] }
 
 /** The units of all services, by their span ids. */
@@ -26,14 +26,14 @@ export function unitsOf(lines: readonly LogLine[]): Map<string, Unit> {
   return units
 }
 
-/** The request that a line is about, by what is bound to its logger or was handed on as an argument: not by context. */
+/** The request of a line, by the logger's bindings or an argument of the call, not by the context. */
 export function subjectOf({ order, reqId, request_id }: LogLine): string {
   return order ?? reqId ?? request_id ?? ''
 }
 
-/** Whether a line says what was sent, and nothing that a policy should have kept out. */
+/** Whether a line has the values of its request, and no value that a policy should have removed. */
 export function isRight(line: LogLine, unit?: Unit, sent?: { id: string; tenant: string; user: string }): boolean {
-  // The edge's first line is from before it has looked who calls.
+  // The gateway writes its first line before it knows the caller.
   const known = line.name === 'gateway' && line.msg === 'incoming request' ? undefined : sent
   const user = maySeeUser(unit) ? known?.user : undefined
   return line.request_id === sent?.id && line.tenant === known?.tenant && line.user === user

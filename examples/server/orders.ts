@@ -3,7 +3,7 @@ import { createService, type Order, post, work } from './service.ts'
 import { shopFetch, tenant } from './variables.ts'
 
 const [, , warehouse = ''] = process.argv
-// Over loopback comes only the gateway, which knows who calls: its tenant and user are taken.
+// Only the gateway connects over loopback, so its tenant and user are accepted.
 const { app, log, listen } = await createService('orders', { trust: 'loopback' })
 
 app.post<{ Body: Order }>('/orders', async ({ body: order }) => {
@@ -11,14 +11,14 @@ app.post<{ Body: Order }>('/orders', async ({ body: order }) => {
   if (!reservation.ok) return reservation
   log.info({ order: order.id }, 'order accepted')
 
-  // The order stands, and so does its work, even if the client has hung up meanwhile.
-  // Part of the request itself, only that nobody waits for it.
+  // The order is valid and its tasks run, even if the client disconnected meanwhile.
+  // A part of the request that no code awaits.
   spawn(() => log.info({ order: order.id }, 'order counted'), { name: 'count-order', policy: 'share' })
-  // The receipt belongs to the request: the task sees what the request sees.
+  // The receipt belongs to the request, so the task sees the request's values.
   spawn((task) => logged(task, order), { name: 'send-receipt' })
-  // The index is the tenant's, and the user no business of it.
+  // The index belongs to the tenant, so the task sees the tenant only.
   spawn((task) => logged(task, order), { name: 'reindex', policy: { only: [tenant] } })
-  // Nobody asked for this: it gets a trace of its own, linked to the request's, and what every task keeps.
+  // This work is independent of the request: its own trace, linked to the request's, and the variables that every task keeps.
   const refresh = async () => (await shopFetch(`${warehouse}/prices`)).json()
   spawn((task) => logged(task, order, refresh), { name: 'refresh-price-cache', policy: 'isolate' })
 

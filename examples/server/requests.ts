@@ -6,7 +6,7 @@ const oddities: Readonly<Record<string, { note: string; headers: Record<string, 
   joe: { note: 'false baggage', headers: { baggage: 'tenant=mallory,user=mallory' } },
 }
 
-/** The dozen requests of the demo, and so what each log line about one of them must say. */
+/** The twelve requests of the demo. Each log line must have the values of its request. */
 export const requests = users.map((user, i) => {
   const id = `order-${String(i + 1).padStart(2, '0')}`
   const tenant = ['acme', 'globex', 'initech'][i % 3] ?? ''

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { LogLine } from './log-lines.ts'
 
-/** Starts the three services, each a process on a free port of loopback, and hands on what they log. `options` are theirs. */
+/** Starts the three services as processes on free ports of loopback, and passes on their logs and `options`. */
 export async function openShop(onLine: (line: LogLine) => void, options: readonly string[] = []) {
   const services: ChildProcess[] = []
 
@@ -12,13 +12,13 @@ export async function openShop(onLine: (line: LogLine) => void, options: readonl
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     })
     if (child.stdout) createInterface(child.stdout).on('line', (text) => onLine(JSON.parse(text) as LogLine))
-    // A service that fails ends the shop, and that ends the others.
+    // If a service fails, the shop ends, and ends the others.
     child.once('exit', (code) => code !== 0 && process.exit(1))
     services.unshift(child)
     return String((await once(child, 'message'))[0])
   }
 
-  /** Closes the services, the front one first: tasks that still run find those behind it. */
+  /** Closes the services, first the gateway: its running tasks still reach the other services. */
   async function close(): Promise<void> {
     for (const child of services) {
       if (process.platform === 'win32') child.send('close')

@@ -7,14 +7,14 @@ import { BatchSpanProcessor, type SpanExporter, TracerProvider } from '@opentele
 import { openTelemetry } from 'logical-context/bridges/opentelemetry'
 import { tenant, user } from './variables.ts'
 
-/** What has become of a service's spans. */
+/** The number of a service's spans that were sent. */
 export type Export = { spans: number; unsent: number; why?: string }
 
-/** Sends the spans of a service to a collector. Returns how to send the last ones, when all work is done. */
+/** Sends the spans of a service to a collector. Returns a function that sends the last ones after all work. */
 export function startTracing(service: string, url: string): () => Promise<Export> {
   const bridge = openTelemetry({ api, fields: { tenant, user }, requestSpans: true })
   const total: Export = { spans: 0, unsent: 0 }
-  // A shop must be able to close without its collector, and well before the grace of `close-with-grace` is over.
+  // The shop must close without its collector too, before the delay of `close-with-grace`.
   const exporter = counted(new OTLPTraceExporter({ url, timeoutMillis: 1500 }), total)
   const provider = new TracerProvider({
     resource: resourceFromAttributes({ 'service.name': service, 'service.namespace': 'shop' }),

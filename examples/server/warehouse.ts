@@ -6,7 +6,7 @@ const { app, log, listen } = await createService('warehouse', { trust: 'loopback
 
 app.post<{ Body: Order }>('/reservations', async ({ body: { id, item, quantity } }) => {
   await work(id, 'reserve')
-  // Kept in another hall: time enough for a client to hang up, on a busy machine too.
+  // Slow enough for a client to disconnect, also on a busy machine.
   if (item === 'cocoa') await work(id, 'fetch')
   const price = prices[item]
   if (price === undefined) throw new Error(`There is no ${item}.`)

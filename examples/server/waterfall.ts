@@ -4,7 +4,7 @@ import type { Unit } from './log-lines.ts'
 const barWidth = 22
 export const heading = columns(['unit', 'service', 'policy', ' trace', 'tenant', 'user'])
 
-/** A unit and all that it has caused, a row each, with bars on one axis of time; 100 columns wide at most. */
+/** A row for a unit and for each unit that it caused, with bars on one axis of time. At most 100 columns wide. */
 export function waterfall(root: Unit): string[] {
   const rows = Array.from(rowsOf(root))
   const duration = Math.max(1, ...rows.map(([, { last }]) => last.time - root.first.time))
@@ -22,7 +22,7 @@ function columns(cells: readonly (string | undefined)[]): string {
   return cells.map((cell = '·', i) => cell.padEnd([24, 9, 11, 9, 7, 4][i] ?? 0)).join(' ')
 }
 
-/** Each row, with the branch on which it hangs. */
+/** Each row, with its branch of the tree. */
 function* rowsOf(unit: Unit, branch = '', below = ''): Generator<[branch: string, unit: Unit]> {
   yield [branch, unit]
   for (const child of unit.children) {

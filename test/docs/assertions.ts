@@ -1,12 +1,12 @@
 import { deepStrictEqual } from 'node:assert'
 import { inspect } from 'node:util'
 
-/** How long an assertion in a task that outlives its block may take to be reached. */
+/** The time limit for an assertion in a task that outlives its block, in milliseconds. */
 const limitMs = 2_000
 
 const sheets = new Map<string, Sheet>()
 
-/** What the assertions of one block have found; a block's module and its test meet here, by the block's name. */
+/** The results of the assertions of one block. The block's module and its test share it by the block's name. */
 export class Sheet {
   readonly #file: string
   readonly #unreached: Set<number>
@@ -16,7 +16,7 @@ export class Sheet {
   constructor(name: string, file: string, lines: Iterable<number>) {
     this.#file = file
     this.#unreached = new Set(lines)
-    // Nobody listens yet where a block fails before its end.
+    // A block can fail before the test listens.
     this.#outcome.promise.catch(() => {})
     sheets.set(name, this)
   }
@@ -37,7 +37,7 @@ export class Sheet {
     this.#reach(line)
   }
 
-  /** `code` is the code of the error, or its name where it has no code. */
+  /** `code` is the code of the error, or its name if it has no code. */
   throws(line: number, expression: () => unknown, code: string): void {
     let result: unknown
     try {
@@ -49,20 +49,20 @@ export class Sheet {
     this.#fail(line, `expected ${code} to be thrown, got ${inspect(result)}.`)
   }
 
-  /** As `throws`, for what throws at once or rejects. */
+  /** Like `throws`, for an expression that throws or rejects. */
   async rejects(line: number, expression: () => Promise<unknown>, code: string): Promise<void> {
     const [settled] = await Promise.allSettled([expression()])
     if (settled.status === 'rejected') this.#expectCode(line, settled.reason, code)
     else this.#fail(line, `expected ${code} to be thrown, got ${inspect(settled.value)}.`)
   }
 
-  /** Kept, not thrown: the block may catch what it throws, or fail outside of it and take the process down. */
+  /** Keeps the failure. If it threw, the block could catch it, or it could end the process. */
   fail(error: unknown): void {
     this.#outcome.reject(error)
   }
 
   /**
-   * Settles when every assertion of the block has been reached.
+   * Settles after every assertion of the block was reached.
    *
    * @throws {Error} for the first failure
    */
@@ -86,7 +86,7 @@ export class Sheet {
     this.#resolveWhenComplete()
   }
 
-  /** Not before the block's end: an assertion in a loop is reached more than once. */
+  /** Only after the block's end, because an assertion in a loop is reached several times. */
   #resolveWhenComplete(): void {
     if (this.#ended && this.#unreached.size === 0) this.#outcome.resolve()
   }

@@ -1,16 +1,16 @@
 import { parseSync } from 'vite'
 import type { Block } from './markdown.ts'
 
-/** A module made of one block and of those that continue it. */
+/** A module of one block and the blocks that continue it. */
 export interface BlockModule {
   readonly file: string
   /** The file and the line where the module begins: `README.md:12`. */
   readonly name: string
-  /** Each line of code stands on the line it has in the Markdown file, so that every stack and diagnostic fits. */
+  /** Each line of code has its line number of the Markdown file, so that stacks and diagnostics are right. */
   readonly text: string
   /** The lines of the assertions. */
   readonly assertions: readonly number[]
-  /** Whether it is a program of its own, without assertions, which goes on until it is told to end. */
+  /** Whether it is a program without assertions that runs until it receives a signal. */
   readonly serves: boolean
 }
 
@@ -30,7 +30,7 @@ interface Edit {
   readonly insert: string
 }
 
-/** The modules of one Markdown file; `assertionsPath` is where they import `Sheet` from. */
+/** The modules of one Markdown file. They import `Sheet` from `assertionsPath`. */
 export function modulesOf(blocks: readonly Block[], assertionsPath: (first: Block) => string): BlockModule[] {
   const groups: [Block, ...Block[]][] = []
   for (const block of blocks) {
@@ -50,7 +50,7 @@ function moduleOf(group: readonly [Block, ...Block[]], assertionsPath: string): 
   const name = `${file}:${line}`
   const lines: string[] = []
   for (const block of group) for (const [index, text] of block.lines.entries()) lines[block.line - 1 + index] = text
-  // Line 1 is free: it can only hold the fence, or text, of the Markdown file.
+  // Line 1 is free: in the Markdown file it is the fence or text.
   if (!serves) lines[0] = `import { Sheet } from '${assertionsPath}'; const $sheet = Sheet.of('${name}')`
   const source = `${Array.from(lines, (text) => text ?? '').join('\n')}\nexport {}\n`
   const { edits, assertions } = editsOf(file, source)
@@ -81,7 +81,7 @@ function editsOf(file: string, source: string): { edits: Edit[]; assertions: num
   return { edits, assertions }
 }
 
-/** The text around an expression; `throws` takes the error's code or name, all else is a JavaScript value. */
+/** The text around an expression. After `throws` comes the error's code or name; everything else is a JavaScript value. */
 function assertionAround({ expression, awaits }: Statement, line: number, expected: string): [Edit, Edit] {
   const code = /^throws (\w+)$/.exec(expected)?.[1]
   if (code === undefined) return around(expression, `$sheet.equal(${line}, (`, `), (${expected}));`)
@@ -96,7 +96,7 @@ function around({ start, end }: Node, before: string, after: string): [Edit, Edi
   ]
 }
 
-/** All expression statements below a node, with whether `await` may be written where they stand. */
+/** All expression statements below a node, and whether `await` is allowed there. */
 function statementsIn(value: unknown, awaits: boolean): Statement[] {
   if (Array.isArray(value)) return value.flatMap((item) => statementsIn(item, awaits))
   if (typeof value !== 'object' || value === null) return []

@@ -39,7 +39,7 @@ function titleOf({ name, assertions }: WrittenModule): string {
   return `${name} holds ${assertions.length} assertions`
 }
 
-/** Of a server that is about to close, or has closed: undefined is none. */
+/** The URL of a server, or undefined for a server that closes or closed. */
 function isRefusal(status: number | undefined): boolean {
   return status === undefined || status === 503
 }

@@ -15,15 +15,15 @@ describe('the Markdown files', () => {
     expect(files).toEqual(expect.arrayContaining(['README.md', 'CONTRIBUTING.md', 'docs/guides/fastify.md']))
   })
 
-  it('have no link that leads nowhere', () => {
+  it('have no broken link', () => {
     expect(documents.flatMap(([file, markdown]) => brokenLinks(file, markdown))).toEqual([])
   })
 
-  it('name no file of this repository that there is not', () => {
+  it('name only files that exist', () => {
     expect(documents.flatMap(([file, markdown]) => missingPaths(file, markdown))).toEqual([])
   })
 
-  it('say to run no script that there is not', () => {
+  it('name only scripts that exist', () => {
     const unknown = documents.flatMap(([file, markdown]) =>
       scriptsIn(markdown)
         .filter((script) => !scripts.includes(script))
@@ -33,11 +33,11 @@ describe('the Markdown files', () => {
     expect(unknown).toEqual([])
   })
 
-  it('are all reached from README, by one link or several', () => {
+  it('are all reached from README by links', () => {
     const reached = new Set(['README.md'])
     for (const file of reached) for (const next of linkedFrom(file)) if (files.includes(next)) reached.add(next)
 
-    // AGENTS.md is for tools, which find it by its name.
+    // Tools find AGENTS.md by its name.
     expect(files.filter((file) => !reached.has(file) && file !== 'AGENTS.md')).toEqual([])
   })
 })
@@ -63,7 +63,7 @@ describe('the pages in the npm package', () => {
 })
 
 describe('CONTRIBUTING.md', () => {
-  it('names every npm script, but those that are part of another one', () => {
+  it('names every npm script that is not part of another one', () => {
     const named = scriptsIn(readDocument('CONTRIBUTING.md'))
     const parts = [...scriptsIn(manifest.scripts.check), 'prepack']
 
@@ -73,14 +73,14 @@ describe('CONTRIBUTING.md', () => {
 
 describe('brokenLinks', () => {
   it.each<[name: string, markdown: string]>([
-    ['a file that there is not', '[a](nowhere.md)'],
-    ['a heading that there is not', '[a](README.md#nowhere)'],
-    ['a heading of its own that there is not', '# Here\n\n[a](#nowhere)'],
-    ['a picture that there is not', '![a](nowhere.svg)'],
+    ['a missing file', '[a](nowhere.md)'],
+    ['a missing heading', '[a](README.md#nowhere)'],
+    ['a missing heading of the same page', '# Here\n\n[a](#nowhere)'],
+    ['a missing picture', '![a](nowhere.svg)'],
     ['a definition', '[a]\n\n[a]: nowhere.md'],
     ['a link whose text is code', '[`a`](nowhere.md)'],
     ['the second link of a line', '[a](README.md), [b](nowhere.md)'],
-    ['an anchor in what has no headings', '[a](LICENSE#nowhere)'],
+    ['an anchor in a file without headings', '[a](LICENSE#nowhere)'],
   ])('finds %s', (_, markdown) => {
     expect(brokenLinks('x.md', markdown)).toEqual([expect.stringMatching(/^x\.md:\d: .*nowhere/)])
   })
@@ -90,14 +90,14 @@ describe('brokenLinks', () => {
     ['a file in the folder of the text', '[a](../README.md)'],
     ['a heading', '# It is `here`!\n\n[a](#it-is-here)'],
     ['a web page', '[a](https://example.com/nowhere)'],
-    ['what stands in code', '`[a](nowhere.md)`\n\n```md\n[a](nowhere.md)\n```'],
+    ['a link in code', '`[a](nowhere.md)`\n\n```md\n[a](nowhere.md)\n```'],
   ])('accepts %s', (name, markdown) => {
     expect(brokenLinks(name.includes('folder') ? 'docs/x.md' : 'x.md', markdown)).toEqual([])
   })
 })
 
 describe('anchorsOf', () => {
-  it('makes them as GitHub does, and numbers those that come again', () => {
+  it('makes anchors like GitHub, and numbers repeated ones', () => {
     expect(
       anchorsOf('# What? It is `get()`\n\n## [A link](b.md) – and é\n\n```sh\n# no heading\n```\n\n## A\n\n## A'),
     ).toEqual(['what-it-is-get', 'a-link--and-é', 'a', 'a-1'])
@@ -105,7 +105,7 @@ describe('anchorsOf', () => {
 })
 
 describe('missingPaths', () => {
-  it('finds files that there are not, and leaves alone what stands for many', () => {
+  it('finds missing files, and ignores patterns', () => {
     const markdown = '`src/nowhere.ts`, `src/index.ts`, `test/<room>/`, `test/*.ts`, `src/nowhere.ts` without `code`'
 
     expect(missingPaths('x.md', markdown)).toEqual(['x.md:1: src/nowhere.ts', 'x.md:1: src/nowhere.ts'])

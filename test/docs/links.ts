@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { readDocument, root } from './run-blocks.ts'
 
-/** The words of a Markdown text, line by line: without what stands in fenced blocks, whose lines are left empty. */
+/** The lines of a Markdown text. The lines of fenced blocks are empty. */
 export function proseOf(markdown: string): string[] {
   let fence: string | undefined
   return markdown.split(/\r?\n/).map((line) => {
@@ -14,7 +14,7 @@ export function proseOf(markdown: string): string[] {
   })
 }
 
-/** The links of a Markdown file that lead nowhere: to no file, or to a heading that there is not. Web pages are not asked. */
+/** The broken links of a Markdown file: to a missing file or heading. Links to web pages are not checked. */
 export function brokenLinks(file: string, markdown: string): string[] {
   return proseOf(markdown).flatMap((line, index) =>
     targetsIn(line)
@@ -38,7 +38,7 @@ export function anchorsOf(markdown: string): string[] {
   })
 }
 
-/** Of links and pictures, and of definitions: `[label]: target`. */
+/** The targets of links and pictures, and of definitions: `[label]: target`. */
 function targetsIn(line: string): string[] {
   const text = line.replaceAll(/`[^`]*`/g, '')
   const definition = /^\s*\[[^\]]+\]:\s+(\S+)/.exec(text)?.[1]

@@ -1,11 +1,11 @@
 /** One ```` ```ts ```` block of a Markdown file. */
 export interface Block {
-  /** The file the block is in, as messages name it. */
+  /** The file of the block, for messages. */
   readonly file: string
   /** The number of the block's first line of code in the file, from 1. */
   readonly line: number
   readonly lines: readonly string[]
-  /** `continues` belongs to the block before it; `serves` is a program of its own, which goes on until it is told to end. */
+  /** `continues` belongs to the block before it; `serves` is a program that runs until it receives a signal. */
   readonly kind: 'runs' | 'continues' | 'serves'
 }
 
@@ -19,7 +19,7 @@ interface Fence {
 /**
  * The `ts` blocks of a Markdown text, in order.
  *
- * @throws {Error} for a fence that would escape the tests: an unknown word after `ts`, or another name for TypeScript.
+ * @throws {Error} for a fence that the tests would ignore: an unknown word after `ts`, or another name for TypeScript.
  */
 export function blocksOf(file: string, markdown: string): Block[] {
   const blocks: Block[] = []

@@ -1,5 +1,5 @@
-// Loaded before an example that serves: it listens on a free port of the loopback, whichever it asks for, and tells it
-// to the parent process.
+// Loaded before an example that serves: the example then listens on a free port of loopback, which is sent to the parent
+// process.
 import { type AddressInfo, Server } from 'node:net'
 
 const { listen } = Server.prototype

@@ -5,7 +5,7 @@ const folder = 'docs-controls'
 let documents = 0
 
 describe('runModule', () => {
-  it('accepts assertions that hold', async () => {
+  it('accepts true assertions', async () => {
     const [module] = write(
       block(
         'ts',
@@ -19,7 +19,7 @@ describe('runModule', () => {
     await runModule(module)
   })
 
-  it('has the package under its own name, and top-level await', async () => {
+  it('can import the package by its own name, and use top-level await', async () => {
     const [module] = write(
       block(
         'ts',
@@ -38,7 +38,7 @@ describe('runModule', () => {
     ['a missing await', ['Promise.resolve(1) // => 1'], /:3: expected 1, got a promise\. Is an 'await' missing\?$/],
     ['an expression over several lines', ['Math.max(', '  1,', '  2,', ') // => 1'], /:6: expected 1, got 2\.$/],
     ['the second turn of a loop', ['for (const n of [1, 2]) {', '  n // => 1', '}'], /:4: expected 1, got 2\.$/],
-    ['a failure the block swallows', ['try {', '  1 // => 2', '} catch {}'], /:4: expected 2, got 1\.$/],
+    ['a failure that the block catches', ['try {', '  1 // => 2', '} catch {}'], /:4: expected 2, got 1\.$/],
     [
       'a failure in a task that outlives the block',
       ['setTimeout(() => {', '  1 // => 2', '})'],
@@ -93,7 +93,7 @@ describe('runModule', () => {
 })
 
 describe('writeModules', () => {
-  it('makes one independent module of each block, and leaves other languages alone', async () => {
+  it('makes an independent module of each block, and ignores other languages', async () => {
     const modules = write(
       [block('ts', 'const a = 1'), block('sh', 'ls'), block('ts', 'const a = 2', 'a // => 2')].join('\n'),
     )
@@ -109,7 +109,7 @@ describe('writeModules', () => {
     await runModule(modules[0])
   })
 
-  it('marks a block that serves, and leaves it as it is', () => {
+  it('marks a block that serves, and does not change it', () => {
     const [module] = write(block('ts serves', "await import('./server.ts')"))
 
     expect(module.serves).toBe(true)
@@ -129,8 +129,8 @@ describe('writeModules', () => {
       block('ts serves', '1 // => 1'),
       /:3: a block that serves asserts nothing\.$/,
     ],
-    ['TypeScript under another name', block('typescript', '1'), /:2: a 'typescript' block is not tested/],
-    ['a continuation of nothing', block('ts continue', '1'), /:3: there is no block before it to continue\.$/],
+    ['TypeScript with another name', block('typescript', '1'), /:2: a 'typescript' block is not tested/],
+    ['a continuation without a block', block('ts continue', '1'), /:3: there is no block before it to continue\.$/],
     ['a block without an end', '```ts\n1', /:1: the block is never closed\.$/],
     ['an assertion on a declaration', block('ts', 'const a = 1 // => 1'), /:3: '\/\/ =>' has to follow an expression/],
     ['an assertion on nothing', block('ts', '// => 1'), /:3: '\/\/ =>' has to follow an expression/],
@@ -141,7 +141,7 @@ describe('writeModules', () => {
 })
 
 describe('compileModules', () => {
-  it('reports type errors by Markdown file and line, and none of sound blocks', { timeout: 60_000 }, async () => {
+  it('reports type errors by Markdown file and line, and none for correct blocks', { timeout: 60_000 }, async () => {
     const sound = write(block('ts', "import Fastify from 'fastify'", 'const unused = Fastify()', '1 // => 1'))
     const wrong = write(block('ts', "const count: number = 'many'"))
 

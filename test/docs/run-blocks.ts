@@ -9,12 +9,12 @@ import { blocksOf } from './markdown.ts'
 
 export const root = fileURLToPath(new URL('../../', import.meta.url))
 
-/** A block's module where it can be run and compiled: a file inside the package, which resolves its own name. */
+/** The module of a block as a file inside the package, so that it can import the package by its name. */
 export interface WrittenModule extends BlockModule {
   readonly path: string
 }
 
-/** Writes the modules of a Markdown text below `.cache/<folder>`. Stale files there do no harm: nobody lists them. */
+/** Writes the modules of a Markdown text below `.cache/<folder>`. Old files there have no effect. */
 export function writeModules(folder: string, file: string, markdown: string): WrittenModule[] {
   const pathOf = (line: number): string => join(root, '.cache', folder, file, `${line}.ts`)
   const assertions = fileURLToPath(new URL('assertions.ts', import.meta.url))
@@ -43,12 +43,12 @@ export async function runModule(module: WrittenModule): Promise<void> {
   await sheet.complete()
 }
 
-/** Compiles all modules at once, as strictly as the sources; what the compiler says, by Markdown file and line. */
+/** Compiles all modules as strictly as the sources. Returns the errors by Markdown file and line. */
 export async function compileModules(folder: string, modules: readonly WrittenModule[]): Promise<string[]> {
   const project = join(root, '.cache', folder, 'tsconfig.json')
   const config = {
     extends: '../../tsconfig.json',
-    // An example may name what it does not use.
+    // An example can have unused names.
     compilerOptions: { noUnusedLocals: false, noUnusedParameters: false },
     files: modules.map(({ path }) => path),
     include: [],
@@ -63,7 +63,7 @@ export async function compileModules(folder: string, modules: readonly WrittenMo
   )
   const lines = posix(output).split(/\r?\n/)
   const place = new RegExp(`^\\.cache/${folder}/(.+)/\\d+\\.ts\\((\\d+),(\\d+)\\)`)
-  // `npm run types` reports the faults of the sources, but nobody else those of the compiler or of this project.
+  // `npm run types` reports errors in the sources. Errors of the compiler itself are reported only here.
   const ofSources = (line: string): boolean => /^$|^\s|^\S+\(\d+,\d+\): error/.test(line) && !place.test(line)
   return lines.filter((line) => !ofSources(line)).map((line) => line.replace(place, '$1:$2:$3'))
 }

@@ -4,7 +4,7 @@ import type { WrittenModule } from './run-blocks.ts'
 
 const onLoopback = new URL('on-loopback.ts', import.meta.url).href
 
-/** A module that serves, in a process of its own. */
+/** A module that serves, in its own process. */
 export class ServedModule implements AsyncDisposable {
   readonly #child: ChildProcess
   readonly #exit: Promise<unknown[]>
@@ -30,7 +30,7 @@ export class ServedModule implements AsyncDisposable {
     return new ServedModule(child, exit, first[0] as number)
   }
 
-  /** The status of its answer to a GET; undefined where there is none. */
+  /** The status of its answer to a GET, or undefined without an answer. */
   async ask(path: string): Promise<number | undefined> {
     const answer = await fetch(`http://127.0.0.1:${this.#port}${path}`).catch(() => undefined)
     await answer?.body?.cancel()
@@ -41,7 +41,7 @@ export class ServedModule implements AsyncDisposable {
     this.#child.kill('SIGTERM')
   }
 
-  /** The exit code, when it has ended; null where a signal has killed it. */
+  /** Resolves with the exit code, or with null after a signal. */
   async ended(): Promise<number | null> {
     const [code] = await this.#exit
     return code as number | null

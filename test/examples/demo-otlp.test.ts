@@ -3,26 +3,26 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import type { ReceivedSpan } from '../../scripts/otlp-receiver.ts'
 import { describeRow, spanRows } from '../../scripts/span-rows.ts'
 import { runTracedDemo, type TracedDemo } from '../../scripts/traced-demo.ts'
-import { startProgram, tellOpenTelemetry } from './program.ts'
+import { startProgram, printOpenTelemetry } from './program.ts'
 
 describe('npm run demo -- --otlp URL', () => {
   let demo: TracedDemo
 
   beforeAll(async () => {
-    demo = await runTracedDemo([tellOpenTelemetry])
+    demo = await runTracedDemo([printOpenTelemetry])
   }, 120_000)
 
   const nameOf = ({ service, name }: ReceivedSpan) => `${service}: ${name}`
   const byId = (spanId: string | undefined) => demo.spans.find((span) => span.spanId === spanId)
 
-  /** The spans of an order by service and name, each with whom it is below and what it is linked to. */
+  /** The spans of an order by service and name, with their parents and links. */
   function spansOf(order: string) {
     const spans = demo.spans.filter(({ attributes }) => attributes['logical_context.request_id'] === order)
     const request = spans.find(({ service }) => service === 'gateway')
     const names = spans.map((span) => {
       const { kind, parentSpanId, links, status, attributes, traceId } = span
       const parent = byId(parentSpanId)
-      // The request id is what they were found by, and these are the same on all or new with each run.
+      // The spans were found by the request id. The other attributes are the same on all spans, or differ in each run.
       const left = Object.entries(attributes).filter(
         ([key]) => !/^(logical_context\.(request_id|task\.id)|network\.|user_agent\.|url\.)/.test(key),
       )
@@ -51,7 +51,7 @@ describe('npm run demo -- --otlp URL', () => {
     'logical_context.task.outcome': 'done',
     ...rest,
   })
-  /** What the order starts after it stands. `share` is part of the request: it has no span. */
+  /** The tasks of an order. A task with `share` is part of the request, so it has no span. */
   const tasksOf = (tenant: string, user: string) => {
     const orders = 'orders: POST /orders'
     const trace = "the request's"
@@ -77,7 +77,7 @@ describe('npm run demo -- --otlp URL', () => {
     }
   }
 
-  it('ends as without it, and says what it has sent', () => {
+  it('ends as without the option, and prints how much it sent', () => {
     expect(demo.code).toBe(0)
     expect(demo.stdout).toMatch(/^log lines checked: \d+, wrong: 0$/m)
     expect(demo.stdout).toMatch(
@@ -86,11 +86,11 @@ describe('npm run demo -- --otlp URL', () => {
     expect(demo.spans).toHaveLength(12 * 3 + 11 * 4)
   })
 
-  it('loads OpenTelemetry, which the demo without it does not', () => {
+  it('loads OpenTelemetry, unlike the demo without the option', () => {
     expect(demo.stderr).toContain('loads @opentelemetry/api')
   })
 
-  it('shows one order over three services, each task where its policy puts it', () => {
+  it('shows one order over three services, each task at the place of its policy', () => {
     const known = { tenant: 'acme', user: 'ada', 'http.response.status_code': 200 }
 
     expect(spansOf('order-01')).toEqual({
@@ -104,7 +104,7 @@ describe('npm run demo -- --otlp URL', () => {
     })
   })
 
-  it('shows that the client of an order has gone, and that its tasks went on', () => {
+  it('shows that the client of an order disconnected, and that its tasks continued', () => {
     const known = { tenant: 'globex', user: 'bob' }
     const gone = { ...known, 'logical_context.abort_reason': 'LCTX_CLIENT_GONE' }
 
@@ -119,7 +119,7 @@ describe('npm run demo -- --otlp URL', () => {
     })
   })
 
-  it('shows an order that fails, and the error where it was thrown', () => {
+  it('shows a failed order, and the error in the service that threw it', () => {
     const known = { tenant: 'acme', user: 'dan', 'http.response.status_code': 500, 'error.type': '500' }
     const status = { code: 'error' }
 
@@ -137,7 +137,7 @@ describe('npm run demo -- --otlp URL', () => {
     ])
   })
 
-  it('puts the order of a client with a trace of its own below that client', () => {
+  it('puts the order of a client with its own trace below that client', () => {
     const { 'gateway: POST /orders': request } = spansOf('order-08')
 
     expect(request?.parent).toBe('00f067aa0ba902b7')
@@ -148,7 +148,7 @@ describe('npm run demo -- --otlp URL', () => {
     const picture = await readFile(new URL('../../docs/guides/tracing.svg', import.meta.url), 'utf8')
     const shown = Array.from(picture.matchAll(/data-span="([^"]+)"/g), ([, row]) => row)
 
-    // If this fails, 'npm run trace-picture' draws it anew; then look at it, and at the guide.
+    // If this fails, run 'npm run trace-picture', then check the picture and the guide.
     expect(shown).toEqual(spanRows(demo.spans, 'order-01').map(describeRow))
   })
 
@@ -157,7 +157,7 @@ describe('npm run demo -- --otlp URL', () => {
   })
 })
 
-describe('npm run demo -- --otlp, where the URL', () => {
+describe('npm run demo -- --otlp with a URL that', () => {
   it.each<[name: string, args: string[], message: string]>([
     ['is missing', ['--otlp'], "Option '--otlp <value>' argument missing"],
     [
@@ -166,12 +166,12 @@ describe('npm run demo -- --otlp, where the URL', () => {
       "expected the URL of a collector, such as http://localhost:4318, got 'localhost:4318'",
     ],
     [
-      'is none',
+      'is not a URL',
       ['--otlp', 'jaeger'],
       "--otlp: expected the URL of a collector, such as http://localhost:4318, got 'jaeger'",
     ],
-    ['is of another option', ['--oltp', 'http://localhost:4318'], "Unknown option '--oltp'"],
-  ])('%s, says so in one line and starts nothing', async (_name, args, message) => {
+    ['belongs to another option', ['--oltp', 'http://localhost:4318'], "Unknown option '--oltp'"],
+  ])('%s prints one line and starts nothing', async (_name, args, message) => {
     const demo = startProgram('examples/server/demo.ts', { args })
 
     expect(await demo.ended).toBe(1)
@@ -180,8 +180,8 @@ describe('npm run demo -- --otlp, where the URL', () => {
     expect(demo.stdout).toBe('')
   })
 
-  it('reaches nobody, runs all the same and says what was not sent', { timeout: 120_000 }, async () => {
-    // A port that nobody may listen on.
+  it('is not reachable runs the demo and prints that nothing was sent', { timeout: 120_000 }, async () => {
+    // A port without a listener.
     const demo = startProgram('examples/server/demo.ts', { args: ['--otlp', 'http://127.0.0.1:1'] })
 
     expect(await demo.ended).toBe(0)

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { isAlive, startProgram, tellOpenTelemetry } from './program.ts'
+import { isAlive, startProgram, printOpenTelemetry } from './program.ts'
 import { readTrees, type Row, type Tree } from './trees.ts'
 
 describe('npm run demo', () => {
@@ -9,7 +9,7 @@ describe('npm run demo', () => {
   let trees: Tree[]
 
   beforeAll(async () => {
-    const demo = startProgram('examples/server/demo.ts', { nodeOptions: [tellOpenTelemetry] })
+    const demo = startProgram('examples/server/demo.ts', { nodeOptions: [printOpenTelemetry] })
     exit = await demo.ended
     ;({ stdout, stderr } = demo)
     trees = readTrees(stdout)
@@ -24,14 +24,14 @@ describe('npm run demo', () => {
     )
   const treesThat = (pattern: RegExp): Tree[] => trees.filter(({ title }) => pattern.test(title))
 
-  it('ends well, complains of nothing, and loads nothing of OpenTelemetry', () => {
+  it('ends with code 0, an empty stderr, and no package of OpenTelemetry', () => {
     expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
   })
 
   it('checks the log lines of all requests and finds none wrong', () => {
     const [, checked] = /^log lines checked: (\d+), wrong: 0$/m.exec(stdout) ?? expect.fail(stdout)
 
-    // Two lines a unit at least, and some eighty units.
+    // At least two lines for each of about eighty units.
     expect(Number(checked)).toBeGreaterThan(150)
   })
 
@@ -85,7 +85,7 @@ describe('npm run demo', () => {
     }
   })
 
-  it('shows that the call of an isolated task tells the next service no more than the task knows', () => {
+  it('shows that the call of an isolated task sends only the values of the task', () => {
     const rows = rowsOf('GET /prices')
 
     expect(rows).toHaveLength(11)
@@ -94,7 +94,7 @@ describe('npm run demo', () => {
     }
   })
 
-  it('loses no task of a client that hangs up', () => {
+  it('loses no task of a client that disconnects', () => {
     const hungUp = treesThat(/: hung up$/)
 
     expect(hungUp).toHaveLength(3)
@@ -111,7 +111,7 @@ describe('npm run demo', () => {
     }
   })
 
-  it('shows a request that fails, and that nothing was spawned for it', () => {
+  it('shows a failed request, for which nothing was spawned', () => {
     const failed = treesThat(/: 500$/)
 
     expect(failed.map(({ rows }) => rows.map(({ unit }) => unit))).toEqual([
@@ -119,7 +119,7 @@ describe('npm run demo', () => {
     ])
   })
 
-  it('continues a trace that a request brings, and begins one where its header is bad', () => {
+  it('continues the trace of a request, and starts a new one if the header is bad', () => {
     const [continued] = treesThat(/own trace/)
     const [begun] = treesThat(/bad traceparent/)
 
@@ -128,12 +128,12 @@ describe('npm run demo', () => {
     expect(new Set(trees.map(({ rows }) => rows[0]?.trace))).toHaveLength(12)
   })
 
-  it('takes no baggage from a client', () => {
+  it('refuses the baggage of a client', () => {
     expect(treesThat(/false baggage/)).toHaveLength(1)
     expect(stdout).not.toContain('mallory')
   })
 
-  it('reports the drain of each service, in the order of closing, and leaves no process behind', () => {
+  it('reports the drain of each service, in the order of closing, and leaves no process', () => {
     const reports = [
       ...stdout.matchAll(/^(\w+) \(pid (\d+)\) drained in [\d.]+ ms: \d+ tasks finished, 0 unfinished$/gm),
     ]

@@ -8,7 +8,7 @@ function lineOf(fields: Partial<LogLine>): LogLine {
 }
 
 describe('isRight', () => {
-  it('accepts a line that says what was sent', () => {
+  it('accepts a line with the values that were sent', () => {
     expect(isRight(lineOf({}), undefined, sent)).toBe(true)
   })
 
@@ -25,11 +25,11 @@ describe('isRight', () => {
     expect(isRight(lineOf(fields), undefined, sent)).toBe(false)
   })
 
-  it('rejects a line about a request that nobody sent', () => {
+  it('rejects a line about a request that was not sent', () => {
     expect(isRight(lineOf({}), undefined, undefined)).toBe(false)
   })
 
-  it('wants neither tenant nor user on the first line of the gateway, and both after it', () => {
+  it('expects tenant and user on all lines except the first one of the gateway', () => {
     const first = { name: 'gateway', msg: 'incoming request' }
     const none = { tenant: undefined, user: undefined }
 
@@ -57,7 +57,7 @@ describe('isRight', () => {
 })
 
 describe('subjectOf', () => {
-  it('goes by what did not come from the context, so that a swapped context is found', () => {
+  it('uses values that did not come from the context, so that a swapped context is found', () => {
     expect(subjectOf(lineOf({ order: 'order-03', request_id: 'order-04' }))).toBe('order-03')
     expect(subjectOf(lineOf({ reqId: 'order-03', request_id: 'order-04' }))).toBe('order-03')
     expect(subjectOf(lineOf({}))).toBe('order-01')

@@ -3,26 +3,26 @@ import { once } from 'node:events'
 
 export interface Program {
   readonly pid: number
-  /** What it has written so far. */
+  /** The output so far. */
   readonly stdout: string
   readonly stderr: string
-  /** Resolves with the first match in what it writes. */
+  /** Resolves with the first match in the output. */
   saw(pattern: RegExp): Promise<RegExpExecArray>
   /** Resolves with its exit code, or with the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>
   kill(signal: NodeJS.Signals): void
 }
 
-/** For the options of Node: complains on stderr of every package of OpenTelemetry that is loaded. */
-export const tellOpenTelemetry = `--import=${new URL('tell-opentelemetry.ts', import.meta.url).href}`
+/** An option of Node that prints every loaded package of OpenTelemetry to stderr. */
+export const printOpenTelemetry = `--import=${new URL('print-opentelemetry.ts', import.meta.url).href}`
 
 interface ProgramOptions {
   readonly args?: readonly string[]
-  /** Of Node, for the program and the processes that it forks. */
+  /** Options of Node, for the program and its child processes. */
   readonly nodeOptions?: readonly string[]
 }
 
-/** Starts a program of the example as `npm run` does, in a terminal without colours. */
+/** Starts a program of the example like `npm run`, in a terminal without colors. */
 export function startProgram(path: string, { args = [], nodeOptions = [] }: ProgramOptions = {}): Program {
   const { NO_COLOR: _, FORCE_COLOR: __, ...env } = process.env
   const child = spawn(process.execPath, ['--conditions=logical-context-source', ...nodeOptions, path, ...args], {

@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { isAlive, type Program, startProgram } from './program.ts'
 
-// Windows has no signals to be told by.
+// Windows has no signals.
 describe.skipIf(process.platform === 'win32')('npm start', { timeout: 20_000 }, () => {
   it('answers the requests that it prints, and closes its services on SIGTERM', async () => {
     const shop = startShop()
@@ -22,7 +22,7 @@ describe.skipIf(process.platform === 'win32')('npm start', { timeout: 20_000 }, 
     expect(pids.filter(isAlive)).toEqual([])
   })
 
-  it('takes its services along when it is killed', async () => {
+  it('ends its services when it is killed', async () => {
     const shop = startShop()
     const pids = await pidsOf(shop)
 
@@ -39,7 +39,7 @@ function startShop(): Program {
   return shop
 }
 
-/** The processes of the three services, once each has said where it listens. */
+/** Resolves with the processes of the three services after each printed its address. */
 async function pidsOf(shop: Program): Promise<number[]> {
   await shop.saw(/(?:Server listening[^]*){3}/)
   return Array.from(new Set(Array.from(shop.stdout.matchAll(/"pid":(\d+)/g), ([, pid]) => Number(pid))))

@@ -1,4 +1,4 @@
-/** A request of the demo as its output shows it. */
+/** A request of the demo, as in its output. */
 export interface Tree {
   title: string
   id: string
@@ -24,7 +24,7 @@ const titleForm = /^(?<id>order-\d+) {2}\d × \w+ for (?<user>\w+) of (?<tenant>
 const rowForm =
   /^(?<branch>[ │├└]*)(?<unit>\S+(?: \/\S+)?) +(?<service>\w+) +(?<policy>·|inherit|only tenant|isolate) +(?<link>↗?)(?<trace>[0-9a-f]{8}) +(?<tenant>\S+) +(?<user>\S+) +━+ (?<ms>\d+) ms$/
 
-/** @throws {Error} for a line among the trees that is no row. */
+/** @throws {Error} for a line between the trees that is not a row. */
 export function readTrees(output: string): Tree[] {
   const [head = '', ...rest] = output.split('\n\n')
   if (!head.startsWith('unit ')) throw new Error(`No heading: ${head}`)

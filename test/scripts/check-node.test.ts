@@ -24,7 +24,7 @@ describe('satisfies', () => {
     expect(satisfies(version, '>=22.22.2 <23 || >=24.14.1 <25 || >=26')).toBe(expected)
   })
 
-  it('refuses a range it cannot read', () => {
+  it('refuses a range that it does not support', () => {
     expect(() => satisfies('v26.0.0', '^26')).toThrow(/expected '>=1\.2\.3' or '<1\.2\.3', got '\^26'/)
   })
 })
@@ -34,7 +34,7 @@ describe('check-node.js', () => {
     expect(run({ range: '>=22' })).toEqual({ status: 0, stderr: '' })
   })
 
-  it('names the version, the range and the way out where the pinned Node is not installed', () => {
+  it('prints the version, the range and the remedy if the pinned Node is not installed', () => {
     const { status, stderr } = run({ range: '>=999' })
 
     expect(status).toBe(1)
@@ -42,7 +42,7 @@ describe('check-node.js', () => {
     expect(stderr).toContain("'npm rebuild node --ignore-scripts=false'")
   })
 
-  it('says to use an npm script where the pinned Node is installed', () => {
+  it('recommends an npm script if the pinned Node is installed', () => {
     const { status, stderr } = run({ range: '>=999', pinned: true })
 
     expect(status).toBe(1)
@@ -50,7 +50,7 @@ describe('check-node.js', () => {
   })
 })
 
-/** Runs a copy of the script in a package with another range, with or without a Node of its own. */
+/** Runs a copy of the script in a package with another range, with or without a pinned Node. */
 function run({ range, pinned = false }: { range: string; pinned?: boolean }): {
   status: number | null
   stderr: string

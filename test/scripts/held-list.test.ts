@@ -7,7 +7,7 @@ const result = { file: 'test/a.test.ts', failures: [] }
 describe('docs/runtimes.md', () => {
   const list = readHeldList()
 
-  it('lists test files that there are, and what has become of each', () => {
+  it('lists existing test files, each with a verdict', () => {
     expect(list.size).toBeGreaterThan(100)
     expect([...list.keys()].filter((file) => !existsSync(file))).toEqual([])
     for (const verdicts of list.values()) expect(Object.keys(verdicts)).toEqual([...listed])
@@ -34,11 +34,11 @@ describe('verdict', () => {
     ['all pass', 4, 0, holds],
     ['some fail', 3, 1, '3 of 4'],
     ['all fail', 0, 4, 'fails'],
-  ])('says it in a word or two where %s', (_, passed, failed, expected) => {
+  ])('is short if %s', (_, passed, failed, expected) => {
     expect(verdict({ ...result, passed, failed })).toBe(expected)
   })
 
-  it('says so where there is no end', () => {
+  it('is "does not end" without a result', () => {
     expect(verdict(undefined)).toBe('does not end')
   })
 })

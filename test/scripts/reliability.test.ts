@@ -8,15 +8,15 @@ const figures = JSON.parse(read('docs/reliability.json')) as Figures
 const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
 
 describe('docs/reliability.md', () => {
-  it('is what the promises and the figures last seen make of it', () => {
+  it('equals the page of the promises and their last figures', () => {
     expect(read('docs/reliability.md')).toBe(reliabilityPage(figures))
   })
 
-  it.each(promises.map(({ command }) => command))('names %s, which is a script of this package', (command) => {
+  it.each(promises.map(({ command }) => command))('names %s, a script of this package', (command) => {
     expect(Object.keys(scripts)).toContain(command)
   })
 
-  it.each(Object.entries(figures))('says when and where the figure of %s was seen', (_command, seen) => {
+  it.each(Object.entries(figures))('has the date and the machine of the figure of %s', (_command, seen) => {
     expect(seen).toEqual({
       figure: expect.stringMatching(/\d/),
       date: expect.stringMatching(/^\d{4}-\d\d-\d\d$/),
@@ -26,7 +26,7 @@ describe('docs/reliability.md', () => {
     })
   })
 
-  it('has no figure of anything else', () => {
+  it('has no other figures', () => {
     expect(
       Object.keys(figures).filter((command) => !promises.some((promised) => promised.command === command)),
     ).toEqual([])

@@ -1,4 +1,4 @@
-// For `node --import`: says which of OpenTelemetry's packages a process and those that it forks load.
+// For `node --import`: prints the packages of OpenTelemetry that a process and its child processes load.
 import { registerHooks } from 'node:module'
 
 const told = new Set<string>()
