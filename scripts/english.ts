@@ -1,14 +1,11 @@
 // `node scripts/english.ts src/tasks`: counts the words that our English avoids, by folder. With paths, prints each of them.
-import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { findPatterns } from '../test/docs/english.ts'
+import { findPatterns, textFiles } from '../test/docs/english.ts'
 
-const own = ['test/docs/english.ts', 'test/docs/english.test.ts']
 const paths = process.argv.slice(2)
-const { stdout } = spawnSync('git', ['ls-files', '*.ts', '*.js', '*.md', '*.yml', '.ci/run'], { encoding: 'utf8' })
 const counts = new Map<string, number>()
-for (const file of stdout.trim().split('\n')) {
-  if (own.includes(file) || (paths.length > 0 && !paths.some((path) => file.startsWith(path)))) continue
+for (const file of textFiles()) {
+  if (paths.length > 0 && !paths.some((path) => file.startsWith(path))) continue
   for (const { line, pattern, text } of findPatterns(readFileSync(file, 'utf8'))) {
     const folder = file.split('/').slice(0, -1).slice(0, 2).join('/')
     counts.set(folder, (counts.get(folder) ?? 0) + 1)

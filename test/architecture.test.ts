@@ -57,7 +57,7 @@ describe('the files of the repository', () => {
     expect(wrongLockfile(JSON.parse(readSource(path).text) as Lockfile)).toEqual([])
   })
 
-  it('have a lockfile beside every package.json', () => {
+  it('have a lockfile next to every package.json', () => {
     const manifests = pathsOf(`${packages}package.json`)
 
     expect(lockfiles).toEqual(manifests.map((path) => path.replace('package.json', 'package-lock.json')))
@@ -110,7 +110,7 @@ describe('wrongArrows', () => {
     expect(wrongArrows([{ path, text }])).toEqual([expect.stringContaining(problem)])
   })
 
-  it('lets a room import itself, what is below it, and the two files for everybody', () => {
+  it('allows a room to import itself, the rooms below it, and the shared files', () => {
     const text =
       "import './b.ts'\nimport '../tasks/c.ts'\nimport '../errors.ts'\nimport type { D } from '../options.ts'"
 
@@ -158,7 +158,7 @@ describe('wrongPackages', () => {
       'an undeclared package',
       'src/clients/a.ts',
       "import type { A } from '@scope/a/b'",
-      "'@scope/a': it is no dependency",
+      "'@scope/a': it is neither a dependency",
     ],
     ['a loaded integration', 'src/bridges/a.ts', "import { pino } from 'pino'", "loads 'pino' with us"],
     ['an inline type import', 'src/bridges/a.ts', "import { type Logger } from 'pino'", "loads 'pino' with us"],
@@ -184,7 +184,7 @@ describe('wrongStorages', () => {
     expect(wrongStorages([storage, second])).toEqual([expect.stringContaining('src/tasks/a.ts:1 imports')])
   })
 
-  it('finds that nobody imports it', () => {
+  it('finds a file without an importer', () => {
     expect(wrongStorages([])).toEqual([expect.stringContaining('has 0 imports')])
   })
 })
@@ -254,7 +254,7 @@ describe('wrongExports', () => {
     ])
   })
 
-  it('finds an index that is no subpath, and a package that is not ESM', () => {
+  it('finds an index without a subpath, and a package that is not ESM', () => {
     expect(wrongExports({ exports: {} }, files)).toEqual([
       "package.json: expected 'type' to be 'module'.",
       expect.stringContaining('src/c/index.ts is an index'),

@@ -27,7 +27,7 @@ interface UndiciRequest {
   readonly headers: unknown[]
 }
 
-/** For a dispatcher whose origin the program gives: it may have several addresses. */
+/** For a dispatcher whose origin the program sets: it may have several addresses. */
 export const anyOrigin = '*'
 
 /** The calls under way by the path of their URL. undici does not say which call a request belongs to. */

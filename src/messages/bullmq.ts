@@ -123,7 +123,7 @@ export function bullContext(options: BullContextOptions = {}): BullContext {
   }
 }
 
-/** BullMQ's metadata is one text. What is no JSON has no envelope, and stays a text. */
+/** BullMQ's metadata is one text. A text that is not JSON has no envelope, and does not change. */
 function parsed(metadata: string | undefined): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(metadata ?? '{}')

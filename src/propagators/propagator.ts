@@ -3,7 +3,7 @@ import type { LogicalContext } from '../context/logical-context.ts'
 import { copyText, trimOws } from '../variables/header-text.ts'
 import type { Carrier } from './carrier.ts'
 
-/** What can be wrong with a field of a carrier, or with a value for one. */
+/** The problem of a field of a carrier, or of its value. */
 export type RefusalReason = 'refused' | 'malformed' | 'duplicate' | 'truncated'
 
 /**

@@ -1,7 +1,7 @@
 import { isBuiltin } from 'node:module'
 import { type Import, importsOf, type SourceFile } from './source-file.ts'
 
-/** Which rooms each room may import, besides itself and the files everybody may import. */
+/** Which rooms each room may import, besides itself and the shared files. */
 const arrows: Readonly<Record<string, readonly string[]>> = {
   context: [],
   variables: ['context'],
@@ -18,7 +18,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': [],
   'options.ts': [],
 }
-const forEverybody = ['callbacks.ts', 'errors.ts', 'options.ts']
+const shared = ['callbacks.ts', 'errors.ts', 'options.ts']
 const leaves = ['middleware', 'clients', 'messages', 'bridges', 'testing']
 
 /** The packages that are loaded with us; all others come as types, or when they are needed. */
@@ -37,7 +37,7 @@ export function wrongArrows(files: readonly SourceFile[]): string[] {
       if (/^logical-context(\/|$)/.test(specifier)) return [`${place} imports the package itself: import the file.`]
       if (target === undefined) return []
       const targetRoom = target.startsWith('src/') ? roomOf(target) : target
-      if ([room, ...allowed, ...forEverybody].includes(targetRoom)) return []
+      if ([room, ...allowed, ...shared].includes(targetRoom)) return []
       return [`${place} imports ${target}: ${room} may import ${allowed.join(', ') || 'no other room'}.`]
     })
   })
@@ -53,14 +53,14 @@ export function wrongPackages(files: readonly SourceFile[], declared: readonly s
         return specifier.startsWith('node:') ? [] : [`${place} imports '${specifier}': write 'node:${specifier}'.`]
       }
       if (!leaves.includes(room)) return [`${place} imports '${name}': only the leaves may know a package.`]
-      if (!declared.includes(name)) return [`${place} imports '${name}': it is no dependency and no peer.`]
+      if (!declared.includes(name)) return [`${place} imports '${name}': it is neither a dependency nor a peer.`]
       if (kind !== 'static' || loadedWithUs[room]?.includes(name) === true) return []
       return [`${place} loads '${name}' with us: use 'import type', or 'await import()' where it is needed.`]
     })
   })
 }
 
-/** One AsyncLocalStorage in one place: on Node 22 each further one makes every await dearer. */
+/** One AsyncLocalStorage in one place: on Node 22 each further one slows every await. */
 export function wrongStorages(files: readonly SourceFile[]): string[] {
   const imports = files.flatMap((file) =>
     packagesOf(file)

@@ -12,7 +12,7 @@ export interface SourceFile {
 }
 
 export interface Import {
-  /** Where it stands: `src/index.ts:3`. */
+  /** Its place, such as `src/index.ts:3`. */
   readonly place: string
   readonly specifier: string
   /** The path of one of our own files, as `SourceFile` has it; undefined for a package or a builtin. */
@@ -57,7 +57,7 @@ function kindOf({ type, importKind, exportKind }: Node): Import['kind'] | undefi
   return /^(Import|ExportNamed|ExportAll)Declaration$/.test(type) ? 'static' : undefined
 }
 
-/** All nodes of the syntax tree, those inside of a node behind it. */
+/** All nodes of the syntax tree, each before the nodes inside it. */
 export function nodesOf({ path, text }: SourceFile): Node[] {
   return nodesIn(parseSync(path, text, { lang: 'ts' }).program)
 }

@@ -5,7 +5,7 @@ import { xRequestId, w3cBaggage, w3cTraceContext } from 'logical-context/propaga
 /** `declared` may go where it is declared for; `plain` is declared for nothing; `sensitive` is never to be seen. */
 export type Canary = 'declared' | 'plain' | 'sensitive'
 
-/** Texts that no encoding leaves as they are, and that nobody writes by chance. */
+/** Texts that every encoding changes, and that do not occur by chance. */
 export const canaries: Readonly<Record<Canary, string>> = {
   declared: 'canary 1=déclaré+94f1',
   plain: 'canary 2=ünbenannt/c07a',
@@ -37,10 +37,10 @@ export function knowingAll<R>(fn: (scope: RequestScope) => R, onLateUse: () => v
   )
 }
 
-/** What a context shows to whoever prints it: all but the sensitive. */
+/** The canaries that a printed context shows: all except the sensitive one. */
 export const ofContext: readonly Canary[] = ['declared', 'plain']
 
-/** A way out. `run` gives what has gone out, of which `may` can be seen, and has to be. */
+/** A kind of output. `run` returns the output. It must contain the canaries in `may`, and no others. */
 export interface Exit {
   readonly name: string
   readonly may: readonly Canary[]

@@ -76,7 +76,7 @@ async function serveOnce(log: FastifyBaseLogger): Promise<void> {
   app.get('/fails', async () => Promise.reject(new Error('failed')))
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
   for (const path of ['/', '/fails', '/nowhere']) {
-    // Nobody is believed: what a stranger says of our variables is refused, and that is logged.
+    // No peer is trusted: values of a stranger are refused, and the refusal is logged.
     const baggage = `declared=${encodeURIComponent(canaries.sensitive)}`
     await (await fetch(address + path, { headers: { baggage, traceparent: canaries.plain.slice(0, 8) } })).text()
   }

@@ -73,12 +73,12 @@ export const traceExits: Exit[] = [
     },
   },
   {
-    name: 'what our propagators write as one of OpenTelemetry, to whoever may not know values',
+    name: 'our propagators as one of OpenTelemetry, to a destination without values',
     may: [],
     run: byOurPropagator([]),
   },
   {
-    name: 'what our propagators write as one of OpenTelemetry, to whoever may',
+    name: 'our propagators as one of OpenTelemetry, to a destination with values',
     may: ['declared'],
     run: byOurPropagator(['declared']),
   },

@@ -4,7 +4,7 @@ import { type Carrier, carrierOf, type Propagator } from 'logical-context/propag
 /** Headers, one line a name. */
 export type Lines = Record<string, string>
 
-/** The shapes that are dear to a careless parser. */
+/** The shapes that are expensive for a careless parser. */
 export const hostileTexts: fc.Arbitrary<string> = fc
   .tuple(
     fc.constantFrom(' ', '\t', ',', '=', ';', '%', '%C3', ':', '-', 'a', '0', 'a=,', '\u00a0', '__proto__=1,'),

@@ -90,7 +90,7 @@ export function describeMessages(name: string, engine: Engine): void {
   }
 
   describe(`${name}, as every message engine`, () => {
-    it('gives an inheriting job the declared values, the request id and the trace of its sender', async () => {
+    it('an inheriting job has the declared values, the request id and the trace of its sender', async () => {
       const queue = await open()
 
       const trace = await asRequest(() => queue.enqueue({ n: 1 }))
@@ -101,7 +101,7 @@ export function describeMessages(name: string, engine: Engine): void {
       expect(job?.trace?.spanId).not.toBe(trace.spanId)
     })
 
-    it('gives an isolated job the kept values and a new trace that links to the sender', async () => {
+    it('an isolated job has the kept values and a new trace that links to the sender', async () => {
       const queue = await open()
 
       const trace = await asRequest(() => queue.enqueue({ n: 1 }, 'isolate'))
@@ -112,7 +112,7 @@ export function describeMessages(name: string, engine: Engine): void {
       expect(job?.trace?.link).toEqual({ traceId: trace.traceId, spanId: trace.spanId })
     })
 
-    it('gives a job of { only } these values and the kept ones', async () => {
+    it('a job with { only } has these values and the kept ones', async () => {
       const queue = await open()
 
       await asRequest(async () => {
@@ -165,7 +165,7 @@ export function describeMessages(name: string, engine: Engine): void {
       expect(attempts[1]?.trace?.spanId).not.toBe(attempts[0]?.trace?.spanId)
     })
 
-    it('gives a job from outside any unit a request id and a trace, the same ones in each attempt', async () => {
+    it('a job from outside any unit has a request id and a trace, the same in each attempt', async () => {
       const queue = await open()
       const attempts: Seen[] = []
       const done = Promise.withResolvers<void>()

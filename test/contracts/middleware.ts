@@ -2,14 +2,14 @@ import { ContextVar, type RequestScope, spawn } from 'logical-context'
 import { requestId, traceContext } from 'logical-context/variables'
 import { afterEach, describe, expect, it } from 'vitest'
 
-/** A server behind the middleware under test. */
+/** A server with the tested middleware. */
 export interface ServedRequests {
   url: string
   /** As the framework closes it. */
   close(): Promise<unknown>
 }
 
-/** Serves every GET with what `handler` gives for its path, as JSON; a failure is answered with a status of 500. */
+/** Serves every GET with the result of `handler` for its path, as JSON. A failure is answered with the status 500. */
 export type ServeRequests = (handler: (path: string, scope: RequestScope) => unknown) => Promise<ServedRequests>
 
 const value = new ContextVar<string>('value')
@@ -44,7 +44,7 @@ export function describeMiddleware(name: string, serve: ServeRequests): void {
       expect(answers).toEqual(paths.map((after) => ({ before: null, after })))
     })
 
-    it("takes a private peer's trace and request id, and gives both to who sends none", async () => {
+    it("takes a private peer's trace and request id, and creates both for a request without them", async () => {
       const traceId = '0af7651916cd43dd8448eb211c80319c'
       const server = await open(() => ({ id: requestId.get(), trace: traceContext.get()?.traceId }))
 
@@ -75,7 +75,7 @@ export function describeMiddleware(name: string, serve: ServeRequests): void {
       expect(scope?.context.has(requestId)).toBe(true)
     })
 
-    it('lets a task go on behind the reply with the values of its spawn, and waits for it at the close', async () => {
+    it('continues a task after the reply with the values of its spawn, and waits for it at the close', async () => {
       const go = Promise.withResolvers<void>()
       const seen: unknown[] = []
       const server = await open(() => {

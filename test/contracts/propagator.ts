@@ -12,7 +12,7 @@ type AnyContextVar = ContextVar<unknown, unknown>
 export interface PropagatorSamples {
   /** Any context that it can write whole. */
   contexts: fc.Arbitrary<LogicalContext>
-  /** What it carries, beside the trace. */
+  /** What it carries besides the trace. */
   variables?: readonly AnyContextVar[]
   /** Whether it carries the trace. */
   trace?: boolean
@@ -36,7 +36,7 @@ export function describePropagator(name: string, make: () => Propagator, samples
       expect(fields).toEqual([...new Set(fields)].map((field) => field.toLowerCase()))
     })
 
-    it('gives what it has written back: inject, then extract', () => {
+    it('extracts what it injected', () => {
       const propagator = make()
 
       fc.assert(
@@ -149,7 +149,7 @@ export function describePropagator(name: string, make: () => Propagator, samples
       )
     })
 
-    it('writes over nothing that is there', () => {
+    it('overwrites no existing field', () => {
       const propagator = make()
       const mine = Object.fromEntries(propagator.fields.map((field) => [field, 'mine']))
 

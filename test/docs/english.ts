@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process'
+
 /** A pattern that our English avoids, and what to write in its place. */
 export interface Pattern {
   readonly name: string
@@ -69,4 +71,13 @@ export function findPatterns(text: string): Hit[] {
 /** A space in a pattern matches a line break and the indentation after it. */
 function spaced({ source, flags }: RegExp): RegExp {
   return new RegExp(source.replaceAll(' +', '\\s+'), flags)
+}
+
+/** The files of this repository with prose, except the two that contain the patterns. */
+export function textFiles(): string[] {
+  const { stdout } = spawnSync('git', ['ls-files', '*.ts', '*.js', '*.md', '*.yml', '.ci/run'], { encoding: 'utf8' })
+  return stdout
+    .trim()
+    .split('\n')
+    .filter((file) => !/^test\/docs\/english\.(test\.)?ts$/.test(file))
 }

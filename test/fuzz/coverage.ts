@@ -42,7 +42,7 @@ export class Coverage {
     return isNew
   }
 
-  /** Of at least that length: V8 does not tell of functions that it has thrown away, so a file may seem short. */
+  /** At least this length: V8 does not report functions that it discarded, so a file can seem short. */
   #knownOf(url: string, length: number): Uint8Array {
     const known = this.#known.get(url)
     if (known !== undefined && known.length >= length) return known

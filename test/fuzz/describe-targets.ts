@@ -13,7 +13,7 @@ const seed = Number(process.env['FUZZ_SEED'] ?? 1)
 
 /** What each parser promises; in two files, so that two workers have half of it each. */
 export function describeTargets(targets: readonly FuzzTarget[]): void {
-  // A fuzzed mistake of a program throws; nobody reads where.
+  // Many fuzzed options throw. Stacks would only cost time.
   const { stackTraceLimit } = Error
   beforeAll(() => {
     Error.stackTraceLimit = 0

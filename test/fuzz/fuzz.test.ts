@@ -27,7 +27,7 @@ describe('the fuzzer', () => {
     )
   })
 
-  it('sees a check that rejects, and one that throws what is no error', async () => {
+  it('finds a check that rejects, and one that throws a value that is not an error', async () => {
     const check = async (input: string) => {
       if (input === 'b') throw 'no'
     }
@@ -53,7 +53,7 @@ describe('the fuzzer', () => {
     expect(small).toBe('needle')
   })
 
-  it('gives other inputs for other seeds, and never the same one for ever', () => {
+  it('generates other inputs for other seeds, and does not repeat one input', () => {
     const inputsFor = (seed: number) => {
       const inputs = inputsOf(fails, fails.seeds, seed)
       return Array.from({ length: 50 }, () => inputs.next().value)

@@ -1,6 +1,6 @@
 import type { FuzzTarget } from './target.ts'
 
-/** Pieces that are dear to a careless parser when there are many of them. */
+/** Pieces that are expensive for a careless parser in large numbers. */
 export const worstPieces: readonly string[] = [
   ...[' ', '\t', ',', '=', ';', ':', '.', '-', '/', '%', '"', '\\', '@', '\n', '\0', 'a', '0', 'F', 'é', '\ud800'],
   ...[

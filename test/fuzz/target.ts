@@ -24,7 +24,7 @@ export function ensureSame(actual: unknown, expected: unknown, promise: string):
   if (!isSame(actual, expected)) ensure(false, promise, actual, expected)
 }
 
-/** What may stand in a header everywhere: printable ASCII, space and tab. RFC 9110, 5.5 */
+/** The characters that are allowed anywhere in a header: printable ASCII, space and tab. RFC 9110, 5.5 */
 export function ensureLegal(text: string): void {
   if (!legal.test(text)) ensure(false, 'writes a legal header value', text)
 }

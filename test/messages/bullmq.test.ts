@@ -206,8 +206,16 @@ describe.skipIf(skip)(`on Redis${name}`, () => {
 describe('bullContext', () => {
   it.each([
     ['an unknown option', () => bullContext({ prefix: 'x' } as never), /bullContext: unknown option 'prefix'/],
-    ['a limit that is no number', () => bullContext({ enqueueTimeoutMs: '1' } as never), /option 'enqueueTimeoutMs'/],
-    ['a processor that is no function', () => bullContext().processor('x' as never), /processor: expected a function/],
+    [
+      'a limit that is not a number',
+      () => bullContext({ enqueueTimeoutMs: '1' } as never),
+      /option 'enqueueTimeoutMs'/,
+    ],
+    [
+      'a processor that is not a function',
+      () => bullContext().processor('x' as never),
+      /processor: expected a function/,
+    ],
   ])('refuses %s', (_, call, message) => {
     expect(call).toThrow(message)
   })

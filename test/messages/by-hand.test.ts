@@ -52,7 +52,7 @@ describe('Messages', () => {
     ['no array of propagators', { propagators: {} }, /expected an array of propagators/],
     ['a policy of share', { policy: 'share' }, /by hand: expected a policy other than 'share'/],
     ['no policy', { policy: 'inherited' }, /by hand: option 'policy' expected .* got 'inherited'/],
-    ['a trust that is no boolean', { trust: 'loopback' }, /by hand: option 'trust' expected a boolean/],
+    ['a trust that is not a boolean', { trust: 'loopback' }, /by hand: option 'trust' expected a boolean/],
     ['an unknown option', { name: 'x' }, /by hand: unknown option 'name'/],
   ])('refuses %s', (_, options, expected) => {
     expect(() => new Messages('by hand', options as never)).toThrow(expected)

@@ -87,7 +87,7 @@ describe('kafkaContext', () => {
     expect(await kafka.process('orders', { headers, offset: 1n }, seen)).toMatchObject({ tenant: 'acme', id: 'r-1' })
   })
 
-  it('runs a record without headers, and one whose headers are no texts', async () => {
+  it('runs a record without headers, and one whose headers are not strings', async () => {
     const kafka = kafkaContext({ propagators })
     const strange = { offset: '1', headers: { baggage: null, traceparent: 7, 'x-request-id': {} } as never }
 

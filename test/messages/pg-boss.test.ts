@@ -168,7 +168,7 @@ describe('openBoss', () => {
   }, 60_000)
 
   it.each([
-    ['an address that is no text', { url: 1 }, /openBoss: option 'url' expected a string/],
+    ['an address that is not a string', { url: 1 }, /openBoss: option 'url' expected a string/],
     ['an address and a directory', { url: 'postgres://x', directory: 'y' }, /expected 'url' or 'directory', got both/],
     ['an unknown option', { database: 'x' }, /unknown option 'database'/],
   ])('refuses %s', async (_, options, message) => {

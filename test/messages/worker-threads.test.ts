@@ -85,7 +85,7 @@ describe('threadContext, in a pool of piscina', () => {
     return pool
   }
 
-  it("gives a task its caller's values, and the caller its own after the await", async () => {
+  it("a task has its caller's values, and the caller has its own after the await", async () => {
     const pool = openPool('async')
 
     const found = await asRequest('ann', async () => {

@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { connect } from 'amqplib'
 import { findProgram, freePort, type RunningServer, runServer, temporaryDirectory } from './server.ts'
 
-/** Debian's wrapper in /usr/sbin switches to a user of its own; this is the program behind it. */
+/** Debian's wrapper in /usr/sbin switches to another user. This is the program that it starts. */
 export const rabbitProgram = findProgram('rabbitmq-server', '/usr/lib/rabbitmq/bin')
 
 /** A RabbitMQ of its own, on loopback. It takes some seconds to start. */

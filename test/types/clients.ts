@@ -15,7 +15,7 @@ export const rewrite: FastifyReplyFromHooks['rewriteRequestHeaders'] = rewriteRe
 export const client: ConstructorParameters<typeof Client>[2] = { interceptors: [grpcClientInterceptor()] }
 export const server: ServerOptions = { interceptors: [grpcServerInterceptor()] }
 
-// @ts-expect-error A list, so that nobody takes one host for all its letters.
+// @ts-expect-error A list is required, because a string is a list of letters.
 contextFetch.with({ values: 'example.com' })
 // @ts-expect-error Only hosts decide about the trace.
 contextFetch.with({ trace: [{ host: 'example.com', only: [] }] })

@@ -85,7 +85,7 @@ new ContextVar('unnamed').set('acme')
 // @ts-expect-error a value of another type
 tenant.set(1)
 
-// @ts-expect-error undefined is no string
+// @ts-expect-error undefined is not a string
 tenant.set(undefined)
 
 // @ts-expect-error no value
@@ -106,7 +106,7 @@ void tenant.run('acme', (count: number) => count, 'one')
 // @ts-expect-error a value of another type for a while
 tenant.override(1)
 
-// @ts-expect-error what get() gives may be undefined
+// @ts-expect-error get() can return undefined
 tenant.get().trim()
 
 // @ts-expect-error a variable keeps its name

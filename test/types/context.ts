@@ -35,7 +35,7 @@ current().with(tenant, 1)
 // @ts-expect-error no value
 current().with(tenant)
 
-// @ts-expect-error a name is no variable
+// @ts-expect-error a name is not a variable
 current().get('tenant')
 
 // @ts-expect-error a context is not made of a map
@@ -91,5 +91,5 @@ function inTenantAsync<T>(fn: () => Promise<T>): Promise<T> {
 void inTenant
 void inTenantAsync
 
-// @ts-expect-error a query that has started is no query builder
+// @ts-expect-error a started query is not a query builder
 tenant.run('acme', () => rows).where('id')

@@ -45,7 +45,7 @@ spawn(() => {}, { policy: { only: [tenant], except: [retries] } })
 // @ts-expect-error an unknown option
 spawn(() => {}, { polcy: 'share' })
 
-// @ts-expect-error a controller is no signal
+// @ts-expect-error a controller is not a signal
 spawn(() => {}, { cancelWith: new AbortController() })
 
 // @ts-expect-error an unknown source of cancellation
@@ -54,7 +54,7 @@ spawn(() => {}, { cancelWith: 'reply' })
 // @ts-expect-error a name is a string
 spawn(() => {}, { name: 7 })
 
-// @ts-expect-error a task gives what its function gives
+// @ts-expect-error the result of a task has the type of its function's result
 const wrong: Task<string> = spawn(() => 1)
 void wrong
 
@@ -73,5 +73,5 @@ void group.drain({ timeoutMs: '10s' })
 // @ts-expect-error an unknown option of a unit
 runInScope(() => {}, { timeoutMs: 1 })
 
-// @ts-expect-error values are no context
+// @ts-expect-error values are not a context
 runInScope(() => {}, { context: { tenant: 'acme' } })

@@ -1,6 +1,6 @@
 // W3C Trace Context level 2 by regular expressions, as one would write it who has no need to be fast or safe.
 
-/** Section 3.2.2 and 3.2.4: of a later version only what comes behind a dash may be new, and no second header. */
+/** Section 3.2.2 and 3.2.4: a later version can only add text after a dash, and no second header. */
 const traceparent =
   /^[ \t]*(?!ff)([\da-f]{2})-(?!0{32})([\da-f]{32})-(?!0{16})([\da-f]{16})-([\da-f]{2})(-[^,]*?)?[ \t]*$/s
 

@@ -36,7 +36,7 @@ export const b3Multi: FuzzTarget = {
     const lines = linesOf(input)
     const { found, refusals } = extractAll(propagator, lines)
     const trace = found.get(traceContext)
-    ensure(trace !== undefined, 'always gives a trace')
+    ensure(trace !== undefined, 'always returns a trace')
     ensure(refusals.length <= 3, 'complains of each header at most once', refusals)
 
     const { found: written } = injectAll(propagator, found)

@@ -37,7 +37,7 @@ export const b3Single: FuzzTarget = {
 
     const { found } = extractAll(propagator, { b3: input })
     const trace = found.get(traceContext)
-    ensure(trace !== undefined, 'always gives a trace')
+    ensure(trace !== undefined, 'always returns a trace')
     const written = injectAll(propagator, found).found['b3'] ?? ''
     const next = extractAll(propagator, { b3: written }).found.get(traceContext)
     ensureSame(

@@ -40,7 +40,7 @@ export const destinations: FuzzTarget = {
   read: (input) => judged(input),
   check(input) {
     const { rules, url, told } = judged(input)
-    // Nobody calls another scheme.
+    // No client calls another scheme.
     if (url === null || told === undefined || !(url.protocol in schemes)) return
     ensureSame(
       told,

@@ -69,14 +69,14 @@ export const headers: FuzzTarget = {
       'complains in words of its own',
       refusals,
     )
-    ensure(found.has(traceContext) && found.has(requestIdVariable), 'always gives a trace and an id')
+    ensure(found.has(traceContext) && found.has(requestIdVariable), 'always returns a trace and an id')
 
     const { found: written } = injectAll(propagator, found)
     if (written['baggage'] !== undefined) ensureLegalBaggage(written['baggage'])
     ensure((written['tracestate'] ?? '').length <= 512, 'keeps within 512 characters of tracestate')
     const next = extractAll(propagator, written)
     for (const variable of [tenant, level, requestIdVariable] as ContextVar<unknown>[]) {
-      ensureSame(next.found.get(variable), found.get(variable), `gives '${variable.name}' back`)
+      ensureSame(next.found.get(variable), found.get(variable), `returns '${variable.name}' unchanged`)
     }
     ensureSame(next.found.get(traceContext)?.traceId, found.get(traceContext)?.traceId, 'continues the trace')
     if (tenantsIn(lines) > 1) ensureSame(found.get(tenant), undefined, 'takes no member that comes twice')

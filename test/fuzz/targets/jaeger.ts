@@ -30,7 +30,7 @@ export const jaeger: FuzzTarget = {
   check(input) {
     const { found } = extractAll(propagator, { [field]: input })
     const trace = found.get(traceContext)
-    ensure(trace !== undefined, 'always gives a trace')
+    ensure(trace !== undefined, 'always returns a trace')
     const expected = referenceJaeger(input)
     const caller =
       trace.parentSpanId === undefined

@@ -49,7 +49,7 @@ export const options: FuzzTarget = {
     const error = await call(input)
     const whole =
       /^[^\n]+\n=(null|true|0|1n|a symbol|NaN)$/.test(input) && owners.has(input.slice(0, input.indexOf('\n')))
-    ensure(!whole || error !== undefined, 'takes no options that are no object')
+    ensure(!whole || error !== undefined, 'refuses options that are not an object')
     // What was aborted before rejects with the reason for that.
     if (error === undefined || error === aborted.reason) return
     const { name, code, message } = error as Error & { code?: unknown }

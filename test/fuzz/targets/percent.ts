@@ -10,7 +10,11 @@ export const percent: FuzzTarget = {
   read: (input) => [percentDecode(input), percentEncode(input, isBaggageOctet)],
   check(input) {
     const encoded = percentEncode(input, isBaggageOctet)
-    ensure(/^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*$/.test(encoded), 'writes what may stand in a member', encoded)
+    ensure(
+      /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*$/.test(encoded),
+      'writes allowed characters of a member',
+      encoded,
+    )
     ensureSame(percentDecode(encoded), input.toWellFormed(), 'reads what it has written')
     ensure(encoded.length <= 9 * input.length, 'writes three characters a byte at most', encoded.length)
     // What is read is a header's: of one byte a character.

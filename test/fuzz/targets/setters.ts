@@ -31,7 +31,7 @@ export const setters: FuzzTarget = {
     if (state !== undefined) {
       ensure(state.toString().length <= 512, 'keeps within 512 characters')
       const read = Tracestate.parse(state.toString())
-      if (key.length + value.length < 500) ensureSame(read.get(key), value, 'gives a member of tracestate back')
+      if (key.length + value.length < 500) ensureSame(read.get(key), value, 'returns a member of tracestate unchanged')
     }
 
     const baggage = orTypeError(() => Baggage.parse('a=1,b=2').set(key, value, [[key, value]]))
@@ -40,12 +40,17 @@ export const setters: FuzzTarget = {
       const entry = { value: value.toWellFormed(), properties: [[key, value.toWellFormed()]] }
       ensureSame(baggage.getEntry(key), entry, 'has the member')
       if (fits(key, value, 2))
-        ensureSame(Baggage.parse(baggage.toString()).getEntry(key), entry, 'gives a member of baggage back')
+        ensureSame(Baggage.parse(baggage.toString()).getEntry(key), entry, 'returns a member of baggage unchanged')
     }
 
     const { found: written, refusals } = injectAll(propagator, LogicalContext.empty.with(tenant, value))
     if (written['baggage'] === undefined) ensureSame(refusals, ['truncated baggage'], 'says what does not go out')
-    else ensureSame(extractAll(propagator, written).found.get(tenant), value.toWellFormed(), 'gives a variable back')
+    else
+      ensureSame(
+        extractAll(propagator, written).found.get(tenant),
+        value.toWellFormed(),
+        'returns a variable unchanged',
+      )
   },
 }
 

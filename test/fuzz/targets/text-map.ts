@@ -44,7 +44,7 @@ export const textMap: FuzzTarget = {
     const lines = linesOf(input)
     for (const propagator of [adapted, xray]) {
       const { found, refusals } = extractAll(propagator, lines)
-      ensure(found.has(traceContext) && !found.has(baggage), 'always gives a trace, and no values')
+      ensure(found.has(traceContext) && !found.has(baggage), 'always returns a trace, and no values')
       ensure(
         refusals.every((reason) => propagator.fields.some((field) => reason === `malformed ${field}`)),
         'complains in words of its own',

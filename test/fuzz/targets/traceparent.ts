@@ -29,7 +29,7 @@ export const traceparent: FuzzTarget = {
 
     const { found } = extractAll(propagator, { traceparent: input })
     const trace = found.get(traceContext)
-    ensure(trace !== undefined, 'always gives a trace')
+    ensure(trace !== undefined, 'always returns a trace')
     const written = injectAll(propagator, found).found['traceparent'] ?? ''
     ensureSame(written, `00-${trace.traceId}-${trace.spanId}-0${flags ?? 3}`, 'writes version 00')
     if (parsed === undefined) return

@@ -3,7 +3,7 @@ import { Tracestate } from 'logical-context/variables'
 import { referenceTracestate } from '../reference/trace-context.ts'
 import { ensure, ensureLegal, ensureSame, type FuzzTarget } from '../target.ts'
 
-/** Level 1, which OpenTelemetry keeps to: a key begins with a letter, or has one `@` with a short name behind it. */
+/** Level 1, as in OpenTelemetry: a key begins with a letter, or has one `@` before a short name. */
 const keyOfLevel1 = /^(?:[a-z][a-z\d_\-*/]{0,255}|[a-z\d][a-z\d_\-*/]{0,240}@[a-z][a-z\d_\-*/]{0,13})$/
 
 export const tracestate: FuzzTarget = {

@@ -34,7 +34,7 @@ export const trust: FuzzTarget = {
     const { addresses, address, verdict } = verdictOn(input)
     if (verdict === undefined) return
     if (verdict.values) ensureSame(verdict.trace, 'continue', 'continues the trace of whom it trusts')
-    // One in eight: a list of Node's is dear.
+    // One in eight: a list of Node is expensive.
     if (input.length % 8 !== 0) return
     const isListed = listed(addresses, address)
     if (isListed !== undefined) ensureSame(verdict.values, isListed, 'trusts the listed addresses, and no others')

@@ -7,7 +7,7 @@ export const marks: Readonly<Record<Sighting, string>> = { kept: '✓', lost: '�
 /** Written only where another runtime does reach the place. */
 const notReached = '–'
 
-/** What most runtimes have seen, and behind it those that have seen something else. */
+/** The result of most runtimes, followed by the runtimes with another result. */
 export function writeCell(cell: Cell, emphasized = false): string {
   const byMark = Map.groupBy(cell, ([, sighting]) => (sighting === undefined ? notReached : marks[sighting]))
   const [most, ...others] = [...byMark].toSorted(([, left], [, right]) => right.length - left.length)

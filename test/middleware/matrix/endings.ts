@@ -75,7 +75,7 @@ export const endings: Readonly<Record<string, readonly Ending[]>> = {
     ),
     {
       name: 'hang-up in reply',
-      about: 'The client destroys its socket when a part of the reply, a stream, is there.',
+      about: 'The client destroys its socket after it received a part of the reply, a stream.',
       async act(shop) {
         const socket = await connectAsBob(shop)
         socket.write(get('/endless', 'ann'))
@@ -121,7 +121,7 @@ export const endings: Readonly<Record<string, readonly Ending[]>> = {
   'The request comes another way': [
     {
       name: 'pipelined',
-      about: 'The request was sent before the reply to another one on its connection; it is answered behind that.',
+      about: 'The request was sent before the reply to another one on its connection; it is answered after that one.',
       async act(shop) {
         const socket = await shop.connect()
         socket.write(get('/held', 'bob') + get('/ok', 'ann'))
@@ -230,7 +230,7 @@ async function hangUpBehind({ sightings }: Shop, socket: Socket): Promise<void> 
   socket.destroy()
 }
 
-/** Lets the handler or the hook go on that waits, behind the end of the reply. */
+/** Continues the waiting handler or hook after the end of the reply. */
 async function releaseBehind({ sightings, release }: Shop): Promise<void> {
   await sightings.reached('response close')
   release()

@@ -52,7 +52,7 @@ export function watchHooks(app: FastifyInstance, recipe: Recipe, see: See): void
       text += String(part)
     })
     payload.on('end', () => {
-      look(request, 'body parser, behind the body')
+      look(request, 'body parser, after the body')
       done(null, text)
     })
   })

@@ -40,10 +40,10 @@ ${writeTable({
   ],
 })}
 
-The runtimes differ ${runsDiffer(runs) ? 'in some cells: these name the runtime behind the mark of all others' : 'in no cell'}.
+The runtimes differ ${runsDiffer(runs) ? 'in some cells: these name the runtime after the mark of all others' : 'in no cell'}.
 
 ${writeTable({
-  heads: ['runtime', 'Node', 'behind `AsyncLocalStorage`'],
+  heads: ['runtime', 'Node', 'mechanism of `AsyncLocalStorage`'],
   rows: runs.map((run) => [runtimeName(run), run.node.slice(1), run.mechanism]),
 })}
 

@@ -3,7 +3,7 @@ export const places = {
   "Fastify's functions": [
     'log line "incoming request"',
     'body parser',
-    'body parser, behind the body',
+    'body parser, after the body',
     'schema validator',
     'handler',
     'handler, later',
@@ -43,7 +43,7 @@ export type Place = (typeof places)[keyof typeof places][number]
 
 export const allPlaces: readonly Place[] = Object.values(places).flat()
 
-/** The rule or the reason behind each place in which values are lost with logical-context, too. */
+/** The rule or the reason for each place in which values are also lost with logical-context. */
 export const whyLost: Partial<Record<Place, string>> = {
   'socket close':
     'A connection outlives its requests, and its listeners belong to none of them. Use `bind`, or the `close` of `request.raw`.',

@@ -43,7 +43,7 @@ export const logicalContextRecipe: Recipe = {
       const name = `logical-context:scope:${event}`
       const listener = (message: unknown) => {
         const { context } = (message as { scope: RequestScope }).scope
-        // No user is set before the first hook, and none is left behind the seal: the id is there all the time.
+        // No user is set before the first hook, and none is left after the seal. The id is always set.
         see(context.get(requestId) as Caller, `channel scope:${event}`, requestId.get())
       }
       subscribe(name, listener)

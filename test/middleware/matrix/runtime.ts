@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import type { MeasuredRecipes } from './measure.ts'
 
-/** What is behind AsyncLocalStorage. */
+/** The mechanism of AsyncLocalStorage. */
 export const mechanisms = ['async_hooks', 'AsyncContextFrame'] as const
 export type Mechanism = (typeof mechanisms)[number]
 
