@@ -75,7 +75,9 @@ function spaced({ source, flags }: RegExp): RegExp {
 
 /** The files of this repository with prose, except the two that contain the patterns. */
 export function textFiles(): string[] {
-  const { stdout } = spawnSync('git', ['ls-files', '*.ts', '*.js', '*.md', '*.yml', '.ci/run'], { encoding: 'utf8' })
+  const { stdout } = spawnSync('git', ['ls-files', '*.ts', '*.js', '*.md', '*.yml', '.ci/run', '*.sh'], {
+    encoding: 'utf8',
+  })
   return stdout
     .trim()
     .split('\n')
