@@ -1,5 +1,15 @@
 import { setImmediate as tick } from 'node:timers/promises'
-import { currentSignal, gather, race, runInScope, spawn, type Task, TaskGroup, withTaskGroup, withTimeout } from 'logical-context'
+import {
+  currentSignal,
+  gather,
+  race,
+  runInScope,
+  spawn,
+  type Task,
+  TaskGroup,
+  withTaskGroup,
+  withTimeout,
+} from 'logical-context'
 import { describe, expect, it } from 'vitest'
 
 /** Recursion over the levels would overflow the stack. `npm run hostile` sets 100,000. */
