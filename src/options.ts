@@ -45,9 +45,11 @@ export function checkOptions(owner: string, options: unknown, checks: Checks): o
       continue
     }
     isEmpty = false
-    const value = (options as Record<string, unknown>)[name]
-    if (value === undefined) continue
     const check = Object.hasOwn(checks, name) ? checks[name] : undefined
+    // An unknown option is refused before its getter could throw.
+    const isGetter = check === undefined && Object.getOwnPropertyDescriptor(options, name)?.get !== undefined
+    const value = isGetter ? null : (options as Record<string, unknown>)[name]
+    if (value === undefined) continue
     if (check === undefined) {
       throw new TypeError(`${owner}: unknown option '${name}', expected one of: ${Object.keys(checks).join(', ')}.`)
     }

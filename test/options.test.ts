@@ -89,6 +89,16 @@ describe('checkOptions', () => {
     expect(() => checkOptions('start', options, checks)).toThrow("option 'limitMs' expected a number")
   })
 
+  it('refuses an unknown option without a call of its getter', () => {
+    const options = {
+      get colour() {
+        throw new RangeError('called')
+      },
+    }
+
+    expect(() => checkOptions('start', options, checks)).toThrow("start: unknown option 'colour'")
+  })
+
   it('ignores what other code added to Object.prototype', () => {
     Object.assign(Object.prototype, { colour: 'red', limitMs: 'polluted' })
 

@@ -93,8 +93,7 @@ function* keysOf(hostname: string): Generator<string, void, undefined> {
 
 function ruleOf(owner: string, entry: unknown): Rule {
   if (typeof entry === 'string') return { ...parseHost(owner, entry), only: undefined }
-  checkOptions(`${owner}: a destination`, entry ?? [], ruleChecks)
-  const { host, only } = entry as Partial<DestinationRule>
+  const { host, only }: Partial<DestinationRule> = checkOptions(`${owner}: a destination`, entry ?? [], ruleChecks)
   if (only === undefined) throw new TypeError(`${owner}: expected a destination with 'only', got ${show(entry)}.`)
   for (const variable of only as readonly (Partial<AnyContextVar> | null)[]) {
     if (typeof variable?.sensitive === 'boolean' && !variable.sensitive) continue

@@ -42,7 +42,7 @@ const checks: Checks = { ...outboundChecks, fetch: aFunction }
 export const contextFetch: ContextFetch = withOptions({})
 
 function withOptions(options: ContextFetchOptions): ContextFetch {
-  const { fetch, ...outboundOptions } = options
+  const { fetch, ...outboundOptions } = checkOptions('contextFetch', options, checks)
   const outbound = new Outbound('contextFetch', outboundOptions)
   // A rest parameter keeps the length of `fetch`.
   const fetchInContext = (input: FetchInput, ...[init]: [init?: RequestInit]) =>

@@ -43,8 +43,7 @@ function withOptions(options: OutboundOptions): Inject {
   const outbound = new Outbound('inject', options)
 
   function injectInto(carrier: CarrierSource, call?: InjectOptions): void {
-    checkArguments(carrier, call)
-    const { to, context } = call ?? {}
+    const { to, context } = checkArguments(carrier, call)
     outbound.inject(context ?? callContext(), carrierOf(carrier), to === undefined ? null : URL.parse(to))
   }
   return outbound.asClient(injectInto, {
@@ -56,7 +55,7 @@ function withOptions(options: OutboundOptions): Inject {
   })
 }
 
-function checkArguments(carrier: unknown, call: unknown): void {
+function checkArguments(carrier: unknown, call: InjectOptions | undefined): InjectOptions {
   if (typeof carrier !== 'object' || carrier === null || carrier instanceof LogicalContext) {
     throw new TypeError(
       `inject: expected a carrier, such as Headers, a Map or an object of headers, got ${show(carrier)}.`,
@@ -66,5 +65,5 @@ function checkArguments(carrier: unknown, call: unknown): void {
   if (call instanceof LogicalContext || call instanceof Map || call instanceof Headers) {
     throw new TypeError(`inject: expected an options object as second argument, got ${show(call)}.`)
   }
-  checkOptions('inject', call, checks)
+  return checkOptions('inject', call, checks)
 }

@@ -38,13 +38,12 @@ export class Outbound {
    * @throws {TypeError} if an option is unknown or has the wrong type, or a propagator or host is invalid.
    */
   constructor(owner: string, options?: OutboundOptions) {
-    checkOptions(owner, options, outboundChecks)
     const {
       propagators = [w3cTraceContext(), w3cBaggage(), xRequestId(), requestTimeout()],
       trace = true,
       values = [],
       onRefusal,
-    } = options ?? {}
+    }: OutboundOptions = checkOptions(owner, options, outboundChecks)
     this.#owner = owner
     this.#propagator = compilePropagators(`${owner}: option 'propagators'`, propagators)
     this.fields = this.#propagator.fields

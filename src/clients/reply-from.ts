@@ -26,8 +26,7 @@ const checks: Checks = { ...outboundChecks, to: aUrl }
  * @throws {TypeError} if an option is unknown or has the wrong type, or a host is invalid.
  */
 export function rewriteRequestHeaders(options?: RewriteRequestHeadersOptions): RewriteRequestHeaders {
-  checkOptions('rewriteRequestHeaders', options, checks)
-  const { to, ...outboundOptions } = options ?? {}
+  const { to, ...outboundOptions } = checkOptions('rewriteRequestHeaders', options, checks)
   const outbound = new Outbound('rewriteRequestHeaders', outboundOptions)
   const target = to === undefined ? null : URL.parse(to)
 

@@ -37,8 +37,7 @@ const checks: Checks = { ...outboundChecks, origin: aUrl }
  * @throws {TypeError} if an option is unknown or has the wrong type, or a host is invalid.
  */
 export function undiciInterceptor(options?: UndiciInterceptorOptions): UndiciInterceptor {
-  checkOptions('undiciInterceptor', options, checks)
-  const { origin: fixedOrigin, ...outboundOptions } = options ?? {}
+  const { origin: fixedOrigin, ...outboundOptions } = checkOptions('undiciInterceptor', options, checks)
   const outbound = new Outbound('undiciInterceptor', outboundOptions)
   const originAt = originReader()
 
