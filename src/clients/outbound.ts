@@ -125,7 +125,13 @@ class GuardedCarrier implements Carrier {
       return
     }
     if (this.#carrier.has(name)) return
-    this.#carrier.set(name, value)
+    try {
+      this.#carrier.set(name, value)
+    } catch {
+      // The client refuses headers, for example because it sent them already. The propagator did not fail.
+      this.#refuse('malformed', name)
+      return
+    }
     this.written.push([name.toLowerCase(), value])
   }
 }
