@@ -98,7 +98,7 @@ describe('the context that a call writes', () => {
   })
 
   it('has in a shield, and in tasks spawned there, only the deadline of a withTimeout inside it', async () => {
-    vi.useFakeTimers({ now, toFake: ['Date', 'setTimeout', 'clearTimeout'] })
+    vi.useFakeTimers({ now, toFake: ['Date', 'performance', 'setTimeout', 'clearTimeout'] })
     const seen = await asRequestUntil(now + minute, async () => [
       ...(await shield(async () => [
         told(),
