@@ -3,11 +3,6 @@
  * `functionAt` names it. Before a survivor is accepted for the reason given here, read it.
  */
 export const equivalents: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  'context/context-var.ts': {
-    'ContextVar.get': 'The slow way returns the same value.',
-    'ContextVar.override': 'Without a cell there is no earlier value.',
-    'ContextVar.#writable': 'A sealed cell has a unit; only the compiler does not know.',
-  },
   'context/logical-context.ts': {
     'LogicalContext.#entries': 'Every index has a name; only the compiler does not know.',
   },
@@ -58,7 +53,6 @@ export const equivalents: Readonly<Record<string, Readonly<Record<string, string
   'tasks/race.ts': { race: 'The body of a race only spawns, and cannot fail.' },
   'tasks/structured-task-group.ts': {
     'StructuredTaskGroup.cancel': 'The first reason stays; only an unused error is made.',
-    'StructuredTaskGroup.cutOffReason': 'It is called only after an abort of the group or of a task.',
     'StructuredTaskGroup.ended': 'A missing property is also read as undefined.',
   },
   'tasks/task-group.ts': {
@@ -69,7 +63,6 @@ export const equivalents: Readonly<Record<string, Readonly<Record<string, string
     'Limits.#listOf': 'A waiting task is in a list, and one that waits for its request has a share.',
     'Limits.#shareOf': 'No count reaches an infinite limit; only the count is kept for nothing.',
     'Limits.describe': 'Only a unit’s tasks count against the limit of a request.',
-    'Limits.enqueue': 'A waiting task is in a list.',
     'Limits.release': 'A waiting task is in a list.',
   },
   'tasks/task.ts': {
