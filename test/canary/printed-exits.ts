@@ -16,7 +16,7 @@ import {
 import { drained } from './channel-exits.ts'
 import { shown } from './shown.ts'
 
-/** Objects, made in a unit that knows all; and what each may show. */
+/** Objects that are made in a unit with all canaries, and the canaries that each can show. */
 const objects: [name: string, may: readonly Canary[], make: () => unknown][] = [
   ['a ContextVar', [], () => [declared, plain, sensitive]],
   ['a LogicalContext', ofContext, () => current()],
@@ -65,7 +65,7 @@ const fastifyExits: Exit[] = [
       app.get('/', async (request, reply) => {
         setAll()
         spawn(() => new Promise((resolve) => setTimeout(resolve, 5)))
-        texts.push(...[request, reply, app, app.requestScopes].flatMap(shown))
+        texts.push(...[request, request.log, reply, app, app.requestScopes].flatMap(shown))
         return 'ok'
       })
       await (await fetch(await app.listen({ host: '127.0.0.1', port: 0 }))).text()

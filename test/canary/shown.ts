@@ -1,22 +1,27 @@
 import { inspect } from 'node:util'
 
-/** An object, shown in all ways in which a program or a tool shows one. */
+/** The texts that programs and tools show for a value. */
 export function shown(value: unknown): string[] {
-  const texts = [inspect(value, { depth: 5 }), inspect(value, { depth: 4, showHidden: true, getters: true })]
+  const texts = [
+    inspect(value, { depth: 5 }),
+    inspect(value, { depth: 4, showHidden: true, getters: true }),
+    // `console.dir` with this option ignores the form that an object chooses, and so do assertion messages.
+    inspect(value, { depth: 5, customInspect: false }),
+  ]
   try {
     texts.push(String(value))
   } catch {
-    // What has no text shows none.
+    // An object without a text.
   }
   try {
     texts.push(JSON.stringify(value, withoutCycles()) ?? '')
   } catch {
-    // A getter may throw.
+    // A getter can throw.
   }
   return texts
 }
 
-/** As loggers write what refers to itself. */
+/** Like loggers write an object that refers to itself. */
 function withoutCycles(): (key: string, value: unknown) => unknown {
   const seen = new Set<unknown>()
   return (_key, value) => {
