@@ -6,7 +6,7 @@ export interface Room {
   readonly testTimeoutMs?: number
 }
 
-const rules = ['test/flow/rules.test.ts', 'test/flow/pep-550.test.ts', 'test/outside/*.test.ts']
+const rules = ['test/outside/*.test.ts']
 
 export const rooms: Readonly<Record<string, Room>> = {
   context: { mutate: ['src/context/**/*.ts'], tests: ['test/context/**/*.test.ts', ...rules] },

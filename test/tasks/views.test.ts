@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 
 const user = new ContextVar<string>('user')
 
-describe('code inside a scope', () => {
+describe('code in a cancel scope', () => {
   it('reads the caller’s values in a generator that it drives', async () => {
     const seen = await runInScope(() => {
       const steps = isolateGenerator(function* () {
@@ -37,7 +37,7 @@ describe('code inside a scope', () => {
     expect(seen).toEqual([new TypeError('Generator is already running'), 'ada'])
   })
 
-  it('shows its cell as any other: the values to nobody', async () => {
+  it('does not print values with its cell', async () => {
     const shown = await runInScope(() => {
       user.set('ada')
       return shield(() => {
