@@ -31,8 +31,8 @@ const surface: Readonly<Record<string, string>> = {
   './middleware/grpc': 'grpcServerInterceptor',
   './middleware/inbound': 'Inbound',
   './propagators':
-    'b3 carrierOf composite fromTextMapPropagator jaeger mayTell requestTimeout toTextMapPropagator w3cBaggage ' +
-    'w3cTraceContext xRequestId',
+    'b3 carrierOf childEnvironment composite environmentCarrier fromTextMapPropagator jaeger mayTell requestTimeout ' +
+    'toTextMapPropagator w3cBaggage w3cTraceContext xRequestId',
   './variables': 'Baggage TraceContext Tracestate baggage deadline message newIdentity requestId traceContext',
 }
 const subpaths = Object.keys(manifest.exports).filter((subpath) => subpath !== './package.json')

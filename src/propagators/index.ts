@@ -9,6 +9,7 @@ export {
   type HeadersLike,
 } from './carrier.ts'
 export { composite } from './composite.ts'
+export { childEnvironment, type Environment, environmentCarrier } from './environment-carrier.ts'
 export { fromTextMapPropagator } from './from-text-map-propagator.ts'
 export { jaeger } from './jaeger.ts'
 export {
