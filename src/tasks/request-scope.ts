@@ -1,10 +1,12 @@
 import { bridge } from '../context/bridge.ts'
 import { Cell, currentCell } from '../context/cell.ts'
+import { bind } from '../context/current.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { type AsyncSnapshot, captureSnapshot, processSingleton, storage } from '../context/storage.ts'
 import { DeadlineError, ScopeClosedError } from '../errors.ts'
-import { anAmount, checkArgument, checkFunction } from '../options.ts'
+import { anAmount, checkArgument, checkFunction, checkOptions } from '../options.ts'
 import { scopeClose, scopeOpen, scopeSeal } from './lifecycle.ts'
+import { spawnChecks, type SpawnOptions } from './spawn.ts'
 import { isThenable } from './thenable.ts'
 import { Unit, type UnitSettings } from './unit.ts'
 
@@ -71,6 +73,42 @@ export class RequestScope extends Unit implements Disposable {
     if (observation === undefined || currentCell() === cell)
       return storage.run(cell, runObserved<Args, R>, this, fn, args)
     return storage.run(cell, () => observation.around(() => runObserved(this, fn, args)))
+  }
+
+  /**
+   * Returns a listener for events, such as the messages of a WebSocket. Each event runs `fn` as a task of the unit's
+   * group, with the values of the unit at that moment: by its policy a unit of its own, or with `share` a part of this
+   * one. What `fn` throws, a promise that rejects, and a group that is full or closed go to `onError`. The listener
+   * returns nothing and never throws. It has the name, the length and the receiver of `fn`.
+   *
+   * The options are those of `spawn`. The name of the tasks is by default the function's, or `'listener'`.
+   *
+   * @throws {ScopeClosedError} after the seal. A listener that exists continues, with the survivors.
+   * @throws {TypeError} if `fn` is not a function, or for an option that is unknown or of the wrong type.
+   */
+  listener<This, Args extends unknown[]>(
+    fn: (this: This, ...args: Args) => unknown,
+    options?: SpawnOptions,
+  ): (this: This, ...args: Args) => void {
+    const owner = 'RequestScope.listener'
+    checkFunction(owner, fn)
+    const { name = fn.name || 'listener', policy, cancelWith, onError } = checkOptions(owner, options, spawnChecks)
+    const checked = { name, policy, cancelWith, onError }
+    const { group } = this.settings
+    const onEvent = function (this: This, ...args: Args): void {
+      try {
+        group.spawn(() => fn.apply(this, args), checked)
+      } catch (error) {
+        group.adopt(name, Promise.reject(error), onError)
+      }
+    }
+    return Object.defineProperties(
+      this.run(() => bind(onEvent)),
+      {
+        name: { value: fn.name, configurable: true },
+        length: { value: fn.length, configurable: true },
+      },
+    )
   }
 
   /** @internal Keeps the current contexts, also those of other libraries, for `runInSnapshot`. A second call does nothing. */

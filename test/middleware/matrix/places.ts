@@ -49,6 +49,6 @@ export const whyLost: Partial<Record<Place, string>> = {
     'A connection outlives its requests, and its listeners belong to none of them. Use `bind`, or the `close` of `request.raw`.',
   'socket close, bound':
     'Lost where the request had ended before the connection did: its values are dropped at its end, so that an idle connection holds nothing of it.',
-  'WebSocket message': "A WebSocket's events come from its connection. Use `bind`, or `runInScope` for each message.",
+  'WebSocket message': "A WebSocket's events come from its connection. Use `request.requestScope.listener(fn)`.",
   'WebSocket close': 'The same.',
 }
