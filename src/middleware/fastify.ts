@@ -10,11 +10,11 @@ import type {
 import fp from 'fastify-plugin'
 import { aSyncFunction } from '../callbacks.ts'
 import { TimeoutError } from '../errors.ts'
-import { aFunction, anAmount, anyOf, anything, checkArgument, type Checks, checkOptions, show } from '../options.ts'
+import { anything, checkArgument, type Checks, checkOptions, show } from '../options.ts'
 import { aPolicy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { requestId } from '../variables/request-id.ts'
-import { type Exchange, exchangeOf, Exchanges } from './exchange.ts'
+import { exchangeOf, Exchanges } from './exchange.ts'
 import { trackReplies } from './fastify-hooks.ts'
 import { logOf, RequestLoggers } from './fastify-logger.ts'
 import {
@@ -26,24 +26,13 @@ import {
   setAttributes,
   setPluginPolicy,
 } from './fastify-route.ts'
-import { inboundChecks, type InboundOptions } from './inbound-options.ts'
 import { Inbound } from './inbound.ts'
-import type { Log } from './log.ts'
-import { type CloseReport, drainAtClose, type UnfinishedRequest } from './server-close.ts'
+import { drainAtClose } from './server-close.ts'
+import type { CloseReport, UnfinishedRequest } from './server-drain.ts'
+import { serverChecks, type ServerOptions } from './server-options.ts'
+import { unsettledReport } from './unsettled-report.ts'
 
-export interface LogicalContextOptions extends InboundOptions {
-  /** The header of the reply that has the request id, or false for none. Default: `x-request-id`. */
-  replyIdHeader?: string | false
-  /** How long `close()` waits for requests and tasks before it aborts their signals, in milliseconds. Default: 10,000. */
-  drainTimeoutMs?: number
-  /**
-   * How long a request's values are kept for handlers and hooks that have not ended after the response closed, in
-   * milliseconds. Default: 10,000.
-   */
-  settleTimeoutMs?: number
-  /** Called at the end of `close()` with what finished and what was left, after the report was logged. */
-  onDrained?: (report: CloseReport) => unknown
-}
+export type LogicalContextOptions = ServerOptions
 
 export type { CloseReport, RouteContextOptions, UnfinishedRequest }
 
@@ -64,14 +53,7 @@ declare module 'fastify' {
 /** Fastify passes the options of `register` to every plugin, and adds these. */
 const fastifyChecks: Checks = { prefix: anything, logLevel: anything, logSerializers: anything }
 
-const checks: Checks = {
-  ...inboundChecks,
-  replyIdHeader: anyOf('the name of a header or false', (value) => value === false || isHeaderName(value)),
-  drainTimeoutMs: anAmount,
-  settleTimeoutMs: anAmount,
-  onDrained: aFunction,
-  ...fastifyChecks,
-}
+const checks: Checks = { ...serverChecks, ...fastifyChecks }
 /** For a registration inside a plugin of an app that is registered already. */
 const innerChecks: Checks = { policy: aPolicy, ...fastifyChecks }
 
@@ -241,25 +223,6 @@ function generatorOf(fastify: FastifyInstance): GenerateId {
   return (fastify as FastifyInstance & { genReqId: GenerateId }).genReqId
 }
 
-/** Warns once for each handler and hook that did not end in time. */
-function unsettledReport(log: Log, limitMs: number): (exchange: Exchange) => void {
-  const reported = new Set<string>()
-  return ({ scope, waitsFor }) => {
-    const what = waitsFor.join(', ') || 'work that was started with scope.run()'
-    const key = `${what} of ${scope.name}`
-    if (reported.has(key) || reported.size >= maxReports) return
-    reported.add(key)
-    log.warn(
-      { request_id: scope.context.get(requestId), unit: scope.name, waits_for: waitsFor },
-      `${key} had not ended ${limitMs} ms after the response closed: the values of the request were dropped. ` +
-        'Settle its promise or call its callback, or raise settleTimeoutMs.',
-    )
-  }
-}
-
-/** How many different warnings are logged. */
-const maxReports = 1000
-
 function scopeOf({ raw }: FastifyRequest): RequestScope | undefined {
   return (raw as ScopedMessage)[scopeKey]
 }
@@ -276,8 +239,4 @@ function abortAtLimit(scope: RequestScope, limitMs = 0): void {
 
 function without<Options extends object>(options: Options, omitted: Checks): Options {
   return Object.fromEntries(Object.entries(options).filter(([name]) => !Object.hasOwn(omitted, name))) as Options
-}
-
-function isHeaderName(value: unknown): boolean {
-  return typeof value === 'string' && /^[\w!#$%&'*+.^`|~-]+$/.test(value)
 }

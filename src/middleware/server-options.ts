@@ -1,0 +1,30 @@
+import { aFunction, anAmount, anyOf, type Checks } from '../options.ts'
+import { inboundChecks, type InboundOptions } from './inbound-options.ts'
+import type { CloseReport } from './server-drain.ts'
+
+export interface ServerOptions extends InboundOptions {
+  /** The header of the reply that has the request id, or false for none. Default: `x-request-id`. */
+  replyIdHeader?: string | false
+  /** How long a close waits for requests and tasks before it aborts their signals, in milliseconds. Default: 10,000. */
+  drainTimeoutMs?: number
+  /**
+   * How long a request's values are kept for handlers and hooks that have not ended after the response closed, in
+   * milliseconds. Default: 10,000.
+   */
+  settleTimeoutMs?: number
+  /** Called at the end of a close with what finished and what was left, after the report was logged. */
+  onDrained?: (report: CloseReport) => unknown
+}
+
+/** The checks of `ServerOptions`. */
+export const serverChecks: Checks = {
+  ...inboundChecks,
+  replyIdHeader: anyOf('the name of a header or false', (value) => value === false || isHeaderName(value)),
+  drainTimeoutMs: anAmount,
+  settleTimeoutMs: anAmount,
+  onDrained: aFunction,
+}
+
+function isHeaderName(value: unknown): boolean {
+  return typeof value === 'string' && /^[\w!#$%&'*+.^`|~-]+$/.test(value)
+}
