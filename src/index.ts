@@ -1,5 +1,6 @@
 export { bindEmitter, type Emitter } from './context/bind-emitter.ts'
-export { bind, current, outside, run } from './context/current.ts'
+export { bind } from './context/bind.ts'
+export { current, outside, run } from './context/current.ts'
 export {
   type AnyContextVar,
   ContextVar,

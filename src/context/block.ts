@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { Cell, type CellOwner } from './cell.ts'
 import { storage } from './storage.ts'
 import type { Values } from './values.ts'
@@ -14,11 +15,15 @@ export type Started<R> = R extends PromiseLike<infer V> ? Promise<V> : R
 
 /** Calls `fn` in a block; a lazy thenable that it returns starts in there too. */
 export function runBlock<Args extends unknown[], R>(block: Cell, fn: (...args: Args) => R, args: Args): R {
-  return storage.run(block, callAndStart<Args, R>, fn, args)
+  const result = storage.run(block, fn, ...args)
+  return isStarted(result) ? result : storage.run(block, start<R>, result)
 }
 
-function callAndStart<Args extends unknown[], R>(fn: (...args: Args) => R, args: Args): R {
-  return start(fn(...args))
+/** Whether `start` returns the value unchanged, for most values: then the context is not entered a second time for it. */
+export function isStarted(result: unknown): boolean {
+  if ((typeof result !== 'object' || result === null) && typeof result !== 'function') return true
+  // A proxy of a promise may have another `then`; `isPromise` is false for it.
+  return types.isPromise(result) && result.then === Promise.prototype.then
 }
 
 /**

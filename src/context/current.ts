@@ -2,7 +2,7 @@ import { anyOf, checkArgument, checkFunction } from '../options.ts'
 import { openBlock, runBlock, start, type Started } from './block.ts'
 import { currentCell } from './cell.ts'
 import { LogicalContext } from './logical-context.ts'
-import { captureSnapshot, root } from './storage.ts'
+import { root } from './storage.ts'
 
 const aContext = anyOf('a LogicalContext', (value) => value instanceof LogicalContext)
 
@@ -29,36 +29,6 @@ export function run<Args extends unknown[], R>(context: LogicalContext, fn: (...
   checkArgument('run', aContext, context)
   checkFunction('run', fn)
   return runBlock(openBlock(context.toValues(), currentCell()?.unit), fn, args)
-}
-
-/**
- * Returns `fn` as a part of the unit that calls `bind`: it reads and writes the unit's values, regardless of its caller.
- * The contexts of other libraries are bound too. For a snapshot use `run(current(), fn)`. The result has the name, the
- * length and the receiver of `fn`. A thenable that `fn` returns starts in the unit, and the caller gets a promise.
- *
- * @throws {TypeError} if `fn` is not a function.
- */
-export function bind<This, Args extends unknown[], R extends PromiseLike<unknown>>(
-  fn: (this: This, ...args: Args) => R,
-): (this: This, ...args: Args) => Started<R>
-export function bind<This, Args extends unknown[], R>(
-  fn: (this: This, ...args: Args) => R,
-): (this: This, ...args: Args) => R
-export function bind<This, Args extends unknown[], R>(
-  fn: (this: This, ...args: Args) => R,
-): (this: This, ...args: Args) => R {
-  checkFunction('bind', fn)
-  const snapshot = captureSnapshot()
-  const call = function (this: This, ...args: Args): R {
-    return start(fn.apply(this, args))
-  }
-  const bound = function (this: This, ...args: Args): R {
-    return snapshot.runInAsyncScope(call, this, ...args)
-  }
-  return Object.defineProperties(bound, {
-    name: { value: fn.name, configurable: true },
-    length: { value: fn.length, configurable: true },
-  })
 }
 
 /**

@@ -1,6 +1,6 @@
 import { bridge } from '../context/bridge.ts'
 import { Cell, currentCell } from '../context/cell.ts'
-import { bind } from '../context/current.ts'
+import { bind } from '../context/bind.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { type AsyncSnapshot, captureSnapshot, processSingleton, storage } from '../context/storage.ts'
 import { DeadlineError, ScopeClosedError } from '../errors.ts'
