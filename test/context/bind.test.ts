@@ -16,13 +16,13 @@ describe('bind', () => {
       })
       user.set('grace')
       const inside = runInScope(() => {
-        user.set('somebody else')
+        user.set('another user')
         return [bound('barbara'), user.get()]
       })
       return [inside, user.get()]
     })
 
-    expect(seen).toEqual([['grace', 'somebody else'], 'barbara'])
+    expect(seen).toEqual([['grace', 'another user'], 'barbara'])
   })
 
   it('keeps receiver, arguments and result', () => {

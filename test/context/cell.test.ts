@@ -44,7 +44,7 @@ describe('a cell', () => {
     expect(late).toThrow(expect.objectContaining({ code: 'LCTX_LATE_WRITE' }))
   })
 
-  it('of a block that begins after its unit’s end is held by nobody', () => {
+  it('of a block that begins after the end of its unit is not kept', () => {
     const late = runInScope(() => bind(() => user.run('late', currentCell)))
 
     expect(late().siblings).toBe(undefined)

@@ -99,17 +99,17 @@ describe('ContextVar', () => {
 })
 
 describe('ContextVar.get', () => {
-  const user = new ContextVar<string | undefined, string>('user', { default: 'nobody' })
+  const user = new ContextVar<string | undefined, string>('user', { default: 'guest' })
 
-  it('gives the default outside any unit', () => {
-    expect([user.get(), user.has()]).toEqual(['nobody', false])
+  it('returns the default outside any unit', () => {
+    expect([user.get(), user.has()]).toEqual(['guest', false])
   })
 
-  it('gives the default in a unit that has not set it', () => {
-    expect(runInScope(() => [user.get(), user.has()])).toEqual(['nobody', false])
+  it('returns the default in a unit that did not set it', () => {
+    expect(runInScope(() => [user.get(), user.has()])).toEqual(['guest', false])
   })
 
-  it('is no late read where the unit still runs', () => {
+  it('is not a late read while the unit runs', () => {
     const onLateUse = vi.fn()
 
     runInScope(() => user.get(), { onLateUse })
@@ -117,7 +117,7 @@ describe('ContextVar.get', () => {
     expect(onLateUse).not.toHaveBeenCalled()
   })
 
-  it('gives undefined where that was set, and not the default', () => {
+  it('returns a set undefined, and not the default', () => {
     const seen = runInScope(() => {
       user.set(undefined)
       return [user.get(), user.has(), current().get(user), current().has(user)]
@@ -135,7 +135,7 @@ describe('ContextVar.get', () => {
     ['a symbol', Symbol('value')],
     ['the symbol for undefined of this package', Symbol.for('logical-context.something')],
     ['a function', () => {}],
-  ])('gives %s as it was set', (_, value) => {
+  ])('returns %s as it was set', (_, value) => {
     const variable = new ContextVar<unknown, string>('variable', { default: 'default' })
 
     expect(
@@ -285,15 +285,15 @@ describe('ContextVar.set', () => {
 })
 
 describe('ContextVar.delete', () => {
-  const user = new ContextVar<string | undefined, string>('user', { default: 'nobody' })
+  const user = new ContextVar<string | undefined, string>('user', { default: 'guest' })
 
-  it('gives the default back, and says whether there was a value', () => {
+  it('restores the default, and returns whether there was a value', () => {
     const seen = runInScope(() => {
       user.set('ada')
       return [user.delete(), user.get(), user.has(), user.delete()]
     })
 
-    expect(seen).toEqual([true, 'nobody', false, false])
+    expect(seen).toEqual([true, 'guest', false, false])
   })
 
   it('takes a set undefined away too', () => {
@@ -302,7 +302,7 @@ describe('ContextVar.delete', () => {
       return [user.delete(), user.get()]
     })
 
-    expect(seen).toEqual([true, 'nobody'])
+    expect(seen).toEqual([true, 'guest'])
   })
 
   it('leaves the way free for a new value', () => {
@@ -334,7 +334,7 @@ describe('ContextVar.run', () => {
   const user = new ContextVar<string>('user')
   const tenant = new ContextVar<string>('tenant')
 
-  it('sets the value for a block, and gives what the block gives', () => {
+  it('sets the value for a block, and returns what the block returns', () => {
     const seen = runInScope(() => {
       user.set('ada')
       return [user.run('grace', (...args: number[]) => [user.get(), ...args], 1, 2), user.get()]
@@ -426,9 +426,9 @@ describe('ContextVar.run, called wrongly', () => {
 })
 
 describe('ContextVar.override', () => {
-  const user = new ContextVar<string, string>('user', { default: 'nobody' })
+  const user = new ContextVar<string, string>('user', { default: 'guest' })
 
-  it('gives the value before back at the end of the using block', () => {
+  it('restores the previous value at the end of the using block', () => {
     const seen = runInScope(() => {
       user.set('ada')
       const during = []
@@ -444,7 +444,7 @@ describe('ContextVar.override', () => {
     expect(seen).toEqual(['grace', 'barbara', 'ada'])
   })
 
-  it('gives the absence of a value back', () => {
+  it('restores the absence of a value', () => {
     const seen = runInScope(() => {
       {
         using _ = user.override('grace')
@@ -452,10 +452,10 @@ describe('ContextVar.override', () => {
       return [user.has(), user.get(), String(current())]
     })
 
-    expect(seen).toEqual([false, 'nobody', 'LogicalContext()'])
+    expect(seen).toEqual([false, 'guest', 'LogicalContext()'])
   })
 
-  it('gives back after a throw and over an await', async () => {
+  it('restores after a throw and across an await', async () => {
     const seen = await runInScope(async () => {
       user.set('ada')
       try {
@@ -484,10 +484,10 @@ describe('ContextVar.override', () => {
       return [...log, user.get()]
     })
 
-    expect(seen).toEqual(['grace', true, 'ada', 'nobody'])
+    expect(seen).toEqual(['grace', true, 'ada', 'guest'])
   })
 
-  it('gives back once: a second disposal undoes no later write', () => {
+  it('restores once: a second dispose does not undo a later write', () => {
     const seen = runInScope(() => {
       const override = user.override('grace')
       override[Symbol.dispose]()
@@ -499,7 +499,7 @@ describe('ContextVar.override', () => {
     expect(seen).toBe('ada')
   })
 
-  it('gives back in the unit where it was made, wherever it is disposed', () => {
+  it('restores in the unit where it was made, also if another unit disposes it', () => {
     const seen = runInScope(() => {
       user.set('ada')
       const override = user.override('grace')
@@ -510,10 +510,10 @@ describe('ContextVar.override', () => {
       return [inside, user.get()]
     })
 
-    expect(seen).toEqual(['nobody', 'ada'])
+    expect(seen).toEqual(['guest', 'ada'])
   })
 
-  it('gives nothing back after the end of the unit, and throws neither', () => {
+  it('restores nothing after the end of the unit, and does not throw', () => {
     const { override, lateRead } = runInScope(() => {
       user.set('ada')
       return { override: user.override('grace'), lateRead: bind(() => user.get()) }
@@ -521,7 +521,7 @@ describe('ContextVar.override', () => {
 
     override[Symbol.dispose]()
 
-    expect(lateRead()).toBe('nobody')
+    expect(lateRead()).toBe('guest')
   })
 
   it('throws outside any unit and after the end of one', () => {

@@ -52,7 +52,7 @@ describe('run', () => {
     expect(seen).toEqual([['ada', undefined], 'grace', 'acme'])
   })
 
-  it('gives the same start twice, nested too', async () => {
+  it('starts twice with the same values, nested too', async () => {
     const context = LogicalContext.empty.with(user, 'ada')
     const write = async () => {
       const before = user.get()
@@ -67,7 +67,7 @@ describe('run', () => {
     ])
   })
 
-  it('hands arguments in, and gives the result or the error back', () => {
+  it('passes arguments in, and returns the result or throws the error', () => {
     const error = new Error('in the block')
 
     expect(run(LogicalContext.empty, (a: number, b: number) => a + b, 1, 2)).toBe(3)

@@ -16,7 +16,7 @@ import {
 import { describe, expect, it } from 'vitest'
 import { storage } from '../../src/context/storage.ts'
 
-const user = new ContextVar<string, string>('user', { default: 'nobody' })
+const user = new ContextVar<string, string>('user', { default: 'guest' })
 const tenant = new ContextVar<string>('tenant')
 const trail = new ContextVar<string>('trail', { onSpawn: 'keep' })
 
@@ -124,7 +124,7 @@ describe('isolateGenerator', () => {
   it('is driven outside any unit', () => {
     const generator = announce('own')
 
-    expect([generator.next().value, generator.next().value, user.get()]).toEqual(['nobody', 'own', 'nobody'])
+    expect([generator.next().value, generator.next().value, user.get()]).toEqual(['guest', 'own', 'guest'])
   })
 
   it('is driven outside any unit while the unit that has driven it before still runs', () => {
@@ -156,7 +156,7 @@ describe('isolateGenerator', () => {
       return [first, generator.next().value, user.get()]
     })
 
-    expect(seen).toEqual([[true, 'nobody', false, false], ['nobody', false], 'grace'])
+    expect(seen).toEqual([[true, 'guest', false, false], ['guest', false], 'grace'])
   })
 
   it('goes back to the driver’s value after an override', () => {
@@ -310,10 +310,10 @@ describe('isolateGenerator', () => {
       return [[...three()], Array.from(three()), first, second, user.get()]
     })
 
-    expect(seen).toEqual([['a', 'b', 'c'], ['a', 'b', 'c'], 'a', 'b', 'nobody'])
+    expect(seen).toEqual([['a', 'b', 'c'], ['a', 'b', 'c'], 'a', 'b', 'guest'])
   })
 
-  it('gives what it sees to the tasks, snapshots, blocks and units of its body', async () => {
+  it('passes what it sees to the tasks, snapshots, blocks and units of its body', async () => {
     const readings: Promise<unknown>[] = []
     const generator = isolateGenerator(function* () {
       user.set('own')
@@ -332,12 +332,12 @@ describe('isolateGenerator', () => {
     expect(seen).toEqual([
       ['own', 'acme'],
       ['own', 'block’s'],
-      ['nobody', undefined],
+      ['guest', undefined],
     ])
     expect(await Promise.all(readings)).toEqual([['own', 'acme']])
   })
 
-  it('shows its snapshots the driver’s values beside its own, of variables made before and after', () => {
+  it('has the values of its driver and its own in its snapshots, of variables made before and after', () => {
     const own = new ContextVar<string>('own')
     const after = new ContextVar<string>('after')
 
@@ -384,7 +384,7 @@ describe('isolateGenerator', () => {
       { onLateUse: () => {} },
     )
 
-    expect(lateReads.map((read) => read())).toEqual([['trail-1', 'nobody']])
+    expect(lateReads.map((read) => read())).toEqual([['trail-1', 'guest']])
   })
 
   it('forgets what was derived from the values of an earlier driver', () => {
@@ -574,7 +574,7 @@ describe('isolateGenerator of an async generator', () => {
     const answers = await Promise.allSettled([generator.next(), generator.next(), generator.next()])
 
     expect(answers).toEqual([
-      { status: 'fulfilled', value: { done: false, value: 'nobody' } },
+      { status: 'fulfilled', value: { done: false, value: 'guest' } },
       { status: 'rejected', reason: new Error('in the body') },
       { status: 'fulfilled', value: { done: true, value: undefined } },
     ])
@@ -652,7 +652,7 @@ describe('isolateGenerator of an async generator', () => {
     expect(chunks).toEqual(['a of acme', 'b of acme'])
   })
 
-  it('hands a rejection to whoever has asked, and to nobody else', async () => {
+  it('rejects only the promise of the step that failed', async () => {
     const error = new Error('in the body')
     const generator = isolateGenerator(async function* () {
       yield Promise.reject(error)
@@ -771,8 +771,8 @@ describe('a generator that two units drive', () => {
     await open
 
     expect(seen).toEqual([
-      [undefined, 'ada’s trail', 'nobody'],
-      ['grace’s tenant', 'grace’s trail', 'nobody'],
+      [undefined, 'ada’s trail', 'guest'],
+      ['grace’s tenant', 'grace’s trail', 'guest'],
     ])
   })
 
@@ -814,7 +814,7 @@ describe('a generator that two units drive', () => {
 
     const seen = runInScope(() => [generator.next().value, user.get()])
 
-    expect([seen, generator.next().value]).toEqual([['own', 'nobody'], 'own'])
+    expect([seen, generator.next().value]).toEqual([['own', 'guest'], 'own'])
   })
 
   it('writes from pending work into its layer: later steps see it, no driver does', async () => {
@@ -904,7 +904,7 @@ describe('a generator that two units drive', () => {
     ])
   })
 
-  it('gives its tasks to the unit that drives the step, with that unit’s values', async () => {
+  it('starts its tasks in the unit that drives the step, with the values of that unit', async () => {
     const gate = Promise.withResolvers<void>()
     const generator = isolateGenerator(function* () {
       for (;;) {

@@ -2,17 +2,17 @@ import { inspect } from 'node:util'
 import { ContextVar, current, LogicalContext, run, runInScope, TaskGroup } from 'logical-context'
 import { describe, expect, it } from 'vitest'
 
-const user = new ContextVar<string | undefined, string>('user', { default: 'nobody' })
+const user = new ContextVar<string | undefined, string>('user', { default: 'guest' })
 const tenant = new ContextVar<string>('tenant')
 
 describe('LogicalContext', () => {
   it('starts empty', () => {
     expect(LogicalContext.empty.has(user)).toBe(false)
-    expect(LogicalContext.empty.get(user)).toBe('nobody')
+    expect(LogicalContext.empty.get(user)).toBe('guest')
     expect(LogicalContext.empty).toBe(LogicalContext.empty)
   })
 
-  it('gives a new context with a variable set, and stays as it is', () => {
+  it('returns a new context with a variable set, and does not change', () => {
     const ada = LogicalContext.empty.with(user, 'ada')
     const both = ada.with(tenant, 'acme')
     const grace = both.with(user, 'grace')
@@ -25,11 +25,11 @@ describe('LogicalContext', () => {
     expect(LogicalContext.empty.has(user)).toBe(false)
   })
 
-  it('gives a new context with a variable unset, and stays as it is', () => {
+  it('returns a new context with a variable unset, and does not change', () => {
     const ada = LogicalContext.empty.with(user, 'ada')
-    const nobody = ada.without(user)
+    const guest = ada.without(user)
 
-    expect([ada.get(user), nobody.get(user), nobody.has(user)]).toEqual(['ada', 'nobody', false])
+    expect([ada.get(user), guest.get(user), guest.has(user)]).toEqual(['ada', 'guest', false])
   })
 
   it('is the same without a variable that is not set', () => {
@@ -86,7 +86,7 @@ describe('LogicalContext', () => {
       return taken
     })
 
-    expect(snapshots.map((snapshot) => snapshot.get(user))).toEqual(['nobody', 'ada', 'grace', 'barbara', 'nobody'])
+    expect(snapshots.map((snapshot) => snapshot.get(user))).toEqual(['guest', 'ada', 'grace', 'barbara', 'guest'])
   })
 
   it('outlives the unit where it was taken', () => {

@@ -154,7 +154,7 @@ describe('the classes of the package', () => {
 })
 
 describe('isolate', () => {
-  it('leaves other libraries’ contexts behind too, as far as they are none at the load of the package', async () => {
+  it('runs outside the contexts of other libraries, too, except those that were active when the package was loaded', async () => {
     const other = new AsyncLocalStorage<string>()
 
     const tasks = other.run('a span', () =>

@@ -14,7 +14,7 @@ import {
 import { cross } from '../../src/tasks/policy.ts'
 import { heapInUse } from '../flow/memory.ts'
 
-// More than the 32 that stand in the array itself, so that the tree is used whatever other variables there are.
+// More than the 32 that the array holds itself, so that the tree is used.
 const many = Array.from(
   { length: 10_000 },
   (_, index) => new ContextVar<number | undefined, string>(`v${index}`, { default: 'unset' }),
@@ -221,8 +221,8 @@ describe('copyFor', () => {
   const values = [undefined, undefined, 'a', 'b']
 
   it.each<[name: string, index: number, places: number]>([
-    ['one that is there', 3, 4],
-    ['the one behind the last', 4, 5],
+    ['one that exists', 3, 4],
+    ['the one after the last', 4, 5],
     ['one further on', 9, 10],
     ['the last of the array', 31, 32],
     ['the first of the tree, for which the array needs none', 32, 4],

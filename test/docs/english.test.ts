@@ -58,13 +58,10 @@ describe('the texts of this repository', () => {
     'docs/guides/tracing.md',
     'test/bridges/',
     'test/clients/',
-    'test/context/',
-    'test/flow/',
     'test/middleware/',
     'test/model/',
     'test/outside/',
     'test/propagators/',
-    'test/tasks/',
     'test/variables/',
   ]
 

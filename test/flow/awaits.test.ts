@@ -12,7 +12,7 @@ import { describe, expect, it } from 'vitest'
 const user = new ContextVar<string>('user')
 const { filename } = import.meta
 
-/** Runs `fn` in two units at the same time, each with a user of its own, and gives what they have seen. */
+/** Runs `fn` in two units at the same time, each with a user of its own, and returns what they saw. */
 function asTwoUsers<R>(fn: () => Promise<R>): Promise<R[]> {
   const as = (name: string) =>
     runInScope(async () => {
@@ -25,7 +25,7 @@ function asTwoUsers<R>(fn: () => Promise<R>): Promise<R[]> {
 describe('the context goes on after', () => {
   it.each<[name: string, wait: () => unknown]>([
     ['a promise that is settled', () => Promise.resolve()],
-    ['a promise of nobody', () => shared],
+    ['a promise of no unit', () => shared],
     ['a timer', () => sleep(1)],
     ['an immediate', () => immediate()],
     ['a read of a file', () => readFileAsync(filename)],
@@ -39,7 +39,7 @@ describe('the context goes on after', () => {
     ['Promise.race', () => Promise.race([sleep(1), immediate()])],
     ['a rejection that is caught', () => Promise.reject(new Error('failed')).catch(() => {})],
     ['a task', () => spawn(() => sleep(1)).result()],
-    ['a block', () => user.run('somebody else', () => sleep(1))],
+    ['a block', () => user.run('another user', () => sleep(1))],
   ])('%s', async (_, wait) => {
     const seen = await asTwoUsers(async () => {
       await wait()
@@ -83,7 +83,7 @@ describe('the context is there in', () => {
     ['process.nextTick', (callback) => process.nextTick(callback)],
     ['queueMicrotask', (callback) => queueMicrotask(callback)],
     ['then', (callback) => void Promise.resolve().then(callback)],
-    ['then of a promise of nobody', (callback) => void shared.then(callback)],
+    ['then of a promise of no unit', (callback) => void shared.then(callback)],
     ['finally', (callback) => void Promise.resolve().finally(callback)],
     ['fs.readFile', (callback) => readFile(filename, callback)],
     ['zlib.gzip', (callback) => gzip('text', callback)],
@@ -122,7 +122,7 @@ describe('the context is there in', () => {
 })
 
 describe('a listener', () => {
-  it('runs in the context of whoever emits, and bind() mends that', () => {
+  it('runs in the context of the code that emits; bind() changes that', () => {
     const emitter = new EventEmitter()
     const seen: unknown[] = []
 
@@ -145,7 +145,7 @@ describe('a listener', () => {
     ])
   })
 
-  it('of an abort runs in the context of whoever aborts, and bind() mends that', () => {
+  it('of an abort runs in the context of the code that aborts; bind() changes that', () => {
     const controller = new AbortController()
     const seen: unknown[] = []
 
@@ -168,7 +168,7 @@ describe('a listener', () => {
     ])
   })
 
-  it('of a pool runs in the context of whoever frees a place, and bind() mends that', async () => {
+  it('of a pool runs in the context of the code that frees a place; bind() changes that', async () => {
     const queue: (() => void)[] = []
     const seen: unknown[] = []
 

@@ -37,7 +37,7 @@ describe('a server’s connection that is idle', () => {
     expect(socket.destroyed).toBe(false)
   })
 
-  it('holds them where somebody holds a snapshot: the test can fail', slow, async () => {
+  it('retains them with a snapshot that is kept: the test can fail', slow, async () => {
     const values: WeakRef<object>[] = []
     const held: unknown[] = []
     const app = await shop(true, () => {
@@ -232,7 +232,7 @@ async function bytesOfEach(open: () => Promise<Opened>, count: number): Promise<
   const bytes = ((await heapInUse()) - before) / count
 
   for (const each of opened) each.destroy()
-  // What the sockets leave behind is let go of a little later than they are closed.
+  // What belongs to the sockets is released a little after their close.
   do await setTimeout(50)
   while (openSockets() > others)
   return bytes

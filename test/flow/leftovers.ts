@@ -5,7 +5,7 @@ import { CallbackPool } from '../../scripts/soak/callback-pool.ts'
 
 export const user = new ContextVar<object>('user')
 
-/** What outlives its unit in a server: each leaves something behind that whoever calls it holds. */
+/** What outlives its unit in a server: each returns an object that the caller keeps. */
 export const leftovers: readonly [name: string, leave: (scope: RequestScope) => unknown][] = [
   ['a timer that is idle', () => new Timer(() => user.get())],
   ['a timer of a block', () => user.run(current().get(user) ?? {}, () => new Timer(() => user.get()))],
@@ -24,7 +24,7 @@ export const leftovers: readonly [name: string, leave: (scope: RequestScope) => 
   ],
   ['a promise in a cache', () => new Map([['answer', Promise.resolve().then(() => user.has())]])],
   ['a callback that waits for a connection of a pool', () => waitingIn(new CallbackPool(0))],
-  ['a stream that nobody reads', () => Readable.from(suspendedAsync())],
+  ['a stream that no code reads', () => Readable.from(suspendedAsync())],
   ['a generator that is suspended', () => suspended()],
   ['an async generator that is suspended', () => suspendedAsync()],
   ['a generator that has set the value itself', () => suspendedWith(current().get(user) ?? {})],

@@ -35,7 +35,7 @@ function poolOf(max: number): Pool {
 
 type Ask = (see: (value: unknown) => void) => unknown
 
-/** Lets several users ask at the same time, each in a unit that stays open until all have seen something; gives that. */
+/** Runs queries of several users at the same time, each in a unit that stays open until all have a result; returns the results. */
 async function askAll(ask: Ask): Promise<unknown[]> {
   const seen = names.map(() => Promise.withResolvers<unknown>())
   const all = Promise.all(seen.map(({ promise }) => promise))
@@ -110,7 +110,7 @@ describe('LISTEN', () => {
     }, lenient)
   }
 
-  it('tells of a change in the context of whoever has opened the connection, and in a unit of its own', async () => {
+  it('emits a notification in the context of the code that opened the connection, and a listener can open a unit', async () => {
     const seen: unknown[] = []
     const client = await subscriber(({ payload }) => {
       seen.push(user.get() ?? 'a unit that has ended')

@@ -90,7 +90,7 @@ describe('a long unit', () => {
   })
 })
 
-/** The value of a unit that has ended, and has left something behind that is held. */
+/** The value of a unit that has ended, and of which an object is kept. */
 function inUnit(leave: (scope: RequestScope) => unknown): WeakRef<object> {
   const values: WeakRef<object>[] = []
   runInScope((scope) => {
@@ -102,7 +102,7 @@ function inUnit(leave: (scope: RequestScope) => unknown): WeakRef<object> {
   return value
 }
 
-/** The scope of a unit that has ended, and has left something behind that is held. */
+/** The scope of a unit that has ended, and of which an object is kept. */
 function scopeOf(leave: () => unknown): WeakRef<object> {
   return runInScope((scope) => {
     outliving.push(leave())

@@ -56,15 +56,15 @@ describe('a failing task', () => {
     const { code, stderr } = await runScript(`
       import { runInScope } from 'logical-context'
       runInScope(() => {
-        Promise.reject(new Error('nobody’s'))
+        Promise.reject(new Error('not handled'))
       })
     `)
 
     expect(code).toBe(1)
-    expect(stderr).toContain('nobody’s')
+    expect(stderr).toContain('not handled')
   })
 
-  it('leaves a thousand others and the requests beside them alone', { timeout: 30_000 }, async () => {
+  it('does not affect a thousand others, nor the requests at the same time', { timeout: 30_000 }, async () => {
     const { code, stdout } = await runScript(`
       import { setImmediate as turn } from 'node:timers/promises'
       import { ContextVar, runInScope, spawn, TaskGroup } from 'logical-context'

@@ -206,11 +206,11 @@ describe('a route that was declared before the plugin', () => {
     const { app } = logged()
     app.get('/', isolated, () => {
       user.set('ann')
-      return spawn(() => user.get() ?? 'nobody').result()
+      return spawn(() => user.get() ?? 'guest').result()
     })
     await app.register(logicalContext)
 
-    expect((await app.inject('/')).body).toBe('nobody')
+    expect((await app.inject('/')).body).toBe('guest')
   })
 
   it('fails its requests if its policy is invalid, and says so', async () => {

@@ -623,7 +623,11 @@ describe("logicalContext's options", () => {
       /^logicalContext: option 'propagators' expected a propagator with fields, extract and inject, got {}/,
     ],
     ['no address to trust', { trust: ['not an address'] }, /not an address/],
-    ['a limit that is no number', { limits: { maxConcurrent: 0 } }, /option 'maxConcurrent' expected a whole number/],
+    [
+      'a limit that is not a number',
+      { limits: { maxConcurrent: 0 } },
+      /option 'maxConcurrent' expected a whole number/,
+    ],
     ['a wrong word for late writes', { lateWrites: 'ignore' }, /option 'lateWrites' expected 'throw' or 'report'/],
   ])('refuse %s at registration', async (_name, options, message) => {
     const app = Fastify()

@@ -114,7 +114,7 @@ describe.each(rows)('$name', ({ call, shares, cancels, beginsLate, failure }) =>
     expect(seen).toEqual(['ada', 'ada'])
   })
 
-  it(shares ? 'lets the caller see what its function sets' : 'keeps what its function sets to itself', async () => {
+  it(shares ? 'shares the writes of its function with the caller' : 'keeps the writes of its function', async () => {
     const seen = await inUnit('ada', async () => {
       note.set('mine')
       await call(async () => {
@@ -131,9 +131,7 @@ describe.each(rows)('$name', ({ call, shares, cancels, beginsLate, failure }) =>
   })
 
   it(
-    shares
-      ? 'lets its function see what the caller sets meanwhile'
-      : 'shows its function nothing the caller sets later',
+    shares ? 'shares later writes of the caller with its function' : 'shows its function nothing the caller sets later',
     async () => {
       const seen = await inUnit('ada', async () => {
         const called = call(async () => {
@@ -148,7 +146,7 @@ describe.each(rows)('$name', ({ call, shares, cancels, beginsLate, failure }) =>
     },
   )
 
-  it('gives back what an override hides, as without it', async () => {
+  it('restores what an override hides, as without it', async () => {
     const seen = await inUnit('ada', async () => {
       await call(async () => {
         {
@@ -206,7 +204,7 @@ describe.each(rows)('$name', ({ call, shares, cancels, beginsLate, failure }) =>
     expect(outcome).toEqual(failure(boom))
   })
 
-  it('resolves with what its function gives, also without a promise', async () => {
+  it('resolves with what its function returns, also without a promise', async () => {
     const values = await inUnit('ada', () => Promise.all([call(() => 1), call(async () => 2)]))
 
     expect(values).toEqual([1, 2])

@@ -59,7 +59,7 @@ describe('currentSignal', () => {
     expect(new Set([slow, quick, own]).size).toBe(3)
   })
 
-  it('is that of whoever drives a generator at the time', async () => {
+  it('is that of the code that drives a generator', async () => {
     const seen = await runInScope(async (scope) => {
       const steps = isolateGenerator(function* () {
         while (true) yield currentSignal()
@@ -94,7 +94,7 @@ describe('an abort', () => {
     return seen.promise
   }
 
-  it('calls the listeners of a task in the task’s context, whoever aborts it', async () => {
+  it('calls the listeners of a task in the task’s context, also if other code aborts it', async () => {
     const group = new TaskGroup()
     let seen: Promise<unknown> | undefined
     runInScope(() => {
@@ -242,7 +242,7 @@ describe('the deadline of a request', () => {
     await ended
   })
 
-  it('costs no timer until somebody reads the signal or is tied to it', async () => {
+  it('costs no timer until code reads the signal or follows it', async () => {
     const timers: number[] = []
     const now = Date.now()
 
@@ -344,7 +344,7 @@ describe('the deadline of a request', () => {
     expect(await outcome.call).toBe(Date.now() - 200 + 60_000)
   })
 
-  it('is the earlier one of two, also where somebody waits for the later already', async () => {
+  it('is the earlier one of two, also if code already waits for the later one', async () => {
     let signal: AbortSignal | undefined
     const open = Promise.withResolvers<void>()
     const now = Date.now()

@@ -200,17 +200,20 @@ describe('a drain', () => {
     await over(drained)
   })
 
-  it.each([{ timeoutMs: 0 }, {}])('with %j gives up nothing that is spawned when all was quiet', async (options) => {
-    const group = new TaskGroup()
+  it.each([{ timeoutMs: 0 }, {}])(
+    'with %j does not abort a task that is spawned when the group was idle',
+    async (options) => {
+      const group = new TaskGroup()
 
-    const drained = group.drain(options)
-    const task = group.spawn(() => new Promise(() => {}))
+      const drained = group.drain(options)
+      const task = group.spawn(() => new Promise(() => {}))
 
-    expect((await drained).unfinished).toEqual([])
-    expect(task.signal.aborted).toBe(false)
-  })
+      expect((await drained).unfinished).toEqual([])
+      expect(task.signal.aborted).toBe(false)
+    },
+  )
 
-  it('gives up nothing that is spawned a moment after the last task', async () => {
+  it('does not abort a task that is spawned a moment after the last one', async () => {
     const outcomes = Array.from({ length: 20 }, async (_, moments) => {
       const group = new TaskGroup()
       const last = Promise.withResolvers<void>()
@@ -350,7 +353,7 @@ describe('a drain', () => {
   it.each<[name: string, options: object, message: string]>([
     ['a negative limit', { timeoutMs: -1 }, "option 'timeoutMs' expected a number of at least 0, got -1"],
     [
-      'a limit that is no number',
+      'a limit that is not a number',
       { timeoutMs: Number.NaN },
       "option 'timeoutMs' expected a number of at least 0, got NaN",
     ],

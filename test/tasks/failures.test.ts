@@ -4,7 +4,7 @@ import { expect, it } from 'vitest'
 
 const request = new ContextVar<number>('request')
 
-it('a thousand tasks that fail beside twenty slow requests: each failure is told once, in its own context', async () => {
+it('a thousand tasks that fail during twenty slow requests: each failure is reported once, in its own context', async () => {
   const unhandled: unknown[] = []
   const onUnhandled = (error: unknown) => unhandled.push(error)
   process.on('unhandledRejection', onUnhandled)

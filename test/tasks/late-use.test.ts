@@ -73,7 +73,7 @@ describe('a late use', () => {
     expect(uses.map(({ unit }) => unit)).toEqual(['import', 'reindex'])
   })
 
-  it('is printed where nobody wants to be told', () => {
+  it('is printed without an option for it', () => {
     vi.spyOn(console, 'error').mockImplementation(() => {})
 
     usesOf(() => user.get(), { onLateUse: undefined })
@@ -110,7 +110,7 @@ describe('a late use', () => {
     expect(after).toBe(1)
   })
 
-  it('does not fail whoever reads where the report fails', () => {
+  it('does not fail the code that reads if the report fails', () => {
     vi.spyOn(console, 'error').mockImplementation(() => {})
     const seen: unknown[] = []
 

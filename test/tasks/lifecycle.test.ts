@@ -45,7 +45,7 @@ afterEach(() => {
 })
 
 describe('the lifecycle events', () => {
-  it('tell of a scope and its task in order, each in its own context', async () => {
+  it('publish the events of a scope and its task in order, each in its own context', async () => {
     const events = record()
     const group = new TaskGroup()
 
@@ -115,7 +115,7 @@ describe('the lifecycle events', () => {
     ])
   })
 
-  it('tell of the start of a task that waits only when it begins, in its own context', async () => {
+  it('publish the start of a deferred task only when it begins, in its own context', async () => {
     const events = record()
     const group = new TaskGroup({ maxConcurrent: 1 })
     const open = Promise.withResolvers<void>()
@@ -143,7 +143,7 @@ describe('the lifecycle events', () => {
     ])
   })
 
-  it('tell of what a group refuses', () => {
+  it('publish what a group refuses', () => {
     const refused: TaskRefuseEvent[] = []
     listen('task:refuse', (message) => refused.push(message as TaskRefuseEvent))
     const group = new TaskGroup({ maxConcurrent: 1, maxQueued: 0 })
@@ -160,7 +160,7 @@ describe('the lifecycle events', () => {
     expect(group.counters.refused).toBe(2)
   })
 
-  it('tell of what a drain gives up', async () => {
+  it('publish the tasks that a drain abandons', async () => {
     const abandoned: TaskAbandonEvent[] = []
     listen('task:abandon', (message) => abandoned.push(message as TaskAbandonEvent))
     const group = new TaskGroup()
@@ -173,10 +173,10 @@ describe('the lifecycle events', () => {
     expect(group.counters.abandoned).toBe(1)
   })
 
-  it('tell of a context that is lost', () => {
+  it('publish a context that is lost', () => {
     const events = record()
 
-    expect(() => user.set('nobody')).toThrow('outside any unit')
+    expect(() => user.set('guest')).toThrow('outside any unit')
     expect(() => spawn(() => {})).toThrow('outside any unit')
 
     expect(events.filter(([name]) => name === 'context:lost').map(([, , message]) => message)).toMatchObject([
@@ -185,7 +185,7 @@ describe('the lifecycle events', () => {
     ])
   })
 
-  it('tell of each late read and write, though each place is reported once', async () => {
+  it('publish each late read and write, although each place is reported once', async () => {
     const events: LateEvent[] = []
     listen('context:late', (message) => events.push(message as LateEvent))
     const reports: unknown[] = []
@@ -226,7 +226,7 @@ describe('the lifecycle events', () => {
     expect([told, counted.length]).toEqual([1, 1])
   })
 
-  it('make no message when nobody listens', async () => {
+  it('create no message without a subscriber', async () => {
     const group = new TaskGroup()
     const seen: unknown[] = []
     const listener = (message: unknown) => seen.push(message)

@@ -41,7 +41,7 @@ describe('LinkedList', () => {
     expect([leaving.before, leaving.after]).toEqual([undefined, undefined])
   })
 
-  it('gives the items first come, first served, and passes over those that have left', () => {
+  it('returns the items in order, without those that were deleted', () => {
     const [list, items] = filled()
 
     list.delete(items[0] as Link<string>)

@@ -17,11 +17,11 @@ import { checkSchedules } from './schedules.ts'
 
 const where = new ContextVar<string>('where')
 
-/** Calls in calls: each runs its inner calls, one after the other or beside each other. */
+/** Calls in calls: each runs its inner calls, one after the other or concurrently. */
 type Call =
   | { kind: 'await' | 'set' }
   | { kind: 'withTimeout' | 'shield' | 'race' | 'block' | 'body' | 'spawn'; inner: Call[] }
-  | { kind: 'gather' | 'tasks' | 'beside'; flows: Call[][] }
+  | { kind: 'gather' | 'tasks' | 'concurrent'; flows: Call[][] }
 
 const { calls } = fc.letrec<{ calls: Call[]; call: Call }>((tie) => {
   const inner = tie('calls')
@@ -48,7 +48,7 @@ const { calls } = fc.letrec<{ calls: Call[]; call: Call }>((tie) => {
       {
         weight: 3,
         arbitrary: fc.record({
-          kind: fc.constantFrom('gather' as const, 'tasks' as const, 'beside' as const),
+          kind: fc.constantFrom('gather' as const, 'tasks' as const, 'concurrent' as const),
           flows,
         }),
       },
@@ -100,7 +100,7 @@ describe('any schedule of calls in calls', { timeout: 120_000 }, () => {
             const value = `value ${writes++}`
             return where.run(value, () => follow(call.inner, { ...here, cell: { value } }))
           }
-          case 'beside':
+          case 'concurrent':
             return Promise.all(call.flows.map((flow) => follow(flow, here)))
           case 'spawn':
             return void spawn(inTask(call.inner, here))

@@ -22,7 +22,7 @@ describe('outside', () => {
     expect(seen).toEqual([undefined, undefined, undefined, undefined])
   })
 
-  it('hands on arguments, and gives back what its function gives or throws', () => {
+  it('passes arguments in, and returns or throws what its function does', () => {
     expect(outside((a: number, b: number) => a + b, 1, 2)).toBe(3)
     expect(() =>
       outside(() => {
@@ -41,7 +41,7 @@ describe('outside', () => {
     expect(seen).toBe('ada')
   })
 
-  it('is no unit: there is nobody to own a task', () => {
+  it('is not a unit: a task has no owner there', () => {
     const attempt = () => runInScope(() => outside(() => spawn(() => {})))
 
     expect(attempt).toThrow(expect.objectContaining({ code: 'LCTX_OUTSIDE_UNIT' }))

@@ -133,19 +133,19 @@ describe('a policy', () => {
     ])
   })
 
-  it('lets a task set a dropped variable anew, and isolate a kept one', async () => {
+  it('allows a task to set a dropped variable again, and to isolate a kept one', async () => {
     const seen = await runInScope(async () => {
       setAll()
       const task = spawn(async () => {
-        dropped.set('anew')
-        kept.set('anew')
+        dropped.set('again')
+        kept.set('again')
         return [dropped.get(), await spawn(readAll, { policy: 'isolate' }).result()]
       })
       return [await task.result(), dropped.get(), kept.get()]
     })
 
     expect(seen).toEqual([
-      ['anew', { user: undefined, tenant: undefined, kept: 'anew', dropped: undefined, derived: expect.anything() }],
+      ['again', { user: undefined, tenant: undefined, kept: 'again', dropped: undefined, derived: expect.anything() }],
       'dropped',
       'kept',
     ])
@@ -267,7 +267,7 @@ describe('the order of policies', () => {
     ['the spawn’s own before all others', 'share', 'isolate', { only: [] }, 'share'],
     ['the group’s before the unit’s', undefined, 'isolate', 'share', 'isolate'],
     ['the unit’s before the default', undefined, undefined, 'isolate', 'isolate'],
-    ['inherit where nobody says anything', undefined, undefined, undefined, 'inherit'],
+    ['inherit if no policy is set', undefined, undefined, undefined, 'inherit'],
     ['the spawn’s own before the group’s', { only: [user] }, 'isolate', undefined, 'only'],
   ])('is %s', (_, spawns, groups, units, wins) => {
     const group = new TaskGroup({ policy: groups })
@@ -356,10 +356,10 @@ describe('an ill-formed policy', () => {
     ['null', null],
     ['a variable', user],
     ['an empty object', {}],
-    ['a variable that is no list', { only: user }],
+    ['a variable that is not a list', { only: user }],
     ['a list of names', { only: ['user'] }],
     ['a list with a hole', { only: [user, undefined] }],
-    ['another key beside', { only: [user], except: [tenant] }],
+    ['another key next to it', { only: [user], except: [tenant] }],
   ])('is refused: %s', (_, policy) => {
     const message = "option 'policy' expected 'inherit', 'isolate', 'share' or { only: [variables] }, got "
 

@@ -40,7 +40,7 @@ async function seenByJobs(submit: Submit): Promise<unknown[]> {
 
 const right = ['ada', 'bob', 'cleo'].map((name) => [name, name])
 
-/** A pool of one connection, as many drivers have it: who waits is called by whoever gives the connection back. */
+/** A pool of one connection, like that of many drivers: the release of the connection calls the next waiting function. */
 class Pool extends EventEmitter {
   #busy = false
   readonly #waiting: (() => void)[] = []
@@ -178,13 +178,13 @@ describe('dataloader', () => {
     expect(await load((batch) => batch())).toEqual([['ada'], ['ada', 'ada'], ['bob', 'bob']])
   })
 
-  it('runs it in nobody’s, with outside', async () => {
+  it('runs it outside any unit, with outside', async () => {
     expect(await load((batch) => outside(batch))).toEqual([[undefined], ['ada', 'ada'], ['bob', 'bob']])
   })
 })
 
 describe('an object that is shared', () => {
-  /** Made by whoever comes first, with an interval of its own and a listener that hears all. */
+  /** Created by the first unit that needs it, with its own interval and one listener for all events. */
   const open = (seen: unknown[]) => {
     const client = new EventEmitter()
     client.on('message', () => seen.push(user.get()))

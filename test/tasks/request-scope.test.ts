@@ -223,7 +223,7 @@ describe('RequestScope', () => {
     expect(scope.signal.reason).toMatchObject({ name: 'AbortError', message: 'The work was aborted.' })
   })
 
-  it('hands back what is no promise, and waits for a thenable that is a function', async () => {
+  it('returns unchanged what is not a promise, and waits for a thenable that is a function', async () => {
     const scope = open()
     // As some query builders are.
     const query = Object.assign(() => {}, {

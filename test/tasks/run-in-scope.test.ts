@@ -51,7 +51,7 @@ describe('runInScope', () => {
     expect(runInScope(() => user.get(), { context })).toBe('ada')
   })
 
-  it('ends when a sync function has returned: what that leaves behind is late', () => {
+  it('ends when a sync function returned: later code of it is late', () => {
     const lateRead = runInScope(() => {
       user.set('ada')
       return bind(() => user.get())
@@ -101,7 +101,7 @@ describe('runInScope', () => {
     expect(await task.result()).toBe('ada')
   })
 
-  it('does not hide a rejection that nobody handles', async () => {
+  it('does not hide an unhandled rejection', async () => {
     const { code, stderr } = await runScript(`
       import { runInScope } from 'logical-context'
       runInScope(async () => {

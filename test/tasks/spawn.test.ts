@@ -26,7 +26,7 @@ describe('spawn', () => {
     expect(fn).not.toHaveBeenCalled()
   })
 
-  it('gives the task to the group of the unit', async () => {
+  it('spawns the task in the group of the unit', async () => {
     const group = new TaskGroup()
     const gate = Promise.withResolvers<void>()
 

@@ -99,7 +99,7 @@ describe('maxConcurrent and maxQueued', () => {
     expect(() => group.spawn(never)).toThrow(expect.objectContaining({ code: 'LCTX_GROUP_FULL' }))
   })
 
-  it('accept exactly the cap of 100,000 spawns behind something stuck', () => {
+  it('accept exactly the cap of 100,000 spawns after a task that never ends', () => {
     const { maxConcurrent, maxQueued } = serverLimits
     const group = new TaskGroup({ maxConcurrent, maxQueued })
     const bytesBefore = heapBytes()
@@ -305,7 +305,7 @@ describe("whenFull: 'reject'", () => {
 })
 
 describe("whenFull: 'wait'", () => {
-  it('lets a spawner wait until its task has a place', async () => {
+  it('makes a spawner wait until its task has a slot', async () => {
     const shop = new Shop({ maxConcurrent: 1, maxQueued: 1, whenFull: 'wait' })
     const events: string[] = []
     shop.spawn(2)
@@ -394,7 +394,7 @@ describe("whenFull: 'wait'", () => {
     expect(shop.group.counters).toMatchObject({ running: 1, waiting: 0 })
   })
 
-  it('leaves no rejection unhandled where a task is aborted that nobody waits for any more', async () => {
+  it('leaves no rejection unhandled if a task is aborted that no code awaits any more', async () => {
     const shop = new Shop({ maxConcurrent: 1, maxQueued: 0, whenFull: 'wait' })
     const unhandled: unknown[] = []
     const onUnhandled = (error: unknown) => unhandled.push(error)

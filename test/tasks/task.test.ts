@@ -71,7 +71,7 @@ describe('a task', () => {
     expect([task.context.get(user), task.context.get(kept)]).toEqual([undefined, 'kept'])
   })
 
-  it('is in its own unit: what it leaves behind is late when it has ended, whoever spawned it', async () => {
+  it('is in its own unit: code that runs after its end is late, in every spawner', async () => {
     const gate = Promise.withResolvers<void>()
     const forgotten: Promise<unknown>[] = []
 
@@ -100,14 +100,14 @@ describe('the result of a task', () => {
     ['a foreign thenable', () => ({ then: (resolve: (value: number) => void) => resolve(7) })],
     ['a callable thenable', () => Object.assign(() => {}, { then: (resolve: (value: number) => void) => resolve(7) })],
     ['a promise of another class', () => Foreign.resolve(7)],
-  ])('is there for whoever asks: %s', async (_, fn) => {
+  ])('is the result of every caller: %s', async (_, fn) => {
     const task = runInScope(() => spawn(fn))
 
     expect(await task.result()).toBe(7)
     expect(await task.result()).toBe(7)
   })
 
-  it('is the failure too, for whoever asks', async () => {
+  it('is also the failure, for every caller', async () => {
     const error = new Error('failed')
     const onError = vi.fn()
     const task = runInScope(() =>
@@ -164,7 +164,7 @@ describe('the result of a task, asked for twice', () => {
     expect(await Promise.all(results)).toEqual([7, 7])
   })
 
-  it('is no unhandled rejection where nobody waits for it', async () => {
+  it('is not an unhandled rejection if no code awaits it', async () => {
     const onUnhandled = vi.fn()
     process.on('unhandledRejection', onUnhandled)
     const fails = () => Promise.reject(new Error('fails'))
@@ -290,7 +290,7 @@ describe('the failure of a task', () => {
     expect(told).toEqual([['group', new Error('failed')]])
   })
 
-  it('is printed where nobody wants to be told', () => {
+  it('is printed without an option for it', () => {
     new TaskGroup().spawn(
       () => {
         throw new Error('failed')
@@ -422,7 +422,7 @@ describe('a task under share', () => {
     expect(seen).toEqual(['task’s', 'task’s'])
   })
 
-  it('is late, like a promise nobody awaits, when the unit ends before it', async () => {
+  it('is late, like a promise that no code awaits, if the unit ends before it', async () => {
     const gate = Promise.withResolvers<void>()
     const task = runInScope(
       () => {

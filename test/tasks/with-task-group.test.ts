@@ -74,7 +74,7 @@ describe('withTaskGroup', () => {
     ])
   })
 
-  it('takes an "aborted" for a failure where nobody has aborted the task', async () => {
+  it('takes an "aborted" for a failure if the task was not aborted', async () => {
     const own = new DOMException('an abort of its own', 'AbortError')
 
     const outcome = await failureOf(
@@ -218,7 +218,7 @@ describe('withTaskGroup', () => {
     expect(begun).toEqual(['first'])
   })
 
-  it('rejects with it also where the body fails with it, and nobody has read a signal of the group’s', async () => {
+  it('rejects with it also if the body fails with it, and no code has read a signal of the group', async () => {
     const gone = new Error('gone')
 
     const outcome = await failureOf(
@@ -257,7 +257,7 @@ describe('withTaskGroup', () => {
     expect(value).toEqual([false, false])
   })
 
-  it('lets a task that tells somebody else of its failure fail alone', async () => {
+  it('is not affected by the failure of a task with its own onError', async () => {
     const told: unknown[] = []
 
     await withTaskGroup((group) => {

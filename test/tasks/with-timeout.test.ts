@@ -52,7 +52,7 @@ describe('withTimeout', () => {
     })
   })
 
-  it('aborts the signal with the same error, and lets whoever obeys it fail as it likes', async () => {
+  it('aborts the signal with the same error, whatever error the aborted code fails with', async () => {
     const reasons: unknown[] = []
 
     const outcome = settled(
@@ -74,7 +74,7 @@ describe('withTimeout', () => {
     expect(reasons).toEqual([outcome.error])
   })
 
-  it('leaves no timer behind', async () => {
+  it('leaves no timer', async () => {
     await withTimeout(() => 1, 100)
     await withTimeout(() => Promise.reject(new Error('boom')), 100).catch(() => {})
 
@@ -92,7 +92,7 @@ describe('withTimeout', () => {
     expect(signal?.aborted).toBe(false)
   })
 
-  it('does not let the caller’s abort reach what has ended, though nobody has read the signal before', async () => {
+  it('keeps the abort of the caller from a call that has ended, although no code read the signal before', async () => {
     const limit = await runInScope(async (scope) => {
       const ended = await withTimeout((given) => given, 100)
       scope.abort(new Error('gone'))
@@ -160,7 +160,7 @@ describe('withTimeout', () => {
   })
 
   describe('inside another limit', () => {
-    it('gives its function the earlier of the two, and the error of whoever has set that', async () => {
+    it('passes the earlier of the two to its function, with the error of that one', async () => {
       const deadlines: (number | undefined)[] = []
       const inner = async () => {
         deadlines.push(currentDeadline())
@@ -274,7 +274,7 @@ describe('withTimeout', () => {
       const open = Promise.withResolvers<void>()
       const outcome = settled(withTimeout(() => open.promise, 100, { name: 'slow' }))
 
-      // A fake timer runs in the context of whoever advances it.
+      // A fake timer runs in the context of the code that advances it.
       await runInScope(() => vi.advanceTimersByTimeAsync(100), { group: new TaskGroup() })
       const left = Array.from(backgroundGroup.tasks, ({ name }) => name)
       open.resolve()
@@ -351,7 +351,7 @@ describe('withTimeout', () => {
       expect(group.counters).toMatchObject({ running: 0, failed: 0 })
     })
 
-    it.each([null, undefined, 'stopped'])('reports a late failure that is no error: %j', async (failure) => {
+    it.each([null, undefined, 'stopped'])('reports a late failure that is not an error: %j', async (failure) => {
       const onError = vi.fn()
       const group = new TaskGroup({ onError })
 
@@ -387,7 +387,7 @@ describe('withTimeout', () => {
 
       void runInScope(async (scope) => {
         await withTimeout(() => {
-          // A fake timer runs in the context of whoever advances it.
+          // A fake timer runs in the context of the code that advances it.
           const look = bind(() => late.resolve(currentSignal() === scope.signal && currentDeadline() === undefined))
           setTimeout(look, 50)
         }, 100)
@@ -455,7 +455,7 @@ describe('withTimeout', () => {
 
   it.each<[name: string, look: (limit: CancelScope) => void]>([
     ['whose signal was read before', (limit) => void limit.signal],
-    ['whose signal nobody has read', () => {}],
+    ['whose signal no code has read', () => {}],
   ])('ends what goes on after the call around it with the limit around both: a call %s', async (_, look) => {
     const left: { limit?: CancelScope; outcome?: { error?: unknown } } = {}
 
