@@ -33,6 +33,9 @@ const surface: Readonly<Record<string, string>> = {
   './propagators':
     'b3 carrierOf childEnvironment composite environmentCarrier fromTextMapPropagator jaeger mayTell requestTimeout ' +
     'toTextMapPropagator w3cBaggage w3cTraceContext xRequestId',
+  './testing':
+    'captureLog captureRequests describeMessages describeMiddleware describePropagator extractFrom failOnOpenWork fakeCarrier ' +
+    'injectInto runWith sendRequest tasksEnded valueHeaders watchOpenWork',
   './variables': 'Baggage TraceContext Tracestate baggage deadline message newIdentity requestId traceContext',
 }
 const subpaths = Object.keys(manifest.exports).filter((subpath) => subpath !== './package.json')

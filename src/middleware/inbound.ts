@@ -16,6 +16,7 @@ import type { UnitSettings } from '../tasks/unit.ts'
 import { deadline } from '../variables/deadline.ts'
 import { newUuid } from '../variables/ids.ts'
 import { requestId } from '../variables/request-id.ts'
+import { withGivenValues } from './given-values.ts'
 import { inboundChecks, type InboundMessage, type InboundOptions } from './inbound-options.ts'
 import { type Log, logFailure, stderrLog } from './log.ts'
 import { PeerWatch, trustRule } from './trust.ts'
@@ -78,7 +79,8 @@ export class Inbound {
         : generateRequestId(own, message)
     const carrier = incomingCarrier(message.headers)
     const extracted = this.#propagator.extract(LogicalContext.empty, carrier, peer, { newRequestId })
-    const context = extracted.has(requestId) ? extracted : extracted.with(requestId, newRequestId())
+    const identified = extracted.has(requestId) ? extracted : extracted.with(requestId, newRequestId())
+    const context = withGivenValues(identified, message.headers)
     const scope = new RequestScope(name, context, this.#settings)
     const limit = context.get(deadline)
     if (limit !== undefined) scope.expireAt(limit)

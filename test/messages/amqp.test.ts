@@ -1,7 +1,7 @@
 import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import { amqpContext } from 'logical-context/messages/amqp'
+import { describeMessages } from 'logical-context/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { describeMessages } from '../contracts/messages.ts'
 import { rabbitProgram, startRabbit } from '../servers/rabbitmq.ts'
 import { needs, type RunningServer } from '../servers/server.ts'
 
@@ -20,7 +20,7 @@ describe.skipIf(skip)(`on RabbitMQ${name}`, () => {
     await server.stop()
   })
 
-  describeMessages('amqplib', {
+  describeMessages({ describe, it, expect }, 'amqplib', {
     async open(options) {
       const context = amqpContext({ onFailure() {}, ...options })
       const sender: ConfirmChannel = await connection.createConfirmChannel()

@@ -6,9 +6,9 @@ import { FlowProducer, Queue, type Telemetry, Worker } from 'bullmq'
 import { ContextVar, runInScope } from 'logical-context'
 import { bullContext } from 'logical-context/messages/bullmq'
 import { w3cBaggage, w3cTraceContext, xRequestId } from 'logical-context/propagators'
+import { describeMessages } from 'logical-context/testing'
 import { requestId, TraceContext, traceContext } from 'logical-context/variables'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { describeMessages } from '../contracts/messages.ts'
 import { redisProgram, startRedis } from '../servers/redis.ts'
 import { needs, type RunningServer } from '../servers/server.ts'
 
@@ -23,7 +23,7 @@ describe.skipIf(skip)(`on Redis${name}`, () => {
   }, 60_000)
   afterAll(() => server.stop())
 
-  describeMessages('BullMQ', {
+  describeMessages({ describe, it, expect }, 'BullMQ', {
     async open(options) {
       const context = bullContext(options)
       const { telemetry } = context

@@ -1,11 +1,11 @@
 import { setImmediate } from 'node:timers/promises'
+import { describeMessages, type EngineQueue } from 'logical-context/testing'
 import { describe, expect, it } from 'vitest'
 import { openEnvelope, withEnvelope } from '../../src/messages/envelope.ts'
 import { Messages } from '../../src/messages/message.ts'
-import { describeMessages, type EngineQueue } from '../contracts/messages.ts'
 
 /** The smallest engine: an array of texts. It shows what an adapter does, and tests the trunk without a server. */
-describeMessages('an engine by hand', {
+describeMessages({ describe, it, expect }, 'an engine by hand', {
   async open(options) {
     const messages = new Messages('by hand', options)
     const waiting: { text: string; attempt: number }[] = []

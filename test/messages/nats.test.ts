@@ -1,8 +1,8 @@
 import { AckPolicy, type ConsumerMessages, jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
 import { natsContext } from 'logical-context/messages/nats'
+import { describeMessages } from 'logical-context/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { describeMessages } from '../contracts/messages.ts'
 import { natsProgram, startNats } from '../servers/nats.ts'
 import { needs, type RunningServer } from '../servers/server.ts'
 
@@ -29,7 +29,7 @@ describe.skipIf(skip)(`on a NATS server${name}`, () => {
     return subject
   }
 
-  describeMessages('JetStream', {
+  describeMessages({ describe, it, expect }, 'JetStream', {
     async open(options) {
       const context = natsContext({ onFailure() {}, ...options })
       const js = jetstream(connection)

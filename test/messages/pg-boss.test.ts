@@ -6,11 +6,11 @@ import { PGlite } from '@electric-sql/pglite'
 import { ContextVar, runInScope } from 'logical-context'
 import { contextBoss, openBoss } from 'logical-context/messages/pg-boss'
 import { w3cBaggage, w3cTraceContext, xRequestId } from 'logical-context/propagators'
+import { describeMessages, type Engine } from 'logical-context/testing'
 import { requestId, TraceContext, traceContext } from 'logical-context/variables'
 import { fromPglite, PgBoss } from 'pg-boss'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { envelopeKey } from '../../src/messages/envelope.ts'
-import { describeMessages, type Engine } from '../contracts/messages.ts'
 import { postgresProgram, startPostgres } from '../servers/postgres.ts'
 import { needs, type RunningServer, temporaryDirectory } from '../servers/server.ts'
 
@@ -54,6 +54,7 @@ describe('on the embedded PGlite', () => {
   afterAll(() => pglite.close())
 
   describeMessages(
+    { describe, it, expect },
     'pg-boss',
     engineOf(() =>
       started(new PgBoss({ db: fromPglite(pglite), backend: 'pglite', schedule: false, supervise: false })),
@@ -71,6 +72,7 @@ describe.skipIf(skip)(`on PostgreSQL${name}`, () => {
   afterAll(() => server.stop())
 
   describeMessages(
+    { describe, it, expect },
     'pg-boss',
     engineOf(() => started(new PgBoss({ connectionString: server.url, schedule: false, supervise: false }))),
   )

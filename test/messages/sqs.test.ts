@@ -7,8 +7,8 @@ import {
   SQSClient,
 } from '@aws-sdk/client-sqs'
 import { sqsContext } from 'logical-context/messages/sqs'
+import { describeMessages } from 'logical-context/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { describeMessages } from '../contracts/messages.ts'
 import { startSqsFake } from '../servers/sqs-fake.ts'
 
 describe('on a fake of SQS', () => {
@@ -25,7 +25,7 @@ describe('on a fake of SQS', () => {
     await fake.stop()
   })
 
-  describeMessages('@aws-sdk/client-sqs', {
+  describeMessages({ describe, it, expect }, '@aws-sdk/client-sqs', {
     async open(options) {
       const context = sqsContext(options)
       const QueueUrl = `${fake.endpoint}/1/jobs-${++queues}`

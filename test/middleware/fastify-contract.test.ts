@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import logicalContext from 'logical-context/middleware/fastify'
-import { describeMiddleware, type ServeRequests } from '../contracts/middleware.ts'
+import { describeMiddleware, type ServeRequests } from 'logical-context/testing'
+import { describe, expect, it } from 'vitest'
 
 async function listen(app: FastifyInstance) {
   return { url: await app.listen({ port: 0, host: '127.0.0.1' }), close: () => app.close() }
@@ -26,5 +27,9 @@ const serveFromPlugin: ServeRequests = async (handler) => {
   return listen(app)
 }
 
-describeMiddleware('the Fastify plugin', serve)
-describeMiddleware('the Fastify plugin within a plugin, answering by callback', serveFromPlugin)
+describeMiddleware({ describe, it, expect }, 'the Fastify plugin', serve)
+describeMiddleware(
+  { describe, it, expect },
+  'the Fastify plugin within a plugin, answering by callback',
+  serveFromPlugin,
+)

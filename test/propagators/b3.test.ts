@@ -1,8 +1,8 @@
 import { LogicalContext } from 'logical-context'
 import { b3, type B3Options, type Peer } from 'logical-context/propagators'
+import { extractFrom, injectInto } from 'logical-context/testing'
 import { type Sampling, TraceContext, traceContext } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
-import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const trace = '80f198ee56343ba864fe8b2a57d3eff7'
 const shortTrace = '64fe8b2a57d3eff7'

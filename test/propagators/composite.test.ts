@@ -10,9 +10,9 @@ import {
   w3cBaggage,
   w3cTraceContext,
 } from 'logical-context/propagators'
+import { extractFrom, injectInto } from 'logical-context/testing'
 import { requestId as requestIdVar, traceContext } from 'logical-context/variables'
 import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const w3cTrace = 'a'.repeat(32)
 const b3Trace = 'b'.repeat(32)

@@ -13,6 +13,7 @@ import {
   w3cBaggage,
   w3cTraceContext,
 } from 'logical-context/propagators'
+import * as testing from 'logical-context/testing'
 import {
   Baggage,
   baggage,
@@ -23,8 +24,29 @@ import {
   traceContext,
   Tracestate,
 } from 'logical-context/variables'
-import { afterAll, beforeAll, vi } from 'vitest'
-import { describePropagator } from '../contracts/propagator.ts'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+
+/** Runs the contract suite with random samples: the same in each run, so that no test fails by chance. */
+function describePropagator(
+  name: string,
+  make: () => Propagator,
+  {
+    contexts,
+    texts,
+    ...samples
+  }: Omit<testing.PropagatorSamples, 'contexts' | 'texts'> & {
+    contexts: fc.Arbitrary<LogicalContext>
+    texts: fc.Arbitrary<string>
+  },
+): void {
+  const seed = Number(process.env['PROPERTY_SEED'] ?? 1)
+  const sample = <T>(arbitrary: fc.Arbitrary<T>) => fc.sample(arbitrary, { numRuns: 100, seed })
+  testing.describePropagator({ describe, it, expect }, name, make, {
+    ...samples,
+    contexts: sample(contexts),
+    texts: sample(texts),
+  })
+}
 
 const tenant = new ContextVar<string>('tenant')
 const plan = new ContextVar<number>('plan')

@@ -8,10 +8,10 @@ import {
   w3cBaggage,
   w3cTraceContext,
 } from 'logical-context/propagators'
+import { extractFrom, injectInto } from 'logical-context/testing'
 import { Baggage, Tracestate } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
 import { visitMembers } from '../../src/variables/baggage-grammar.ts'
-import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const kilobyte = 1024
 const sizes: [name: string, bytes: number][] = [

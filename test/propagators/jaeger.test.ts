@@ -1,8 +1,8 @@
 import { LogicalContext } from 'logical-context'
 import { jaeger } from 'logical-context/propagators'
+import { extractFrom, injectInto } from 'logical-context/testing'
 import { type Sampling, TraceContext, traceContext } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
-import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const trace = '80f198ee56343ba864fe8b2a57d3eff7'
 const span = 'e457b5a2e4d86bd1'

@@ -1,8 +1,8 @@
 import { ContextVar, LogicalContext } from 'logical-context'
 import { requestTimeout, type RequestTimeoutOptions } from 'logical-context/propagators'
+import { extractFrom, injectInto } from 'logical-context/testing'
 import { deadline as deadlineVar } from 'logical-context/variables'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const now = 1_800_000_000_000
 

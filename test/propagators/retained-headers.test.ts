@@ -10,9 +10,9 @@ import {
   w3cTraceContext,
   xRequestId,
 } from 'logical-context/propagators'
+import { extractFrom } from 'logical-context/testing'
 import { Baggage } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
-import { extractFrom } from '../contracts/exchange.ts'
 import { heapInUse } from '../flow/memory.ts'
 
 const traceId = '0af7651916cd43dd8448eb211c80319c'

@@ -12,10 +12,10 @@ import {
   w3cBaggage,
   w3cTraceContext,
 } from 'logical-context/propagators'
+import { extractFrom, injectInto } from 'logical-context/testing'
 import { baggage, TraceContext, traceContext, Tracestate } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
 import { emptyOtelContext } from '../../src/propagators/text-map-propagator.ts'
-import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const ourKey = Symbol.for('logical-context')
 const trace = '4bf92f3577b34da6a3ce929d0e0e4736'

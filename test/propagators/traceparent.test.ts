@@ -1,7 +1,7 @@
 import { traceContext } from 'logical-context/variables'
 import { w3cTraceContext } from 'logical-context/propagators'
+import { extractFrom } from 'logical-context/testing'
 import { describe, expect, it } from 'vitest'
-import { extractFrom } from '../contracts/exchange.ts'
 
 const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
 const span = '00f067aa0ba902b7'

@@ -13,9 +13,9 @@ import {
   type UndecidedOption,
   w3cTraceContext,
 } from 'logical-context/propagators'
+import { extractFrom, injectInto } from 'logical-context/testing'
 import { newIdentity, TraceContext, traceContext } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
-import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const formats: [name: string, ours: (options?: UndecidedOption) => Propagator, theirs: TextMapPropagator][] = [
   ['W3C', w3cTraceContext, new W3CTraceContextPropagator()],

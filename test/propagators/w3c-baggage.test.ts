@@ -1,8 +1,8 @@
 import { ContextVar, LogicalContext } from 'logical-context'
 import { type Destination, w3cBaggage } from 'logical-context/propagators'
+import { extractFrom, injectInto } from 'logical-context/testing'
 import { Baggage, baggage } from 'logical-context/variables'
 import { describe, expect, it, vi } from 'vitest'
-import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const tenant = new ContextVar<string>('tenant')
 const plan = new ContextVar<number>('plan')

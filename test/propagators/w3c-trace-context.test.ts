@@ -1,8 +1,8 @@
 import { LogicalContext } from 'logical-context'
 import { type Destination, type Peer, w3cTraceContext } from 'logical-context/propagators'
+import { extractFrom, injectInto } from 'logical-context/testing'
 import { TraceContext, traceContext, Tracestate } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
-import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
 const span = '00f067aa0ba902b7'

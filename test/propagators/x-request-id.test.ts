@@ -1,8 +1,8 @@
 import { LogicalContext } from 'logical-context'
 import { xRequestId } from 'logical-context/propagators'
+import { extractFrom, injectInto } from 'logical-context/testing'
 import { requestId as requestIdVar } from 'logical-context/variables'
 import { describe, expect, it, vi } from 'vitest'
-import { extractFrom, injectInto } from '../contracts/exchange.ts'
 
 const generated = xRequestId({ generate: () => 'generated-1' })
 

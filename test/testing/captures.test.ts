@@ -1,0 +1,117 @@
+import Fastify from 'fastify'
+import { ContextVar, LogicalContext, run } from 'logical-context'
+import { contextLogger } from 'logical-context/bridges/pino'
+import { contextFetch } from 'logical-context/clients/fetch'
+import logicalContext from 'logical-context/middleware/fastify'
+import { w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
+import { captureLog, captureRequests, extractFrom, fakeCarrier, injectInto, sendRequest } from 'logical-context/testing'
+import { pino } from 'pino'
+import { describe, expect, it, onTestFinished } from 'vitest'
+
+const tenant = new ContextVar<string>('tenant')
+
+describe('captureLog', () => {
+  it('captures the lines of pino and of Fastify', async () => {
+    const log = captureLog()
+    const app = Fastify({ loggerInstance: contextLogger(pino({}, log), { fields: { tenant } }) })
+    onTestFinished(() => app.close())
+    await app.register(logicalContext)
+    app.get('/', async (request) => {
+      request.log.info('served')
+      return {}
+    })
+
+    await sendRequest(app, { values: LogicalContext.empty.with(tenant, 'acme') })
+
+    const served = log.lines.find(({ msg }) => msg === 'served')
+    expect(served?.['tenant']).toBe('acme')
+    expect(log.linesWith({ request_id: served?.['request_id'] }).map(({ msg }) => msg)).toEqual([
+      'incoming request',
+      'served',
+      'request completed',
+    ])
+  })
+
+  it('joins texts to lines, and keeps lines that are not JSON', () => {
+    const log = captureLog()
+
+    for (const text of ['{"msg":"a"}\n{"ms', 'g":"b"}\n', 'plain\n', '7\n']) log.write(text)
+
+    expect(log.lines).toEqual([{ msg: 'a' }, { msg: 'b' }, { msg: 'plain' }, { msg: '7' }])
+  })
+
+  it('removes the lines so far', () => {
+    const log = captureLog()
+    log.write('{"msg":"a"}\n')
+
+    log.clear()
+    log.write('{"msg":"b"}\n')
+
+    expect(log.lines).toEqual([{ msg: 'b' }])
+  })
+})
+
+describe('captureRequests', () => {
+  it('captures what a client sends, over a socket', async () => {
+    await using service = await captureRequests(() => ({ status: 201, body: { id: 7 } }))
+    const client = contextFetch.with({
+      propagators: [w3cBaggage({ members: { tenant } })],
+      values: ['127.0.0.1'],
+    })
+
+    const response = await run(LogicalContext.empty.with(tenant, 'acme'), () =>
+      client(`${service.url}/orders?n=1`, { method: 'POST', body: 'three' }),
+    )
+
+    expect([response.status, await response.json()]).toEqual([201, { id: 7 }])
+    expect(service.requests.map(({ method, url, body }) => [method, url, body])).toEqual([
+      ['POST', '/orders?n=1', 'three'],
+    ])
+    expect(service.requests[0]?.headers['baggage']).toBe('tenant=acme')
+  })
+
+  it('answers a failure of the reply with the status 500', async () => {
+    await using service = await captureRequests(() => Promise.reject(new Error('planted')))
+
+    const response = await fetch(service.url)
+
+    expect([response.status, await response.json()]).toEqual([500, { message: 'Error: planted' }])
+  })
+
+  it('closes its server once', async () => {
+    const service = await captureRequests()
+
+    await service.close()
+    await service.close()
+
+    await expect(fetch(service.url)).rejects.toThrow('fetch failed')
+  })
+})
+
+describe('fakeCarrier', () => {
+  it('reads, writes and records the names of fields', () => {
+    const carrier = fakeCarrier({ Baggage: 'tenant=acme' })
+
+    expect([carrier.get('baggage'), carrier.has('b3')]).toEqual(['tenant=acme', false])
+    carrier.set('b3', '0')
+
+    expect([carrier.read, carrier.written]).toEqual([['baggage', 'b3'], ['b3']])
+    expect(carrier.fields).toEqual({ baggage: 'tenant=acme', b3: '0' })
+  })
+})
+
+describe('extractFrom and injectInto', () => {
+  const propagator = w3cBaggage({ members: { tenant } })
+
+  it('use a peer and a destination that allow everything', () => {
+    const { context } = extractFrom(propagator, { baggage: 'tenant=acme' })
+
+    expect(context.get(tenant)).toBe('acme')
+    expect(injectInto(propagator, context).headers).toEqual({ baggage: 'tenant=acme' })
+  })
+
+  it('return refusals', () => {
+    expect(extractFrom(propagator, { baggage: 'tenant=acme' }, { values: false }).refusals).toEqual(['refused baggage'])
+    expect(extractFrom(w3cTraceContext(), { traceparent: 'x' }).refusals).toEqual(['malformed traceparent'])
+  })
+})
