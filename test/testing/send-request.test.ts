@@ -83,7 +83,7 @@ describe('sendRequest', () => {
     )
   })
 
-  it('gives no values to a later request, or to one with another token', async () => {
+  it('adds no values to a later request, or to one with another token', async () => {
     const app = await open()
     await sendRequest(app, { values })
 
