@@ -1,3 +1,4 @@
+import { show } from '../options.ts'
 import { attempt } from './propagator.ts'
 
 /** The text fields of a message, by name. Callers pass names in lower case. */
@@ -19,27 +20,58 @@ export interface HeadersLike {
   set(name: string, value: string): void
 }
 
+/** The headers of a message of NATS: the names are case-sensitive, and the text of a missing header is empty. */
+export interface MessageHeadersLike extends Iterable<[name: string, values: string | readonly string[]]> {
+  get(name: string): string
+  has(name: string): boolean
+  set(name: string, value: string): void
+  keys(): Iterable<string>
+}
+
 /** Alternating names and values, as in `rawHeaders`, or pairs. An empty array is of the first kind. */
 export type HeaderList = string[] | [name: string, value: string][]
 
-/** The sources of a carrier: `Headers`, a `Map`, `request.headers`, `request.rawHeaders` and similar objects. */
-export type CarrierSource = Carrier | HeadersLike | Map<string, string | readonly string[]> | HeaderObject | HeaderList
+/**
+ * The sources of a carrier: `Headers`, a `Map`, `request.headers`, `request.rawHeaders` and similar objects; the headers
+ * and attributes of messages of Kafka, NATS, AMQP and SQS.
+ */
+export type CarrierSource =
+  | Carrier
+  | HeadersLike
+  | MessageHeadersLike
+  | Map<string, string | readonly string[]>
+  | HeaderObject
+  | HeaderList
 
 /**
  * A carrier that reads from and writes to the source; a carrier is returned unchanged. Names match in any case, and
- * lines whose names differ only in case are lines of one field.
+ * lines whose names differ only in case are lines of one field. Bytes are read as UTF-8. A name or a value that is not
+ * text is absent. A message without headers is a carrier without fields, which cannot be written.
+ *
+ * @throws {TypeError} if it is neither an object nor absent.
  */
-export function carrierOf(source: CarrierSource): Carrier {
+export function carrierOf(source: CarrierSource | null | undefined): Carrier {
+  if (source === null || source === undefined) return noFields
+  if (typeof source !== 'object') throw new TypeError(`carrierOf: expected a carrier, got ${show(source)}.`)
   if (Array.isArray(source)) return isFlat(source) ? new FlatCarrier(source) : new PairsCarrier(source)
-  if (source instanceof Map) return new MapCarrier(source)
+  if (source instanceof Map) return new EntriesCarrier(source)
   if (!hasMethods(source)) return new HeaderObjectCarrier(source)
-  return isHeaders(source) ? new HeadersCarrier(source) : source
+  if (isHeaders(source)) return new HeadersCarrier(source)
+  return isMessageHeaders(source) ? new EntriesCarrier(source) : source
 }
 
 /** The headers of an incoming Node message. Node has converted the names to lower case and joined the lines. */
 export function incomingCarrier(headers: HeaderObject): Carrier {
   return new IncomingCarrier(headers)
 }
+
+const noFields: Carrier = Object.freeze<Carrier>({
+  get: () => undefined,
+  has: () => false,
+  set(name) {
+    throw new TypeError(`carrierOf: expected a carrier to write '${name}' to, got none.`)
+  },
+})
 
 abstract class SourceCarrier<Source> implements Carrier {
   protected readonly source: Source
@@ -76,7 +108,7 @@ class HeaderObjectCarrier extends IncomingCarrier {
   }
 }
 
-class MapCarrier extends SourceCarrier<Map<string, string | readonly string[]>> {
+class EntriesCarrier extends SourceCarrier<Map<string, string | readonly string[]> | MessageHeadersLike> {
   get(name: string): string | undefined {
     let found: string | undefined
     for (const [key, value] of this.source) if (isName(key, name)) found = join(found, value)
@@ -92,7 +124,7 @@ class FlatCarrier extends SourceCarrier<string[]> {
   get(name: string): string | undefined {
     let found: string | undefined
     for (let i = 0; i < this.source.length; i += 2) {
-      if (isName(this.source[i] as string, name)) found = join(found, this.source[i + 1])
+      if (isName(this.source[i], name)) found = join(found, this.source[i + 1])
     }
     return found
   }
@@ -131,31 +163,52 @@ function join(found: string | undefined, value: HeaderValue): string | undefined
   return found === undefined ? text : `${found}, ${text}`
 }
 
-/** Text and bytes as text, several lines joined, `StringValue` of an SQS attribute. Any other value is absent. */
-function textOf(value: unknown): string | undefined {
+/** @internal Several lines joined; any other value as `lineOf`. An array in an array is absent: it could be nested endlessly. */
+export function textOf(value: unknown): string | undefined {
+  if (!Array.isArray(value)) return lineOf(value)
+  const lines = value.map(lineOf).filter((line) => line !== undefined)
+  return lines.length === 0 ? undefined : lines.join(', ')
+}
+
+/** Text and bytes as text, and the text of an SQS attribute. Any other value is absent. */
+function lineOf(value: unknown): string | undefined {
   if (typeof value === 'string') return value
   if (typeof value === 'number') return String(value)
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString()
-  if (Array.isArray(value))
-    return value.reduce<string | undefined>((text, line) => join(text, line as HeaderValue), undefined)
   if (typeof value !== 'object' || value === null) return undefined
-  const text = attempt(() => (value as { StringValue?: unknown }).StringValue)
+  const text = attempt(() => (value as SqsAttributeLike).StringValue ?? (value as SqsAttributeLike).stringValue)
   return typeof text === 'string' ? text : undefined
 }
 
-function isName(key: string, name: string): boolean {
-  return key === name || (key.length === name.length && key.toLowerCase() === name)
+interface SqsAttributeLike {
+  readonly StringValue?: unknown
+  /** In the events of AWS Lambda. */
+  readonly stringValue?: unknown
 }
+
+/** The names of Kafka's headers can be bytes. */
+function isName(key: unknown, name: string): boolean {
+  if (key === name) return true
+  const text = lineOf(key)
+  return text !== undefined && text.length === name.length && text.toLowerCase() === name
+}
+
+type WithMethods = Carrier | HeadersLike | MessageHeadersLike
 
 function isFlat(list: HeaderList): list is string[] {
   return !Array.isArray(list[0])
 }
 
-function hasMethods(source: Carrier | HeadersLike | HeaderObject): source is Carrier | HeadersLike {
+function hasMethods(source: WithMethods | HeaderObject): source is WithMethods {
   return typeof source.get === 'function' && typeof source.has === 'function' && typeof source.set === 'function'
 }
 
 /** Not `instanceof`: undici has a class of its own. */
-function isHeaders(source: Carrier | HeadersLike): source is HeadersLike {
+function isHeaders(source: WithMethods): source is HeadersLike {
   return (source as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] === 'Headers'
+}
+
+/** `MsgHdrs` of NATS is an interface: its class is not exported. */
+function isMessageHeaders(source: Carrier | MessageHeadersLike): source is MessageHeadersLike {
+  return Symbol.iterator in source && typeof source.keys === 'function'
 }

@@ -2,7 +2,7 @@ import { current } from '../context/current.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { anyOf, type Checks, checkOptions, show } from '../options.ts'
 import { TraceContext, traceContext } from '../variables/trace-context.ts'
-import type { Carrier } from './carrier.ts'
+import { type Carrier, textOf } from './carrier.ts'
 import { compilePropagators } from './composite.ts'
 import { type Destination, isPropagator, type Peer, type Propagator } from './propagator.ts'
 import {
@@ -77,10 +77,7 @@ function withActiveSpan(variables: LogicalContext, context: OtelContextLike): Lo
 }
 
 function readerOf(carrier: unknown, getter: TextMapGetterLike): Carrier {
-  const get = (name: string) => {
-    const value = getter.get(carrier, name)
-    return typeof value === 'object' ? value.join(', ') : value
-  }
+  const get = (name: string) => textOf(getter.get(carrier, name))
   return { get, has: (name) => get(name) !== undefined, set() {} }
 }
 

@@ -1,5 +1,15 @@
+import { headers, MsgHdrsImpl } from '@nats-io/nats-core/internal'
+import { LogicalContext } from 'logical-context'
+import {
+  b3,
+  type Carrier,
+  carrierOf,
+  type CarrierSource,
+  composite,
+  w3cTraceContext,
+} from 'logical-context/propagators'
+import { traceContext } from 'logical-context/variables'
 import { Headers as UndiciHeaders } from 'undici'
-import { type Carrier, carrierOf, type CarrierSource } from 'logical-context/propagators'
 import { describe, expect, it } from 'vitest'
 import { incomingCarrier } from '../../src/propagators/carrier.ts'
 
@@ -167,6 +177,9 @@ describe('incomingCarrier', () => {
   })
 })
 
+const cyclic: unknown[] = []
+cyclic.push(cyclic)
+
 describe('a carrier of a message', () => {
   it.each<[name: string, value: unknown, text: string | undefined]>([
     ['bytes', Buffer.from('00-ab'), '00-ab'],
@@ -189,6 +202,11 @@ describe('a carrier of a message', () => {
       ),
       undefined,
     ],
+    ['an SQS attribute of AWS Lambda', { dataType: 'String', stringValue: 'a', binaryValue: null }, 'a'],
+    ['an SQS attribute of a number', { DataType: 'Number', StringValue: '7' }, '7'],
+    ['a part of a longer buffer', Buffer.from('xax').subarray(1, 2), 'a'],
+    ['an array in an array', [['a']], undefined],
+    ['an array that contains itself', cyclic, undefined],
     ['a boolean', true, undefined],
     ['a symbol', Symbol('a'), undefined],
     ['a list of nothing', [null, undefined], undefined],
@@ -198,5 +216,90 @@ describe('a carrier of a message', () => {
 
     expect(carriers.map((carrier) => carrier.get('name'))).toEqual(carriers.map(() => text))
     expect(carriers.map((carrier) => carrier.has('name'))).toEqual(carriers.map(() => text !== undefined))
+  })
+
+  it('finds names that are bytes', () => {
+    const entries: [unknown, unknown][] = [[Buffer.from('TraceParent'), Buffer.from('a')]]
+
+    const sources = [new Map(entries), entries, entries.flat()] as never[]
+
+    expect(sources.map((source) => carrierOf(source).get('traceparent'))).toEqual(['a', 'a', 'a'])
+  })
+
+  it.each([[null], [undefined], [7], [Symbol('traceparent')], [{ length: 11 }], [['traceparent']]])(
+    'ignores a name that is %o',
+    (name) => {
+      const sources = [new Map([[name, 'a']]), [[name, 'a']], [name, 'a']] as never[]
+
+      expect(sources.map((source) => carrierOf(source).get('traceparent'))).toEqual([undefined, undefined, undefined])
+    },
+  )
+
+  it('has no fields if the message has no headers', () => {
+    for (const source of [undefined, null]) {
+      expect(carrierOf(source).get('traceparent')).toBeUndefined()
+      expect(carrierOf(source).has('traceparent')).toBe(false)
+      expect(() => carrierOf(source).set('traceparent', 'a')).toThrow(
+        new TypeError("carrierOf: expected a carrier to write 'traceparent' to, got none."),
+      )
+    }
+  })
+
+  it.each(['traceparent: a', 7, true])('is not %o', (source) => {
+    expect(() => carrierOf(source as never)).toThrow(/^carrierOf: expected a carrier, got /)
+  })
+})
+
+describe('a carrier of the headers of NATS', () => {
+  it('has no field for a missing header, whose text is empty in NATS', () => {
+    const message = headers()
+
+    expect(message.get('traceparent')).toBe('')
+    expect(carrierOf(message).get('traceparent')).toBeUndefined()
+    expect(carrierOf(message).has('traceparent')).toBe(false)
+  })
+
+  it.each(['traceparent', 'Traceparent', 'TRACEPARENT'])('finds %s in any case', (name) => {
+    const message = headers()
+    message.set(name, 'a')
+
+    expect(carrierOf(message).get('traceparent')).toBe('a')
+    expect(carrierOf(message).has('traceparent')).toBe(true)
+  })
+
+  it('joins the lines of a field, in all its cases', () => {
+    const message = headers()
+    message.append('Baggage', 'x=1')
+    message.append('Baggage', 'y=2')
+    message.append('baggage', 'z=3')
+
+    expect(carrierOf(message).get('baggage')).toBe('x=1, y=2, z=3')
+  })
+
+  it('writes a header that NATS encodes and decodes', () => {
+    const message = headers() as MsgHdrsImpl
+
+    carrierOf(message).set('traceparent', 'a')
+
+    expect(carrierOf(MsgHdrsImpl.decode(message.encode())).get('traceparent')).toBe('a')
+  })
+
+  it('begins a trace without a refusal if the message has none, and doubles no header of the program', () => {
+    const message = headers()
+    message.set('TraceParent', 'of the program')
+    const refusals: string[] = []
+    const refuse = (reason: string, field: string) => refusals.push(`${reason} ${field}`)
+    const propagator = composite([w3cTraceContext(), b3()])
+
+    const context = propagator.extract(LogicalContext.empty, carrierOf(headers()), {
+      trace: 'continue',
+      values: true,
+      refuse,
+    })
+    propagator.inject(context, carrierOf(message), { trace: true, values: true, refuse })
+
+    expect(refusals).toEqual([])
+    expect(context.get(traceContext)?.parentSpanId).toBeUndefined()
+    expect(message.keys().toSorted()).toEqual(['TraceParent', 'b3'])
   })
 })

@@ -15,7 +15,7 @@ import {
 import { extractFrom, injectInto } from 'logical-context/testing'
 import { baggage, TraceContext, traceContext, Tracestate } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
-import { emptyOtelContext } from '../../src/propagators/text-map-propagator.ts'
+import { emptyOtelContext, spanOf } from '../../src/propagators/text-map-propagator.ts'
 
 const ourKey = Symbol.for('logical-context')
 const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
@@ -370,6 +370,18 @@ describe('toTextMapPropagator', () => {
     expect(activeSpan(context)).toBe(undefined)
     const held = context.getValue(ourKey) as LogicalContext
     expect([held.get(tenant), String(held.get(baggage))]).toEqual(['acme', 'a=1, b=2'])
+  })
+
+  it.each<[name: string, value: unknown]>([
+    ['null', null],
+    ['an object', {}],
+    ['an array without text', [null]],
+  ])('treats %s of a getter as an absent field', (_name, value) => {
+    const getter = { keys: () => [], get: () => value as undefined }
+
+    const context = toTextMapPropagator(w3cTraceContext()).extract(emptyOtelContext, {}, getter)
+
+    expect(spanOf(context)).toBeUndefined()
   })
 
   it('has a carrier that tells what there is to read, and what was written', () => {
