@@ -10,12 +10,12 @@ type Response = ServerResponse | Http2ServerResponse
 /** How a connection is used. */
 interface Use extends Listed<Use> {
   readonly connection: Connection
-  /** The responses to its requests that are neither sent nor lost. */
-  readonly responses: Response[]
   /** Whether it has received a request. */
   asked: boolean
-  /** The response to the newest request, until it is sent. */
+  /** The response to the newest request, until it is sent or lost. */
   newest: Response | undefined
+  /** The earlier responses that are neither sent nor lost: pipelined ones, or those of HTTP/2. */
+  earlier: Set<Response> | undefined
 }
 
 /** A connection, or a response that is neither sent nor lost. It has the use of its connection under a symbol. */
@@ -54,7 +54,7 @@ export class Connections {
       const use = this[useKey] as Use
       open.delete(use)
       // Most of them emit `close` before the next turn.
-      for (const response of use.responses) setImmediate(() => lost(response as Response & Tracked))
+      for (const response of responsesOf(use)) setImmediate(() => lost(response as Response & Tracked))
     }
     this.#onResponseClose = function onResponseClose(this: Response & Tracked) {
       const use = this[useKey]
@@ -74,10 +74,11 @@ export class Connections {
   /** Ends the connections without a running request now, and the others after their last reply. */
   endIdle(): void {
     this.#ending = true
-    for (const { connection, responses, asked, newest } of this.#open.items) {
+    for (const use of this.#open.items) {
+      const { connection, asked, newest } = use
       // Sends GOAWAY: the running requests are answered, and the client sends no new ones.
       if (!isSocket(connection)) connection.close()
-      else if (responses.length > 0) announceEnd(newest)
+      else if (responsesOf(use).length > 0) announceEnd(newest)
       else if (asked) connection.destroySoon()
     }
   }
@@ -113,7 +114,14 @@ export class Connections {
     const known = tracked[this.#useKey]
     if (known !== undefined) return known
     // A TLS connection is two sockets: the raw one, known from the start, and the TLS socket, known at the first request.
-    const use: Use = { connection, responses: [], asked: false, newest: undefined, before: undefined, after: undefined }
+    const use: Use = {
+      connection,
+      asked: false,
+      newest: undefined,
+      earlier: undefined,
+      before: undefined,
+      after: undefined,
+    }
     tracked[this.#useKey] = use
     this.#open.add(use)
     connection.on('close', this.#onConnectionClose)
@@ -125,7 +133,7 @@ export class Connections {
     // A program can emit the same request twice.
     if (connection === undefined || tracked[this.#useKey] !== undefined) return
     const use = this.#useOf(connection)
-    use.responses.push(response)
+    if (use.newest !== undefined) (use.earlier ??= new Set()).add(use.newest)
     use.asked = true
     use.newest = response
     this.#replies++
@@ -134,12 +142,12 @@ export class Connections {
   }
 
   #end(use: Use, response: Response): void {
-    use.responses.splice(use.responses.indexOf(response), 1)
     if (use.newest === response) use.newest = undefined
+    else use.earlier?.delete(response)
     this.#replies--
     this.#nextReply?.resolve()
     this.#nextReply = undefined
-    if (this.#ending && use.responses.length === 0) endSoon(use.connection)
+    if (this.#ending && responsesOf(use).length === 0) endSoon(use.connection)
   }
 
   #lost(response: Response & Tracked): void {
@@ -149,6 +157,13 @@ export class Connections {
     this.#end(use, response)
     this.#options.onResponseLost(response as ServerResponse & Tracked)
   }
+}
+
+/** The responses that are neither sent nor lost. */
+function responsesOf({ earlier, newest }: Use): Response[] {
+  const responses = Array.from(earlier ?? [])
+  if (newest !== undefined) responses.push(newest)
+  return responses
 }
 
 /** An HTTP/2 stream has no session after its client disconnected. */

@@ -35,7 +35,8 @@ export class Exchange implements Listed<Exchange> {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #exchanges: Exchanges
-  readonly #waits: Wait[] = []
+  /** Replaced by each change: an array that grows takes room for sixteen more. */
+  #waits: readonly Wait[] = noWaits
   /** The contexts in which a handler in callback style was called. */
   #snapshot: AsyncSnapshot | undefined
   #requestOpen: boolean
@@ -90,7 +91,7 @@ export class Exchange implements Listed<Exchange> {
 
   begin(wait: Wait): void {
     if (wait.untilReply && this.#hasReply) return
-    this.#waits.push(wait)
+    this.#waits = this.#waits.length === 0 ? [wait] : this.#waits.concat(wait)
     if (this.#postpones(wait)) this.scope.retain()
   }
 
@@ -98,7 +99,7 @@ export class Exchange implements Listed<Exchange> {
   end(wait: Wait): void {
     const index = this.#waits.lastIndexOf(wait)
     if (index === -1) return
-    this.#waits.splice(index, 1)
+    this.#waits = this.#waits.length === 1 ? noWaits : this.#waits.toSpliced(index, 1)
     if (!this.#postpones(wait)) return
     // Fastify calls the next hook, or logs, after this function returns: nothing else postpones the seal.
     if (this.scope.closed) setImmediate(() => this.scope.release())
@@ -140,6 +141,11 @@ export class Exchange implements Listed<Exchange> {
     this.#responseClosed()
   }
 
+  /** Called after the seal of the scope. */
+  sealed(): void {
+    this.#exchanges.delete(this)
+  }
+
   #responseClosed(): void {
     if (!this.#responseOpen) return
     // A request that is destroyed and not closed emits `close` next.
@@ -173,6 +179,8 @@ export class Exchange implements Listed<Exchange> {
     return !untilReply || this.#lost
   }
 }
+
+const noWaits: readonly Wait[] = []
 
 interface ScopedEmitter extends EventEmitter {
   [exchangeKey]: Exchange
@@ -247,7 +255,7 @@ export class Exchanges extends InFlight<Exchange> {
   open(scope: RequestScope, request: IncomingMessage, response: ServerResponse): Exchange {
     const exchange = new Exchange(scope, request, response, this)
     this.add(exchange)
-    scope.onSeal(() => this.delete(exchange))
+    scope.onSeal(exchange)
     return exchange
   }
 

@@ -1,6 +1,6 @@
 import { bridge } from '../context/bridge.ts'
-import { Cell, currentCell } from '../context/cell.ts'
 import { bind } from '../context/bind.ts'
+import { Cell, currentCell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { type AsyncSnapshot, captureSnapshot, processSingleton, storage } from '../context/storage.ts'
 import { DeadlineError, ScopeClosedError } from '../errors.ts'
@@ -26,7 +26,7 @@ export class RequestScope extends Unit implements Disposable {
   #snapshot: AsyncSnapshot | undefined
   #pending = 0
   #closed = false
-  #onSeal: (() => void) | undefined
+  #follower: Sealed | undefined
 
   /** @internal Use `openScope`, `runInScope` or a middleware. */
   constructor(name: string, context: LogicalContext, settings: UnitSettings) {
@@ -127,9 +127,9 @@ export class RequestScope extends Unit implements Disposable {
     return this.#snapshot.runInAsyncScope(fn, receiver, ...args)
   }
 
-  /** @internal Calls `fn` once, after the seal. One function only: for the middleware that opened the scope. */
-  onSeal(fn: () => void): void {
-    this.#onSeal = fn
+  /** @internal Calls `sealed` of the follower once, after the seal. One only: for the middleware that opened the scope. */
+  onSeal(follower: Sealed): void {
+    this.#follower = follower
   }
 
   /** @internal Postpones the seal until `release`. */
@@ -206,11 +206,16 @@ export class RequestScope extends Unit implements Disposable {
     this.seal()
     this.endCancelScope()
     if (scopeSeal.hasSubscribers) storage.run(this.cell, () => scopeSeal.publish({ scope: this }))
-    const onSeal = this.#onSeal
-    // An idle connection keeps the scope, and the function can refer to the whole request.
-    this.#onSeal = undefined
-    onSeal?.()
+    const follower = this.#follower
+    // An idle connection keeps the scope, and the follower can refer to the whole request.
+    this.#follower = undefined
+    follower?.sealed()
   }
+}
+
+/** What a middleware keeps for a scope. */
+interface Sealed {
+  sealed(): void
 }
 
 /** Calls `fn` in the cell of the scope. All handlers are attached in here, so that they keep no other context alive. */
