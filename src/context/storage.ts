@@ -54,7 +54,9 @@ export function shareClass(shared: Class, name: string): void {
   Object.defineProperty(shared, Symbol.hasInstance, {
     value(this: unknown, value: unknown): boolean {
       if (this !== shared) return Function.prototype[Symbol.hasInstance].call(this, value)
-      return typeof value === 'object' && value !== null && mark in value
+      if (typeof value !== 'object' || value === null) return false
+      // Faster than `in` for the objects of this copy.
+      return Object.getPrototypeOf(value) === shared.prototype || mark in value
     },
   })
 }

@@ -120,7 +120,8 @@ export class Exchange implements Listed<Exchange> {
   /** A reply begins: no callback is owed any more. */
   reply(): void {
     this.#replied = true
-    for (const wait of this.#waits.filter(({ untilReply }) => untilReply)) this.end(wait)
+    if (this.#waits.length === 0) return
+    for (const wait of this.#waits) if (wait.untilReply) this.end(wait)
   }
 
   /** The reply failed, and an error handler has to reply again. */

@@ -28,19 +28,19 @@ export function checkRoute(name: string, options: RouteContextOptions | undefine
   checkOptions(`config.logicalContext of ${name}`, options, checks)
 }
 
-const settingsKey: unique symbol = Symbol('logical-context.settings')
+const unitsKey: unique symbol = Symbol('logical-context.units')
 const policyKey: unique symbol = Symbol('logical-context.policy')
 
 /** What Fastify keeps of a route, or of requests without one; the hooks of all plugins around it are in it. */
 interface Route extends Partial<Record<HookName, Called[] | null>> {
-  readonly config?: { readonly logicalContext?: RouteContextOptions }
+  readonly config?: { readonly url?: string; readonly logicalContext?: RouteContextOptions }
   handler: Called
   errorHandler: ErrorHandler
   contentTypeParser: { customParsers: Map<string, { fn: Called }> }
   server: FastifyInstance & { [policyKey]?: Policy }
   Request: unknown
   Reply: unknown
-  [settingsKey]?: UnitSettings
+  [unitsKey]?: RouteUnits
 }
 
 /** The error handlers of the plugins around a route: each is the prototype of the next inner one. */
@@ -53,32 +53,54 @@ export function setPluginPolicy(fastify: FastifyInstance, policy: Policy): void 
   Object.assign(fastify, { [policyKey]: policy })
 }
 
+/** The settings and the names of the units of a route. */
+class RouteUnits {
+  readonly settings: UnitSettings
+  readonly #url: string
+  /** By method: a name is built once, not for each request. */
+  readonly #names = new Map<string, string>()
+
+  constructor(settings: UnitSettings, url: string) {
+    this.settings = settings
+    this.#url = url
+  }
+
+  nameFor(method: string): string {
+    const known = this.#names.get(method)
+    if (known !== undefined) return known
+    const name = `${method} ${this.#url}`
+    this.#names.set(method, name)
+    return name
+  }
+}
+
 /**
- * The settings of the units of a request's route. At the first request of a route, all its functions are tracked: by
- * then Fastify has collected those that were added before the plugin and after it.
+ * The units of a request's route. At the first request of a route, all its functions are tracked: by then Fastify has
+ * collected those that were added before the plugin and after it.
  *
  * @throws {TypeError} for a route option that is unknown or of the wrong type.
  */
-export function routeSettings(request: FastifyRequest, name: string, inbound: Inbound): UnitSettings {
+export function routeUnits(request: FastifyRequest, inbound: Inbound): RouteUnits {
   let route = routeKey === undefined ? undefined : (Reflect.get(request, routeKey) as Route | undefined)
   // Each copy of Fastify in the process has its own symbol.
   if (route === undefined) {
     routeKey = fastifySymbol(request, 'fastify.context')
     route = Reflect.get(request, routeKey) as Route
   }
-  return route[settingsKey] ?? prepare(route, name, inbound)
+  return route[unitsKey] ?? prepare(route, request.method, inbound)
 }
 
 let routeKey: symbol | undefined
 
-function prepare(route: Route, name: string, inbound: Inbound): UnitSettings {
+function prepare(route: Route, method: string, inbound: Inbound): RouteUnits {
   track(route)
   // For `reply.callNotFound()`.
   const notFound = Reflect.get(route, fastifySymbol(route, notFoundSymbol)) as Route | null
   if (notFound !== null) track(notFound)
-  const options = route.config?.logicalContext
-  checkRoute(name, options)
-  return (route[settingsKey] = inbound.settingsFor(options?.policy ?? route.server[policyKey]))
+  const { url = '(no route)', logicalContext: options } = route.config ?? {}
+  checkRoute(`${method} ${url}`, options)
+  const settings = inbound.settingsFor(options?.policy ?? route.server[policyKey])
+  return (route[unitsKey] = new RouteUnits(settings, url))
 }
 
 function track(route: Route): void {

@@ -8,6 +8,7 @@ import type {
   onRequestHookHandler,
 } from 'fastify'
 import fp from 'fastify-plugin'
+import { peek } from '../context/context-var.ts'
 import { aSyncFunction } from '../callbacks.ts'
 import { TimeoutError } from '../errors.ts'
 import { anything, checkArgument, type Checks, checkOptions, show } from '../options.ts'
@@ -22,7 +23,7 @@ import {
   checkRoute,
   otherServers,
   type RouteContextOptions,
-  routeSettings,
+  routeUnits,
   setAttributes,
   setPluginPolicy,
 } from './fastify-route.ts'
@@ -91,19 +92,17 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     const scope = scopeFor(request.raw, () => request.id)
     // A request that is routed again, for example by `fastify.routing`, continues in its unit.
     if (exchangeOf(request.raw) === undefined) exchanges.open(scope, request.raw, reply.raw)
-    scope.name = `${request.method} ${request.routeOptions.url ?? '(no route)'}`
-    scope.settings = routeSettings(request, scope.name, inbound)
+    const units = routeUnits(request, inbound)
+    scope.name = units.nameFor(request.method)
+    scope.settings = units.settings
     if (scope.observation !== undefined) setAttributes(scope, request, reply)
-    if (replyIdHeader !== false) reply.header(replyIdHeader, scope.context.get(requestId))
-    scope.run(() => {
-      scope.captureSnapshot()
-      fn()
-    })
+    if (replyIdHeader !== false) reply.header(replyIdHeader, peek(requestId, scope.cell))
+    scope.begin(fn)
   }
 
   generateIds(fastify, (message, generate) => {
-    const { cell, context } = scopeFor(message, generate)
-    const id = context.get(requestId) as string
+    const { cell } = scopeFor(message, generate)
+    const id = peek(requestId, cell) as string
     loggers.expect(id, cell)
     return id
   })

@@ -65,6 +65,7 @@ export function generateRequestId(
   request: GenerateRequest,
   description: string = "the option 'generate' of xRequestId",
 ): string {
+  if (generate === newUuid) return newUuid()
   try {
     const id: unknown = generate(request as never)
     if (isRequestId(id)) return id

@@ -111,6 +111,12 @@ export class RequestScope extends Unit implements Disposable {
     )
   }
 
+  /** @internal Runs a middleware's first function, which returns no promise, and captures the snapshot for `runInSnapshot`. */
+  begin(fn: () => void): void {
+    if (this.observation === undefined) storage.run(this.cell, captureAndRun, this, fn)
+    else this.run(captureAndRun, this, fn)
+  }
+
   /** @internal Keeps the current contexts, also those of other libraries, for `runInSnapshot`. A second call does nothing. */
   captureSnapshot(): void {
     this.#snapshot ??= captureSnapshot()
@@ -211,6 +217,11 @@ export class RequestScope extends Unit implements Disposable {
     this.#follower = undefined
     follower?.sealed()
   }
+}
+
+function captureAndRun(scope: RequestScope, fn: () => void): void {
+  scope.captureSnapshot()
+  fn()
 }
 
 /** What a middleware keeps for a scope. */
