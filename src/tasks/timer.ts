@@ -29,7 +29,8 @@ interface Abortable {
 export class TimeLimit {
   /** In milliseconds, by `performance.now()`. */
   readonly at: number
-  readonly #target: Abortable
+  /** What it aborts. */
+  readonly target: Abortable
   readonly #error: () => Error
   readonly #isSet: boolean
   #deadline: number | undefined
@@ -37,7 +38,7 @@ export class TimeLimit {
   /** @param deadline In milliseconds since the epoch, if the limit is set as a time. */
   constructor(target: Abortable, leftMs: number, error: () => Error, deadline?: number) {
     this.at = performance.now() + leftMs
-    this.#target = target
+    this.target = target
     this.#error = error
     this.#isSet = deadline !== undefined
     this.#deadline = deadline
@@ -58,7 +59,7 @@ export class TimeLimit {
   expire(): void {
     const error = this.#error()
     expiries.add(error)
-    this.#target.abort(error)
+    this.target.abort(error)
   }
 }
 

@@ -58,7 +58,8 @@ export async function withTimeout<T>(
     // A timer runs in the context in which it was set, except for one that a test advances.
     storage.run(cell as Cell, adopt)
   }
-  let stop = after(due?.leftMs ?? ms, onTimer)
+  // The limit of this call begins now: its clock need not be read a second time.
+  let stop = after(due === undefined || due.target === scope ? ms : due.leftMs, onTimer)
   const call = (async () => await scope.run(() => fn(scope)))()
   const rest = call.then(result.resolve, (error: unknown) => {
     // A call that knows the limit may notice it a little earlier than our timer.
