@@ -10,6 +10,12 @@ export const aSyncFunction: Check = anyOf(
   (value) => isFunction(value) && !types.isAsyncFunction(value) && !types.isGeneratorFunction(value),
 )
 
+/** Whether a value has a method `then`. Reads it once. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  if (value === null || (typeof value !== 'object' && typeof value !== 'function')) return false
+  return typeof (value as { then?: unknown }).then === 'function'
+}
+
 /**
  * Whether a function of the program returned a promise where a value is needed. The rejection of such a promise is
  * handled here, so that it does not end the process.

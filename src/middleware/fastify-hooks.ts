@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { captureSnapshot } from '../context/storage.ts'
-import { isThenable } from '../tasks/thenable.ts'
+import { isThenable } from '../callbacks.ts'
 import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
 
 /** The hooks of a request, with the number of arguments of each. The last argument is the callback. */

@@ -2,7 +2,7 @@ import { processSingleton } from '../context/storage.ts'
 import { LateWriteError } from '../errors.ts'
 import { show } from '../options.ts'
 import { contextLate } from './lifecycle.ts'
-import { isThenable } from './thenable.ts'
+import { isThenable } from '../callbacks.ts'
 
 /** A read or a write of a variable after the end of its unit. */
 export interface LateUse {

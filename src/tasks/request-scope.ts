@@ -7,7 +7,7 @@ import { DeadlineError, ScopeClosedError } from '../errors.ts'
 import { anAmount, checkArgument, checkFunction, checkOptions } from '../options.ts'
 import { scopeClose, scopeOpen, scopeSeal } from './lifecycle.ts'
 import { spawnChecks, type SpawnOptions } from './spawn.ts'
-import { isThenable } from './thenable.ts'
+import { isThenable } from '../callbacks.ts'
 import { Unit, type UnitSettings } from './unit.ts'
 
 /**

@@ -9,7 +9,7 @@ import type { Listed } from './linked-list.ts'
 import { enterCell, openCell, type Policy } from './policy.ts'
 import type { TaskGroup } from './task-group.ts'
 import type { Slot } from './task-limits.ts'
-import { isThenable } from './thenable.ts'
+import { isThenable } from '../callbacks.ts'
 import { after } from './timer.ts'
 import { Unit, type UnitSettings } from './unit.ts'
 
