@@ -1,11 +1,23 @@
-import { isIPv4, isIPv6 } from 'node:net'
+import { compile } from '@fastify/proxy-addr'
+import { isIP } from 'node:net'
 import type { AnyContextVar } from '../context/context-var.ts'
 import { anyOf, anything, type Check, type Checks, checkOptions, show } from '../options.ts'
+import {
+  canonicalHost,
+  containsEveryHost,
+  defaultPort,
+  hostKeys,
+  type HostPattern,
+  isEveryHost,
+  isRange,
+  parseHost,
+} from '../propagators/hosts.ts'
 
 /**
- * A list of hosts. `api.example.com` matches that host on any port. `.example.com` matches every name below
- * `example.com`, and not `example.com` itself. `localhost:3000` and `[::1]:3000` match one port.
- * `https://api.example.com` matches one scheme and its default port.
+ * A list of hosts. `api.example.com` matches that host on any port. `.example.com` and `*.example.com` match every name
+ * below `example.com`, and not `example.com` itself. `localhost:3000` and `[::1]:3000` match one port.
+ * `https://api.example.com` matches one scheme and its default port. `10.0.0.0/8`, `loopback`, `linklocal` and
+ * `uniquelocal` match URLs with such an address as their host; names are not resolved.
  */
 export type Hosts = readonly string[]
 
@@ -27,22 +39,16 @@ export type Target = Pick<URL, 'protocol' | 'hostname' | 'port'>
 export type HostMatcher = (target: Target) => boolean | readonly AnyContextVar[]
 
 interface Rule {
-  /** The host; or a dot and the name above all hosts of the rule. */
-  readonly key: string
-  readonly protocol: string | undefined
-  readonly port: string | undefined
+  /** Undefined for a range. */
+  readonly pattern: HostPattern | undefined
+  /** Whether an address is in the range. Undefined for a host. */
+  readonly contains: ((address: string) => boolean) | undefined
   /** Undefined means all variables. */
   readonly only: readonly AnyContextVar[] | undefined
 }
 
-const defaultPorts: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' }
-/** The longest name. RFC 1035, 2.3.4 */
-const maxNameLength = 255
-/** Characters that a URL parser would drop, decode, or read as the end of the host. */
-const strange = /[\s/?#@\\%*]/
-
 export const anArray: Check = anyOf('an array', Array.isArray)
-// `parseHost` checks the host.
+// `parseRule` checks the host.
 const ruleChecks: Checks = { host: anything, only: anArray }
 
 /**
@@ -53,21 +59,28 @@ const ruleChecks: Checks = { host: anything, only: anArray }
  */
 export function compileDestinations(owner: string, list: Destinations): HostMatcher {
   if (list.length === 0) return noHost
-  const rules = Map.groupBy(
-    list.map((entry) => ruleOf(owner, entry)),
-    ({ key }) => key,
-  )
-  return (target) => {
-    const variables: AnyContextVar[] = []
-    const port = target.port === '' ? defaultPorts[target.protocol] : target.port
-    for (const key of keysOf(target.hostname)) {
-      for (const rule of rules.get(key) ?? []) {
-        if (rule.protocol !== undefined && rule.protocol !== target.protocol) continue
-        if (rule.port !== undefined && rule.port !== port) continue
-        if (rule.only === undefined) return true
-        variables.push(...rule.only)
+  const rules = list.map((entry) => ruleOf(owner, entry))
+  const byKey = Map.groupBy(rules, ({ pattern }) => pattern?.key)
+  const ranges = byKey.get(undefined) ?? []
+  if (containsEveryHost((address) => ranges.some(({ contains }) => contains?.(address)))) throw everyHost(owner, list)
+
+  function matches(target: Target): Rule[] {
+    const address = ranges.length === 0 ? undefined : addressOf(target.hostname)
+    const found = address === undefined ? [] : ranges.filter(({ contains }) => contains?.(address))
+    const port = target.port === '' ? defaultPort(target.protocol) : target.port
+    for (const key of hostKeys(target.hostname)) {
+      for (const rule of byKey.get(key) ?? []) {
+        if (rule.pattern?.protocol !== undefined && rule.pattern.protocol !== target.protocol) continue
+        if (rule.pattern?.port === undefined || rule.pattern.port === port) found.push(rule)
       }
     }
+    return found
+  }
+
+  return (target) => {
+    const found = matches(target)
+    if (found.some(({ only }) => only === undefined)) return true
+    const variables = found.flatMap(({ only }) => only ?? [])
     return variables.length > 0 && variables
   }
 }
@@ -80,77 +93,46 @@ export function targetOf(protocol: string, host: string, port: string): Target |
   return hostname === undefined ? null : { protocol, hostname, port }
 }
 
-/** The keys of the rules that can match a host: the host itself, and the suffix of each of its parents. */
-function* keysOf(hostname: string): Generator<string, void, undefined> {
-  const host = withoutFinalDot(hostname)
-  // A redirect chooses its host, so the number of lookups is bounded.
-  if (host.length > maxNameLength) return
-  // `.example.com` as a host has an empty label. It is not below `example.com`, and its text must not match the rule.
-  if (host.startsWith('.')) return
-  yield host
-  for (let dot = host.indexOf('.', 1); dot !== -1; dot = host.indexOf('.', dot + 1)) yield host.slice(dot)
-}
-
 function ruleOf(owner: string, entry: unknown): Rule {
-  if (typeof entry === 'string') return { ...parseHost(owner, entry), only: undefined }
+  if (typeof entry === 'string') return { ...parseRule(owner, entry), only: undefined }
   const { host, only }: Partial<DestinationRule> = checkOptions(`${owner}: a destination`, entry ?? [], ruleChecks)
   if (only === undefined) throw new TypeError(`${owner}: expected a destination with 'only', got ${show(entry)}.`)
   for (const variable of only as readonly (Partial<AnyContextVar> | null)[]) {
     if (typeof variable?.sensitive === 'boolean' && !variable.sensitive) continue
     throw new TypeError(`${owner}: expected variables that are not sensitive in 'only', got ${show(variable)}.`)
   }
-  return { ...parseHost(owner, host), only }
+  return { ...parseRule(owner, host), only }
 }
 
-function parseHost(owner: string, entry: unknown): Omit<Rule, 'only'> {
-  const parts = typeof entry === 'string' ? splitHost(entry) : undefined
-  const name = parts && withoutFinalDot(canonicalHost(parts.host) ?? '')
-  if (parts === undefined || name === undefined || name === '' || (parts.dot !== '' && isAddress(name))) {
-    throw new TypeError(
-      `${owner}: expected a host such as 'api.example.com', '.example.com' or 'https://api.example.com:8443', ` +
-        `got ${show(entry)}.`,
-    )
+function parseRule(owner: string, entry: unknown): Pick<Rule, 'pattern' | 'contains'> {
+  if (isEveryHost(entry)) throw everyHost(owner, entry)
+  const contains = isRange(entry) ? rangeOf(entry) : undefined
+  const pattern = contains === undefined ? parseHost(entry) : undefined
+  if (pattern !== undefined || contains !== undefined) return { pattern, contains }
+  throw new TypeError(
+    `${owner}: expected a host such as 'api.example.com', '*.example.com', '10.0.0.0/8' or ` +
+      `'https://api.example.com:8443', got ${show(entry)}.`,
+  )
+}
+
+function everyHost(owner: string, hosts: unknown): TypeError {
+  return new TypeError(
+    `${owner}: expected hosts of your own, got ${show(hosts)}, which is every host: each of them would receive the values. ` +
+      "List your services, for example '*.example.com' or '10.20.0.0/16'.",
+  )
+}
+
+/** Undefined for an invalid range. */
+function rangeOf(range: string): ((address: string) => boolean) | undefined {
+  try {
+    const contains = compile([range])
+    return (address) => contains(address, 0)
+  } catch {
+    return undefined
   }
-  const { scheme, dot, port } = parts
-  if (scheme === undefined) return { key: `${dot}${name}`, protocol: undefined, port }
-  const protocol = `${scheme}:`
-  return { key: `${dot}${name}`, protocol, port: port ?? defaultPorts[protocol] }
 }
 
-interface HostParts {
-  readonly scheme: string | undefined
-  /** The dot of a suffix, else empty. */
-  readonly dot: string
-  readonly host: string
-  readonly port: string | undefined
-}
-
-function splitHost(entry: string): HostParts | undefined {
-  const [, scheme, rest = ''] = /^(?:(https?):\/\/)?(.*)$/i.exec(entry) ?? []
-  const parts = { scheme: scheme?.toLowerCase(), dot: rest.startsWith('.') ? '.' : '' }
-  const whole = rest.slice(parts.dot.length)
-  if (isIPv6(whole)) return { ...parts, host: whole, port: undefined }
-  const [, host = '', port] = /^(.*?)(?::(\d+))?$/.exec(whole) ?? []
-  if (port !== undefined && (port.length > 5 || Number(port) > 65_535)) return undefined
-  return { ...parts, host, port: port && String(Number(port)) }
-}
-
-/** A host in the form of `URL.hostname`: lower case, ASCII, IPv6 in brackets; undefined for an invalid host. */
-function canonicalHost(host: string): string | undefined {
-  if (isIPv6(host)) return URL.parse(`http://[${host}]/`)?.hostname
-  if (host === '' || host.startsWith('.') || strange.test(host)) return undefined
-  // A URL parser would read the text after a colon as the port, and drop the default port.
-  if (host.startsWith('[') ? !host.endsWith(']') : host.includes(':')) return undefined
-  const hostname = URL.parse(`http://${host}/`)?.hostname
-  // The parser turns the other dots of Unicode into `.`: at the start, one would turn a host into a suffix.
-  return hostname?.startsWith('.') ? undefined : hostname
-}
-
-function isAddress(hostname: string): boolean {
-  return hostname.startsWith('[') || isIPv4(hostname)
-}
-
-/** `example.com.` is the fully qualified form of `example.com`. */
-function withoutFinalDot(hostname: string): string {
-  return hostname.endsWith('.') ? hostname.slice(0, -1) : hostname
+function addressOf(hostname: string): string | undefined {
+  const address = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname
+  return isIP(address) === 0 ? undefined : address
 }

@@ -1,13 +1,19 @@
 import { compile } from '@fastify/proxy-addr'
 import { isIP, type Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import { aSyncFunction, callContained, reportOnce } from '../callbacks.ts'
 import { anyOf, type Check, checkOptions, type Checks, isFunction, oneOf, show } from '../options.ts'
+import { containsEveryHost, hostKeys, isEveryHost, isRange, type HostPattern, parseHost } from '../propagators/hosts.ts'
 import type { Peer, Refuse, RefusalReason } from '../propagators/propagator.ts'
-import { compileTrust, type TrustOptions, type Verdict } from '../propagators/trust.ts'
+import { compileTrust, trusted, type TrustOptions, type Verdict } from '../propagators/trust.ts'
 import { inboundRefuse } from '../tasks/lifecycle.ts'
 import type { InboundMessage } from './inbound-options.ts'
 
-/** Addresses, CIDR ranges, or the presets `loopback`, `linklocal` and `uniquelocal`, of the peer at the socket. */
+/**
+ * Hosts, in the syntax of the clients' option `values`: addresses, ranges such as `10.0.0.0/8`, `localhost`, `loopback`,
+ * `linklocal` and `uniquelocal` are addresses of the peer's socket. Other names, such as `api.example.com`,
+ * `.example.com` and `*.example.com`, are DNS names of the certificate of a TLS peer that the server verified.
+ */
 export type TrustedAddresses = string | readonly string[]
 
 /** Which peers are trusted: by address, by a function of the request, or by address with verdicts for the others. */
@@ -35,7 +41,7 @@ export interface TrustRule {
   readonly perRequest: boolean
 }
 
-/** @throws {TypeError} for an invalid address or range, and for an option that is unknown or of the wrong type. */
+/** @throws {TypeError} for an invalid host, for hosts that contain every client, and for an option that is unknown or of the wrong type. */
 export function trustRule(trust: Trust = {}, owner: string = 'trust'): TrustRule {
   if (isFunction(trust)) {
     if (!aSyncFunction.accepts(trust)) {
@@ -46,47 +52,88 @@ export function trustRule(trust: Trust = {}, owner: string = 'trust'): TrustRule
   }
   const options = isAddresses(trust) ? { addresses: trust } : trust
   const { addresses, ...others } = checkOptions(owner, options, objectChecks)
-  const verdictOn = compileTrust({ ...others, trusts: compileAddresses(addresses, owner) })
-  return { judge: ({ socket }) => verdictOn(socket.remoteAddress, undefined), perRequest: false }
+  const listed = compileHosts(addresses, owner)
+  const verdictOn = compileTrust({ ...others, trusts: listed.address })
+  const judge = ({ socket }: InboundMessage) =>
+    listed.socket?.(socket) === true ? trusted : verdictOn(socket.remoteAddress, undefined)
+  return { judge, perRequest: false }
 }
 
 function isAddresses(trust: Exclude<Trust, (message: never) => unknown>): trust is TrustedAddresses {
   return typeof trust === 'string' || Array.isArray(trust)
 }
 
-function compileAddresses(
-  addresses: TrustedAddresses | undefined,
-  owner: string,
-): ((address: string) => boolean) | undefined {
-  if (addresses === undefined) return undefined
-  const trusts = compiled(addresses, owner)
-  return (address) => trusts(address, 0)
+/** A peer's certificate, which the server requested and verified. */
+type VerifiedSocket = Pick<TLSSocket, 'authorized' | 'getPeerCertificate'>
+
+interface Listed {
+  readonly address: ((address: string) => boolean) | undefined
+  readonly socket: ((socket: Socket) => boolean) | undefined
 }
 
-function compiled(addresses: TrustedAddresses, owner: string): ReturnType<typeof compile> {
-  const list = typeof addresses === 'string' ? [addresses] : [...addresses]
+/** Hosts by the address of the socket, or by the names in the peer's certificate. Names are not resolved. */
+function compileHosts(addresses: TrustedAddresses | undefined, owner: string): Listed {
+  if (addresses === undefined) return { address: undefined, socket: undefined }
+  const list: unknown[] = typeof addresses === 'string' ? [addresses] : [...addresses]
+  const ranges: string[] = []
+  const names = new Set<string>()
+  for (const entry of list) {
+    if (isEveryHost(entry)) throw everyHost(owner, entry)
+    const address = withoutBrackets(entry)
+    const isAddress = isRange(address) || isIP(address) !== 0
+    const host = isAddress ? undefined : parseHost(entry)
+    if (isAddress) ranges.push(address)
+    else if (host === undefined || !isName(host)) throw invalid(owner, addresses)
+    else if (host.key === 'localhost') ranges.push('loopback')
+    else names.add(host.key)
+  }
+  const contains = compiled(ranges, addresses, owner)
+  if (containsEveryHost(contains)) throw everyHost(owner, addresses)
+  return { address: contains, socket: names.size === 0 ? undefined : (socket) => hasName(socket, names) }
+}
+
+function compiled(ranges: string[], addresses: TrustedAddresses, owner: string): (address: string) => boolean {
   try {
-    // The parser of `compile` takes 010.0.0.1 for 8.0.0.1, and 127.1 or 0x7f000001 for an address.
-    if (!list.every(isUnambiguous)) throw new TypeError('An address is not in its usual form.')
-    return compile(list)
+    const contains = compile(ranges)
+    return (address) => contains(address, 0)
   } catch (cause) {
-    throw new TypeError(
-      `${owner} expected addresses, ranges such as '10.0.0.0/8', or 'loopback', 'linklocal', 'uniquelocal', ` +
-        `got ${show(addresses)}.`,
-      { cause },
-    )
+    throw invalid(owner, addresses, cause)
   }
 }
 
-const presets: readonly unknown[] = ['loopback', 'linklocal', 'uniquelocal']
+/** A text with a quote has names with a comma, one of which could look like another entry. */
+function hasName(socket: Socket, names: ReadonlySet<string>): boolean {
+  const { authorized, getPeerCertificate } = socket as unknown as Partial<VerifiedSocket>
+  if (authorized !== true || getPeerCertificate === undefined) return false
+  const { subjectaltname = '' } = getPeerCertificate.call(socket)
+  if (subjectaltname.includes('"')) return false
+  return subjectaltname.split(', ').some((entry) => {
+    const [, name] = /^DNS:([\w.-]+)$/.exec(entry) ?? []
+    return name !== undefined && [...hostKeys(name.toLowerCase())].some((key) => names.has(key))
+  })
+}
 
-/** Whether an entry is a preset, or an address in the one form that every parser reads alike, with a prefix or a mask. */
-function isUnambiguous(entry: unknown): boolean {
-  if (presets.includes(entry)) return true
-  if (typeof entry !== 'string') return false
-  const [address = '', prefix, ...rest] = entry.split('/')
-  const isPrefix = prefix === undefined || /^\d{1,3}$/.test(prefix) || isIP(prefix) !== 0
-  return isIP(address) !== 0 && isPrefix && rest.length === 0
+function withoutBrackets(entry: unknown): string {
+  return typeof entry === 'string' ? entry.replace(/^\[(.*)\]$/s, '$1') : ''
+}
+
+/** Not an address in another form: the parser of URLs reads 010.0.0.1 as 8.0.0.1, and 0x7f000001 as 127.0.0.1. */
+function isName({ key, protocol, port }: HostPattern): boolean {
+  return protocol === undefined && port === undefined && !key.startsWith('[') && isIP(key) === 0
+}
+
+function invalid(owner: string, addresses: TrustedAddresses, cause?: unknown): TypeError {
+  const message =
+    `${owner} expected addresses, ranges such as '10.0.0.0/8', 'localhost', 'loopback', 'linklocal', 'uniquelocal', or ` +
+    `names of certificates such as '*.example.com', got ${show(addresses)}.`
+  return new TypeError(message, { cause })
+}
+
+function everyHost(owner: string, addresses: unknown): TypeError {
+  return new TypeError(
+    `${owner} expected peers of your own, got ${show(addresses)}, which trusts every client: each of them could set values. ` +
+      "List your services, for example '10.20.0.0/16'. If only your services can connect, write: trust: () => true.",
+  )
 }
 
 /** The number of refusals of each reason. */

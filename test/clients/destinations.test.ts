@@ -23,6 +23,16 @@ describe('compileDestinations', () => {
     ['a host one label below a suffix', '.svc.cluster.local', 'http://orders.svc.cluster.local/'],
     ['a host two labels below a suffix', '.svc.cluster.local', 'http://orders.shop.svc.cluster.local/'],
     ['a host below a suffix, final dot', '.svc.cluster.local', 'http://orders.svc.cluster.local./'],
+    ['a host below a wildcard', '*.svc.cluster.local', 'http://orders.shop.svc.cluster.local/'],
+    ['a wildcard with a scheme and a port', 'https://*.example.com:8443', 'https://api.example.com:8443/'],
+    ['an address in a range', '10.0.0.0/8', 'http://10.200.1.1:3000/'],
+    ['an address in another notation in a range', '10.0.0.0/8', 'http://0x0a000001/'],
+    ['an address in a range with a mask', '10.20.0.0/255.255.0.0', 'https://10.20.1.1/'],
+    ['an IPv6 address in a range', 'fd00::/8', 'http://[fd00::1]/'],
+    ['a loopback address', 'loopback', 'http://127.0.0.1:3000/'],
+    ['an IPv6 loopback address', 'loopback', 'http://[::1]/'],
+    ['a unique local address', 'uniquelocal', 'http://192.168.1.1/'],
+    ['the name localhost', 'localhost', 'http://localhost:3000/'],
     ['a suffix of one label', '.internal', 'http://warehouse.internal/'],
     ['a suffix with its port', '.internal:8080', 'http://warehouse.internal:8080/'],
     ['a port', 'localhost:3000', 'http://localhost:3000/'],
@@ -76,10 +86,40 @@ describe('compileDestinations', () => {
     ['an address that ends alike', '27.0.0.1', 'http://127.0.0.1/'],
     ['a look-alike in Cyrillic', 'example.com', 'https://exаmple.com/'],
     ['a name in Unicode that looks alike', 'bücher.example', 'https://bũcher.example/'],
+    ['the name above a wildcard', '*.example.com', 'https://example.com/'],
+    ['a name that ends like a wildcard in the middle of a label', '*.example.com', 'https://notexample.com/'],
+    ['an address outside a range', '10.0.0.0/8', 'http://11.0.0.1/'],
+    ['a name that looks like an address in a range', '10.0.0.0/8', 'http://10.0.0.1.evil.test/'],
+    ['the name localhost for loopback addresses, as names are not resolved', 'loopback', 'http://localhost/'],
     ['an empty label below a suffix', '.example.com', 'http://.example.com/'],
     ['a name that is too long', '.example.com', `https://${'a.'.repeat(130)}example.com/`],
   ])('does not match %s', (_, rule, url) => {
     expect(matches([rule], url)).toBe(false)
+  })
+
+  it('returns the variables of a range', () => {
+    const list: Destinations = [{ host: '10.0.0.0/8', only: [tenant] }, '10.1.0.0/16']
+
+    expect(matches(list, 'http://10.2.0.1/')).toEqual([tenant])
+    expect(matches(list, 'http://10.1.0.1/')).toBe(true)
+  })
+
+  it.each<[name: string, list: string[], shown: string]>([
+    ['every name', ['*'], "'*'"],
+    ['every name below the root', ['*.'], "'*.'"],
+    ['every IPv4 address', ['0.0.0.0/0'], "'0.0.0.0/0'"],
+    ['every IPv4 address, with a prefix of two digits', ['10.0.0.0/00'], "'10.0.0.0/00'"],
+    ['every IPv4 address, with a mask', ['0.0.0.0/0.0.0.0'], "'0.0.0.0/0.0.0.0'"],
+    ['every IPv6 address', ['::/0'], "'::/0'"],
+    ['every IPv4 address in IPv6', ['::ffff:0.0.0.0/96'], "[ '::ffff:0.0.0.0/96' ]"],
+    ['all public IPv6 addresses', ['2000::/3'], "[ '2000::/3' ]"],
+    ['two halves of all addresses', ['0.0.0.0/1', '128.0.0.0/1'], "[ '0.0.0.0/1', '128.0.0.0/1' ]"],
+  ])('throws a TypeError that says what to write instead of %s', (_, list, shown) => {
+    const message =
+      `contextFetch: expected hosts of your own, got ${shown}, which is everybody: every host would receive the ` +
+      "values. List your services, for example '*.example.com' or '10.20.0.0/16'."
+
+    expect(() => compileDestinations('contextFetch', list)).toThrow(new TypeError(message))
   })
 
   it('matches no host by an empty list', () => {
@@ -109,7 +149,13 @@ describe('compileDestinations', () => {
     ['a dot', '.'],
     ['two dots', '..'],
     ['a suffix with two dots', '..example.com'],
-    ['a wildcard', '*.example.com'],
+    ['a wildcard in a name', 'api.*.example.com'],
+    ['a wildcard for a part of a label', 'api*.example.com'],
+    ['a wildcard without a dot', '*example.com'],
+    ['a range with a port', '10.0.0.0/8:80'],
+    ['a range with a scheme', 'https://10.0.0.0/8'],
+    ['a range with a prefix that is too long', '10.0.0.0/33'],
+    ['a range in an octal form', '010.0.0.0/8'],
     ['a wildcard for everything', '*'],
     ['a path', 'example.com/api'],
     ['a slash', 'https://example.com/'],
@@ -136,7 +182,6 @@ describe('compileDestinations', () => {
     ['a suffix of an IPv6 address', '.[::1]'],
     ['a broken IPv6 address', '[::1'],
     ['an IPv6 address with a port but without brackets', '::1:3000:'],
-    ['a CIDR range', '10.0.0.0/8'],
     ['a number', 3000],
     ['nothing', undefined],
     ['null', null],

@@ -8,6 +8,7 @@ import logicalContext, { type LogicalContextOptions } from 'logical-context/midd
 import { xRequestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
 import { baggage, traceContext } from 'logical-context/variables'
 import { afterEach, describe, expect, it } from 'vitest'
+import { trustRule } from '../../src/middleware/trust.ts'
 import { certificate } from '../clients/certificate.ts'
 
 const tenant = new ContextVar<string>('tenant')
@@ -103,6 +104,20 @@ describe('trust', () => {
       { continued: false, counters: { ...none, malformed: 1 } },
     ],
     ['the peer by its range', { trust: ['127.0.0.0/8'] }, ['baggage: tenant=acme'], { tenant: 'acme' }],
+    ['the peer by localhost', { trust: 'localhost' }, ['baggage: tenant=acme'], { tenant: 'acme' }],
+    [
+      'the peer by its address among names',
+      { trust: ['*.example.com', '127.0.0.1'] },
+      ['baggage: tenant=acme'],
+      { tenant: 'acme' },
+    ],
+    [
+      'a name, without a certificate',
+      { trust: ['.localhost', '*.localhost', 'api.localhost'] },
+      ['baggage: tenant=acme'],
+      { tenant: null },
+    ],
+    ['an IPv6 address in brackets', { trust: ['[::1]'] }, ['baggage: tenant=acme'], { tenant: null }],
     ['another range', { trust: ['10.0.0.0/8'] }, ['baggage: tenant=acme'], { tenant: null }],
     [
       'another range, whatever is forwarded',
@@ -175,7 +190,10 @@ describe('trust', () => {
   })
 
   it.each<[name: string, trust: string | string[], shown: string]>([
-    ['a name', ['gateway.internal'], "[ 'gateway.internal' ]"],
+    ['a port', ['localhost:3000'], "[ 'localhost:3000' ]"],
+    ['a scheme', ['https://gateway.internal'], "[ 'https://gateway.internal' ]"],
+    ['a wildcard in a name', ['api.*.internal'], "[ 'api.*.internal' ]"],
+    ['a number', [7 as never], '[ 7 ]'],
     ['a prefix that is too long', '10.0.0.0/33', "'10.0.0.0/33'"],
     ['an empty text', '', "''"],
     ['an octal address', '010.0.0.1', "'010.0.0.1'"],
@@ -184,10 +202,47 @@ describe('trust', () => {
     ['an address of two parts', '127.1', "'127.1'"],
     ['an address as a number', '2130706433', "'2130706433'"],
   ])('throws at registration for %s', async (_, trust, shown) => {
-    const message = `logicalContext: option 'trust' expected addresses, ranges such as '10.0.0.0/8', or 'loopback', 'linklocal', 'uniquelocal', got ${shown}.`
+    const message = `logicalContext: option 'trust' expected addresses, ranges such as '10.0.0.0/8', 'localhost', 'loopback', 'linklocal', 'uniquelocal', or names of certificates such as '*.example.com', got ${shown}.`
 
     await expect(open({ trust })).rejects.toThrow(message)
     await expect(open({ trust })).rejects.toThrow(TypeError)
+  })
+
+  it.each<[name: string, trust: string | string[], shown: string]>([
+    ['every host', '*', "'*'"],
+    ['every IPv4 address', ['loopback', '0.0.0.0/0'], "'0.0.0.0/0'"],
+    ['every IPv4 address, with a mask', '0.0.0.0/0.0.0.0', "'0.0.0.0/0.0.0.0'"],
+    ['every IPv6 address', '::/0', "'::/0'"],
+    ['all public IPv6 addresses', '2000::/3', "'2000::/3'"],
+    ['two halves of all addresses', ['0.0.0.0/1', '128.0.0.0/1'], "[ '0.0.0.0/1', '128.0.0.0/1' ]"],
+  ])('throws at registration for %s, and says what to write instead', async (_, trust, shown) => {
+    const message =
+      `logicalContext: option 'trust' expected peers of your own, got ${shown}, which trusts every client: each of them could ` +
+      "set values. List your services, for example '10.20.0.0/16'. If only your services can connect, write: " +
+      'trust: () => true.'
+
+    await expect(open({ trust })).rejects.toThrow(new TypeError(message))
+  })
+
+  it.each<[name: string, subjectaltname: string | undefined, trust: string, isTrusted: boolean]>([
+    ['the name', 'DNS:api.example.com', 'api.example.com', true],
+    ['the name in another case', 'DNS:API.Example.com', 'api.example.COM', true],
+    ['one of several names', 'IP Address:10.0.0.1, DNS:a.test, DNS:api.example.com', 'api.example.com', true],
+    ['a name below a suffix', 'DNS:api.example.com', '.example.com', true],
+    ['a name below a wildcard', 'DNS:a.b.example.com', '*.example.com', true],
+    ['the name above a wildcard', 'DNS:example.com', '*.example.com', false],
+    ['another name', 'DNS:api.example.com.evil.test', 'api.example.com', false],
+    ['a wildcard in the certificate', 'DNS:*.example.com', 'api.example.com', false],
+    ['a name inside a quoted entry', 'DNS:"x, DNS:api.example.com, y"', 'api.example.com', false],
+    ['a URI with the name', 'URI:DNS:api.example.com', 'api.example.com', false],
+    ['no names', undefined, 'api.example.com', false],
+  ])('compares names with a verified certificate: %s', (_, subjectaltname, trust, isTrusted) => {
+    const { judge } = trustRule([trust])
+    const socket = (authorized: boolean) =>
+      ({ remoteAddress: '203.0.113.1', authorized, getPeerCertificate: () => ({ subjectaltname }) }) as never
+
+    expect(judge({ headers: {}, socket: socket(true) }).values).toBe(isTrusted)
+    expect(judge({ headers: {}, socket: socket(false) }).values).toBe(false)
   })
 
   it('may be the verified peer of a TLS connection', async () => {

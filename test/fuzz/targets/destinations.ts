@@ -1,3 +1,4 @@
+import { BlockList, isIP, isIPv4 } from 'node:net'
 import { compileDestinations, targetOf } from '../../../src/clients/destinations.ts'
 import { ensure, ensureSame, type FuzzTarget } from '../target.ts'
 
@@ -10,6 +11,9 @@ export const destinations: FuzzTarget = {
     'https://api.example.com\nhttp://api.example.com/',
     'localhost:3000\n[::1]:3000\nhttp://[::1]:3000/',
     '10.0.0.1\nhttp://0x0a.1/',
+    '*.example.com\nhttps://a.example.com/',
+    '10.0.0.0/8\nhttp://10.1.1.1/',
+    'fd00::/8\nhttp://[fd00::1]/',
     'bücher.example\nhttp://xn--bcher-kva.example./',
     'example.com\nhttp://user@evil.com@example.com/',
   ],
@@ -36,6 +40,10 @@ export const destinations: FuzzTarget = {
     'xn--',
     ' ',
     '*',
+    '*.',
+    '/8',
+    '10.0.0.0',
+    'fd00::',
   ],
   read: (input) => judged(input),
   check(input) {
@@ -71,9 +79,18 @@ function judged(input: string): { rules: string[]; url: URL | null; told: boolea
 
 const schemes: Record<string, string> = { 'http:': '80', 'https:': '443' }
 
+function isInRange(address: string, net: string, prefix: number): boolean {
+  if (isIP(address) === 0 || isIP(address) !== isIP(net)) return false
+  const list = new BlockList()
+  list.addSubnet(net, prefix, isIPv4(net) ? 'ipv4' : 'ipv6')
+  return list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')
+}
+
 /** By whole labels of the names, which the platform's own parser has written. */
 function reaches(rule: string, url: URL): boolean {
-  const [, scheme, dot, rest = ''] = /^(?:(https?):\/\/)?(\.?)(.*)$/is.exec(rule) ?? []
+  const [, net = '', prefix] = /^([^/]+)\/(\d+)$/.exec(rule) ?? []
+  if (prefix !== undefined) return isInRange(url.hostname.replace(/^\[|\]$/g, ''), net, Number(prefix))
+  const [, scheme, dot, rest = ''] = /^(?:(https?):\/\/)?((?:\*?\.)?)(.*)$/is.exec(rule) ?? []
   const isBareIPv6 = rest.includes(':') && URL.canParse(`http://[${rest}]/`)
   const listed = URL.parse(`http://${isBareIPv6 ? `[${rest}]` : rest}/`)
   if (listed === null) return false
@@ -84,5 +101,5 @@ function reaches(rule: string, url: URL): boolean {
   const port = written === undefined ? protocol && schemes[protocol] : String(Number(written))
   if (port && port !== (url.port || schemes[url.protocol])) return false
   if ((host as string).length > 255 || host?.startsWith('.')) return false
-  return dot === '.' ? (host as string).endsWith(`.${name}`) : host === name
+  return dot !== '' ? (host as string).endsWith(`.${name}`) : host === name
 }
