@@ -44,3 +44,8 @@ export { type TaskCounters, TaskGroup, type TaskGroupOptions } from './tasks/tas
 export type { TaskLimits } from './tasks/task-limits.ts'
 export { currentDeadline, currentSignal } from './tasks/unit.ts'
 export { withTimeout, type WithTimeoutOptions } from './tasks/with-timeout.ts'
+
+// Loaded only if it is on. The import is not awaited: a module with a top-level await cannot be loaded by `require`.
+if (/^(?:1|true|on|yes)$/i.test(process.env['LOGICAL_CONTEXT_DOCTOR'] ?? '')) {
+  void import('./doctor/index.ts').then(({ doctor }) => doctor())
+}

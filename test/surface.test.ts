@@ -19,6 +19,7 @@ const surface: Readonly<Record<string, string>> = {
   './clients/outbound': 'Outbound',
   './clients/reply-from': 'rewriteRequestHeaders',
   './clients/undici': 'undiciInterceptor',
+  './doctor': 'doctor',
   './messages/amqp': 'amqpContext',
   './messages/bullmq': 'bullContext',
   './messages/kafka': 'kafkaContext',

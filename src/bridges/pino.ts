@@ -1,4 +1,5 @@
 import { containedValue } from '../callbacks.ts'
+import { watch } from '../context/watch.ts'
 import { aFunction, type Checks, checkOptions, show } from '../options.ts'
 import { cellFor, LogFields, logFieldsChecks, type LogFieldsOptions } from './log-fields.ts'
 import {
@@ -58,7 +59,10 @@ export function contextLogger<L extends PinoLike>(logger: L, options: LogFieldsO
 
   const asJsonInContext: AsJson = function (object, message, level, time) {
     const cell = cellFor(this)
-    if (cell === undefined) return asJson.call(this, object, message, level, time)
+    if (cell === undefined) {
+      watch.current?.lineOutside()
+      return asJson.call(this, object, message, level, time)
+    }
     const fragment = fragmentFor(this, inside, cell, fields)
     if (mayHaveKey(this, inside, object, fields.keys)) {
       return withMissing(asJson.call(this, object, message, level, time), fragment, this[inside.end] as string)
@@ -90,7 +94,8 @@ export function pinoMixin(options: PinoMixinOptions = {}): PinoMixin {
     // A new object for each line: pino writes into it.
     const line: Record<string, unknown> = {}
     const cell = cellFor(logger as Internals | undefined)
-    if (cell !== undefined) {
+    if (cell === undefined) watch.current?.lineOutside()
+    else {
       const bindings = bindingsOf(logger)
       fields.read(cell, (key, value, prefix) => {
         if (!hasKey(bindings, { key, prefix })) line[key] = value

@@ -1,6 +1,7 @@
 import { checkFunction } from '../options.ts'
 import { isStarted, start, type Started } from './block.ts'
 import { type AsyncSnapshot, captureSnapshot } from './storage.ts'
+import { watch } from './watch.ts'
 
 /**
  * Returns `fn` as a part of the unit that calls `bind`: it reads and writes the unit's values, regardless of its caller.
@@ -25,6 +26,7 @@ export function bind<This, Args extends unknown[], R>(
   const snapshot = captureSnapshot()
   const bound = name === '' ? shape.anonymous(snapshot, target) : shape.named(snapshot, target, name)
   if (length > maxLength) Object.defineProperty(bound, 'length', { value: length, configurable: true })
+  watch.current?.bound(bound)
   return bound as (this: This, ...args: Args) => R
 }
 

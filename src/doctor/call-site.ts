@@ -1,0 +1,81 @@
+import { fileURLToPath } from 'node:url'
+
+/** Where code did something, as a stack trace shows it. */
+export interface CallSite {
+  /** The first line of the program: its file, line and column, such as `/app/src/orders.ts:12:7`; empty if unknown. */
+  readonly place: string
+  /** The package, or the module of Node, that called the code at `place`; undefined if no other code did. */
+  readonly library: string | undefined
+  /** All packages and modules of Node in the stack, innermost first. */
+  readonly libraries: readonly string[]
+  /** Whether the innermost code, except for Node's own, is the program's. */
+  readonly isProgram: boolean
+}
+
+/** How many frames are read: a framework can have many between its own code and the program's. */
+const maxFrames = 60
+
+/** Captures the stack, and reads it only if `readCallSite` is called. */
+export function captureStack(): { stack?: string } {
+  const { stackTraceLimit } = Error
+  const holder: { stack?: string } = {}
+  try {
+    Reflect.set(Error, 'stackTraceLimit', maxFrames)
+    Error.captureStackTrace(holder, captureStack)
+  } finally {
+    Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
+  }
+  return holder
+}
+
+export function readCallSite({ stack }: { stack?: string }): CallSite {
+  const frames = String(stack)
+    .split('\n')
+    .flatMap((line) => frameOf(line) ?? [])
+  const own = frames.findIndex(({ owner }) => owner === 'program')
+  const place = own === -1 ? frames[0] : frames[own]
+  const above = frames.slice(own + 1)
+  const libraries = frames.map(({ owner }) => owner).filter((owner) => owner !== 'program')
+  return {
+    place: place?.place ?? '',
+    library: above.find(({ owner }) => owner !== 'program')?.owner,
+    libraries: [...new Set(libraries)],
+    isProgram: frames.find(({ owner }) => !owner.startsWith('node:'))?.owner === 'program',
+  }
+}
+
+interface Frame {
+  readonly place: string
+  /** `program`, the name of a package, or of a module of Node such as `node:events`. */
+  readonly owner: string
+}
+
+/** The folder with the code of this package: `src`, or `dist`. */
+const ownFolder = fileURLToPath(new URL('..', import.meta.url))
+
+/** A line of a stack; undefined for a line of this package, or one that is not a frame. */
+function frameOf(line: string): Frame | undefined {
+  const found = /(?:^|[\s(])((?:file:\/\/|node:|\/|[A-Za-z]:[\\/])[^()]*?:\d+:\d+)\)?$/.exec(line)?.[1]
+  if (found === undefined) return undefined
+  const place = found.startsWith('file://') ? pathOf(found) : found
+  if (place.startsWith(ownFolder)) return undefined
+  return { place, owner: ownerOf(place) }
+}
+
+function pathOf(url: string): string {
+  const [, address = '', position = ''] = /^(.*?)(:\d+:\d+)$/.exec(url) ?? []
+  try {
+    return fileURLToPath(address) + position
+  } catch {
+    return url
+  }
+}
+
+function ownerOf(place: string): string {
+  if (place.startsWith('node:')) return place.replace(/^node:internal\//, 'node:').replace(/(?:\/[^:]*)?:\d+:\d+$/, '')
+  const parts = place.split(/[\\/]/)
+  const at = parts.lastIndexOf('node_modules')
+  const [first = '', second = ''] = parts.slice(at + 1)
+  if (at === -1) return 'program'
+  return first.startsWith('@') ? `${first}/${second}` : first
+}

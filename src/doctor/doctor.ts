@@ -1,0 +1,180 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { callContained } from '../callbacks.ts'
+import { ContextVar } from '../context/context-var.ts'
+import { currentCell } from '../context/cell.ts'
+import { processSingleton } from '../context/storage.ts'
+import { entriesOf, isPresent } from '../context/values.ts'
+import { watch } from '../context/watch.ts'
+import type { LostEvent } from '../errors.ts'
+import { aBoolean, aFunction, type Checks, checkOptions } from '../options.ts'
+import type { LateEvent, ScopeEvent } from '../tasks/lifecycle.ts'
+import type { RequestScope } from '../tasks/request-scope.ts'
+import type { CallSite } from './call-site.ts'
+import { callSiteHere, type Finding, Findings } from './finding.ts'
+import { remedies } from './remedies.ts'
+import { printFinding, printSummary } from './report.ts'
+import { watchEmitters } from './watch-emitters.ts'
+
+export interface DoctorOptions {
+  /** Called for the first sighting at each call site. Default: writes some lines to stderr. */
+  onFinding?: (finding: Finding) => void
+  /** Whether a summary is written to stderr when the process exits. Default: true. */
+  summary?: boolean
+}
+
+/** The doctor of this process, while it is on. */
+export interface Doctor extends Disposable {
+  /** The findings so far, in the order of their first sightings. A copy. */
+  readonly findings: readonly Finding[]
+  /** Ends it and removes all that it installed. A second call does nothing. */
+  stop(): void
+}
+
+const checks: Checks = { onFinding: aFunction, summary: aBoolean }
+const running: { current: Doctor | undefined } = processSingleton('doctor', () => ({ current: undefined }))
+
+/**
+ * Reports where the context is lost or swapped: the file and line, the library that called the code, how often, and what
+ * to do. For development: it reads a stack for each event it observes. Call it before the server starts. A second call
+ * returns the doctor that is on; its options have no effect.
+ *
+ * The environment variable `LOGICAL_CONTEXT_DOCTOR=1` does the same when the package is loaded.
+ *
+ * @throws {TypeError} for an option that is unknown or of the wrong type.
+ */
+export function doctor(options?: DoctorOptions): Doctor {
+  const { onFinding = printFinding, summary = true } = checkOptions('doctor', options, checks)
+  return (running.current ??= start(onFinding, summary))
+}
+
+function start(onFinding: (finding: Finding) => void, summary: boolean): Doctor {
+  const findings = new Findings((finding) => callContained('onFinding', onFinding, finding))
+  const live = new Set<RequestScope>()
+  const bound = new WeakSet<object>()
+  const reads = new OutsideReads(findings, live)
+
+  const listeners: [channel: string, listener: (event: unknown) => void][] = [
+    ['scope:open', (event) => live.add((event as ScopeEvent).scope)],
+    [
+      'scope:close',
+      (event) => {
+        const { scope } = event as ScopeEvent
+        live.delete(scope)
+        reads.learn(scope)
+      },
+    ],
+    [
+      'context:late',
+      (event) => {
+        const { operation, variable, unit } = event as LateEvent
+        const what = `${operation} of '${variable}' after the end of '${unit}'`
+        findings.add({ kind: 'late', what, site: callSiteHere() })
+      },
+    ],
+    [
+      'context:lost',
+      (event) => {
+        const { operation } = event as LostEvent
+        const what = `${operation} outside any unit`
+        findings.add({ kind: 'outside', what, site: callSiteHere(), isIdle: live.size === 0 })
+      },
+    ],
+  ]
+  for (const [channel, listener] of listeners) subscribe(`logical-context:${channel}`, listener)
+
+  watch.current = {
+    bound: (fn) => bound.add(fn),
+    lineOutside() {
+      if (live.size === 0) return
+      findings.add({ kind: 'log line', what: 'a log line outside any unit, while requests run', site: callSiteHere() })
+    },
+  }
+  const stopReads = watchReads(reads)
+  const stopEmitters = watchEmitters(
+    ({ what, site, library, createdHere }) => {
+      const remedy = createdHere ? { remedy: remedies.outside } : {}
+      findings.add({ kind: 'swapped', what: `${what} of one request ran in another`, site, library, ...remedy })
+    },
+    // The name of a function that `AsyncResource.bind` and `AsyncLocalStorage.bind` return.
+    (fn) => bound.has(fn) || /^bound(?: runInAsyncScope)?$/.test((fn as { name?: string }).name ?? ''),
+  )
+  const onExit = () => {
+    for (const scope of live) reads.learn(scope)
+    if (summary) printSummary(findings.all)
+  }
+  process.once('exit', onExit)
+
+  const self: Doctor = {
+    get findings() {
+      for (const scope of live) reads.learn(scope)
+      return findings.all
+    },
+    stop() {
+      if (running.current !== self) return
+      running.current = undefined
+      watch.current = undefined
+      stopReads()
+      stopEmitters()
+      for (const [channel, listener] of listeners) unsubscribe(`logical-context:${channel}`, listener)
+      process.off('exit', onExit)
+    },
+    [Symbol.dispose]() {
+      self.stop()
+    },
+  }
+  return self
+}
+
+interface OutsideRead {
+  readonly kind: 'outside'
+  readonly what: string
+  readonly site: CallSite
+  readonly isIdle: boolean
+}
+
+/** Reads of variables outside any unit. They count if a request sets the variable, before or after the read. */
+class OutsideReads {
+  readonly #findings: Findings
+  readonly #live: ReadonlySet<RequestScope>
+  readonly #setByRequests = new Set<number>()
+  readonly #waiting = new Map<number, OutsideRead[]>()
+
+  constructor(findings: Findings, live: ReadonlySet<RequestScope>) {
+    this.#findings = findings
+    this.#live = live
+  }
+
+  add({ index, name }: { readonly index: number; readonly name: string }): void {
+    const what = `read of '${name}' outside any unit`
+    const read: OutsideRead = { kind: 'outside', what, site: callSiteHere(), isIdle: this.#live.size === 0 }
+    if (this.#setByRequests.has(index)) return this.#findings.add(read)
+    const waiting = this.#waiting.get(index) ?? []
+    if (waiting.length < maxWaiting) this.#waiting.set(index, [...waiting, read])
+  }
+
+  /** Records the variables that a request has set. */
+  learn({ cell }: RequestScope): void {
+    for (const [index, raw] of entriesOf(cell.share())) {
+      if (!isPresent(raw) || this.#setByRequests.has(index)) continue
+      this.#setByRequests.add(index)
+      for (const read of this.#waiting.get(index) ?? []) this.#findings.add(read)
+      this.#waiting.delete(index)
+    }
+  }
+}
+
+/** How many reads of one variable are kept until a request sets it. */
+const maxWaiting = 100
+
+/** Replaces `get` of all variables. Returns a function that restores it. */
+function watchReads(reads: OutsideReads): () => void {
+  const { prototype } = ContextVar
+  const descriptor = Object.getOwnPropertyDescriptor(prototype, 'get') as PropertyDescriptor
+  const { get } = prototype
+  const observed = function (this: ContextVar<unknown, unknown>): unknown {
+    if (currentCell() === undefined) reads.add(this)
+    return get.call(this)
+  }
+  Object.defineProperty(prototype, 'get', { ...descriptor, value: observed })
+  return () => Object.defineProperty(prototype, 'get', descriptor)
+}
