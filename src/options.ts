@@ -35,7 +35,7 @@ export function checkOptions<O extends object>(owner: string, options: O | undef
 export function checkOptions(owner: string, options: unknown, checks: Checks): object
 export function checkOptions(owner: string, options: unknown, checks: Checks): object {
   if (options === undefined) return noOptions
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw notOptions(owner, options)
+  if (!isOptions(options)) throw notOptions(owner, options)
   let isEmpty = true
   let isPolluted = false
   // `spawn` checks its options too: no array of entries is made here.
@@ -57,13 +57,45 @@ export function checkOptions(owner: string, options: unknown, checks: Checks): o
       throw new TypeError(`${owner}: option '${name}' expected ${check.expected}, got ${show(value)}.`)
     }
   }
+  if (isPlain(options)) return isPolluted ? withoutPollution(options) : options
   // A Map, a Date or a context has no options that can be read.
-  if (isEmpty && !isPlain(options)) throw notOptions(owner, options)
-  return isPolluted ? withoutPollution(options) : options
+  if (isEmpty) throw notOptions(owner, options)
+  // A copy, because a spread would omit inherited options.
+  return withoutPollution(options)
+}
+
+/**
+ * Separates our options from those of another library, which are not checked. Both results are copies without what a
+ * polluted `Object.prototype` adds.
+ *
+ * @param owner The function that the user called.
+ * @throws {TypeError} if `options` is not an object, or if an option of ours is of the wrong type.
+ */
+export function splitOptions<Own extends object, Others extends object>(
+  owner: string,
+  options: (Own & Others) | undefined,
+  checks: Checks,
+): { own: Own; others: Others } {
+  const own: Record<string, unknown> = {}
+  const others: Record<string, unknown> = {}
+  if (options !== undefined) {
+    if (!isOptions(options)) throw notOptions(owner, options)
+    const entries = Object.entries(withoutPollution(options))
+    if (entries.length === 0 && !isPlain(options)) throw notOptions(owner, options)
+    for (const [name, value] of entries) {
+      if (Object.hasOwn(checks, name)) own[name] = value
+      else others[name] = value
+    }
+  }
+  return { own: checkOptions(owner, own as Own, checks), others: others as Others }
 }
 
 /** Its prototype has no prototype. V8 reads it faster than an object without a prototype. */
-const noOptions: object = Object.freeze(Object.create(Object.create(null) as object) as object)
+export const noOptions: object = Object.freeze(Object.create(Object.create(null) as object) as object)
+
+function isOptions(options: unknown): options is object {
+  return typeof options === 'object' && options !== null && !Array.isArray(options)
+}
 
 function notOptions(owner: string, options: unknown): TypeError {
   return new TypeError(`${owner}: expected an options object, got ${show(options)}.`)

@@ -80,7 +80,9 @@ describe('checkOptions', () => {
       new Config(),
     ]
 
-    expect(options.map((each) => checkOptions('start', each, checks))).toEqual(options)
+    const names = options.map((each) => ({ ...checkOptions('start', each, checks) }).name)
+
+    expect(names).toEqual([undefined, undefined, 'import', 'import'])
   })
 
   it('checks inherited options', () => {

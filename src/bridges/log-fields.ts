@@ -63,7 +63,7 @@ export class LogFields {
   readonly #fields: readonly { readonly key: string; readonly prefix: string; readonly reader: Reader }[]
 
   /** @throws {TypeError} if a field is not a variable, if it is sensitive, or if its key is taken. */
-  constructor(owner: string, options: LogFieldsOptions) {
+  constructor(owner: string, options: LogFieldsOptions | undefined) {
     const { fields: declared = {}, keys: renamed = {} } = checkOptions(owner, options, logFieldsChecks)
     const readers = new Map<string, Reader>()
     const add = (field: string, key: string, reader: Reader) => {
@@ -73,7 +73,7 @@ export class LogFields {
       readers.set(key, reader)
     }
     for (const [field, reader] of Object.entries(knownFields)) {
-      const key = renamed[field as KnownField] ?? field
+      const key = (Object.hasOwn(renamed, field) ? renamed[field as KnownField] : undefined) ?? field
       if (key !== false) add(field, key, reader)
     }
     for (const [key, field] of Object.entries(declared)) add(key, key, readerOf(`${owner}: field '${key}'`, field))
@@ -136,5 +136,5 @@ function readerOf(owner: string, field: LogField): Reader {
 }
 
 function isFormatted(field: LogField): field is Exclude<LogField, AnyContextVar> {
-  return typeof field === 'object' && field !== null && 'variable' in field
+  return typeof field === 'object' && field !== null && !(field instanceof ContextVar) && 'variable' in field
 }

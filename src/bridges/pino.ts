@@ -43,7 +43,7 @@ const mixinChecks: Checks = { ...logFieldsChecks, mixin: aFunction }
  * @throws {TypeError} if `logger` is not a logger of pino 10, if a field is not a variable or is sensitive, and if the
  *   logger itself writes one of the keys.
  */
-export function contextLogger<L extends PinoLike>(logger: L, options: LogFieldsOptions = {}): L {
+export function contextLogger<L extends PinoLike>(logger: L, options?: LogFieldsOptions): L {
   const fields = new LogFields('contextLogger', options)
   if (typeof logger !== 'object' || logger === null) {
     throw new TypeError(`contextLogger: expected a pino logger, got ${show(logger)}.`)
@@ -86,7 +86,7 @@ export function contextLogger<L extends PinoLike>(logger: L, options: LogFieldsO
  *
  * @throws {TypeError} if a field is not a variable or is sensitive.
  */
-export function pinoMixin(options: PinoMixinOptions = {}): PinoMixin {
+export function pinoMixin(options?: PinoMixinOptions): PinoMixin {
   const { mixin, ...fieldOptions } = checkOptions('pinoMixin', options, mixinChecks)
   const fields = new LogFields('pinoMixin', fieldOptions)
   const bindingsOf = bindingsReader()

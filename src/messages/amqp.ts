@@ -1,8 +1,11 @@
 import type { Channel, ConfirmChannel, ConsumeMessage, Options, Replies } from 'amqplib'
-import { anAmount, checkFunction, checkOptions, type Checks, show } from '../options.ts'
+import { aBoolean, anAmount, checkFunction, checkOptions, type Checks, show, splitOptions } from '../options.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
+import { policyChecks, type PolicyOption } from './message-fields.ts'
+import { messagesChecks } from './messages-options.ts'
+import { closeChecks } from './running-jobs.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
@@ -13,6 +16,8 @@ export interface AmqpContextOptions extends MessagesOptions {
 
 /** Runs one message. `scope` is the unit of this attempt. */
 export type AmqpHandler = (message: ConsumeMessage, scope: RequestScope) => unknown
+
+type ConsumeOptions = Pick<AmqpConsumeOptions, 'requeue' | 'noAck'>
 
 export interface AmqpConsumeOptions extends Options.Consume {
   /** Whether a message whose handler failed goes back to its queue; else to the dead letter exchange. Default: false. */
@@ -51,44 +56,46 @@ export interface AmqpContext {
   close(options?: DrainOptions): Promise<CloseReport>
 }
 
-const checks: Checks = { enqueueTimeoutMs: anAmount }
+const checks: Checks = { ...messagesChecks, enqueueTimeoutMs: anAmount }
+const consumeChecks: Checks = { requeue: aBoolean, noAck: aBoolean }
 
 /**
  * Carries the context through RabbitMQ and other brokers of AMQP 0-9-1, with amqplib.
  *
  * @throws {TypeError} if an option is unknown or of the wrong type.
  */
-export function amqpContext(options: AmqpContextOptions = {}): AmqpContext {
-  const { enqueueTimeoutMs = 10_000, ...others } = options
-  checkOptions('amqpContext', { enqueueTimeoutMs }, checks)
-  const messages = new Messages('amqpContext', others)
+export function amqpContext(options?: AmqpContextOptions): AmqpContext {
+  const { enqueueTimeoutMs = 10_000, ...shared } = checkOptions('amqpContext', options, checks)
+  const messages = new Messages('amqpContext', shared)
   const consumers: { channel: Channel; tag: string }[] = []
 
-  function publishOptions(
-    queue: string,
-    { policy, ...publish }: Options.Publish & { policy?: MessagePolicy } = {},
-  ): Options.Publish {
-    return { ...publish, headers: { ...messages.capture(queue, policy), ...(publish.headers as object | undefined) } }
+  function publishOptions(queue: string, given?: Options.Publish & PolicyOption): Options.Publish {
+    const { own, others: publish } = splitOptions<PolicyOption, Options.Publish>('publishOptions', given, policyChecks)
+    const { headers } = { headers: undefined, ...publish }
+    return { ...publish, headers: { ...messages.capture(queue, own.policy), ...(headers as object | undefined) } }
   }
 
   return {
     messages,
     publishOptions,
-    send(channel, queue, content, sendOptions) {
+    async send(channel, queue, content, sendOptions) {
       const publish = publishOptions(queue, sendOptions)
       const confirmed = new Promise<void>((resolve, reject) => {
         channel.sendToQueue(queue, content, publish, (error) => (error === null ? resolve() : reject(error as Error)))
       })
       return messages.enqueue(queue, enqueueTimeoutMs, confirmed)
     },
-    async consume(channel, queue, handler, { requeue = false, ...consume } = {}) {
+    async consume(channel, queue, handler, given) {
       checkFunction('consume', handler)
+      const { own, others } = splitOptions<ConsumeOptions, Options.Consume>('consume', given, consumeChecks)
+      const { requeue = false, noAck } = own
+      const consume = { ...others, ...(noAck !== undefined && { noAck }) }
       const onMessage = async (message: ConsumeMessage | null) => {
         if (message === null) return
         const { messageId: id, headers = {} } = message.properties
         const received = { queue, id: textOf(id), attempt: attemptOf(message), fields: headers }
         const outcome = await messages.acknowledge(received, (scope) => handler(message, scope))
-        if (consume.noAck === true) return
+        if (noAck === true) return
         if (outcome === 'succeeded') channel.ack(message)
         else channel.nack(message, false, requeue)
       }
@@ -103,7 +110,8 @@ export function amqpContext(options: AmqpContextOptions = {}): AmqpContext {
       consumers.push({ channel, tag: reply.consumerTag })
       return reply
     },
-    async close(drainOptions) {
+    async close(given) {
+      const drainOptions = checkOptions('close', given, closeChecks)
       await Promise.all(consumers.splice(0).map(({ channel, tag }) => channel.cancel(tag)))
       return messages.close(drainOptions)
     },

@@ -1,9 +1,12 @@
 import type { FlowJob, Job, JobsOptions, Queue, Span, SpanOptions, Telemetry, Worker } from 'bullmq'
-import { anAmount, anything, checkFunction, checkOptions, type Checks } from '../options.ts'
+import { anAmount, anything, checkFunction, checkOptions, type Checks, splitOptions } from '../options.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { envelopeKey, openEnvelope, withEnvelope } from './envelope.ts'
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
+import { policyChecks, type PolicyOption } from './message-fields.ts'
+import { messagesChecks } from './messages-options.ts'
+import { closeChecks } from './running-jobs.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
@@ -58,8 +61,11 @@ export interface BullContext {
   close(workers: readonly Worker[], options?: DrainOptions): Promise<CloseReport>
 }
 
-// The queues, options and policies are checked by BullMQ and by `Messages`.
-const checks: Checks = { telemetry: anything, enqueueTimeoutMs: anAmount }
+const checks: Checks = { ...messagesChecks, telemetry: anything, enqueueTimeoutMs: anAmount }
+
+type FlowParts = Pick<FlowJob, 'opts' | 'children'>
+// BullMQ checks these.
+const flowChecks: Checks = { opts: anything, children: anything }
 
 /**
  * Carries the context through BullMQ 6, by its `telemetry` option.
@@ -69,10 +75,9 @@ const checks: Checks = { telemetry: anything, enqueueTimeoutMs: anAmount }
  *
  * @throws {TypeError} if an option is unknown or of the wrong type.
  */
-export function bullContext(options: BullContextOptions = {}): BullContext {
-  const { telemetry: inner, enqueueTimeoutMs = 10_000, ...others } = options
-  checkOptions('bullContext', { telemetry: inner, enqueueTimeoutMs }, checks)
-  const messages = new Messages('bullContext', others)
+export function bullContext(options?: BullContextOptions): BullContext {
+  const { telemetry: inner, enqueueTimeoutMs = 10_000, ...shared } = checkOptions('bullContext', options, checks)
+  const messages = new Messages('bullContext', shared)
 
   function metadataFor(queue: string, policy?: MessagePolicy, theirs?: string): string {
     return JSON.stringify(
@@ -80,15 +85,21 @@ export function bullContext(options: BullContextOptions = {}): BullContext {
     )
   }
 
-  function jobOptions(queue: string, policy: MessagePolicy | undefined, jobsOptions?: JobsOptions): JobsOptions {
+  function jobOptions(queue: string, policy: MessagePolicy | undefined, given?: JobsOptions): JobsOptions {
+    const { others: jobsOptions } = splitOptions<object, JobsOptions>('jobOptions', given, {})
     const theirs = inner?.contextManager.getMetadata(inner.contextManager.active())
     // BullMQ replaces the metadata of a job that does not say to omit the context.
     return { ...jobsOptions, telemetry: { metadata: metadataFor(queue, policy, theirs), omitContext: true } }
   }
 
-  function flow(job: FlowJob, policy?: MessagePolicy): FlowJob {
-    const opts = jobOptions(job.queueName, policy, job.opts) as FlowJob['opts']
-    return { ...job, opts, ...(job.children && { children: job.children.map((child) => flow(child, policy)) }) }
+  function flow(given: FlowJob, policy?: MessagePolicy): FlowJob {
+    const { own, others: job } = splitOptions<FlowParts, FlowJob>('flow', given, flowChecks)
+    const { opts, children } = { opts: undefined, children: undefined, ...own }
+    return {
+      ...job,
+      opts: jobOptions(job.queueName, policy, opts),
+      ...(children && { children: children.map((child) => flow(child, policy)) }),
+    }
   }
 
   return {
@@ -96,8 +107,9 @@ export function bullContext(options: BullContextOptions = {}): BullContext {
     telemetry: new ContextTelemetry(inner, metadataFor),
     jobOptions,
     flow,
-    add(queue, name, data, { policy, ...jobsOptions } = {}) {
-      const added = (queue as unknown as Queue).add(name, data, jobOptions(queue.name, policy, jobsOptions))
+    async add(queue, name, data, given) {
+      const { own, others } = splitOptions<PolicyOption, JobsOptions>('add', given, policyChecks)
+      const added = (queue as unknown as Queue).add(name, data, jobOptions(queue.name, own.policy, others))
       return messages.enqueue(queue.name, enqueueTimeoutMs, added)
     },
     processor(handler) {
@@ -113,7 +125,8 @@ export function bullContext(options: BullContextOptions = {}): BullContext {
         return messages.process(received, (scope) => handler(job, scope, token))
       }
     },
-    async close(workers, drainOptions) {
+    async close(workers, given) {
+      const drainOptions = checkOptions('close', given, closeChecks)
       await Promise.all(workers.map((worker) => worker.pause(true)))
       const report = await messages.close(drainOptions)
       const force = report.unfinishedJobs.length > 0

@@ -21,7 +21,12 @@ const maxBytes = 8192
 /** The field with a message's policy, and with the span that caused an isolated message. */
 export const metaField = 'logical-context'
 
-const policyChecks: Checks = { policy: aPolicy }
+export interface PolicyOption {
+  /** Default: the policy of `Messages`, or of the unit that enqueues, else `inherit`. */
+  policy?: MessagePolicy
+}
+
+export const policyChecks: Checks = { policy: aPolicy }
 
 /** @throws {TypeError} if the policy is not one, is `share`, or names a variable that is not declared to travel. */
 export function checkedPolicy(owner: string, policy: Policy, declared: ReadonlySet<AnyContextVar>): MessagePolicy {

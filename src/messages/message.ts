@@ -4,7 +4,7 @@ import { LogicalContext } from '../context/logical-context.ts'
 import { root } from '../context/storage.ts'
 import { emptyValues } from '../context/values.ts'
 import { EnqueueTimeoutError } from '../errors.ts'
-import { aBoolean, aFunction, anything, type Checks, checkOptions, oneOf, show } from '../options.ts'
+import { checkOptions, show, splitOptions } from '../options.ts'
 import { type CarrierSource, carrierOf } from '../propagators/carrier.ts'
 import { compilePropagators } from '../propagators/composite.ts'
 import type { Destination, Peer, Propagator, RefusalReason, Refuse } from '../propagators/propagator.ts'
@@ -12,12 +12,11 @@ import { w3cBaggage } from '../propagators/w3c-baggage.ts'
 import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
 import { xRequestId } from '../propagators/x-request-id.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
-import { type LateUseOptions, LateUseWatch } from '../tasks/late-use.ts'
+import { LateUseWatch } from '../tasks/late-use.ts'
 import { cross } from '../tasks/policy.ts'
 import { RequestScope } from '../tasks/request-scope.ts'
 import { TaskGroup } from '../tasks/task-group.ts'
-import type { OnTaskError } from '../tasks/task.ts'
-import type { TaskLimits } from '../tasks/task-limits.ts'
+import { limitChecks } from '../tasks/task-limits.ts'
 import { after } from '../tasks/timer.ts'
 import { currentUnit, type UnitSettings } from '../tasks/unit.ts'
 import { message as messageVariable, type MessageInfo } from '../variables/message.ts'
@@ -35,40 +34,13 @@ import {
   metaField,
   metaOf,
 } from './message-fields.ts'
+import { messagesChecks, type MessageRefusal, type MessagesOptions } from './messages-options.ts'
 import { closeChecks, type CloseReport, printFailedJob, RunningJobs } from './running-jobs.ts'
 
 export { openEnvelope, withEnvelope } from './envelope.ts'
 export type { MessageFields, MessagePolicy } from './message-fields.ts'
+export type { MessageRefusal, MessagesOptions } from './messages-options.ts'
 export type { CloseReport, UnfinishedJob } from './running-jobs.ts'
-
-/** A field of a message that was not read or not written. */
-export interface MessageRefusal {
-  reason: RefusalReason
-  /** The field, or the field and its member, such as `baggage.tenant`. */
-  field: string
-  /** The name of the queue. */
-  queue: string
-}
-
-export interface MessagesOptions extends LateUseOptions {
-  /** What travels. Default: `[w3cTraceContext(), w3cBaggage(), xRequestId()]`. */
-  propagators?: readonly Propagator[]
-  /** For messages without their own policy. Default: the policy of the unit that enqueues, else `inherit`. */
-  policy?: MessagePolicy
-  /** Whether the fields of received messages are used. False for a broker that others write to. Default: true. */
-  trust?: boolean
-  /** Limits for the tasks that jobs spawn. Default: none. */
-  limits?: TaskLimits
-  /** Called for each failed task that a job has spawned, if the task has no `onError`. Default: a line on stderr. */
-  onError?: OnTaskError
-  /**
-   * Called for each failed attempt, with the job's context active, by engines that do not report failures themselves.
-   * Default: a line on stderr.
-   */
-  onFailure?: (error: unknown, job: MessageInfo) => void
-  /** Called for each field that was not read or not written. Default: it is counted only. */
-  onRefusal?: (refusal: MessageRefusal) => void
-}
 
 /** One attempt of a job: a message as an engine delivers it. */
 export interface ReceivedMessage {
@@ -82,19 +54,6 @@ export interface ReceivedMessage {
   readonly fields?: CarrierSource | undefined
   /** Aborts the unit's signal, for example if the engine's lock is lost. */
   readonly signal?: AbortSignal | undefined
-}
-
-const checks: Checks = {
-  // `compilePropagators`, `checkedPolicy` and the group check these.
-  propagators: anything,
-  policy: anything,
-  limits: anything,
-  trust: aBoolean,
-  onError: aFunction,
-  onFailure: aFunction,
-  onRefusal: aFunction,
-  lateWrites: oneOf('throw', 'report'),
-  onLateUse: aFunction,
 }
 
 /**
@@ -125,7 +84,7 @@ export class Messages {
    * @param owner The function that the user called, for error messages.
    * @throws {TypeError} if an option is unknown or of the wrong type.
    */
-  constructor(owner: string, options: MessagesOptions = {}) {
+  constructor(owner: string, options?: MessagesOptions) {
     const {
       propagators = [w3cTraceContext(), w3cBaggage(), xRequestId()],
       policy,
@@ -136,7 +95,7 @@ export class Messages {
       onRefusal,
       lateWrites,
       onLateUse,
-    } = checkOptions(owner, options, checks)
+    } = checkOptions(owner, options, messagesChecks)
     this.#owner = owner
     this.#propagator = compilePropagators(`${owner}: option 'propagators'`, propagators)
     this.#declared = new Set([requestId, traceContext, ...(this.#propagator.variables ?? [])])
@@ -144,8 +103,12 @@ export class Messages {
     this.#trusted = trust
     this.#onFailure = onFailure
     this.#onRefusal = onRefusal
-    this.group = new TaskGroup({ name: owner, ...limits, ...(onError && { onError }) })
-    this.lateUse = new LateUseWatch({ ...(lateWrites && { lateWrites }), ...(onLateUse && { onLateUse }) })
+    this.group = new TaskGroup({
+      ...checkOptions(`${owner}: option 'limits'`, limits, limitChecks),
+      name: owner,
+      onError,
+    })
+    this.lateUse = new LateUseWatch({ lateWrites, onLateUse })
     this.#settings = { group: this.group, policy: undefined, lateUse: this.lateUse }
   }
 
@@ -155,11 +118,8 @@ export class Messages {
    * @throws {TypeError} if the policy is `share`, or names a variable that no propagator carries.
    */
   capture(queue: string, policy?: MessagePolicy): MessageFields {
-    const chosen = checkedPolicy(
-      this.#owner,
-      policy ?? this.#policy ?? currentUnit()?.settings.policy ?? 'inherit',
-      this.#declared,
-    )
+    const byDefault = this.#policy ?? currentUnit()?.settings.policy ?? 'inherit'
+    const chosen = checkedPolicy(this.#owner, policy === undefined ? byDefault : policy, this.#declared)
     const context = identified(new LogicalContext(cross(currentCell()?.share() ?? emptyValues, chosen)))
     const fields: MessageFields = {}
     const refuse = this.#refuseFor(queue)
@@ -174,7 +134,8 @@ export class Messages {
    * Runs `handler` as the unit of one attempt, outside the context of the caller. The result and the failure are the
    * handler's: the engine decides about a retry.
    */
-  async process<R>(received: ReceivedMessage, handler: (scope: RequestScope) => R | PromiseLike<R>): Promise<R> {
+  async process<R>(message: ReceivedMessage, handler: (scope: RequestScope) => R | PromiseLike<R>): Promise<R> {
+    const received = receivedOf(message)
     const info = infoOf(received)
     // A worker's handlers run in the context of the code that created the worker, with most engines.
     const scope = root.runInAsyncScope(() => this.#open(received, info))
@@ -192,9 +153,10 @@ export class Messages {
    * failure goes to `onFailure`. Never rejects.
    */
   async acknowledge(
-    received: ReceivedMessage,
+    message: ReceivedMessage,
     handler: (scope: RequestScope) => unknown,
   ): Promise<'succeeded' | 'failed'> {
+    const received = receivedOf(message)
     try {
       await this.process(received, async (scope) => {
         try {
@@ -239,7 +201,7 @@ export class Messages {
    *
    * @throws {TypeError} if an option is unknown or of the wrong type.
    */
-  close(options: DrainOptions = {}): Promise<CloseReport> {
+  close(options?: DrainOptions): Promise<CloseReport> {
     return this.#running.close(this.group, checkOptions(`${this.#owner}: close`, options, closeChecks))
   }
 
@@ -268,6 +230,10 @@ export class Messages {
       contain('onRefusal', () => this.#onRefusal?.({ reason, field, queue }))
     }
   }
+}
+
+function receivedOf(message: ReceivedMessage): ReceivedMessage {
+  return splitOptions<object, ReceivedMessage>('process', message, {}).others
 }
 
 function infoOf({ queue, name = queue, id, attempt = 1 }: ReceivedMessage): MessageInfo {

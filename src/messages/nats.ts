@@ -1,9 +1,11 @@
 import type { JetStreamClient, JetStreamPublishOptions, JsMsg, PubAck } from '@nats-io/jetstream'
 import type { MsgHdrs, Payload } from '@nats-io/nats-core'
-import { anAmount, checkFunction, checkOptions, type Checks } from '../options.ts'
+import { anAmount, checkFunction, checkOptions, type Checks, splitOptions } from '../options.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
+import { policyChecks, type PolicyOption } from './message-fields.ts'
+import { messagesChecks } from './messages-options.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
@@ -43,23 +45,28 @@ export interface NatsContext {
   close(options?: DrainOptions): Promise<CloseReport>
 }
 
-const checks: Checks = { enqueueTimeoutMs: anAmount }
+const checks: Checks = { ...messagesChecks, enqueueTimeoutMs: anAmount }
 
 /**
  * Carries the context through NATS JetStream. It loads `@nats-io/nats-core` for the first message.
  *
  * @throws {TypeError} if an option is unknown or of the wrong type.
  */
-export function natsContext(options: NatsContextOptions = {}): NatsContext {
-  const { enqueueTimeoutMs = 10_000, ...others } = options
-  checkOptions('natsContext', { enqueueTimeoutMs }, checks)
-  const messages = new Messages('natsContext', others)
+export function natsContext(options?: NatsContextOptions): NatsContext {
+  const { enqueueTimeoutMs = 10_000, ...shared } = checkOptions('natsContext', options, checks)
+  const messages = new Messages('natsContext', shared)
 
   return {
     messages,
-    async publish(js, subject, payload, { policy, ...publish } = {}) {
+    async publish(js, subject, payload, given) {
+      const { own, others } = splitOptions<PolicyOption, Partial<JetStreamPublishOptions>>(
+        'publish',
+        given,
+        policyChecks,
+      )
+      const publish = { headers: undefined, timeout: undefined, ...others }
       // Before the first await: the context of the caller.
-      const fields = messages.capture(subject, policy)
+      const fields = messages.capture(subject, own.policy)
       const headers = publish.headers ?? (await newHeaders())
       for (const [name, value] of Object.entries(fields)) if (!headers.has(name)) headers.set(name, value)
       const acknowledged = js.publish(subject, payload, {

@@ -1,10 +1,13 @@
 import type { ConstructorOptions, Job, PgBoss, SendOptions, WorkOptions } from 'pg-boss'
-import { anAmount, anyOf, aString, checkFunction, checkOptions, type Checks, show } from '../options.ts'
+import { anAmount, anyOf, aString, checkFunction, checkOptions, type Checks, show, splitOptions } from '../options.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { lockDirectory } from './directory-lock.ts'
 import { openEnvelope, withEnvelope } from './envelope.ts'
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
+import { policyChecks, type PolicyOption } from './message-fields.ts'
+import { messagesChecks } from './messages-options.ts'
+import { closeChecks } from './running-jobs.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
@@ -48,12 +51,16 @@ export interface ContextBoss {
   close(options?: DrainOptions): Promise<CloseReport>
 }
 
-const bossChecks: Checks = {
+const checks: Checks = { ...messagesChecks, enqueueTimeoutMs: anAmount }
+const openChecks: Checks = {
+  ...checks,
   url: aString,
   directory: aString,
   boss: anyOf('an object of options', (value) => typeof value === 'object' && value !== null),
 }
-const sendChecks: Checks = { enqueueTimeoutMs: anAmount }
+const workChecks: Checks = {
+  batchSize: anyOf("1, because each job is a unit: use 'localConcurrency'", (value) => value === 1),
+}
 
 /**
  * Starts pg-boss 12, on PostgreSQL or on the embedded PGlite. It loads `pg-boss`, and `@electric-sql/pglite` if there is
@@ -62,14 +69,13 @@ const sendChecks: Checks = { enqueueTimeoutMs: anAmount }
  * @throws {TypeError} if an option is unknown or of the wrong type.
  * @throws {Error} if another process uses the directory.
  */
-export async function openBoss(options: OpenBossOptions = {}): Promise<ContextBoss> {
-  const { url, directory, boss: more, ...context } = options ?? {}
-  checkOptions('openBoss', { url, directory, boss: more }, bossChecks)
+export async function openBoss(options?: OpenBossOptions): Promise<ContextBoss> {
+  const { url, directory, boss: more, enqueueTimeoutMs, ...others } = checkOptions('openBoss', options, openChecks)
   if (url !== undefined && directory !== undefined) {
     throw new TypeError("openBoss: expected 'url' or 'directory', got both: a directory is for the embedded database.")
   }
   // Checks the other options before anything starts.
-  const { messages, enqueueTimeoutMs } = checked('openBoss', context)
+  const messages = new Messages('openBoss', others)
   const { PgBoss: Boss, fromPglite } = await import('pg-boss')
   if (url !== undefined) {
     return bossOver(await started(new Boss({ ...more, connectionString: url })), messages, enqueueTimeoutMs)
@@ -96,21 +102,15 @@ export async function openBoss(options: OpenBossOptions = {}): Promise<ContextBo
  *
  * @throws {TypeError} if an option is unknown or of the wrong type.
  */
-export function contextBoss(boss: PgBoss, options: ContextBossOptions = {}): ContextBoss {
-  const { messages, enqueueTimeoutMs } = checked('contextBoss', options)
-  return bossOver(boss, messages, enqueueTimeoutMs)
-}
-
-function checked(owner: string, options: ContextBossOptions): { messages: Messages; enqueueTimeoutMs: number } {
-  const { enqueueTimeoutMs = 10_000, ...others } = options
-  checkOptions(owner, { enqueueTimeoutMs }, sendChecks)
-  return { messages: new Messages(owner, others), enqueueTimeoutMs }
+export function contextBoss(boss: PgBoss, options?: ContextBossOptions): ContextBoss {
+  const { enqueueTimeoutMs, ...others } = checkOptions('contextBoss', options, checks)
+  return bossOver(boss, new Messages('contextBoss', others), enqueueTimeoutMs)
 }
 
 function bossOver(
   boss: PgBoss,
   messages: Messages,
-  enqueueTimeoutMs: number,
+  enqueueTimeoutMs: number = 10_000,
   afterStop: () => Promise<void> = async () => {},
 ): ContextBoss {
   const queues = new Set<string>()
@@ -120,11 +120,10 @@ function bossOver(
     ...args: [WorkOptions, JobHandler<Data>] | [JobHandler<Data>]
   ): Promise<string> {
     const handler = args.at(-1) as JobHandler<Data>
-    const workOptions = args.length === 1 ? {} : args[0]
     checkFunction('work', handler)
-    if ((workOptions.batchSize ?? 1) !== 1) {
-      throw new TypeError("work: expected 'batchSize' to be 1, because each job is a unit: use 'localConcurrency'.")
-    }
+    const given = args.length === 1 ? undefined : args[0]
+    const { own, others } = splitOptions<Pick<WorkOptions, 'batchSize'>, WorkOptions>('work', given, workChecks)
+    const workOptions = { ...others, ...own }
     queues.add(queue)
     return boss.work<Data>(queue, workOptions, async ([job]) => job && runJob(job, handler))
   }
@@ -141,12 +140,14 @@ function bossOver(
   return {
     boss,
     messages,
-    async send(queue, data, { policy, ...sendOptions } = {}) {
-      const enveloped = withEnvelope(data, messages.capture(queue, policy))
+    async send(queue, data, given) {
+      const { own, others: sendOptions } = splitOptions<PolicyOption, SendOptions>('send', given, policyChecks)
+      const enveloped = withEnvelope(data, messages.capture(queue, own.policy))
       return messages.enqueue(queue, enqueueTimeoutMs, boss.send(queue, enveloped, sendOptions))
     },
     work,
-    async close(closeOptions) {
+    async close(given) {
+      const closeOptions = checkOptions('close', given, closeChecks)
       await Promise.all(Array.from(queues, (queue) => boss.offWork(queue, { wait: false })))
       const report = await messages.close(closeOptions)
       // What is left fails in the database, and is delivered again.

@@ -1,8 +1,9 @@
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
-import { checkFunction } from '../options.ts'
+import { checkFunction, splitOptions } from '../options.ts'
 import { openEnvelope, withEnvelope } from './envelope.ts'
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
+import { policyChecks, type PolicyOption } from './message-fields.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
@@ -73,9 +74,10 @@ export function threadContext(options?: MessagesOptions): ThreadContext {
         void messages.acknowledge({ queue, fields }, (scope) => handler(data as Data, scope))
       }
     },
-    run(pool, data, { policy, ...runOptions } = {}) {
+    async run(pool, data, given) {
+      const { own, others: runOptions } = splitOptions<PolicyOption, object>('run', given, policyChecks)
       warnOfAtomics(pool)
-      return pool.run(enclose(data, policy), runOptions)
+      return pool.run(enclose(data, own.policy), runOptions)
     },
     // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- types the handler's argument
     task<Data, Result>(handler: (data: Data, scope: RequestScope) => Result | PromiseLike<Result>) {

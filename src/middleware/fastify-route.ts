@@ -24,8 +24,8 @@ export interface RouteContextOptions {
 const checks: Checks = { policy: aPolicy }
 
 /** @throws {TypeError} for a route option that is unknown or of the wrong type. */
-export function checkRoute(name: string, options: RouteContextOptions | undefined): void {
-  checkOptions(`config.logicalContext of ${name}`, options, checks)
+export function checkRoute(name: string, options: RouteContextOptions | undefined): RouteContextOptions {
+  return checkOptions(`config.logicalContext of ${name}`, options, checks)
 }
 
 const unitsKey: unique symbol = Symbol('logical-context.units')
@@ -98,8 +98,8 @@ function prepare(route: Route, method: string, inbound: Inbound): RouteUnits {
   const notFound = Reflect.get(route, fastifySymbol(route, notFoundSymbol)) as Route | null
   if (notFound !== null) track(notFound)
   const { url = '(no route)', logicalContext: options } = route.config ?? {}
-  checkRoute(`${method} ${url}`, options)
-  const settings = inbound.settingsFor(options?.policy ?? route.server[policyKey])
+  const { policy } = checkRoute(`${method} ${url}`, options)
+  const settings = inbound.settingsFor(policy ?? route.server[policyKey])
   return (route[unitsKey] = new RouteUnits(settings, url))
 }
 

@@ -111,9 +111,9 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     if (scopeOf(reply.request) !== undefined) begin(reply.request, reply, fn)
     else fn()
   })
-  fastify.addHook('onRoute', ({ method, url, config }) =>
-    checkRoute(`${String(method)} ${url}`, config?.logicalContext),
-  )
+  fastify.addHook('onRoute', ({ method, url, config }) => {
+    checkRoute(`${String(method)} ${url}`, config?.logicalContext)
+  })
 
   const onRequest: onRequestHookHandler = function logicalContextOnRequest(request, reply, done) {
     begin(request, reply, done)

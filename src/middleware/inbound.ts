@@ -1,5 +1,5 @@
 import { LogicalContext } from '../context/logical-context.ts'
-import { checkOptions } from '../options.ts'
+import { checkOptions, noOptions } from '../options.ts'
 import { incomingCarrier } from '../propagators/carrier.ts'
 import { compilePropagators } from '../propagators/composite.ts'
 import type { Propagator } from '../propagators/propagator.ts'
@@ -39,7 +39,7 @@ export class Inbound {
   readonly #settings: UnitSettings
 
   /** @throws {TypeError} for an option that is unknown or of the wrong type. */
-  constructor(options?: InboundOptions, { owner = 'Inbound', log = stderrLog }: InboundAdapter = {}) {
+  constructor(options?: InboundOptions, { owner = 'Inbound', log = stderrLog }: InboundAdapter = noOptions) {
     const {
       policy,
       propagators = [w3cTraceContext(), w3cBaggage(), xRequestId(), requestTimeout()],

@@ -1,6 +1,6 @@
 import { current } from '../context/current.ts'
 import { LogicalContext } from '../context/logical-context.ts'
-import { anyOf, type Checks, checkOptions, show } from '../options.ts'
+import { aBoolean, aFunction, anyOf, type Checks, checkOptions, oneOf, show } from '../options.ts'
 import { TraceContext, traceContext } from '../variables/trace-context.ts'
 import { type Carrier, textOf } from './carrier.ts'
 import { compilePropagators } from './composite.ts'
@@ -26,6 +26,12 @@ const contextKey: unique symbol = Symbol.for('logical-context') as never
 
 const anObject = anyOf('an object', (value) => typeof value === 'object' && value !== null)
 const checks: Checks = { peer: anObject, destination: anObject }
+const peerChecks: Checks = { trace: oneOf('continue', 'restart', 'ignore'), values: aBoolean, refuse: aFunction }
+const destinationChecks: Checks = {
+  trace: aBoolean,
+  values: anyOf('a boolean or an array of variables', (value) => typeof value === 'boolean' || Array.isArray(value)),
+  refuse: aFunction,
+}
 
 /**
  * A propagator of this library for OpenTelemetry's API. `extract` returns an OpenTelemetry context with the caller's span
@@ -42,9 +48,12 @@ export function toTextMapPropagator(
     throw new TypeError(`toTextMapPropagator: expected a propagator, got ${show(propagator)}.`)
   }
   const contained = compilePropagators('toTextMapPropagator:', [propagator])
-  const { peer: peerOption, destination: destinationOption } = checkOptions('toTextMapPropagator', options, checks)
-  const peer: Peer = { trace: 'continue', values: false, refuse: ignore, ...peerOption }
-  const destination: Destination = { trace: true, values: false, refuse: ignore, ...destinationOption }
+  const owner = 'toTextMapPropagator'
+  const given = checkOptions(owner, options, checks)
+  const peer: Peer = peerOf(checkOptions(`${owner}: option 'peer'`, given.peer, peerChecks))
+  const destination = destinationOf(
+    checkOptions(`${owner}: option 'destination'`, given.destination, destinationChecks),
+  )
 
   return {
     fields: () => [...contained.fields],
@@ -60,6 +69,14 @@ export function toTextMapPropagator(
       contained.inject(withActiveSpan(variablesOf(context), context), writerOf(carrier, setter), destination)
     },
   }
+}
+
+function peerOf({ trace = 'continue', values = false, refuse = ignore }: Partial<Peer>): Peer {
+  return { trace, values, refuse }
+}
+
+function destinationOf({ trace = true, values = false, refuse = ignore }: Partial<Destination>): Destination {
+  return { trace, values, refuse }
 }
 
 function variablesOf(context: OtelContextLike): LogicalContext {

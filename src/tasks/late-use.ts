@@ -1,6 +1,6 @@
 import { processSingleton } from '../context/storage.ts'
 import { LateWriteError } from '../errors.ts'
-import { show } from '../options.ts'
+import { noOptions, show } from '../options.ts'
 import { contextLate } from './lifecycle.ts'
 import { isThenable } from '../callbacks.ts'
 
@@ -39,7 +39,7 @@ export class LateUseWatch {
   #reads = 0
   #writes = 0
 
-  constructor({ lateWrites, onLateUse = printLateUse }: LateUseOptions = {}) {
+  constructor({ lateWrites, onLateUse = printLateUse }: LateUseOptions = noOptions) {
     this.#throws = lateWrites === undefined ? undefined : lateWrites === 'throw'
     this.#onLateUse = onLateUse
   }

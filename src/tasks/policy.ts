@@ -32,7 +32,8 @@ export type CrossingPolicy = Exclude<Policy, 'share'>
 export const aPolicy: Check = anyOf("'inherit', 'isolate', 'share' or { only: [variables] }", (value) => {
   if (value === 'inherit' || value === 'isolate' || value === 'share') return true
   if (typeof value !== 'object' || value === null) return false
-  if (Object.keys(value).some((key) => key !== 'only')) return false
+  // One own property: another `only` could be from a polluted `Object.prototype`.
+  if (Object.keys(value).join() !== 'only') return false
   const { only } = value as { only?: unknown }
   return Array.isArray(only) && only.every((variable) => variable instanceof ContextVar)
 })

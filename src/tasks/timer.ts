@@ -1,3 +1,5 @@
+import { noOptions } from '../options.ts'
+
 /** Node calls the function of a timer that is longer at once. */
 export const maxTimerMs: number = 2 ** 31 - 1
 
@@ -7,7 +9,7 @@ export interface AfterOptions {
 }
 
 /** Calls `fn` once after a time, however long, until the returned function is called. */
-export function after(ms: number, fn: () => void, { ref = true }: AfterOptions = {}): () => void {
+export function after(ms: number, fn: () => void, { ref = true }: AfterOptions = noOptions): () => void {
   let timer: NodeJS.Timeout
   const arm = (leftMs: number) => {
     const next = leftMs > maxTimerMs ? () => arm(leftMs - maxTimerMs) : fn

@@ -1,3 +1,5 @@
+import { W3CTraceContextPropagator } from '@opentelemetry/core'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { ContextVar, gather, openScope, race, runInScope, TaskGroup, withTaskGroup, withTimeout } from 'logical-context'
 import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
 import { openTelemetry } from 'logical-context/bridges/opentelemetry'
@@ -7,17 +9,31 @@ import { inject } from 'logical-context/clients/inject'
 import { instrumentNodeHttp } from 'logical-context/clients/node-http'
 import { rewriteRequestHeaders } from 'logical-context/clients/reply-from'
 import { undiciInterceptor } from 'logical-context/clients/undici'
+import { Outbound } from 'logical-context/clients/outbound'
+import { amqpContext } from 'logical-context/messages/amqp'
+import { bullContext } from 'logical-context/messages/bullmq'
+import { kafkaContext } from 'logical-context/messages/kafka'
+import { Messages } from 'logical-context/messages/message'
+import { natsContext } from 'logical-context/messages/nats'
+import { contextBoss, openBoss } from 'logical-context/messages/pg-boss'
+import { sqsContext } from 'logical-context/messages/sqs'
+import { threadContext } from 'logical-context/messages/worker-threads'
+import { logicalContext } from 'logical-context/middleware/fastify'
 import { grpcServerInterceptor } from 'logical-context/middleware/grpc'
+import { Inbound } from 'logical-context/middleware/inbound'
 import {
   b3,
   composite,
+  jaeger,
   requestTimeout,
   fromTextMapPropagator,
   xRequestId,
   toTextMapPropagator,
   w3cBaggage,
+  w3cTraceContext,
 } from 'logical-context/propagators'
 import { pino } from 'pino'
+import { checkRoute } from '../../../src/middleware/fastify-route.ts'
 import { compileTrust } from '../../../src/propagators/trust.ts'
 
 const nothing = () => undefined
@@ -40,7 +56,7 @@ export const owners: ReadonlyMap<string, (options: never) => unknown> = new Map<
   ['composite', composite],
   ['compileTrust', compileTrust],
   ['requestTimeout', requestTimeout],
-  ['fromTextMapPropagator', fromTextMapPropagator],
+  ['fromTextMapPropagator', (options) => fromTextMapPropagator(new W3CTraceContextPropagator(), options)],
   ['xRequestId', xRequestId],
   ['toTextMapPropagator', (options) => toTextMapPropagator(b3(), options)],
   ['w3cBaggage', w3cBaggage],
@@ -55,4 +71,111 @@ export const owners: ReadonlyMap<string, (options: never) => unknown> = new Map<
   ['pinoMixin', pinoMixin],
   ['contextLogger', (options) => contextLogger(logger, options)],
   ['openTelemetry', openTelemetry],
+  ['RequestScope.listener', (options) => openScope('scope').listener(nothing, options)],
+  [
+    'group.spawn after withTaskGroup',
+    async (options) => (await withTaskGroup(async (inner) => [inner]))[0]?.spawn(nothing, options),
+  ],
+  ['jaeger', jaeger],
+  ['w3cTraceContext', w3cTraceContext],
+  ["toTextMapPropagator's peer", (peer) => toTextMapPropagator(b3(), { peer })],
+  ["toTextMapPropagator's destination", (destination) => toTextMapPropagator(b3(), { destination })],
+  ['Outbound', (options) => new Outbound('Outbound', options)],
+  ['Inbound', (options) => new Inbound(options)],
+  ["Inbound's limits", (limits) => new Inbound({ limits })],
+  // A text and an array are valid lists.
+  ["Inbound's trust", (trust) => new Inbound({ trust: isList(trust) ? null : trust } as never)],
+  ['logicalContext', (options) => registered(options)],
+  ["logicalContext's route", (config) => void checkRoute('GET /', config)],
+  [
+    'logicalContext inside a plugin',
+    async (options) => (await registered(undefined)).register(async (app) => registered(options, app)),
+  ],
+  ['Messages', (options) => new Messages('Messages', options)],
+  ["Messages' limits", (limits) => new Messages('Messages', { limits })],
+  ['Messages.close', (options) => new Messages('Messages').close(options)],
+  ['amqpContext', amqpContext],
+  ['amqpContext().close', (options) => amqpContext().close(options)],
+  ['bullContext', bullContext],
+  ['bullContext().close', (options) => bullContext().close([], options)],
+  ['kafkaContext', kafkaContext],
+  ['kafkaContext().close', (options) => kafkaContext().close(options)],
+  ['natsContext', natsContext],
+  ['natsContext().close', (options) => natsContext().close(options)],
+  ['contextBoss', (options) => contextBoss(fakeBoss, options)],
+  ['contextBoss().close', (options) => contextBoss(fakeBoss).close(options)],
+  ['openBoss', (options) => openBoss(refused(options))],
+  ['sqsContext', sqsContext],
+  ['sqsContext().close', (options) => sqsContext().close(options)],
+  ['threadContext', threadContext],
+  ['threadContext().close', (options) => threadContext().close(options)],
 ])
+
+/** Every public function that takes options of another package with ours. Their results are what that package received. */
+export const mixedOwners: ReadonlyMap<string, (options: never) => unknown> = new Map<
+  string,
+  (options: never) => unknown
+>([
+  ['amqpContext().publishOptions', (options) => amqpContext().publishOptions('jobs', options)],
+  [
+    'amqpContext().send',
+    (options) =>
+      received((take) => amqpContext().send({ sendToQueue: take } as never, 'jobs', Buffer.from(''), options)),
+  ],
+  [
+    'amqpContext().consume',
+    (options) => received((take) => amqpContext().consume({ consume: take } as never, 'jobs', nothing, options)),
+  ],
+  [
+    'bullContext().add',
+    (options) => received((take) => bullContext().add({ name: 'jobs', add: take } as never, 'job', {}, options)),
+  ],
+  ['bullContext().jobOptions', (options) => bullContext().jobOptions('jobs', 'inherit', options)],
+  ['bullContext().flow', (job) => bullContext().flow(job)],
+  [
+    'natsContext().publish',
+    (options) => received((take) => natsContext().publish({ publish: take } as never, 'jobs', '', options)),
+  ],
+  ['contextBoss().send', (options) => received((send) => contextBoss({ send } as never).send('jobs', {}, options))],
+  [
+    'contextBoss().work',
+    (options) => received((work) => contextBoss({ work } as never).work('jobs', options, nothing)),
+  ],
+  [
+    'threadContext().run',
+    (options) => received((run) => threadContext().run({ options: { atomics: 'async' }, run } as never, {}, options)),
+  ],
+])
+
+/** The options with which a package was called. */
+async function received(call: (take: (...args: unknown[]) => unknown) => Promise<unknown>): Promise<unknown> {
+  let options: unknown
+  const take = (...args: unknown[]) => {
+    options = args.findLast((arg) => typeof arg === 'object')
+    // The confirmation of amqplib.
+    const [, , , confirm] = args
+    if (typeof confirm === 'function') (confirm as (error: null) => void)(null)
+    return Promise.resolve({})
+  }
+  await call(take)
+  return options
+}
+
+async function registered(options: unknown, app: FastifyInstance = Fastify()): Promise<FastifyInstance> {
+  // `register` replaces null by no options.
+  await app.register((instance) => logicalContext(instance, options as object))
+  return app
+}
+
+function isList(value: unknown): boolean {
+  return typeof value === 'string' || Array.isArray(value)
+}
+
+const fakeBoss = { offWork: nothing, stop: nothing } as never
+
+/** Valid options would start a database: they are refused as well. */
+function refused(options: object): object {
+  return typeof options === 'object' && options !== null && !Array.isArray(options)
+    ? { ...options, url: 'x', directory: 'x' }
+    : options
+}
