@@ -1,5 +1,6 @@
 // `npm run bench`: measures the library, a floor and the peers, and writes `docs/benchmarks.md`.
 import { parseArgs } from 'node:util'
+import { errorOf, largestError } from './harness/control.ts'
 import { prepare } from './harness/library.ts'
 import type { Row } from './harness/row.ts'
 import { checkRow, measureRow } from './harness/rows.ts'
@@ -54,6 +55,7 @@ async function smoke(): Promise<void> {
 
 async function measure(): Promise<void> {
   const summaries: Record<string, RowSummary> = {}
+  const noisy: string[] = []
   for (const row of chosen) {
     const nodes: NodeSummary[] = []
     for (const version of options.node) {
@@ -66,11 +68,22 @@ async function measure(): Promise<void> {
         }),
       )
       if (samples === undefined) continue
+      const error = errorOf(row, samples)
+      if (Math.abs(error) > largestError) {
+        noisy.push(`${row.name} on Node ${version}, ${(error * 100).toFixed(0)} %`)
+      }
       const result = { node: version, samples, verdicts: verdictsOf(row, samples) }
       nodes.push(result)
       console.log(tableOf(row, result))
     }
     summaries[row.name] = rowSummary(row, nodes, options)
+  }
+  if (noisy.length > 0) {
+    process.exitCode = 1
+    console.error(
+      `bench: two sides with the same code differ by more than 5 %, so no page is written: ${noisy.join('; ')}.`,
+    )
+    return
   }
   const isFull = filters.length === 0 && options.node.length === 3 && !options.quick && process.exitCode === undefined
   if (isFull || options.write) {

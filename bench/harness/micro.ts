@@ -18,6 +18,7 @@ export interface MicroOptions {
 /** Measures the sides of a row in turn: one batch each, in a random order each time. */
 export async function measureMicro(row: MicroRow | GrowthRow, options: MicroOptions): Promise<Samples> {
   const samples = new Samples()
+  const windows = row.kind === 'micro' ? (row.windows ?? 1) : 1
   for (let round = 0; round < options.rounds; round++) {
     await withSides(row, options.node, async (sides) => {
       const counts = new Map<string, number>()
@@ -27,10 +28,14 @@ export async function measureMicro(row: MicroRow | GrowthRow, options: MicroOpti
         counts.set(name, count)
       }
       for (let batch = 0; batch < options.batches; batch++) {
-        for (const [name, side] of shuffled(sides)) {
-          const { nsPerOp } = await side.ask({ ask: 'batch', count: counts.get(name) ?? 1 }, 'time')
-          samples.add(name, 'ns', nsPerOp)
+        const fastest = new Map<string, number>()
+        for (let window = 0; window < windows; window++) {
+          for (const [name, side] of shuffled(sides)) {
+            const { nsPerOp } = await side.ask({ ask: 'batch', count: counts.get(name) ?? 1 }, 'time')
+            fastest.set(name, Math.min(nsPerOp, fastest.get(name) ?? Number.POSITIVE_INFINITY))
+          }
         }
+        for (const [name, ns] of fastest) samples.add(name, 'ns', ns)
       }
     })
   }

@@ -59,6 +59,11 @@ export interface Side {
 
 export interface MicroRow extends RowBase<Side> {
   readonly kind: 'micro'
+  /**
+   * For an operation whose cost is smaller than the noise of the machine: a figure is the fastest of this many short
+   * batches.
+   */
+  readonly windows?: number
 }
 
 export interface GrowthSide extends Side {

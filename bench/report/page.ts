@@ -63,7 +63,10 @@ function howToRead({ date, machine, nodes, packages }: Summary): string[] {
       '- For memory: bytes, and the difference to the floor.\n' +
       '- The target "no peer faster" is missed if a peer was faster in three of four rounds. Of two equal sides, each ' +
       'is faster in half of them.\n' +
-      '- _Reference_ sides count for no target.',
+      '- _Reference_ sides count for no target. "Once more" is the floor in a second process: its ratio is the error of ' +
+      'the measurement. If it is off by more than 5 %, the run writes no page.\n' +
+      '- In the rows "without the kernel" a figure is the fastest of 200 batches of about one millisecond; the quartiles ' +
+      'are those of several processes.',
     '## How it is measured',
     'Each side has its own process, so that the compiler, the collector or the `AsyncLocalStorage` of one side does not ' +
       'slow another one. All sides of a row live at the same time. They take turns in a random order, after a warm-up ' +
@@ -94,7 +97,9 @@ function rowOf(row: Row, summary: Summary): string[] {
   const chart =
     row.kind === 'growth' ? [`![${row.title}, the curves of the table below](benchmarks/${row.name}.svg)`] : []
   const sides = summary.rows[row.name]?.sides ?? {}
-  const lines = row.sides.map(({ name, role }) => [
+  // A side that was added since the last run has no figures yet.
+  const measured = row.sides.filter(({ name }) => sides[name] !== undefined)
+  const lines = measured.map(({ name, role }) => [
     role === 'ours' ? `**${name}**` : name,
     role,
     ...Object.keys(summary.nodes).map((node) => cellOf(row, name, sides[name]?.[node])),

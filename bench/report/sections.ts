@@ -26,7 +26,17 @@ export const sections: readonly Section[] = [
   {
     name: 'fastify',
     title: 'Fastify',
-    rows: ['fastify-hello', 'fastify-full', 'fastify-logging', 'fastify-spawn', 'fastify-undici', 'fastify-fetch'],
+    rows: [
+      'request-import',
+      'request-hello',
+      'request-full',
+      'fastify-hello',
+      'fastify-full',
+      'fastify-logging',
+      'fastify-spawn',
+      'fastify-undici',
+      'fastify-fetch',
+    ],
     charted: true,
   },
   {

@@ -25,6 +25,12 @@ export function logicalContext(options: LogicalContextOptions = {}): ContextWay 
   }
 }
 
+/** No context: the cost of the package in a process that does not use it. */
+export const importOnly: ContextWay = async () => {
+  await import('logical-context')
+  return () => true
+}
+
 /** Only a scope and a request id. */
 export const logicalContextAlone: ContextWay = async (app) => {
   const { xRequestId } = await import('logical-context/propagators')

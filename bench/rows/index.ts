@@ -1,8 +1,10 @@
+import { withControl } from '../harness/control.ts'
 import type { Row } from '../harness/row.ts'
 import { awaitsRow } from './awaits.ts'
 import { fastifyFull } from './fastify-full.ts'
 import { fastifyHello } from './fastify-hello.ts'
 import { fastifyLogging } from './fastify-logging.ts'
+import { requestFull, requestHello, requestImport } from './fastify-requests.ts'
 import { fastifyFetch, fastifyUndici } from './fastify-outbound.ts'
 import { fastifySpans } from './fastify-spans.ts'
 import { fastifySpawn } from './fastify-spawn.ts'
@@ -23,7 +25,7 @@ import { scope } from './scope.ts'
 import { set } from './set.ts'
 import { inherit } from './spawn.ts'
 
-export const rows: readonly Row[] = [
+const measured: readonly Row[] = [
   get,
   set,
   scope,
@@ -36,6 +38,9 @@ export const rows: readonly Row[] = [
   awaitsRow,
   otelTask,
   otelScope,
+  requestImport,
+  requestHello,
+  requestFull,
   fastifyHello,
   fastifyFull,
   fastifyLogging,
@@ -51,6 +56,8 @@ export const rows: readonly Row[] = [
   growthBaggage,
   growthPending,
 ]
+
+export const rows: readonly Row[] = measured.map(withControl)
 
 type Kind = Row['kind']
 type SideOf<K extends Kind> = Extract<Row, { kind: K }>['sides'][number]
