@@ -57,7 +57,7 @@ export class Inbound {
     )
     limitsOf(`${owner}: option 'limits'`, taskLimits)
     this.#propagator = compilePropagators(`${owner}: option 'propagators'`, propagators)
-    this.peers = new PeerWatch(trustRule(trust, `${owner}: option 'trust'`), onRefusal)
+    this.peers = new PeerWatch(trustRule(trust, `${owner}: option 'trust'`), onRefusal, log)
     this.group = new TaskGroup({ name: 'background', ...taskLimits, onError })
     this.lateUse = new LateUseWatch({ lateWrites, onLateUse })
     this.#settings = { group: this.group, policy, lateUse: this.lateUse }

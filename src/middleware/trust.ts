@@ -8,6 +8,7 @@ import type { Peer, Refuse, RefusalReason } from '../propagators/propagator.ts'
 import { compileTrust, trusted, type TrustOptions, type Verdict } from '../propagators/trust.ts'
 import { inboundRefuse } from '../tasks/lifecycle.ts'
 import type { InboundMessage } from './inbound-options.ts'
+import type { Log } from './log.ts'
 
 /**
  * Hosts, in the syntax of the clients' option `values`: addresses, ranges such as `10.0.0.0/8`, `localhost`, `loopback`,
@@ -150,6 +151,9 @@ export interface Refusal {
   hint: string
 }
 
+/** The headers in which a proxy sends the address of its client. RFC 7239 */
+const forwardingHeaders = ['x-forwarded-for', 'forwarded']
+
 /** How many networks are remembered as reported. Refusals from further networks are only counted. */
 const maxNetworks = 1000
 
@@ -158,16 +162,25 @@ export class PeerWatch {
   readonly counters: RefusalCounters = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
   readonly #rule: TrustRule
   readonly #onRefusal: (refusal: Refusal) => unknown
+  readonly #log: Log
+  #forwardingReported = false
   /** A socket has its peer under this key: a `WeakMap` costs the garbage collector more. */
   readonly #peerKey = Symbol('logical-context.peer')
   readonly #reported = new Set<string>()
 
-  constructor(rule: TrustRule, onRefusal: (refusal: Refusal) => unknown) {
+  constructor(rule: TrustRule, onRefusal: (refusal: Refusal) => unknown, log: Log) {
     this.#rule = rule
     this.#onRefusal = onRefusal
+    this.#log = log
   }
 
   judge(message: InboundMessage): Peer {
+    const peer = this.#peerOf(message)
+    if (peer.values && !this.#forwardingReported && !this.#rule.perRequest) this.#reportForwarding(message)
+    return peer
+  }
+
+  #peerOf(message: InboundMessage): Peer {
     const socket = message.socket as Socket & Record<symbol, Peer | undefined>
     const known = this.#rule.perRequest ? undefined : socket[this.#peerKey]
     if (known !== undefined) return known
@@ -175,6 +188,20 @@ export class PeerWatch {
     const peer = new SocketPeer(this, socket.remoteAddress ?? '', trace, values)
     socket[this.#peerKey] = peer
     return peer
+  }
+
+  /** A list of addresses trusts a proxy and, without intent, all its clients. A function decides with intent. */
+  #reportForwarding({ headers, socket }: InboundMessage): void {
+    const header = forwardingHeaders.find((name) => headers[name] !== undefined)
+    if (header === undefined) return
+    this.#forwardingReported = true
+    const address = socket.remoteAddress ?? ''
+    this.#log.warn(
+      { address, header },
+      `the trusted peer ${address} forwards requests of its clients (${header}), so each of these clients can set ` +
+        "values. Remove the peer from the option 'trust', and set trust: { privatePeers: 'restart' }. If the peer " +
+        'removes the context headers of its clients, use a function: trust: () => true.',
+    )
   }
 
   /** A `trust` function that fails must not end the server: its peer is a stranger. */

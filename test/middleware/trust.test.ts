@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import { request as httpsRequest } from 'node:https'
-import { type AddressInfo, connect } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { ContextVar } from 'logical-context'
 import logicalContext, { type LogicalContextOptions } from 'logical-context/middleware/fastify'
+import { Inbound } from 'logical-context/middleware/inbound'
 import { xRequestId, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
 import { baggage, traceContext } from 'logical-context/variables'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -272,5 +273,56 @@ describe('trust', () => {
 
     expect(await call({ ...certificate })).toMatchObject({ tenant: 'acme' })
     expect(await call({})).toMatchObject({ tenant: null })
+  })
+
+  it('warns once if a trusted peer forwards requests of its clients, and says what to set', async () => {
+    const lines: { msg: string; level: number }[] = []
+    const logger = { level: 'warn', stream: { write: (line: string) => void lines.push(JSON.parse(line)) } }
+    const app = await open({ trust: 'loopback' }, { logger })
+
+    await ask(app, ['baggage: tenant=acme'])
+    expect(lines).toEqual([])
+    await ask(app, ['x-forwarded-for: 203.0.113.1'])
+    await ask(app, ['X-Forwarded-For: 203.0.113.2'])
+    await ask(app, ['forwarded: for=203.0.113.2'])
+
+    expect(lines).toMatchObject([
+      {
+        level: 40,
+        address: '127.0.0.1',
+        header: 'x-forwarded-for',
+        msg:
+          'the trusted peer 127.0.0.1 forwards requests of its clients (x-forwarded-for), so each of these clients can ' +
+          "set values. Remove the peer from the option 'trust', and set trust: { privatePeers: 'restart' }. If the peer " +
+          'removes the context headers of its clients, use a function: trust: () => true.',
+      },
+    ])
+  })
+
+  it('warns of Forwarded, and of the second request on a connection', async () => {
+    const warnings: object[] = []
+    const warn = (fields: object) => void warnings.push(fields)
+    const inbound = new Inbound({ trust: ['127.0.0.1'] }, { log: { info() {}, warn, error() {} } })
+    const socket = { remoteAddress: '127.0.0.1' } as Socket
+
+    inbound.open('first', { headers: {}, socket }).close()
+    inbound.open('second', { headers: { forwarded: 'for=203.0.113.1' }, socket }).close()
+
+    expect(warnings).toEqual([{ address: '127.0.0.1', header: 'forwarded' }])
+  })
+
+  it.each<[name: string, options: LogicalContextOptions]>([
+    ['a peer that is not trusted', { trust: ['10.0.0.0/8'] }],
+    ['a private peer', {}],
+    ['the safe setting of a gateway', { trust: { privatePeers: 'restart' } }],
+    ['a function, which decides with intent', { trust: () => true }],
+  ])('does not warn of forwarded requests for %s', async (_name, options) => {
+    const lines: string[] = []
+    const logger = { level: 'warn', stream: { write: (line: string) => void lines.push(line) } }
+    const app = await open(options, { logger })
+
+    await ask(app, ['x-forwarded-for: 203.0.113.1', 'forwarded: for=203.0.113.1'])
+
+    expect(lines).toEqual([])
   })
 })
