@@ -3,7 +3,7 @@ import manifest from '../package.json' with { type: 'json' }
 
 /**
  * Every value that the package exports. About 50 can be learned in an hour: a new one needs a reason, and a line here.
- * The plugin for Fastify has both a name and the default export, as Fastify's own plugins have.
+ * The middlewares have both a name and the default export, as the plugins and middlewares of their frameworks have.
  */
 const surface: Readonly<Record<string, string>> = {
   '.':
@@ -28,9 +28,11 @@ const surface: Readonly<Record<string, string>> = {
   './messages/pg-boss': 'contextBoss openBoss',
   './messages/sqs': 'sqsContext',
   './messages/worker-threads': 'threadContext',
+  './middleware/express': 'default logicalContext',
   './middleware/fastify': 'default logicalContext',
   './middleware/grpc': 'grpcServerInterceptor',
   './middleware/inbound': 'Inbound',
+  './middleware/node-http': 'default logicalContext',
   './propagators':
     'b3 carrierOf childEnvironment composite environmentCarrier fromTextMapPropagator jaeger mayTell requestTimeout ' +
     'toTextMapPropagator w3cBaggage w3cTraceContext xRequestId',

@@ -64,11 +64,17 @@ export class Connections {
     }
   }
 
-  /** Tracks the connections of a server from now on. */
-  watch(server: Server): void {
-    const add = (connection: Connection) => void this.#useOf(connection)
-    server.on('connection', add).on('session', add)
-    server.on('request', (message: Message, response: Response) => this.#begin(connectionOf(message), response))
+  /** Tracks the connections of a server from now on, until the function that it returns is called. */
+  watch(server: Server): () => void {
+    const connect = (connection: Connection) => void this.#useOf(connection)
+    const request = (message: Message, response: Response) => this.add(message, response)
+    server.on('connection', connect).on('session', connect).on('request', request)
+    return () => void server.off('connection', connect).off('session', connect).off('request', request)
+  }
+
+  /** Tracks a response, and its connection. A second call does nothing. */
+  add(message: Message, response: Response): void {
+    this.#begin(connectionOf(message), response)
   }
 
   /** Ends the connections without a running request now, and the others after their last reply. */

@@ -1,12 +1,15 @@
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Http2ServerResponse } from 'node:http2'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import { currentCell } from '../context/cell.ts'
 import { type AsyncSnapshot, captureSnapshot, root } from '../context/storage.ts'
 import { ClientGoneError } from '../errors.ts'
 import { InFlight, LinkedList, type Listed } from '../tasks/linked-list.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { after } from '../tasks/timer.ts'
+
+type Message = IncomingMessage | Http2ServerRequest
+type Response = ServerResponse | Http2ServerResponse
 
 /** A handler or a hook that has not ended. */
 export interface Wait {
@@ -32,8 +35,8 @@ export class Exchange implements Listed<Exchange> {
   after: Exchange | undefined = undefined
   /** Its entry in the list of exchanges that are closed and not sealed. */
   unsettled: Unsettled | undefined = undefined
-  readonly #request: IncomingMessage
-  readonly #response: ServerResponse
+  readonly #request: Message
+  readonly #response: Response
   readonly #exchanges: Exchanges
   /** Replaced by each change: an array that grows takes room for sixteen more. */
   #waits: readonly Wait[] = noWaits
@@ -46,7 +49,7 @@ export class Exchange implements Listed<Exchange> {
   /** Whether the response closed without a reply. */
   #lost = false
 
-  constructor(scope: RequestScope, request: IncomingMessage, response: ServerResponse, exchanges: Exchanges) {
+  constructor(scope: RequestScope, request: Message, response: Response, exchanges: Exchanges) {
     this.scope = scope
     this.#request = request
     this.#response = response
@@ -222,7 +225,7 @@ function emitInUnit(this: ScopedEmitter, event: string | symbol, ...args: unknow
   return this.listenerCount(event) === 0 ? emit.call(this, event, ...args) : exchange.enter(emit, this, event, ...args)
 }
 
-function isClosed(response: ServerResponse | Http2ServerResponse): boolean {
+function isClosed(response: Response): boolean {
   return 'stream' in response ? response.stream.closed : response.closed
 }
 
@@ -253,7 +256,7 @@ export class Exchanges extends InFlight<Exchange> {
     this.#onUnsettled = onUnsettled
   }
 
-  open(scope: RequestScope, request: IncomingMessage, response: ServerResponse): Exchange {
+  open(scope: RequestScope, request: Message, response: Response): Exchange {
     const exchange = new Exchange(scope, request, response, this)
     this.add(exchange)
     scope.onSeal(exchange)

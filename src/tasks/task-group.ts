@@ -187,6 +187,11 @@ export class TaskGroup {
     this.#closed = true
   }
 
+  /** @internal Opens a closed group again. */
+  reopen(): void {
+    this.#closed = false
+  }
+
   /** @internal */
   get endedCount(): number {
     return this.#endedCount

@@ -1,0 +1,136 @@
+import type { IncomingMessage } from 'node:http'
+import { captureSnapshot } from '../context/storage.ts'
+import { isThenable } from '../tasks/thenable.ts'
+import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
+import { nameAfterRoute } from './node-requests.ts'
+
+/** A request in an app: Express adds these properties. */
+interface RoutedRequest extends IncomingMessage {
+  readonly app?: { readonly router?: Router; readonly _router?: Router }
+  readonly baseUrl?: string
+}
+
+interface Router {
+  readonly stack: readonly Layer[]
+}
+
+type Next = (error?: unknown) => void
+type Handle = (...args: never[]) => unknown
+
+/** A middleware, a handler or a route in the stack of a router. The types of Express omit it. */
+interface Layer {
+  readonly handle: Handle & { stack?: unknown }
+  /** For a layer that only passes requests on to the handlers of a route. */
+  readonly route?: { readonly path: unknown }
+  /** For a handler of a route. */
+  readonly method?: string
+  [trackedKey]?: Layer
+}
+
+const trackedKey: unique symbol = Symbol('logical-context.tracked')
+
+/** The methods of a layer: of Express 5, and of Express 4. */
+type Handling = Record<'handleRequest' | 'handleError' | 'handle_request' | 'handle_error', Handle | undefined>
+
+const patched = new WeakSet<object>()
+
+/**
+ * Makes each layer of the request's app run in the unit of its request, regardless of the code that calls `next`, and
+ * makes the end of an async layer known. Replaces two methods for all apps of this copy of Express. They change nothing
+ * for requests without a unit.
+ */
+export function trackLayers({ app }: RoutedRequest): void {
+  // Express 4 throws if `app.router` is read.
+  const [layer] = (app?._router ?? app?.router)?.stack ?? []
+  if (layer === undefined) return
+  const prototype = Object.getPrototypeOf(layer) as object & Handling
+  if (patched.has(prototype)) return
+  patched.add(prototype)
+  for (const name of ['handleRequest', 'handle_request'] as const) replace(prototype, name, 0)
+  for (const name of ['handleError', 'handle_error'] as const) replace(prototype, name, 1)
+}
+
+function replace(prototype: Handling, name: keyof Handling, requestAt: 0 | 1): void {
+  const original = prototype[name] as ((this: Layer, ...args: unknown[]) => unknown) | undefined
+  if (typeof original !== 'function') return
+  const method = function (this: Layer, ...args: unknown[]): unknown {
+    const request = args[requestAt] as RoutedRequest
+    const exchange = exchangeOf(request)
+    if (exchange === undefined) return original.apply(this, args)
+    if (this.route !== undefined) nameAfterRoute(exchange, request, `${request.baseUrl}${String(this.route.path)}`)
+    const layer = (this[trackedKey] ??= trackedLayer(this))
+    return exchange.isCurrent ? original.apply(layer, args) : exchange.enter(original, layer, ...args)
+  }
+  prototype[name] = Object.defineProperty(method, 'name', { value: name })
+}
+
+/** The same layer with a handle that is observed. The layer itself is unchanged: programs compare and replace handles. */
+function trackedLayer(layer: Layer): Layer {
+  if (layer.route !== undefined) return layer
+  // As Express decides what is an error handler.
+  const requestAt = layer.handle.length === 4 ? 1 : 0
+  const track = isRouter(layer) ? routerInUnit : handleInUnit(describe(layer), 'handleRequest' in layer)
+  const handle = function (this: unknown, ...args: unknown[]): unknown {
+    const exchange = exchangeOf(args[requestAt] as RoutedRequest) as Exchange
+    const original = layer.handle as (...args: unknown[]) => unknown
+    return track(exchange, (next) => original.call(this, ...args.with(-1, next)), args.at(-1) as Next)
+  }
+  const { length, name } = layer.handle
+  Object.defineProperties(handle, { length: { value: length }, name: { value: name } })
+  return Object.create(layer, { handle: { value: handle } }) as Layer
+}
+
+/** Calls a layer's handle with a `next`. */
+type Track = (exchange: Exchange, call: (next: Next) => unknown, next: Next) => unknown
+
+/** A router can set a policy for its own routes: it ends when the request leaves the router. */
+const routerInUnit: Track = ({ scope }, call, next) => {
+  const { settings } = scope
+  return call((error) => {
+    scope.settings = settings
+    next(error)
+  })
+}
+
+/** Express 4 ignores the promise of a layer. Here its rejection goes to the error handlers, as in Express 5. */
+function handleInUnit(what: string, isAwaited: boolean): Track {
+  const promised: Wait = { what, untilReply: false }
+  const replying: Wait = { what, untilReply: true }
+  return (exchange, call, next) => {
+    const snapshot = captureSnapshot()
+    let isNext = false
+    const continueInUnit: Next = (error) => {
+      isNext = true
+      exchange.end(replying)
+      if (error && error !== 'route' && error !== 'router') exchange.scope.observation?.failed?.(error)
+      // A block or a span that the layer opened around this call stays.
+      if (exchange.isCurrent) next(error)
+      else snapshot.runInAsyncScope(next, undefined, error)
+    }
+    let result: unknown
+    try {
+      result = call(continueInUnit)
+    } catch (error) {
+      exchange.scope.observation?.failed?.(error)
+      throw error
+    }
+    if (isThenable(result)) {
+      const settled = exchange.endWith(promised, result)
+      if (isAwaited) settled.then(undefined, (error: unknown) => exchange.scope.observation?.failed?.(error))
+      else settled.then(undefined, (error: unknown) => continueInUnit(error || new Error('Rejected promise')))
+      return settled
+    }
+    if (!isNext) exchange.awaitReply(replying)
+    return result
+  }
+}
+
+/** A router, or an app that is mounted. */
+function isRouter({ handle }: Layer): boolean {
+  return 'stack' in handle || handle.name === 'mounted_app'
+}
+
+function describe({ handle, method }: Layer): string {
+  const kind = method === undefined ? 'the middleware' : 'the handler'
+  return handle.name === '' || handle.name === '<anonymous>' ? kind : `${kind} '${handle.name}'`
+}

@@ -1,0 +1,55 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Policy } from '../tasks/policy.ts'
+import { exchangeOf } from './exchange.ts'
+import { trackLayers } from './express-layers.ts'
+import { type NodeMiddleware, NodeRequests, type NodeServerOptions, refuseSecond } from './node-requests.ts'
+
+export type { NodeMiddleware, NodeServerOptions } from './node-requests.ts'
+export type { CloseReport, UnfinishedRequest } from './server-drain.ts'
+
+/** A middleware for Express 4 and 5. */
+export interface ExpressMiddleware extends NodeMiddleware {
+  (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void): void
+}
+
+/**
+ * Creates a middleware for Express that opens a unit for each request: it has values in the middlewares, handlers and
+ * error handlers after it, and in the events of the request and the response; its tasks outlive the reply; the `close()`
+ * of the server waits for them.
+ *
+ * In a router whose requests have a unit already it takes the option `policy` only: the policy of the tasks that are
+ * spawned in this router.
+ *
+ * @throws {TypeError} for an option that is unknown or of the wrong type.
+ */
+export function logicalContext(options?: NodeServerOptions): ExpressMiddleware {
+  const requests = new NodeRequests('logicalContext', options)
+  const innerPolicy = policyAlone(options)
+
+  const middleware = function logicalContext(
+    request: IncomingMessage,
+    response: ServerResponse,
+    next: (error?: unknown) => void,
+  ): void {
+    const exchange = exchangeOf(request)
+    // A request that is routed again continues in its unit.
+    if (exchange !== undefined && requests.own(exchange)) return next()
+    if (exchange !== undefined && innerPolicy !== undefined) {
+      const { scope } = exchange
+      scope.settings = { ...scope.settings, policy: innerPolicy }
+      return next()
+    }
+    refuseSecond('logicalContext', request, 'Use it once, on the app. In a router it takes the option policy only.')
+    trackLayers(request)
+    requests.begin(request, response, () => next())
+  }
+  return requests.expose(middleware)
+}
+
+export default logicalContext
+
+/** The policy, if it is the only option. */
+function policyAlone(options: NodeServerOptions = {}): Policy | undefined {
+  const names = Object.keys(options).filter((name) => options[name as keyof NodeServerOptions] !== undefined)
+  return names.length === 1 ? options.policy : undefined
+}

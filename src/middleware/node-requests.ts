@@ -1,0 +1,144 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import type { Server } from 'node:net'
+import { anyOf, type Checks, checkOptions } from '../options.ts'
+import type { RequestScope } from '../tasks/request-scope.ts'
+import { requestId } from '../variables/request-id.ts'
+import { type Exchange, exchangeOf } from './exchange.ts'
+import { Inbound } from './inbound.ts'
+import { type Log, stderrLog } from './log.ts'
+import { NodeServers } from './node-servers.ts'
+import { enterAtReply } from './replies.ts'
+import { serverChecks, type ServerOptions } from './server-options.ts'
+
+/** A request of a server of `node:http`, `node:https` or `node:http2`. */
+export type NodeRequest = IncomingMessage | Http2ServerRequest
+export type NodeResponse = ServerResponse | Http2ServerResponse
+
+declare module 'node:http' {
+  interface IncomingMessage {
+    /** The scope of this request: its signal, its values, and `run` to run code in it. Set by the middleware. */
+    requestScope?: RequestScope
+  }
+}
+declare module 'node:http2' {
+  interface Http2ServerRequest {
+    /** The scope of this request. Set by the middleware. */
+    requestScope?: RequestScope
+  }
+}
+
+export interface NodeServerOptions extends ServerOptions {
+  /** Where failures, refusals and the report of a close are logged, such as a logger of pino. Default: stderr. */
+  logger?: Log
+}
+
+const aLogger = anyOf('a logger with the methods info, warn and error', (value) =>
+  ['info', 'warn', 'error'].every((name) => typeof (value as Record<string, unknown> | null)?.[name] === 'function'),
+)
+const checks: Checks = { ...serverChecks, logger: aLogger }
+
+/** What a middleware for Node's servers has besides its call. */
+export interface NodeMiddleware {
+  /** The task group and the counters. */
+  readonly inbound: Inbound
+  /**
+   * Makes `server.close()` wait for the requests and the tasks, from now on. Without it, the first request of a server
+   * does that. The close then destroys the connections that were opened before and never sent a request only at its end.
+   */
+  drainAtClose<S extends Server>(server: S): S
+}
+
+/** The units of the requests of Node's servers: the base of the middlewares for `node:http`, Express, Koa and Hono. */
+export class NodeRequests {
+  readonly inbound: Inbound
+  readonly log: Log
+  readonly #replyIdHeader: string | false
+  readonly #servers: NodeServers
+
+  /** @throws {TypeError} for an option that is unknown or of the wrong type. */
+  constructor(owner: string, options: NodeServerOptions | undefined) {
+    const {
+      replyIdHeader = 'x-request-id',
+      drainTimeoutMs = 10_000,
+      settleTimeoutMs = 10_000,
+      onDrained,
+      logger = stderrLog,
+      ...rest
+    }: NodeServerOptions = checkOptions(owner, options, checks)
+    this.log = logger
+    this.#replyIdHeader = replyIdHeader
+    this.inbound = new Inbound(rest, { owner, log: logger })
+    const { group } = this.inbound
+    this.#servers = new NodeServers({ group, drainTimeoutMs, settleTimeoutMs, onDrained, log: logger })
+  }
+
+  /** Opens the unit of a request, and calls `fn` in it. What `fn` throws is the caller's. */
+  begin(request: NodeRequest, response: NodeResponse, fn: (exchange: Exchange) => void): void {
+    // The route is not known yet, and a path can contain anything: the name is the method.
+    const scope = this.inbound.open(request.method ?? '', request)
+    const exchange = this.#servers.exchangesOf(request, response).open(scope, request, response)
+    enterAtReply(response)
+    request.requestScope = scope
+    const header = this.#replyIdHeader
+    if (header !== false && !response.headersSent) response.setHeader(header, scope.context.get(requestId) as string)
+    if (scope.observation !== undefined) setAttributes(exchange, request, response)
+    scope.run(() => {
+      scope.captureSnapshot()
+      fn(exchange)
+    })
+  }
+
+  /** Whether the unit was opened here. */
+  own({ scope }: Exchange): boolean {
+    return scope.settings.group === this.inbound.group
+  }
+
+  /** Adds the members of `NodeMiddleware` to a middleware. */
+  expose<M extends object>(middleware: M): M & NodeMiddleware {
+    return Object.assign(middleware, {
+      inbound: this.inbound,
+      drainAtClose: <S extends Server>(server: S): S => {
+        this.#servers.watch(server)
+        return server
+      },
+    })
+  }
+}
+
+/** @throws {TypeError} if the request has a unit of another registration. */
+export function refuseSecond(owner: string, request: NodeRequest, advice: string): void {
+  if (exchangeOf(request) === undefined) return
+  throw new TypeError(`${owner}: this request has a unit already, of an earlier registration. ${advice}`)
+}
+
+/** Names the unit after its route: the pattern, never the path. */
+export function nameAfterRoute({ scope }: Exchange, request: NodeRequest, route: string): void {
+  scope.name = `${request.method} ${route}`
+  scope.observation?.setAttributes?.(attributesOf(request, route))
+}
+
+/** Sets the attributes of a request's span, by the names of OpenTelemetry's conventions for HTTP. */
+function setAttributes({ scope }: Exchange, request: NodeRequest, response: NodeResponse): void {
+  scope.observation?.setAttributes?.(attributesOf(request, undefined))
+  response.once('close', () => {
+    if (!response.headersSent) return
+    const route = scope.name.slice((request.method ?? '').length + 1)
+    const status = { 'http.response.status_code': response.statusCode }
+    scope.observation?.setAttributes?.({ ...attributesOf(request, route === '' ? undefined : route), ...status })
+  })
+}
+
+function attributesOf(request: NodeRequest, route: string | undefined): Record<string, string | undefined> {
+  // Express changes `url` in a router, and keeps the whole one.
+  const { originalUrl = request.url } = request as { originalUrl?: string }
+  return {
+    'http.request.method': request.method,
+    'http.route': route,
+    // Without the query, which may have secrets.
+    'url.path': originalUrl?.split(/[?#]/, 1)[0],
+    'url.scheme': 'encrypted' in request.socket ? 'https' : 'http',
+    'network.protocol.version': request.httpVersion,
+    'user_agent.original': request.headers['user-agent'],
+  }
+}

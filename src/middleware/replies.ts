@@ -1,0 +1,55 @@
+import type { Http2ServerResponse } from 'node:http2'
+import type { ServerResponse } from 'node:http'
+import { exchangeOf } from './exchange.ts'
+
+type Called = (...args: unknown[]) => unknown
+type Replaceable = Record<string | symbol, Called>
+
+/**
+ * Runs the methods that send a response in its unit, regardless of the code that calls them. Middlewares replace these
+ * methods, for example to save a session before the end: each replacement runs in the unit too.
+ */
+export function enterAtReply(response: ServerResponse | Http2ServerResponse): void {
+  const replaceable = response as object as Replaceable
+  const { write, writeHead, end } = replaceable
+  const before = { write, writeHead, end }
+  const own = names.filter((name) => Object.hasOwn(response, name))
+  Object.defineProperties(response, descriptors)
+  for (const name of own) replaceable[name] = before[name] as Called
+}
+
+const names = ['write', 'writeHead', 'end'] as const
+
+const descriptors: PropertyDescriptorMap = {
+  write: enteringMethod('write'),
+  writeHead: enteringMethod('writeHead'),
+  end: enteringMethod('end'),
+}
+
+/** An accessor whose value is the current method, wrapped. A replacement keeps the method that it has read. */
+function enteringMethod(name: string): PropertyDescriptor {
+  const key = Symbol(`logical-context.${name}`)
+  const entering = enter(name, function original(this: object, ...args) {
+    return (Reflect.get(Object.getPrototypeOf(this) as object, name) as Called).apply(this, args)
+  })
+  return {
+    configurable: true,
+    enumerable: false,
+    get(this: Replaceable) {
+      return this[key] ?? entering
+    },
+    set(this: Replaceable, method: unknown) {
+      this[key] = typeof method === 'function' ? enter(name, method as Called) : (method as Called)
+    },
+  }
+}
+
+function enter(name: string, method: Called): Called {
+  const entering = function (this: object, ...args: unknown[]): unknown {
+    const exchange = exchangeOf(this)
+    if (exchange === undefined) return method.apply(this, args)
+    if (name !== 'write') exchange.reply()
+    return exchange.isCurrent ? method.apply(this, args) : exchange.enter(method, this, ...args)
+  }
+  return Object.defineProperties(entering, { name: { value: method.name }, length: { value: method.length } })
+}

@@ -1,0 +1,243 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import {
+  connect,
+  constants,
+  createServer as createHttp2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+} from 'node:http2'
+import { createServer as createHttpsServer, get as getOverTls } from 'node:https'
+import { once } from 'node:events'
+import type { AddressInfo, Server as NetServer } from 'node:net'
+import { Readable } from 'node:stream'
+import { ContextVar, spawn } from 'logical-context'
+import defaultExport, { logicalContext } from 'logical-context/middleware/node-http'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { certificate } from '../clients/certificate.ts'
+import { describeMiddleware } from '../contracts/middleware.ts'
+import { closeOf, describeNodeServer, listen, scopeOf, silent, urlOf } from '../contracts/node-server.ts'
+import { Client } from './shutdown-client.ts'
+
+const user = new ContextVar<string>('user')
+
+function reply(response: ServerResponse, body: unknown): void {
+  if (body instanceof Readable) body.pipe(response)
+  else if (typeof body === 'string') response.end(body)
+  else if (body !== undefined) response.end(JSON.stringify(body))
+}
+
+describeMiddleware('the wrapper for listeners', async (handler) => {
+  const context = logicalContext(
+    async (request, response) => {
+      reply(response, await handler(request.url ?? '', scopeOf(request)))
+    },
+    { logger: silent },
+  )
+  const server = await listen(createServer(context))
+  return { url: urlOf(server), close: () => closeOf(server) }
+})
+describeNodeServer('the wrapper for listeners', async (handler, options) => {
+  const context = logicalContext((request, response) => {
+    const body = handler({ request, response, scope: scopeOf(request) })
+    // A listener in callback style, too.
+    return body instanceof Promise ? body.then((text) => reply(response, text)) : reply(response, body)
+  }, options)
+  return listen(createServer(context))
+})
+
+async function open<S extends NetServer>(server: S): Promise<S> {
+  onTestFinished(() => void server.close())
+  return listen(server)
+}
+
+describe('logicalContext of middleware/node-http', () => {
+  it('is the default export too', () => {
+    expect(defaultExport).toBe(logicalContext)
+  })
+
+  it('keeps the name and the length of the listener, and calls it with its server', async () => {
+    const seen: unknown[] = []
+    const context = logicalContext(function serve(this: unknown, _request: IncomingMessage, response: ServerResponse) {
+      seen.push(this)
+      response.end()
+    })
+    const server = await open(createServer(context))
+
+    await fetch(urlOf(server))
+
+    expect([context.name, context.length, seen]).toEqual(['serve', 2, [server]])
+  })
+
+  it.each([undefined, {}, 'listener'])('refuses %s as a listener', (listener) => {
+    expect(() => logicalContext(listener as never)).toThrow(/logicalContext: expected a function, got/)
+  })
+
+  it.each<[name: string, fail: (response: ServerResponse) => unknown]>([
+    [
+      'throws',
+      () => {
+        throw new Error('no')
+      },
+    ],
+    ['rejects', async () => Promise.reject(new Error('no'))],
+    [
+      'rejects after it set a header',
+      async (response) => {
+        response.setHeader('content-length', 1)
+        throw new Error('no')
+      },
+    ],
+  ])('logs a listener that %s, and answers 500', async (_name, fail) => {
+    const error = vi.fn()
+    const context = logicalContext((_request, response) => fail(response), {
+      logger: { ...silent, error },
+    })
+    const server = await open(createServer(context))
+
+    const response = await fetch(urlOf(server), { headers: { 'x-request-id': 'r-1' } })
+
+    expect([response.status, await response.text()]).toEqual([500, 'Internal Server Error'])
+    expect(error).toHaveBeenCalledExactlyOnceWith(
+      { err: expect.objectContaining({ message: 'no' }), request_id: 'r-1', unit: 'GET' },
+      'the listener failed',
+    )
+  })
+
+  it('breaks a response that has begun when its listener rejects', async () => {
+    const context = logicalContext(
+      async (_request, response) => {
+        response.write('half')
+        await once(response, 'drain').catch(() => {})
+      },
+      { logger: silent },
+    )
+    const failing = logicalContext(
+      async (_request, response) => {
+        response.write('half')
+        throw new Error('no')
+      },
+      { logger: silent },
+    )
+    expect(context.inbound).not.toBe(failing.inbound)
+    const server = await open(createServer(failing))
+
+    await expect(fetch(urlOf(server)).then((response) => response.text())).rejects.toThrow(TypeError)
+  })
+
+  it('answers a request that two wrappers receive with an error that says so', async () => {
+    const error = vi.fn()
+    const inner = logicalContext((_request, response) => response.end())
+    const server = await open(createServer(logicalContext(inner, { logger: { ...silent, error } })))
+
+    expect((await fetch(urlOf(server))).status).toBe(500)
+    expect(error.mock.calls[0]?.[0]).toMatchObject({
+      err: { message: expect.stringMatching(/has a unit already, of an earlier registration\. Wrap a listener once/) },
+    })
+  })
+
+  it('wraps the listeners of HTTPS and of HTTP/2, in the clear and over TLS', async () => {
+    const seen: unknown[] = []
+    const context = logicalContext(
+      (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => {
+        user.set(String(request.url))
+        response.on('close', () => seen.push(user.get()))
+        setImmediate(() => void response.end(`${user.get()}`))
+      },
+    )
+    const { cert, key } = certificate
+    const https = await open(createHttpsServer({ cert, key }, context))
+    const http2 = await open(createHttp2Server(context))
+
+    const text = new Promise((resolve) =>
+      getOverTls(`${urlOf(https).replace('http', 'https')}/tls`, { rejectUnauthorized: false, agent: false }, (reply) =>
+        reply.setEncoding('utf8').on('data', resolve),
+      ),
+    )
+    expect(await text).toBe('/tls')
+    const session = connect(urlOf(http2))
+    const stream = session.request({ ':path': '/h2' }).setEncoding('utf8')
+    expect(await once(stream, 'data')).toEqual(['/h2'])
+    await once(stream, 'close')
+    await Promise.all([closeOf(https), closeOf(http2), once(session, 'close')])
+
+    expect(seen).toEqual(['/tls', '/h2'])
+  })
+
+  it('lets the running requests of an HTTP/2 session end at the close, and sends no new ones', async () => {
+    const go = Promise.withResolvers<void>()
+    const entered = Promise.withResolvers<void>()
+    const context = logicalContext(async (_request: Http2ServerRequest, response: Http2ServerResponse) => {
+      entered.resolve()
+      await go.promise
+      response.end('whole')
+    })
+    const server = await open(context.drainAtClose(createHttp2Server(context)))
+    const [silentSession, session] = [connect(urlOf(server)), connect(urlOf(server))]
+    const silentClosed = once(silentSession, 'close')
+    const stream = session.request({}).setEncoding('utf8')
+    await entered.promise
+
+    const closed = closeOf(server)
+    const [code] = (await once(session, 'goaway')) as [number]
+    go.resolve()
+
+    expect(await once(stream, 'data')).toEqual(['whole'])
+    await Promise.all([closed, silentClosed])
+    expect(code).toBe(constants.NGHTTP2_NO_ERROR)
+  })
+
+  it('ends silent connections at a close before the first request, with drainAtClose', async () => {
+    const context = logicalContext(() => {})
+    const server = await open(createServer(context))
+    expect(context.drainAtClose(server)).toBe(server)
+    const client = await Client.open((server.address() as AddressInfo).port)
+
+    await closeOf(server)
+
+    await client.closed
+  })
+
+  it('drains the tasks at the close of the last of its servers', async () => {
+    const go = Promise.withResolvers<void>()
+    const order: string[] = []
+    const context = logicalContext((_request, response) => {
+      spawn(async () => {
+        await go.promise
+        order.push('task')
+      })
+      response.end()
+    })
+    const [first, last] = [await open(createServer(context)), await open(createServer(context))]
+    await Promise.all([fetch(urlOf(first)), fetch(urlOf(last))])
+
+    await closeOf(first)
+    order.push('first')
+    const closed = closeOf(last)
+    go.resolve()
+    await closed
+
+    expect(order).toEqual(['first', 'task', 'task'])
+  })
+
+  it('waits also where the server is disposed, and passes the error of a second close', async () => {
+    const done = vi.fn()
+    const context = logicalContext((_request, response) => {
+      spawn(async () => {
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        done()
+      })
+      response.end()
+    })
+    {
+      await using server: Server = await listen(createServer(context))
+      await fetch(urlOf(server))
+      onTestFinished(async () => {
+        const { promise, resolve } = Promise.withResolvers<Error | undefined>()
+        server.close(resolve)
+        expect(await promise).toMatchObject({ code: 'ERR_SERVER_NOT_RUNNING' })
+      })
+    }
+
+    expect(done).toHaveBeenCalledOnce()
+  })
+})
