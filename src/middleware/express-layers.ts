@@ -4,9 +4,11 @@ import { isThenable } from '../tasks/thenable.ts'
 import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
 import { nameAfterRoute } from './node-requests.ts'
 
+const express4Router = '_router'
+
 /** A request in an app: Express adds these properties. */
 interface RoutedRequest extends IncomingMessage {
-  readonly app?: { readonly router?: Router; readonly _router?: Router }
+  readonly app?: { readonly router?: Router; readonly [express4Router]?: Router }
   readonly baseUrl?: string
 }
 
@@ -41,7 +43,7 @@ const patched = new WeakSet<object>()
  */
 export function trackLayers({ app }: RoutedRequest): void {
   // Express 4 throws if `app.router` is read.
-  const [layer] = (app?._router ?? app?.router)?.stack ?? []
+  const [layer] = (app?.[express4Router] ?? app?.router)?.stack ?? []
   if (layer === undefined) return
   const prototype = Object.getPrototypeOf(layer) as object & Handling
   if (patched.has(prototype)) return
@@ -73,7 +75,7 @@ function trackedLayer(layer: Layer): Layer {
   const handle = function (this: unknown, ...args: unknown[]): unknown {
     const exchange = exchangeOf(args[requestAt] as RoutedRequest) as Exchange
     const original = layer.handle as (...args: unknown[]) => unknown
-    return track(exchange, (next) => original.call(this, ...args.with(-1, next)), args.at(-1) as Next)
+    return track(exchange, (next) => original.call(this, ...args.slice(0, -1), next), args.at(-1) as Next)
   }
   const { length, name } = layer.handle
   Object.defineProperties(handle, { length: { value: length }, name: { value: name } })

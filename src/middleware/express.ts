@@ -26,11 +26,7 @@ export function logicalContext(options?: NodeServerOptions): ExpressMiddleware {
   const requests = new NodeRequests('logicalContext', options)
   const innerPolicy = policyAlone(options)
 
-  const middleware = function logicalContext(
-    request: IncomingMessage,
-    response: ServerResponse,
-    next: (error?: unknown) => void,
-  ): void {
+  const middleware = (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void): void => {
     const exchange = exchangeOf(request)
     // A request that is routed again continues in its unit.
     if (exchange !== undefined && requests.own(exchange)) return next()
@@ -43,7 +39,7 @@ export function logicalContext(options?: NodeServerOptions): ExpressMiddleware {
     trackLayers(request)
     requests.begin(request, response, () => next())
   }
-  return requests.expose(middleware)
+  return requests.expose(middleware, 'logicalContext')
 }
 
 export default logicalContext

@@ -17,6 +17,10 @@ import {
 export type { NodeMiddleware, NodeServerOptions } from './node-requests.ts'
 export type { CloseReport, UnfinishedRequest } from './server-drain.ts'
 
+/** A wrapped listener. It returns nothing: the promise of the listener is handled. */
+export type NodeListener<Listener extends (request: never, response: never) => unknown> = NodeMiddleware &
+  ((...args: Parameters<Listener>) => void)
+
 /**
  * Wraps the listener of a server of `node:http`, `node:https` or `node:http2`. Each request has a unit: in the listener,
  * in the events of the request and the response, and until the promise that the listener returned has settled. The
@@ -29,10 +33,10 @@ export type { CloseReport, UnfinishedRequest } from './server-drain.ts'
 export function logicalContext<Listener extends (request: IncomingMessage, response: ServerResponse) => unknown>(
   listener: Listener,
   options?: NodeServerOptions,
-): Listener & NodeMiddleware
+): NodeListener<Listener>
 export function logicalContext<
   Listener extends (request: Http2ServerRequest, response: Http2ServerResponse) => unknown,
->(listener: Listener, options?: NodeServerOptions): Listener & NodeMiddleware
+>(listener: Listener, options?: NodeServerOptions): NodeListener<Listener>
 export function logicalContext(
   listener: (request: never, response: never) => unknown,
   options?: NodeServerOptions,
@@ -58,9 +62,8 @@ export function logicalContext(
       else exchange.awaitReply(replying)
     })
   }
-  const { name, length } = listener
-  Object.defineProperties(wrapped, { name: { value: name }, length: { value: length } })
-  return requests.expose(wrapped)
+  Object.defineProperty(wrapped, 'length', { value: listener.length })
+  return requests.expose(wrapped, listener.name)
 }
 
 export default logicalContext

@@ -94,8 +94,9 @@ export class NodeRequests {
     return scope.settings.group === this.inbound.group
   }
 
-  /** Adds the members of `NodeMiddleware` to a middleware. */
-  expose<M extends object>(middleware: M): M & NodeMiddleware {
+  /** Adds a name and the members of `NodeMiddleware` to a middleware. */
+  expose<M extends (...args: never[]) => unknown>(middleware: M, name: string): M & NodeMiddleware {
+    Object.defineProperty(middleware, 'name', { value: name })
     return Object.assign(middleware, {
       inbound: this.inbound,
       drainAtClose: <S extends Server>(server: S): S => {

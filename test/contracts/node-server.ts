@@ -283,7 +283,6 @@ export function describeNodeServer(name: string, serve: ServeNode): void {
   })
 
   describe(`a disconnect under ${name}`, () => {
-    const until = (scope: () => RequestScope | undefined) => expect.poll(() => scope()?.sealed).toBe(true)
     const codeOf = ({ signal }: RequestScope) => (signal.reason as LogicalContextError | undefined)?.code
 
     it('ends the unit in the body', async () => {
@@ -303,7 +302,7 @@ export function describeNodeServer(name: string, serve: ServeNode): void {
       client.socket.destroy()
 
       expect(await failed.promise).toMatchObject({ code: 'ECONNRESET' })
-      await until(() => scope)
+      await expect.poll(() => scope?.sealed).toBe(true)
       expect(codeOf(scope as RequestScope)).toBe('LCTX_CLIENT_GONE')
     })
 
@@ -329,7 +328,7 @@ export function describeNodeServer(name: string, serve: ServeNode): void {
       for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
       const sealedEarly = scope?.sealed
       go()
-      await until(() => scope)
+      await expect.poll(() => scope?.sealed).toBe(true)
 
       expect([sealedEarly, seen, codeOf(scope as RequestScope)]).toEqual([false, 'ann', 'LCTX_CLIENT_GONE'])
     })
@@ -346,7 +345,7 @@ export function describeNodeServer(name: string, serve: ServeNode): void {
 
       client.socket.destroy()
 
-      await until(() => scope)
+      await expect.poll(() => scope?.sealed).toBe(true)
     })
 
     it('does not keep the values for a handler that never settles', async () => {
@@ -361,7 +360,7 @@ export function describeNodeServer(name: string, serve: ServeNode): void {
 
       client.socket.destroy()
 
-      await until(() => scope)
+      await expect.poll(() => scope?.sealed).toBe(true)
       expect(warn).toHaveBeenCalledWith(
         expect.anything(),
         expect.stringMatching(/had not ended 20 ms after the response closed/),

@@ -11,10 +11,11 @@ import { once } from 'node:events'
 import type { AddressInfo, Server as NetServer } from 'node:net'
 import { Readable } from 'node:stream'
 import { ContextVar, spawn } from 'logical-context'
+import { describeMiddleware } from 'logical-context/testing'
 import defaultExport, { logicalContext } from 'logical-context/middleware/node-http'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { certificate } from '../clients/certificate.ts'
-import { describeMiddleware } from '../contracts/middleware.ts'
+
 import { closeOf, describeNodeServer, listen, scopeOf, silent, urlOf } from '../contracts/node-server.ts'
 import { Client } from './shutdown-client.ts'
 
@@ -26,7 +27,7 @@ function reply(response: ServerResponse, body: unknown): void {
   else if (body !== undefined) response.end(JSON.stringify(body))
 }
 
-describeMiddleware('the wrapper for listeners', async (handler) => {
+describeMiddleware({ describe, it, expect }, 'the wrapper for listeners', async (handler) => {
   const context = logicalContext(
     async (request, response) => {
       reply(response, await handler(request.url ?? '', scopeOf(request)))
