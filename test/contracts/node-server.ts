@@ -428,7 +428,7 @@ export function describeNodeServer(name: string, serve: ServeNode): void {
       expect(await closed).toBeLessThan(soonMs)
     })
 
-    it('lets a slow upload come to its end', async () => {
+    it('waits for the end of a slow upload', async () => {
       const entered = Promise.withResolvers<void>()
       const shop = await open(async ({ request }) => {
         entered.resolve()
@@ -456,7 +456,7 @@ export function describeNodeServer(name: string, serve: ServeNode): void {
       await half.closed
     })
 
-    it('lets a slow reader have its whole reply', async () => {
+    it('sends the whole reply to a slow reader', async () => {
       const shop = await open(async () => wholeBody)
       const client = await shop.dial()
       client.ask('/')
