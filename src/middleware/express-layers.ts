@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
+import { isThenable } from '../callbacks.ts'
 import { captureSnapshot } from '../context/storage.ts'
-import { isThenable } from '../tasks/thenable.ts'
 import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
 import { nameAfterRoute } from './node-requests.ts'
 

@@ -1,7 +1,7 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
+import { isThenable } from '../callbacks.ts'
 import { checkFunction } from '../options.ts'
-import { isThenable } from '../tasks/thenable.ts'
 import { requestId } from '../variables/request-id.ts'
 import type { Exchange, Wait } from './exchange.ts'
 import type { Log } from './log.ts'
