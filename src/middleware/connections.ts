@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2'
 import type { Server, Socket } from 'node:net'
 import { LinkedList, type Listed } from '../tasks/linked-list.ts'
+import { exchangeOf } from './exchange.ts'
 
 type Connection = Socket | ServerHttp2Session
 type Message = IncomingMessage | Http2ServerRequest
@@ -144,7 +145,10 @@ export class Connections {
     use.newest = response
     this.#replies++
     tracked[this.#useKey] = use
-    response.on('close', this.#onResponseClose)
+    const exchange = exchangeOf(response)
+    // An exchange observes the events of its response anyway.
+    if (exchange === undefined) response.on('close', this.#onResponseClose)
+    else exchange.onResponseClosed = this.#onResponseClose
   }
 
   #end(use: Use, response: Response): void {

@@ -35,6 +35,8 @@ export class Exchange implements Listed<Exchange> {
   after: Exchange | undefined = undefined
   /** Its entry in the list of exchanges that are closed and not sealed. */
   unsettled: Unsettled | undefined = undefined
+  /** Called on the response after its event `close`. */
+  onResponseClosed: ((this: Response) => void) | undefined = undefined
   readonly #request: Message
   readonly #response: Response
   readonly #exchanges: Exchanges
@@ -134,7 +136,10 @@ export class Exchange implements Listed<Exchange> {
 
   /** Called after `close` of a request or a response. */
   closed(emitter: EventEmitter): void {
-    if (emitter !== this.#request) return this.#responseClosed()
+    if (emitter !== this.#request) {
+      this.onResponseClosed?.call(this.#response)
+      return this.#responseClosed()
+    }
     this.#requestOpen = false
     if (!this.#responseOpen) this.#close()
   }
