@@ -26,7 +26,7 @@ app.post<{ Body: Order }>('/orders', async ({ body: order }) => {
 })
 
 async function logged({ name, policy }: Task, order: Order, andThen?: () => Promise<unknown>): Promise<void> {
-  const words = typeof policy === 'string' ? policy : `only ${policy.only.map((variable) => variable.name).join(', ')}`
+  const words = typeof policy === 'string' ? policy : `only ${policy.only?.map((variable) => variable.name).join(', ')}`
   log.info({ order: order.id, policy: words }, 'task begins')
   await work(order.id, name)
   await andThen?.()

@@ -20,7 +20,7 @@ import { decode, deletedValue, emptyValues, encode, firstIndex, isPresent } from
 export type AnyContextVar = ContextVar<unknown, unknown>
 
 /** The policy of a spawned task, in one word. `share` is omitted: under it no value crosses. */
-export type PolicyName = 'inherit' | 'only' | 'isolate'
+export type PolicyName = 'inherit' | 'only' | 'except' | 'isolate'
 
 /** The value of one variable in a spawned task, under every policy. */
 export type SpawnRule<T> = 'keep' | 'drop' | ((value: T, policy: PolicyName) => T)

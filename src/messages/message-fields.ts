@@ -37,7 +37,7 @@ export function checkedPolicy(owner: string, policy: Policy, declared: ReadonlyS
         "use 'inherit', 'isolate' or { only: [variables] }.",
     )
   }
-  for (const variable of typeof policy === 'string' ? [] : policy.only) {
+  for (const variable of typeof policy !== 'string' && policyName(policy) === 'only' ? (policy.only ?? []) : []) {
     if (declared.has(variable)) continue
     throw new TypeError(
       `${owner}: expected variables that a propagator carries in 'only', got '${variable.name}'. ` +

@@ -9,7 +9,8 @@ import type {
 } from 'fastify'
 import fp from 'fastify-plugin'
 import { peek } from '../context/context-var.ts'
-import { aSyncFunction } from '../callbacks.ts'
+import { aSyncFunction, isPromise } from '../callbacks.ts'
+import { LogicalContext } from '../context/logical-context.ts'
 import { TimeoutError } from '../errors.ts'
 import { anything, checkArgument, type Checks, checkOptions, show } from '../options.ts'
 import { aPolicy } from '../tasks/policy.ts'
@@ -27,13 +28,21 @@ import {
   setAttributes,
   setPluginPolicy,
 } from './fastify-route.ts'
+import { withGivenValues } from './given-values.ts'
 import { Inbound } from './inbound.ts'
 import { drainAtClose } from './server-close.ts'
 import type { CloseReport, UnfinishedRequest } from './server-drain.ts'
 import { serverChecks, type ServerOptions } from './server-options.ts'
 import { unsettledReport } from './unsettled-report.ts'
 
-export type LogicalContextOptions = ServerOptions
+export interface LogicalContextOptions extends ServerOptions {
+  /**
+   * Returns the values that the unit of a request starts with, in addition to what the headers provide; of two values of
+   * a variable, this one counts. Called once for each request, in its unit, before all hooks but those added before the
+   * plugin. If it throws, the request fails. Default: none.
+   */
+  values?: (request: FastifyRequest) => LogicalContext | undefined
+}
 
 export type { CloseReport, RouteContextOptions, UnfinishedRequest }
 
@@ -54,7 +63,7 @@ declare module 'fastify' {
 /** Fastify passes the options of `register` to every plugin, and adds these. */
 const fastifyChecks: Checks = { prefix: anything, logLevel: anything, logSerializers: anything }
 
-const checks: Checks = { ...serverChecks, ...fastifyChecks }
+const checks: Checks = { ...serverChecks, values: aSyncFunction, ...fastifyChecks }
 /** For a registration inside a plugin of an app that is registered already. */
 const innerChecks: Checks = { policy: aPolicy, ...fastifyChecks }
 
@@ -71,6 +80,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     drainTimeoutMs = 10_000,
     settleTimeoutMs = 10_000,
     onDrained,
+    values,
     ...rest
   } = checkOptions('logicalContext', options, checks)
   checkFastify(fastify)
@@ -87,17 +97,19 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     (message[scopeKey] ??= inbound.open(message.method ?? '', message, generate))
 
   /** Opens the exchange of a request, and runs `fn` in its unit. */
-  const begin = (request: FastifyRequest, reply: FastifyReply, fn: () => void) => {
+  const begin = (request: FastifyRequest, reply: FastifyReply, fn: (error?: Error) => void) => {
     // A plugin with a generator of its own was registered before: then Fastify has not called ours.
     const scope = scopeFor(request.raw, () => request.id)
     // A request that is routed again, for example by `fastify.routing`, continues in its unit.
-    if (exchangeOf(request.raw) === undefined) exchanges.open(scope, request.raw, reply.raw)
+    const isNew = exchangeOf(request.raw) === undefined
+    if (isNew) exchanges.open(scope, request.raw, reply.raw)
     const units = routeUnits(request, inbound)
     scope.name = units.nameFor(request.method)
     scope.settings = units.settings
     if (scope.observation !== undefined) setAttributes(scope, request, reply)
     if (replyIdHeader !== false) reply.header(replyIdHeader, peek(requestId, scope.cell))
-    scope.begin(fn)
+    if (values === undefined || !isNew) scope.begin(fn)
+    else scope.begin(() => fn(startWith(scope, values, request)))
   }
 
   generateIds(fastify, (message, generate) => {
@@ -108,7 +120,12 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   })
   // A hook that was added before ours can reply.
   trackReplies(fastify, (reply, fn) => {
-    if (scopeOf(reply.request) !== undefined) begin(reply.request, reply, fn)
+    // The hook has replied: what `values` throws can only be logged.
+    const proceed = (error?: Error) => {
+      if (error !== undefined) log.error({ err: error }, "logicalContext: option 'values' failed")
+      fn()
+    }
+    if (scopeOf(reply.request) !== undefined) begin(reply.request, reply, proceed)
     else fn()
   })
   fastify.addHook('onRoute', ({ method, url, config }) => {
@@ -171,6 +188,25 @@ export const logicalContext: FastifyPluginAsync<LogicalContextOptions> = fp(plug
 })
 
 export default logicalContext
+
+/** Sets the values of the option `values`, below those that a test sends. Returns its failure. */
+function startWith(
+  scope: RequestScope,
+  values: NonNullable<LogicalContextOptions['values']>,
+  request: FastifyRequest,
+): Error | undefined {
+  try {
+    const context: unknown = values(request)
+    if (context === undefined) return undefined
+    if (isPromise(context) || !(context instanceof LogicalContext)) {
+      throw new TypeError(`logicalContext: option 'values' expected to return a LogicalContext, got ${show(context)}.`)
+    }
+    scope.cell.merge(withGivenValues(context, request.headers).toValues())
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error : new Error(`logicalContext: option 'values' threw ${show(error)}.`)
+  }
+}
 
 /** Sets the policy of the routes of a plugin, inside an app or a plugin that is registered already. */
 function registerInside(fastify: FastifyInstance, options: LogicalContextOptions): void {

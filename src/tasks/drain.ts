@@ -1,3 +1,4 @@
+import type { PolicyName } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { AbandonedError } from '../errors.ts'
 import { anAmount, type Checks } from '../options.ts'
@@ -18,7 +19,7 @@ export interface DrainOptions {
 export interface UnfinishedTask {
   id: number
   name: string
-  policy: 'inherit' | 'isolate' | 'share' | 'only'
+  policy: PolicyName | 'share'
   /** Its values at the limit. */
   context: LogicalContext
   /** False for a task that was still deferred: it was withdrawn, and none of it ran. */

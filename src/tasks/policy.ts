@@ -22,25 +22,44 @@ import type { Task } from './task.ts'
  * `inherit`: a snapshot of all values; its writes are its own;
  * `isolate`: only the variables with `onSpawn: 'keep'`; its writes are its own, and its trace is new, linked to the old one;
  * `share`: the spawner's values, in both directions, like a promise that no code awaits;
- * `{ only }`: a snapshot of these variables and of those with `onSpawn: 'keep'`; its writes are its own.
+ * `{ only }`: a snapshot of these variables and of those with `onSpawn: 'keep'`; its writes are its own;
+ * `{ except }`: a snapshot of all values but those of these variables; its writes are its own.
  */
-export type Policy = 'inherit' | 'isolate' | 'share' | { readonly only: readonly AnyContextVar[] }
+export type Policy =
+  | 'inherit'
+  | 'isolate'
+  | 'share'
+  | { readonly only: readonly AnyContextVar[]; readonly except?: never }
+  | { readonly except: readonly AnyContextVar[]; readonly only?: never }
 
 /** A policy under which the task has a cell of its own. */
 export type CrossingPolicy = Exclude<Policy, 'share'>
 
-export const aPolicy: Check = anyOf("'inherit', 'isolate', 'share' or { only: [variables] }", (value) => {
-  if (value === 'inherit' || value === 'isolate' || value === 'share') return true
-  if (typeof value !== 'object' || value === null) return false
-  // One own property: another `only` could be from a polluted `Object.prototype`.
-  if (Object.keys(value).join() !== 'only') return false
-  const { only } = value as { only?: unknown }
-  return Array.isArray(only) && only.every((variable) => variable instanceof ContextVar)
-})
+export const aPolicy: Check = anyOf(
+  "'inherit', 'isolate', 'share', { only: [variables] } or { except: [variables] }",
+  (value) => {
+    if (value === 'inherit' || value === 'isolate' || value === 'share') return true
+    if (typeof value !== 'object' || value === null) return false
+    // One own property: another one could be from a polluted `Object.prototype`.
+    const [[key, variables] = [], ...rest] = Object.entries(value) as [string?, unknown?][]
+    if (rest.length > 0 || (key !== 'only' && key !== 'except')) return false
+    return Array.isArray(variables) && variables.every((variable) => variable instanceof ContextVar)
+  },
+)
 
 /** The policy in one word, for logs and reports. */
-export function policyName(policy: Policy): 'inherit' | 'isolate' | 'share' | 'only' {
-  return typeof policy === 'string' ? policy : 'only'
+export function policyName(policy: Policy): PolicyName | 'share' {
+  if (typeof policy === 'string') return policy
+  return Object.hasOwn(policy, 'only') ? 'only' : 'except'
+}
+
+/** Whether a policy that lists variables lets the value of one of them cross. */
+export function crosses(policy: Exclude<Policy, string>, variable: AnyContextVar): boolean {
+  return listed(policy).includes(variable) === (policyName(policy) === 'only')
+}
+
+function listed(policy: Exclude<Policy, string>): readonly AnyContextVar[] {
+  return (policyName(policy) === 'only' ? policy.only : policy.except) ?? []
 }
 
 /** The values of a task under a policy. The result may be shared: copy it before a write. `values` stay as they are. */
@@ -48,12 +67,13 @@ export function cross(values: Values, policy: CrossingPolicy): Values {
   const ruled = ruledOf(values) !== undefined
   if (policy === 'inherit') return ruled ? applyRules(values, values.slice(), policy) : values
   if (policy === 'isolate') return ruled ? applyRules(values, emptyWithRules(values), policy) : emptyValues
-  let kept = emptyWithRules(values)
-  for (const { index } of policy.only) {
+  const isOnly = policyName(policy) === 'only'
+  let kept = isOnly ? emptyWithRules(values) : values.slice()
+  for (const { index } of listed(policy)) {
     const raw = read(values, index)
-    if (isPresent(raw)) kept = put(kept, index, raw)
+    if (isPresent(raw)) kept = put(kept, index, isOnly ? raw : deletedValue)
   }
-  return ruled ? applyRules(values, kept, 'only') : kept
+  return ruled ? applyRules(values, kept, isOnly ? 'only' : 'except') : kept
 }
 
 /** The rules of the variables take precedence over every policy. */

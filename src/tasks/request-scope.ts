@@ -26,6 +26,7 @@ export class RequestScope extends Unit implements Disposable {
   #snapshot: AsyncSnapshot | undefined
   #pending = 0
   #closed = false
+  #onClose: (() => void)[] | undefined
   #follower: Sealed | undefined
 
   /** @internal Use `openScope`, `runInScope` or a middleware. */
@@ -138,6 +139,11 @@ export class RequestScope extends Unit implements Disposable {
     this.#follower = follower
   }
 
+  /** @internal Calls `fn` once, at the close. */
+  onClose(fn: () => void): void {
+    ;(this.#onClose ??= []).push(fn)
+  }
+
   /** @internal Postpones the seal until `release`. */
   retain(): void {
     this.#pending++
@@ -191,6 +197,8 @@ export class RequestScope extends Unit implements Disposable {
     if (this.#closed) return
     if (scopeClose.hasSubscribers) storage.run(this.cell, () => scopeClose.publish({ scope: this }))
     this.#closed = true
+    for (const fn of this.#onClose ?? []) fn()
+    this.#onClose = undefined
     this.#sealIfOver()
   }
 

@@ -1,7 +1,19 @@
 import { OutsideUnitError } from '../errors.ts'
-import { aFunction, anyOf, aString, checkFunction, type Checks } from '../options.ts'
+import {
+  aFunction,
+  anAmount,
+  anyOf,
+  aString,
+  type Check,
+  checkArgument,
+  type Checks,
+  isFunction,
+  oneOf,
+} from '../options.ts'
+import { isThenable } from '../callbacks.ts'
 import type { CancelScope } from './cancel-scope.ts'
 import { aPolicy, type Policy } from './policy.ts'
+import type { RequestScope } from './request-scope.ts'
 import type { OnTaskError, Task } from './task.ts'
 import { currentUnit, type Unit } from './unit.ts'
 
@@ -15,38 +27,66 @@ export interface SpawnOptions {
    * request does too, because the task is part of it.
    */
   cancelWith?: 'request' | AbortSignal
+  /**
+   * `'response'` starts the task when the response of the request is closed; in a unit without a response, when its
+   * scope closes. It has the values of the spawn. In a task, and after the close, it starts at once. Default: at once.
+   */
+  after?: 'response'
+  /**
+   * Aborts the task's signal after this time, with a `TimeoutError`, in milliseconds. A task that stops because of it has
+   * failed with that error. The time begins when the task starts. Default: no limit.
+   */
+  timeoutMs?: number
   /** Called if the task fails, in the context of the task. Default: the `onError` of the group. */
   onError?: OnTaskError
 }
+
+/** A function that becomes a task, or a promise of work that runs already. */
+export type SpawnedWork<T> = ((task: Task) => T | PromiseLike<T>) | PromiseLike<T>
+
+export const isWork: Check = anyOf('a function or a promise', (value) => isFunction(value) || isThenable(value))
 
 export const spawnChecks: Checks = {
   name: aString,
   policy: aPolicy,
   cancelWith: anyOf("'request' or an AbortSignal", (value) => value === 'request' || value instanceof AbortSignal),
+  after: oneOf('response'),
+  timeoutMs: anAmount,
   onError: aFunction,
 }
 
 /**
- * Starts `fn` at once, concurrently with the caller, as a task of the server's background group. The policy decides which
- * values it sees. Its failure goes to `onError`, not to the caller. A server's close waits for it.
+ * Starts `work` at once, concurrently with the caller, as a task of the server's background group. The policy decides which
+ * values it sees. A promise that exists already becomes a task too: the group owns it until it settles. Its failure goes to `onError`, not to the caller. A server's close waits for it.
  *
  * | policy | reads | writes |
  * |---|---|---|
  * | `inherit` | a snapshot | its own |
  * | `{ only }` | a snapshot of these variables | its own |
+ * | `{ except }` | a snapshot of the other variables | its own |
  * | `isolate` | variables with `onSpawn: 'keep'` | its own |
  * | `share` | the caller's values | the caller's values |
  *
  * @throws {OutsideUnitError} outside any unit: the task would have no owner.
  * @throws {GroupClosedError} if the group is closed.
  * @throws {GroupFullError} if the group has no slot for the task and rejects it.
- * @throws {TypeError} if `fn` is not a function, or for an option that is unknown or of the wrong type.
+ * @throws {TypeError} if `work` is neither a function nor a promise, or for an option that is unknown or of the wrong type.
  */
-export function spawn<T>(fn: (task: Task) => T | PromiseLike<T>, options?: SpawnOptions): Task<T> {
-  checkFunction('spawn', fn)
+export function spawn<T>(work: SpawnedWork<T>, options?: SpawnOptions): Task<T> {
+  checkArgument('spawn', isWork, work)
   const unit = currentUnit()
   if (unit === undefined) throw new OutsideUnitError('spawn()')
-  return unit.settings.group.spawn(fn, options)
+  return unit.settings.group.spawn(work, options)
+}
+
+/** The request that an option `after: 'response'` waits for; undefined if there is nothing to wait for. */
+export function responseOf({ after }: SpawnOptions, policy: Policy, unit: Unit | undefined): RequestScope | undefined {
+  if (after === undefined) return undefined
+  if (policy === 'share') {
+    throw new TypeError("spawn: option 'after' expected a policy other than 'share', which is a part of the request.")
+  }
+  const request = unit?.ownRequest
+  return request?.closed === true ? undefined : request
 }
 
 /**

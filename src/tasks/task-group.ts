@@ -1,12 +1,12 @@
 import { shareClass, storage } from '../context/storage.ts'
 import { GroupClosedError, GroupFullError } from '../errors.ts'
-import { aFunction, aString, checkFunction, type Checks, checkOptions, show } from '../options.ts'
+import { aFunction, aString, checkArgument, type Checks, checkOptions, show } from '../options.ts'
 import { drain, drainChecks, type DrainOptions, type DrainReport } from './drain.ts'
 import { lateUseByDefault } from './late-use.ts'
 import { taskAbandon, type TaskOutcome, taskRefuse, taskSpawn } from './lifecycle.ts'
 import { InFlight, type Wait } from './linked-list.ts'
 import { aPolicy, type Policy } from './policy.ts'
-import { sourceOf, spawnChecks, type SpawnOptions } from './spawn.ts'
+import { isWork, responseOf, sourceOf, spawnChecks, type SpawnedWork, type SpawnOptions } from './spawn.ts'
 import { type OnTaskError, Task } from './task.ts'
 import { limitChecks, type Limits, limitsOf, type Slot, type TaskLimits } from './task-limits.ts'
 import { callingUnits, type Unit, type UnitSettings } from './unit.ts'
@@ -103,22 +103,24 @@ export class TaskGroup {
   }
 
   /**
-   * Starts `fn` as a task of this group: at once, on the caller's stack until its first `await`; in a full group as its
+   * Starts `work` as a task of this group: at once, on the caller's stack until its first `await`; in a full group as its
    * limits say. Its failure goes to `onError`, also a synchronous one, and does not affect the spawner.
    *
    * @throws {GroupClosedError} if the group is closed.
    * @throws {GroupFullError} if the group has no slot for the task and rejects it.
-   * @throws {TypeError} if `fn` is not a function, or for an option that is unknown or of the wrong type.
+   * @throws {TypeError} if `work` is neither a function nor a promise, or for an option that is unknown or of the wrong type.
    */
-  spawn<T>(fn: (task: Task) => T | PromiseLike<T>, options?: SpawnOptions): Task<T> {
-    checkFunction('spawn', fn)
+  spawn<T>(work: SpawnedWork<T>, options?: SpawnOptions): Task<T> {
+    checkArgument('spawn', isWork, work)
+    const fn = typeof work === 'function' ? work : () => work
     const checked = checkOptions('spawn', options, spawnChecks)
-    const { name = fn.name || 'task', onError = this.#onError } = checked
+    const { name = (typeof work === 'function' && work.name) || 'task', onError = this.#onError, timeoutMs } = checked
     const spawner = storage.getStore()
     const unit = spawner?.unit as Unit | undefined
     const settings = unit === undefined ? this.#settings : unit.settings
     const policy = checked.policy ?? this.policy ?? settings.policy ?? 'inherit'
     const source = sourceOf(checked, policy, unit)
+    const response = responseOf(checked, policy, unit)
     if (this.#closed) throw this.#refused(name, new GroupClosedError(name, this.name))
     const limits = this.#limits
     const slot = limits?.admit(unit)
@@ -127,16 +129,21 @@ export class TaskGroup {
     }
     let task: Task<T> | undefined
     try {
-      task = new Task<T>(name, policy, settings, this, onError)
+      task = new Task<T>(name, policy, settings, this, onError, timeoutMs)
       task.slot = slot
       this.#tasks.add(task)
       this.onSpawn(task)
       if (source !== undefined) task.cancelWith(source)
       if (taskSpawn.hasSubscribers) taskSpawn.publish({ task: task })
-      if (slot === undefined || slot.state === 'running') task.start(fn, spawner)
+      // A promise that rejects before its task begins has a handler.
+      if (work instanceof Promise) work.catch(() => {})
+      const mayBegin = slot === undefined || slot.state === 'running'
+      if (mayBegin && response === undefined) task.start(fn, spawner)
       else {
-        limits?.defer(task, slot)
+        if (slot !== undefined && !mayBegin) limits?.defer(task, slot)
+        if (response !== undefined) task.beginAfter(response)
         task.defer(fn, spawner)
+        if (mayBegin) task.begin()
       }
       return task
     } catch (error) {

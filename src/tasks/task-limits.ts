@@ -1,4 +1,3 @@
-import { CancelledError } from '../errors.ts'
 import { anyOf, type Check, type Checks, oneOf } from '../options.ts'
 import { Link, LinkedList } from './linked-list.ts'
 import type { Task } from './task.ts'
@@ -209,12 +208,8 @@ export class Slot {
     this.#accepted?.resolve()
   }
 
-  /** Returns the error of a task that was aborted before it began. */
-  withdraw(task: string, reason: unknown): Error {
-    const what = `The task '${task}' was aborted before it began`
-    const error = new CancelledError(what, 'Spawn it again if its work is still needed.', { cause: reason })
+  withdraw(error: Error): void {
     this.#accepted?.reject(error)
-    return error
   }
 }
 

@@ -1,15 +1,17 @@
+import { isThenable } from '../callbacks.ts'
 import { bridge } from '../context/bridge.ts'
 import { Cell, type View } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
-import { captureSnapshot, type AsyncSnapshot, processSingleton, shareClass, storage } from '../context/storage.ts'
+import { captureSnapshot, type AsyncSnapshot, processSingleton, root, shareClass, storage } from '../context/storage.ts'
 import { emptyValues } from '../context/values.ts'
-import { show } from '../options.ts'
+import { CancelledError, TimeoutError } from '../errors.ts'
 import { taskEnd, type TaskOutcome, taskStart } from './lifecycle.ts'
 import type { Listed } from './linked-list.ts'
+import { reportFailure } from './report-failure.ts'
 import { enterCell, openCell, type Policy } from './policy.ts'
+import type { RequestScope } from './request-scope.ts'
 import type { TaskGroup } from './task-group.ts'
 import type { Slot } from './task-limits.ts'
-import { isThenable } from '../callbacks.ts'
 import { after } from './timer.ts'
 import { Unit, type UnitSettings } from './unit.ts'
 
@@ -48,18 +50,32 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
   readonly #onError: OnTaskError
   /** For a task that has not begun: its work, and all contexts of the spawn. */
   #deferred: { readonly body: TaskBody<T>; readonly snapshot: AsyncSnapshot } | undefined
+  /** For a task that waits for the close of a request: whether it has a slot by then. */
+  #begins: 'after close' | 'at close' | undefined
+  readonly #timeoutMs: number | undefined
+  #stopTimer: (() => void) | undefined
+  /** The reason of the abort at the limit of `timeoutMs`. */
+  #timeout: TimeoutError | undefined
   #result: PromiseWithResolvers<unknown> | undefined
   /** With its value or its error. */
   #ending: { readonly outcome: TaskOutcome; readonly settled: unknown } | undefined
 
   /** @internal Use `spawn` or `group.spawn`. */
-  constructor(name: string, policy: Policy, settings: UnitSettings, group: TaskGroup, onError: OnTaskError) {
+  constructor(
+    name: string,
+    policy: Policy,
+    settings: UnitSettings,
+    group: TaskGroup,
+    onError: OnTaskError,
+    timeoutMs?: number,
+  ) {
     super()
     this.name = name
     this.policy = policy
     this.settings = settings
     this.group = group
     this.#onError = onError
+    this.#timeoutMs = timeoutMs
   }
 
   /** A snapshot of the current values of the task; after its end, of the survivors. */
@@ -131,8 +147,22 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
     if (this.aborted && !this.began) this.#withdraw()
   }
 
+  /** @internal Begins a deferred task after the close of a request, and not before `begin` is called. */
+  beginAfter(request: RequestScope): void {
+    this.#begins = 'after close'
+    request.onClose(() => {
+      const isDue = this.#begins === 'at close'
+      this.#begins = undefined
+      if (isDue) this.begin()
+    })
+  }
+
   /** @internal */
   begin(): void {
+    if (this.#begins !== undefined) {
+      this.#begins = 'at close'
+      return
+    }
     const deferred = this.#deferred
     this.#deferred = undefined
     try {
@@ -180,6 +210,7 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
   /** All handlers are attached in here: outside they would keep the spawner's context until the end of the task. */
   #work(body: TaskBody<T>): void {
     if (taskStart.hasSubscribers) taskStart.publish({ task: this })
+    if (this.#timeoutMs !== undefined) this.#limit(this.#timeoutMs)
     let returned: unknown
     try {
       returned = body(this)
@@ -205,13 +236,30 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
   }
 
   #fail(error: unknown): void {
-    if (this.isCancellation(error)) this.#end('cancelled', error)
-    else reportFailure(this.#onError, error, this, () => this.#end('failed', error))
+    if (!this.isCancellation(error)) reportFailure(this.#onError, error, this, () => this.#end('failed', error))
+    else if (this.#timeout === undefined || this.abortReason !== this.#timeout) this.#end('cancelled', error)
+    else {
+      // A library reports the abort by an error of its own.
+      const timeout = this.#timeout
+      reportFailure(this.#onError, timeout, this, () => this.#end('failed', timeout))
+    }
+  }
+
+  #limit(ms: number): void {
+    const expire = () => {
+      this.#timeout = new TimeoutError(this.name, ms)
+      this.abort(this.#timeout)
+    }
+    // A timer keeps the contexts in which it is set.
+    this.#stopTimer = root.runInAsyncScope(() => after(ms, expire, { ref: false }))
   }
 
   #withdraw(): void {
     this.#deferred = undefined
-    const error = this.slot?.withdraw(this.name, this.abortReason)
+    const what = `The task '${this.name}' was aborted before it began`
+    const advice = 'Spawn it again if its work is still needed.'
+    const error = new CancelledError(what, advice, { cause: this.abortReason })
+    this.slot?.withdraw(error)
     storage.run(this.cell as View, () => this.#end('withdrawn', error))
   }
 
@@ -224,6 +272,7 @@ export class Task<T = unknown> extends Unit implements Listed<Task> {
       this.observation?.ended(outcome, settled)
       this.observation = undefined
     }
+    this.#stopTimer?.()
     this.seal()
     this.leaveCancelScope()
     this.group.ended(this, this.#ending.outcome, this.#ending.settled)
@@ -242,40 +291,3 @@ shareClass(Task, 'Task')
 
 /** One counter for all copies of the package. */
 const ids = processSingleton('taskIds', () => ({ last: 0 }))
-
-/** How long the end of a task waits for the promise of an `onError`, in milliseconds. */
-const maxReportMs = 10_000
-
-/** Calls `onError` for a failure, and then `end`. */
-function reportFailure(onError: OnTaskError, error: unknown, task: Task, end: () => void): void {
-  // The last resort: neither failure may be lost.
-  const print = (problem: string) =>
-    console.error(`logical-context: onError ${problem}, called for the task '${task.name}' with ${show(error)}`)
-  let returned: unknown
-  try {
-    returned = onError(error, task)
-    if (isThenable(returned)) {
-      endWhenReported(Promise.resolve(returned), print, end)
-      return
-    }
-  } catch (failure) {
-    print(`failed: ${show(failure)}`)
-  }
-  end()
-}
-
-function endWhenReported(report: Promise<unknown>, print: (problem: string) => void, end: () => void): void {
-  const giveUp = () => {
-    print(`did not settle within ${maxReportMs} ms`)
-    end()
-  }
-  const stop = after(maxReportMs, giveUp, { ref: false })
-  const settle = () => {
-    stop()
-    end()
-  }
-  report.then(settle, (failure: unknown) => {
-    print(`failed: ${show(failure)}`)
-    settle()
-  })
-}

@@ -31,6 +31,18 @@ describe('a policy', () => {
     ['only a dropped one', { only: [dropped] }, { kept: 'kept', derived: 'derived by only' }],
     ['only a kept one', { only: [kept] }, { kept: 'kept', derived: 'derived by only' }],
     ['only a derived one', { only: [derived, derived] }, { kept: 'kept', derived: 'derived by only' }],
+    ['except one', { except: [user] }, { tenant: 'tenant', kept: 'kept', derived: 'derived by except' }],
+    [
+      'except a kept one',
+      { except: [kept] },
+      { user: 'user', tenant: 'tenant', kept: 'kept', derived: 'derived by except' },
+    ],
+    [
+      'except a derived one',
+      { except: [derived] },
+      { user: 'user', tenant: 'tenant', kept: 'kept', derived: 'derived by except' },
+    ],
+    ['except none', { except: [] }, { user: 'user', tenant: 'tenant', kept: 'kept', derived: 'derived by except' }],
     ['only none', { only: [] }, { kept: 'kept', derived: 'derived by only' }],
   ])('decides what the task sees: %s', async (_, policy, seen) => {
     const task = runInScope(() => {
@@ -345,6 +357,7 @@ describe('policyName', () => {
     ['isolate', 'isolate'],
     ['share', 'share'],
     [{ only: [user] }, 'only'],
+    [{ except: [user] }, 'except'],
   ])('is one word for %o', (policy, name) => {
     expect(policyName(policy)).toBe(name)
   })
@@ -361,7 +374,8 @@ describe('an ill-formed policy', () => {
     ['a list with a hole', { only: [user, undefined] }],
     ['another key next to it', { only: [user], except: [tenant] }],
   ])('is refused: %s', (_, policy) => {
-    const message = "option 'policy' expected 'inherit', 'isolate', 'share' or { only: [variables] }, got "
+    const message =
+      "option 'policy' expected 'inherit', 'isolate', 'share', { only: [variables] } or { except: [variables] }, got "
 
     expect(() => runInScope(() => spawn(() => {}, { policy: policy as Policy }))).toThrow(`spawn: ${message}`)
     expect(() => new TaskGroup({ policy: policy as Policy })).toThrow(`TaskGroup: ${message}`)

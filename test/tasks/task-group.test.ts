@@ -108,8 +108,7 @@ describe('TaskGroup', () => {
   })
 
   it.each<[name: string, fn: unknown, options: unknown, message: RegExp]>([
-    ['no function', undefined, {}, /^spawn: expected a function, got undefined/],
-    ['a promise for a function', Promise.resolve(), {}, /^spawn: expected a function, got Promise/],
+    ['no function', undefined, {}, /^spawn: expected a function or a promise, got undefined/],
     [
       'an unknown option',
       () => {},

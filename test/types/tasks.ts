@@ -27,8 +27,11 @@ spawn(() => {}, { cancelWith: 'request' })
 const tasks: Task[] = [spawn(() => 1), spawn(async () => 'text')]
 void tasks
 
-// @ts-expect-error no function
-spawn(Promise.resolve(1))
+expectTypeOf(spawn(Promise.resolve(1))).toEqualTypeOf<Task<number>>()
+spawn(() => {}, { policy: { except: [tenant, retries] }, after: 'response', timeoutMs: 5 })
+
+// @ts-expect-error neither a function nor a promise
+spawn(1)
 
 // @ts-expect-error an unknown policy
 spawn(() => {}, { policy: 'detached' })
@@ -37,7 +40,7 @@ spawn(() => {}, { policy: 'detached' })
 spawn(() => {}, { policy: { only: ['tenant'] } })
 
 // @ts-expect-error a policy with an unknown key
-spawn(() => {}, { policy: { except: [tenant] } })
+spawn(() => {}, { policy: { without: [tenant] } })
 
 // @ts-expect-error a policy with a second key
 spawn(() => {}, { policy: { only: [tenant], except: [retries] } })

@@ -12,6 +12,7 @@ import type { Bridge, UnitObservation } from '../../context/bridge.ts'
 import { peek } from '../../context/context-var.ts'
 import { storage } from '../../context/storage.ts'
 import type { RequestScope } from '../../tasks/request-scope.ts'
+import { crosses } from '../../tasks/policy.ts'
 import type { Task } from '../../tasks/task.ts'
 import { type Baggage, baggage } from '../../variables/baggage.ts'
 import { requestId } from '../../variables/request-id.ts'
@@ -134,7 +135,7 @@ export class SpanUnits implements Bridge, SpanMaker {
     const { api } = this
     const here = api.context.active()
     // Baggage that is not on the list must not cross, in any context.
-    const around = typeof policy === 'string' || policy.only.includes(baggage) ? here : this.#ofUnit(here)
+    const around = typeof policy === 'string' || crosses(policy, baggage) ? here : this.#ofUnit(here)
     const known = peek(traceContext)
     const active = this.#traces.localSpan(around)?.spanContext()
     const spawner = active ?? this.#identityOf(known)
