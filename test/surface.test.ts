@@ -31,7 +31,9 @@ const surface: Readonly<Record<string, string>> = {
   './middleware/express': 'default logicalContext',
   './middleware/fastify': 'default logicalContext',
   './middleware/grpc': 'grpcServerInterceptor',
+  './middleware/hono': 'default logicalContext',
   './middleware/inbound': 'Inbound',
+  './middleware/koa': 'default logicalContext',
   './middleware/node-http': 'default logicalContext',
   './propagators':
     'b3 carrierOf childEnvironment composite environmentCarrier fromTextMapPropagator jaeger mayTell requestTimeout ' +

@@ -1,8 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Policy } from '../tasks/policy.ts'
-import { exchangeOf } from './exchange.ts'
 import { trackLayers } from './express-layers.ts'
-import { type NodeMiddleware, NodeRequests, type NodeServerOptions, refuseSecond } from './node-requests.ts'
+import { type NodeMiddleware, NodeRequests, type NodeServerOptions } from './node-requests.ts'
 
 export type { NodeMiddleware, NodeServerOptions } from './node-requests.ts'
 export type { CloseReport, UnfinishedRequest } from './server-drain.ts'
@@ -24,18 +22,9 @@ export interface ExpressMiddleware extends NodeMiddleware {
  */
 export function logicalContext(options?: NodeServerOptions): ExpressMiddleware {
   const requests = new NodeRequests('logicalContext', options)
-  const innerPolicy = policyAlone(options)
 
   const middleware = (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void): void => {
-    const exchange = exchangeOf(request)
-    // A request that is routed again continues in its unit.
-    if (exchange !== undefined && requests.own(exchange)) return next()
-    if (exchange !== undefined && innerPolicy !== undefined) {
-      const { scope } = exchange
-      scope.settings = { ...scope.settings, policy: innerPolicy }
-      return next()
-    }
-    refuseSecond('logicalContext', request, 'Use it once, on the app. In a router it takes the option policy only.')
+    if (requests.enterAgain(request)) return next()
     trackLayers(request)
     requests.begin(request, response, () => next())
   }
@@ -43,9 +32,3 @@ export function logicalContext(options?: NodeServerOptions): ExpressMiddleware {
 }
 
 export default logicalContext
-
-/** The policy, if it is the only option. */
-function policyAlone(options: NodeServerOptions = {}): Policy | undefined {
-  const names = Object.keys(options).filter((name) => options[name as keyof NodeServerOptions] !== undefined)
-  return names.length === 1 ? options.policy : undefined
-}

@@ -3,7 +3,7 @@ import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'no
 import { isThenable } from '../callbacks.ts'
 import { checkFunction } from '../options.ts'
 import { requestId } from '../variables/request-id.ts'
-import type { Exchange, Wait } from './exchange.ts'
+import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
 import type { Log } from './log.ts'
 import {
   type NodeMiddleware,
@@ -49,7 +49,7 @@ export function logicalContext(
   const replying: Wait = { what, untilReply: true }
 
   const wrapped = function (this: unknown, request: NodeRequest, response: NodeResponse): void {
-    refuseSecond('logicalContext', request, 'Wrap a listener once, and use no middleware of this package inside it.')
+    if (exchangeOf(request) !== undefined) refuseSecond('logicalContext', 'Wrap the listener once.')
     requests.begin(request, response, (exchange) => {
       const fail = (error: unknown) => replyToFailure(requests.log, exchange, response, what, error)
       let result: unknown

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Server } from 'node:net'
 import { anyOf, type Checks, checkOptions } from '../options.ts'
+import type { Policy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { requestId } from '../variables/request-id.ts'
 import { type Exchange, exchangeOf } from './exchange.ts'
@@ -53,11 +54,14 @@ export interface NodeMiddleware {
 export class NodeRequests {
   readonly inbound: Inbound
   readonly log: Log
+  readonly #owner: string
+  readonly #innerPolicy: Policy | undefined
   readonly #replyIdHeader: string | false
   readonly #servers: NodeServers
 
   /** @throws {TypeError} for an option that is unknown or of the wrong type. */
   constructor(owner: string, options: NodeServerOptions | undefined) {
+    const checked: NodeServerOptions = checkOptions(owner, options, checks)
     const {
       replyIdHeader = 'x-request-id',
       drainTimeoutMs = 10_000,
@@ -65,8 +69,10 @@ export class NodeRequests {
       onDrained,
       logger = stderrLog,
       ...rest
-    }: NodeServerOptions = checkOptions(owner, options, checks)
+    } = checked
     this.log = logger
+    this.#owner = owner
+    this.#innerPolicy = policyAlone(checked)
     this.#replyIdHeader = replyIdHeader
     this.inbound = new Inbound(rest, { owner, log: logger })
     const { group } = this.inbound
@@ -83,15 +89,23 @@ export class NodeRequests {
     const header = this.#replyIdHeader
     if (header !== false && !response.headersSent) response.setHeader(header, scope.context.get(requestId) as string)
     if (scope.observation !== undefined) setAttributes(exchange, request, response)
-    scope.run(() => {
-      scope.captureSnapshot()
-      fn(exchange)
-    })
+    scope.begin(() => fn(exchange))
   }
 
-  /** Whether the unit was opened here. */
-  own({ scope }: Exchange): boolean {
-    return scope.settings.group === this.inbound.group
+  /**
+   * Whether a request has a unit already, and continues in it: it was opened here, or another registration opened it and
+   * this one has the option `policy` only, which it then sets.
+   *
+   * @throws {TypeError} for a second registration with other options.
+   */
+  enterAgain(request: NodeRequest): boolean {
+    const exchange = exchangeOf(request)
+    if (exchange === undefined) return false
+    const { scope } = exchange
+    if (scope.settings.group === this.inbound.group) return true
+    if (this.#innerPolicy === undefined) refuseSecond(this.#owner, 'In a router it takes the option policy only.')
+    scope.settings = { ...scope.settings, policy: this.#innerPolicy }
+    return true
   }
 
   /** Adds a name and the members of `NodeMiddleware` to a middleware. */
@@ -107,10 +121,17 @@ export class NodeRequests {
   }
 }
 
-/** @throws {TypeError} if the request has a unit of another registration. */
-export function refuseSecond(owner: string, request: NodeRequest, advice: string): void {
-  if (exchangeOf(request) === undefined) return
-  throw new TypeError(`${owner}: this request has a unit already, of an earlier registration. ${advice}`)
+/** @throws {TypeError} that says what happened. */
+export function refuseSecond(owner: string, advice: string): never {
+  throw new TypeError(
+    `${owner}: this request has a unit already, of an earlier registration. Register it once for each app. ${advice}`,
+  )
+}
+
+/** The policy, if it is the only option. */
+function policyAlone(options: NodeServerOptions): Policy | undefined {
+  const names = Object.keys(options).filter((name) => options[name as keyof NodeServerOptions] !== undefined)
+  return names.length === 1 ? options.policy : undefined
 }
 
 /** Names the unit after its route: the pattern, never the path. */

@@ -328,7 +328,7 @@ describe.each([
 
       expect(await ask()).toBe(
         'TypeError: logicalContext: this request has a unit already, of an earlier registration. ' +
-          'Use it once, on the app. In a router it takes the option policy only.',
+          'Register it once for each app. In a router it takes the option policy only.',
       )
     })
 

@@ -1,0 +1,139 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Context, Handler, MiddlewareHandler, Next } from 'hono'
+import { captureSnapshot } from '../context/storage.ts'
+import type { RequestScope } from '../tasks/request-scope.ts'
+import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
+import {
+  nameAfterRoute,
+  type NodeMiddleware,
+  type NodeRequest,
+  NodeRequests,
+  type NodeResponse,
+  type NodeServerOptions,
+} from './node-requests.ts'
+
+export type { NodeMiddleware, NodeServerOptions } from './node-requests.ts'
+export type { CloseReport, UnfinishedRequest } from './server-drain.ts'
+
+/** A middleware for Hono 4. `c.get('requestScope')` is the unit of the request. */
+export interface HonoMiddleware
+  extends NodeMiddleware, MiddlewareHandler<{ Variables: { requestScope: RequestScope } }> {}
+
+type AnyContext = Context<{ Variables: { requestScope: RequestScope } }>
+
+/** What `@hono/node-server` passes to an app. */
+interface NodeEnvironment {
+  readonly incoming?: NodeRequest
+  readonly outgoing?: NodeResponse
+}
+
+/**
+ * Creates a middleware for Hono on `@hono/node-server` that opens a unit for each request: it has values in the
+ * middlewares and handlers after it, in `onError` and `notFound`, and where a stream is produced; its tasks outlive the
+ * reply; the `close()` of the server waits for them.
+ *
+ * On paths whose requests have a unit already it takes the option `policy` only: the policy of the tasks that are spawned
+ * there. For `app.request()`, which has no server, the unit ends with the handler.
+ *
+ * @throws {TypeError} for an option that is unknown or of the wrong type.
+ */
+export function logicalContext(options?: NodeServerOptions): HonoMiddleware {
+  const requests = new NodeRequests('logicalContext', options)
+
+  const middleware = async (c: AnyContext, next: Next): Promise<void> => {
+    const { incoming, outgoing } = (c.env ?? {}) as NodeEnvironment
+    if (incoming === undefined || outgoing === undefined) return withoutServer(requests, c, next)
+    if (requests.enterAgain(incoming)) return next()
+    let result: Promise<unknown> | undefined
+    requests.begin(incoming, outgoing, (exchange) => {
+      c.set('requestScope', exchange.scope)
+      trackHandlers(c, exchange, incoming)
+      result = exchange.endWith(ofChain, next())
+    })
+    await result
+    streamInUnit(c, exchangeOf(incoming) as Exchange)
+  }
+  return requests.expose(middleware, 'logicalContext')
+}
+
+export default logicalContext
+
+const ofChain: Wait = { what: 'the handlers', untilReply: false }
+
+/** For `app.request()` in tests. */
+async function withoutServer(requests: NodeRequests, c: AnyContext, next: Next): Promise<void> {
+  if (c.get('requestScope') !== undefined) return next()
+  const headers = Object.fromEntries(c.req.raw.headers) as IncomingHttpHeaders
+  const scope = requests.inbound.open(c.req.method, { headers, socket: {} as Socket, method: c.req.method })
+  c.set('requestScope', scope)
+  try {
+    await scope.run(next)
+  } finally {
+    scope.close()
+  }
+}
+
+/** A handler as Hono's router returns it: the first item can be replaced. */
+type RoutedHandler = [handler: Handler, route: { readonly method: string; readonly path: string }]
+
+/** The getter of the matched handlers, whose symbol Hono does not export. */
+let matchSymbol: symbol | undefined
+
+/**
+ * Names the unit after the route. Replaces the handlers of the request, once for all requests: a `next` that is called in
+ * another request continues in the unit of its own one.
+ */
+function trackHandlers(c: AnyContext, exchange: Exchange, request: NodeRequest): void {
+  matchSymbol ??= Object.getOwnPropertySymbols(Object.getPrototypeOf(c.req) as object)[0]
+  const [matched] = Reflect.get(c.req, matchSymbol ?? '') as [[RoutedHandler][] | undefined]
+  if (!Array.isArray(matched)) return
+  for (const [routed] of matched) {
+    if (tracked.has(routed[0])) continue
+    routed[0] = new Proxy(routed[0], { apply: applyInUnit })
+    tracked.add(routed[0])
+  }
+  const [, route] = matched.at(-1)?.[0] ?? []
+  // A middleware that is used on all paths is not a route.
+  const isRoute = route !== undefined && !(route.method === 'ALL' && route.path.endsWith('*'))
+  if (isRoute) nameAfterRoute(exchange, request, route.path)
+}
+
+const tracked = new WeakSet<Handler>()
+
+function applyInUnit(handler: Handler, receiver: unknown, [c, next]: [Context, Next]): unknown {
+  const { incoming } = (c.env ?? {}) as NodeEnvironment
+  const exchange = exchangeOf(incoming)
+  if (exchange === undefined) return handler.call(receiver, c, next)
+  const snapshot = captureSnapshot()
+  const nextInUnit = () => (exchange.isCurrent ? next() : snapshot.runInAsyncScope(next))
+  return handler.call(receiver, c, nextInUnit)
+}
+
+/** The server reads the body of the response outside the unit. */
+function streamInUnit(c: AnyContext, exchange: Exchange): void {
+  const body = streamOf(c.res)
+  if (body === undefined || body.locked) return
+  const reader = body.getReader()
+  const pull = async (controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) => {
+    const { done, value } = await exchange.enter(reader.read, reader)
+    if (done) controller.close()
+    else controller.enqueue(value)
+  }
+  const cancel = (reason: unknown) => exchange.enter(reader.cancel, reader, reason)
+  const { res } = c
+  // Without this, Hono merges the headers of both.
+  c.res = undefined
+  c.res = new Response(new ReadableStream({ pull, cancel }, { highWaterMark: 0 }), res)
+}
+
+/** The response of `@hono/node-server` has its body in here until it is read, which would make it slow. */
+interface LightResponse {
+  readonly [cache: symbol]: readonly [status: number, body: unknown] | undefined
+}
+
+function streamOf(response: Response): ReadableStream<Uint8Array<ArrayBuffer>> | undefined {
+  const cache = Object.getOwnPropertySymbols(response).find(({ description }) => description === 'cache')
+  const body = cache === undefined ? response.body : (response as unknown as LightResponse)[cache]?.[1]
+  return body instanceof ReadableStream ? body : undefined
+}
