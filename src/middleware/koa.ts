@@ -53,7 +53,7 @@ export function logicalContext(options?: NodeServerOptions): KoaMiddleware {
       // A middleware that is not in the app's own list belongs to a router or to an app that is mounted.
       result = exchange.endWith(ofChain, chain?.length ? runChain(chain, context, exchange) : next())
       // Koa sends the body in a callback of this promise.
-      Object.defineProperty(result, 'then', { value: thenInUnit.bind(result, exchange) })
+      Reflect.defineProperty(result, thenMethod, { value: thenInUnit.bind(result, exchange) })
     })
     return result as Promise<unknown>
   }
@@ -63,6 +63,7 @@ export function logicalContext(options?: NodeServerOptions): KoaMiddleware {
 
 export default logicalContext
 
+const thenMethod = 'then'
 const ofChain: Wait = { what: 'the middlewares', untilReply: false }
 
 /** Koa reports failures of the middlewares and of the response here, and emits `error` of the app. */
