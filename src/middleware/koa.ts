@@ -63,7 +63,7 @@ export function logicalContext(options?: NodeServerOptions): KoaMiddleware {
 
 export default logicalContext
 
-const thenMethod = 'then'
+const { name: thenMethod } = Promise.prototype.then
 const ofChain: Wait = { what: 'the middlewares', untilReply: false }
 
 /** Koa reports failures of the middlewares and of the response here, and emits `error` of the app. */
