@@ -3,11 +3,17 @@ import { writeFileSync } from 'node:fs'
 import { describeRow, type SpanRow, spanRows } from './span-rows.ts'
 import { runTracedDemo } from './traced-demo.ts'
 
-const order = 'order-01'
+const order = 'order-02'
 const picture = 'docs/guides/tracing.svg'
 const title = 'One order, as a collector received it'
-const footnote = 'Without a span: count-order, spawned with share. It is part of POST /orders.'
-const colors = { gateway: ['#0969da', '#58a6ff'], orders: ['#1a7f37', '#4fc46a'], warehouse: ['#bc4c00', '#f0904d'] }
+const footnote =
+  'Without a span: count-order, which shares the span of POST /orders, and the attempt of send-receipt that kill -9 ended.'
+const colors = {
+  gateway: ['#0969da', '#58a6ff'],
+  orders: ['#1a7f37', '#4fc46a'],
+  warehouse: ['#bc4c00', '#f0904d'],
+  worker: ['#8250df', '#b087ff'],
+}
 const size = { width: 960, rowHeight: 30, left: 430, right: 890 }
 
 const demo = await runTracedDemo()

@@ -1,21 +1,19 @@
 import { parseArgs } from 'node:util'
 import type { LogLine } from './log-lines.ts'
 
-/**
- * Returns the URL of the option `--otlp`, or undefined without the option.
- *
- * @throws {TypeError} for an unknown argument, and for a URL that is not an HTTP URL.
- */
+/** Returns the URL of the option `--otlp`, if it is set. Ends the process if an argument is wrong. */
 export function collectorUrl(args: string[]): string | undefined {
-  const { otlp } = parseArgs({ args, options: { otlp: { type: 'string' } }, allowPositionals: true }).values
-  if (otlp === undefined) return undefined
-  const url = URL.parse(otlp)
-  if (url === null || !/^https?:$/.test(url.protocol)) {
+  try {
+    const { otlp } = parseArgs({ args, options: { otlp: { type: 'string' } }, allowPositionals: true }).values
+    if (otlp === undefined) return undefined
+    const url = URL.parse(otlp)
+    // OpenTelemetry's exporters do the same with an endpoint for all signals.
+    if (url?.protocol.startsWith('http')) return url.href.replace(/\/*(v1\/traces)?$/, '/v1/traces')
     throw new TypeError(`--otlp: expected the URL of a collector, such as http://localhost:4318, got '${otlp}'.`)
+  } catch (error) {
+    console.error((error as Error).message)
+    return process.exit(1)
   }
-  // OpenTelemetry's exporters do the same with an endpoint for all signals.
-  if (!url.pathname.endsWith('/v1/traces')) url.pathname = url.pathname.replace(/\/*$/, '/v1/traces')
-  return url.href
 }
 
 /** Sums up in one line how many spans the services sent. */

@@ -1,17 +1,15 @@
-type Texts = 'name' | 'msg' | 'reqId' | 'order' | 'policy' | 'task_name' | 'tenant' | 'user' | 'why'
-type Ids = 'request_id' | 'trace_id' | 'span_id' | 'caused_by'
-type Numbers = 'pid' | 'finished' | 'unfinished' | 'elapsedMs' | 'spans' | 'unsent'
+type Texts = 'name' | 'msg' | 'policy' | 'task_name' | 'job_queue' | 'tenant' | 'user' | 'why'
+type Ids = 'order' | 'job' | 'reqId' | 'request_id' | 'trace_id' | 'span_id' | 'caused_by' | 'job_id'
+type Numbers = 'time' | 'pid' | 'job_attempt' | 'finished' | 'unfinished' | 'elapsedMs' | 'spans' | 'unsent'
+type Fields = Partial<Record<Texts | Ids, string> & Record<Numbers, number>>
 
 /** The part of a log line that the demo reads. */
-export interface LogLine extends Partial<Record<Texts | Ids, string> & Record<Numbers, number>> {
-  time: number
-  req?: { method: string; url: string }
-}
+export type LogLine = Fields & { time: number; req?: { method: string; url: string } }
 
-/** A request or a task in one service, with its first and last line. */
+/** A request, a task or an attempt of a job in one process, with its first and last line. */
 export type Unit = { first: LogLine; last: LogLine; parent?: Unit | undefined; children: Unit[] }
 
-/** The units of all services, by their span ids. */
+/** The units of all processes, by their span ids. */
 export function unitsOf(lines: readonly LogLine[]): Map<string, Unit> {
   const units = new Map<string, Unit>()
   for (const line of lines) {

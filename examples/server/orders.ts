@@ -1,21 +1,22 @@
 import { spawn, type Task } from 'logical-context'
+import { openJobs } from './jobs.ts'
 import { createService, type Order, post, work } from './service.ts'
 import { shopFetch, tenant } from './variables.ts'
 
 const [, , warehouse = ''] = process.argv
+const jobs = openJobs()
 // Only the gateway connects over loopback, so its tenant and user are accepted.
 const { app, log, listen } = await createService('orders', { trust: 'loopback' })
 
 app.post<{ Body: Order }>('/orders', async ({ body: order }) => {
   const reservation = await shopFetch(`${warehouse}/reservations`, post(order))
   if (!reservation.ok) return reservation
-  log.info({ order: order.id }, 'order accepted')
+  // The receipt must be sent, also if this process ends. So it is a job. It sees what a task would see.
+  log.info({ order: order.id, job: await (await jobs).send('send-receipt', order) }, 'order accepted')
 
   // The order is valid and its tasks run, even if the client disconnected meanwhile.
   // A part of the request that no code awaits.
   spawn(() => log.info({ order: order.id }, 'order counted'), { name: 'count-order', policy: 'share' })
-  // The receipt belongs to the request, so the task sees the request's values.
-  spawn((task) => logged(task, order), { name: 'send-receipt' })
   // The index belongs to the tenant, so the task sees the tenant only.
   spawn((task) => logged(task, order), { name: 'reindex', policy: { only: [tenant] } })
   // This work is independent of the request: its own trace, linked to the request's, and the variables that every task keeps.
@@ -33,4 +34,5 @@ async function logged({ name, policy }: Task, order: Order, andThen?: () => Prom
   log.info({ order: order.id }, 'task ends')
 }
 
+app.addHook('onClose', async () => (await jobs).close())
 await listen()

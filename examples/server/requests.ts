@@ -11,7 +11,7 @@ export const requests = users.map((user, i) => {
   const id = `order-${String(i + 1).padStart(2, '0')}`
   const tenant = ['acme', 'globex', 'initech'][i % 3] ?? ''
   const { note = '', headers: odd = {} } = oddities[user] ?? {}
-  const order = { id, item: items[i % 9] ?? 'tea', quantity: 1 + ((i * 7) % 5) }
+  const order = { id, item: items[i % 9] ?? 'tea', quantity: 1 + ((i * 7) % 5), jams: i === 1 }
   const headers = { 'content-type': 'application/json', 'x-request-id': id, 'x-tenant': tenant, 'x-user': user, ...odd }
   const connection = new AbortController()
   const call = { method: 'POST', headers, body: JSON.stringify(order), signal: connection.signal }

@@ -1,31 +1,28 @@
 import { hash } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
-import Fastify from 'fastify'
 import { contextLogger } from 'logical-context/bridges/pino'
-import logicalContext, { type LogicalContextOptions } from 'logical-context/middleware/fastify'
-import { type TraceContext, traceContext } from 'logical-context/variables'
+import type { LogicalContextOptions } from 'logical-context/middleware/fastify'
+import { type MessageInfo, message, type TraceContext, traceContext } from 'logical-context/variables'
 import { pino } from 'pino'
 import { collectorUrl } from './collector.ts'
 import { propagators, tenant, user } from './variables.ts'
 
-export type Order = { id: string; item: string; quantity: number }
+export type Order = { id: string; item: string; quantity: number; jams?: boolean }
 
-/** A server, and a logger that adds the request, the tenant, the user and the span to every line. */
-export async function createService(name: string, options: LogicalContextOptions = {}) {
+/** A process of the shop, and a logger that adds the request, the job, the tenant, the user and the span to every line. */
+export async function createProcess(name: string) {
   const collector = collectorUrl(process.argv.slice(2))
   // Without the option, no package of OpenTelemetry is loaded.
   const sendSpans = collector && (await import('./tracing.ts')).startTracing(name, collector)
-  const causedBy = ({ parentSpanId, link }: TraceContext) => parentSpanId ?? link?.spanId
-  const fields = { tenant, user, caused_by: { variable: traceContext, format: causedBy } }
-  const log = contextLogger(pino({ name }), { fields })
-  const app = Fastify({ loggerInstance: log })
-  await app.register(logicalContext, { propagators, drainTimeoutMs: 8000, ...options })
-  /** Serves on a free port until the shop closes, then finishes the running requests and tasks. */
-  async function listen(): Promise<void> {
-    process.send?.(await app.listen({ host: '127.0.0.1', port: 0 }))
+  const caused_by = { variable: traceContext, format: (at: TraceContext) => at.link?.spanId ?? at.parentSpanId }
+  const policy = { variable: message, format: (job: MessageInfo) => job.policy }
+  const log = contextLogger(pino({ name }), { fields: { tenant, user, caused_by, policy } })
+  /** Sends the shop the address of the process, and closes it with the shop. */
+  function ready(address: string, finish: () => unknown): void {
+    if (!process.send?.(address)) process.exit(1)
     const { close } = closeWithGrace({ delay: 10_000, skip: ['SIGINT'] }, async () => {
-      await app.close()
+      await finish()
       // After the drain, because tasks and their spans end until then.
       if (sendSpans) log.info(await sendSpans(), 'spans sent')
     })
@@ -33,6 +30,17 @@ export async function createService(name: string, options: LogicalContextOptions
     process.once('message', close).once('disconnect', close)
     process.on('SIGINT', () => {})
   }
+  return { log, ready }
+}
+
+/** A process with a server. When the shop closes, it finishes the running requests and tasks. */
+export async function createService(name: string, options: LogicalContextOptions = {}) {
+  const { log, ready } = await createProcess(name)
+  const { default: Fastify } = await import('fastify')
+  const app = Fastify({ loggerInstance: log })
+  const plugin = import('logical-context/middleware/fastify')
+  await app.register(plugin, { propagators, drainTimeoutMs: 8000, ...options })
+  const listen = async () => ready(await app.listen({ host: '127.0.0.1', port: 0 }), () => app.close())
   return { app, log, listen }
 }
 

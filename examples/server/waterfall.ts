@@ -10,7 +10,8 @@ export function waterfall(root: Unit): string[] {
   const duration = Math.max(1, ...rows.map(([, { last }]) => last.time - root.first.time))
   const place = ({ time }: { time: number }) => Math.round(((time - root.first.time) / duration) * barWidth)
   return rows.map(([branch, { first, last, parent }]) => {
-    const name = first.task_name ?? `${first.req?.method} ${first.req?.url}`
+    const job = first.job_queue && `${first.job_queue} #${first.job_attempt}`
+    const name = job ?? first.task_name ?? `${first.req?.method} ${first.req?.url}`
     const trace = (parent && parent.first.trace_id !== first.trace_id ? '↗' : ' ') + first.trace_id?.slice(0, 8)
     const cells = columns([branch + name, first.name, first.policy, trace, last.tenant, last.user])
     const bar = '━'.repeat(Math.max(1, place(last) - place(first))).padStart(place(last))

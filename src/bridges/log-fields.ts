@@ -4,6 +4,7 @@ import { type AnyContextVar, ContextVar, peek } from '../context/context-var.ts'
 import { anyOf, type Check, type Checks, checkOptions, isFunction, show } from '../options.ts'
 import { Task } from '../tasks/task.ts'
 import type { Unit } from '../tasks/unit.ts'
+import { message } from '../variables/message.ts'
 import { requestId } from '../variables/request-id.ts'
 import { activeTrace, type TraceContext, traceContext } from '../variables/trace-context.ts'
 
@@ -17,10 +18,19 @@ export type LogField =
     }
 
 /** A field that the library writes by itself. */
-export type KnownField = 'request_id' | 'trace_id' | 'span_id' | 'trace_flags' | 'task_name' | 'task_id'
+export type KnownField =
+  | 'request_id'
+  | 'trace_id'
+  | 'span_id'
+  | 'trace_flags'
+  | 'task_name'
+  | 'task_id'
+  | 'job_queue'
+  | 'job_id'
+  | 'job_attempt'
 
 export interface LogFieldsOptions {
-  /** Variables to log, by key, in addition to the ids of request, trace, span and task. Default: none. */
+  /** Variables to log, by key, in addition to the ids of request, trace, span, task and job. Default: none. */
   fields?: Readonly<Record<string, LogField>>
   /** Other keys for the known fields: `{ trace_id: 'dd.trace_id' }`; `false` omits a field. Default: their names. */
   keys?: Readonly<Partial<Record<KnownField, string | false>>>
@@ -36,6 +46,9 @@ const knownFields: Readonly<Record<KnownField, Reader>> = {
   trace_flags: (_cell, trace) => trace?.flags.toString(16).padStart(2, '0'),
   task_name: (_cell, _trace, task) => task?.name,
   task_id: (_cell, _trace, task) => task?.id,
+  job_queue: (cell) => peek(message, cell)?.queue,
+  job_id: (cell) => peek(message, cell)?.id,
+  job_attempt: (cell) => peek(message, cell)?.attempt,
 }
 
 /** Keys that the logger itself writes. */

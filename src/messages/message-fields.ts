@@ -6,6 +6,7 @@ import type { Refuse } from '../propagators/propagator.ts'
 import { aPolicy, type Policy, policyName } from '../tasks/policy.ts'
 import { isFieldValue, isToken } from '../variables/header-text.ts'
 import { newUuid } from '../variables/ids.ts'
+import type { MessageInfo } from '../variables/message.ts'
 import { requestId } from '../variables/request-id.ts'
 import { type SpanLink, TraceContext, traceContext } from '../variables/trace-context.ts'
 
@@ -59,15 +60,16 @@ export function metaOf(policy: MessagePolicy, trace: TraceContext | undefined): 
   return link === undefined ? policyName(policy) : `${policyName(policy)};link=${link.traceId}-${link.spanId}`
 }
 
-/** The link in a meta field; undefined if there is none, or if it is malformed. */
-export function linkOf(meta: string | undefined): SpanLink | undefined {
-  const [, traceId = '', spanId = ''] = /^\w{1,16};link=([\da-f]{32})-([\da-f]{16})$/.exec(meta ?? '') ?? []
-  return traceId === '' ? undefined : { traceId, spanId }
+/** The policy and the link in a meta field; undefined if they are absent or malformed. */
+export function metaFrom(meta: string | undefined): Pick<MessageInfo, 'policy'> & { link: SpanLink | undefined } {
+  const [, policy, traceId = '', spanId = ''] =
+    /^(inherit|isolate|only)(?:;link=([\da-f]{32})-([\da-f]{16}))?$/.exec(meta ?? '') ?? []
+  return { policy: policy as MessageInfo['policy'], link: spanId === '' ? undefined : { traceId, spanId } }
 }
 
 /** The same place in a trace, with a link. */
-export function linked(trace: TraceContext, link: SpanLink): TraceContext {
-  const { traceId, parentSpanId, flags, sampling, state } = trace
+export function linked(trace: TraceContext | undefined, link: SpanLink): TraceContext {
+  const { traceId, parentSpanId, flags, sampling, state } = trace ?? new TraceContext()
   return new TraceContext({ traceId, parentSpanId, flags, sampling, state, link })
 }
 

@@ -2,7 +2,7 @@ import { currentCell } from '../context/cell.ts'
 import type { AnyContextVar } from '../context/context-var.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { root } from '../context/storage.ts'
-import { emptyValues } from '../context/values.ts'
+import { emptyValues, type Values } from '../context/values.ts'
 import { EnqueueTimeoutError } from '../errors.ts'
 import { checkOptions, show, splitOptions } from '../options.ts'
 import { type CarrierSource, carrierOf } from '../propagators/carrier.ts'
@@ -21,17 +21,17 @@ import { after } from '../tasks/timer.ts'
 import { currentUnit, type UnitSettings } from '../tasks/unit.ts'
 import { message as messageVariable, type MessageInfo } from '../variables/message.ts'
 import { requestId } from '../variables/request-id.ts'
-import { traceContext } from '../variables/trace-context.ts'
+import { traceContext, traceOf } from '../variables/trace-context.ts'
 import { envelopeKey } from './envelope.ts'
 import {
   checkedPolicy,
   identified,
   LimitedCarrier,
   linked,
-  linkOf,
   type MessageFields,
   type MessagePolicy,
   metaField,
+  metaFrom,
   metaOf,
 } from './message-fields.ts'
 import { messagesChecks, type MessageRefusal, type MessagesOptions } from './messages-options.ts'
@@ -120,7 +120,7 @@ export class Messages {
   capture(queue: string, policy?: MessagePolicy): MessageFields {
     const byDefault = this.#policy ?? currentUnit()?.settings.policy ?? 'inherit'
     const chosen = checkedPolicy(this.#owner, policy === undefined ? byDefault : policy, this.#declared)
-    const context = identified(new LogicalContext(cross(currentCell()?.share() ?? emptyValues, chosen)))
+    const context = identified(captured(currentCell()?.share() ?? emptyValues, chosen))
     const fields: MessageFields = {}
     const refuse = this.#refuseFor(queue)
     const carrier = new LimitedCarrier(fields, refuse)
@@ -136,9 +136,10 @@ export class Messages {
    */
   async process<R>(message: ReceivedMessage, handler: (scope: RequestScope) => R | PromiseLike<R>): Promise<R> {
     const received = receivedOf(message)
-    const info = infoOf(received)
+    const context = this.#extract(received)
+    const info = context.get(messageVariable) as MessageInfo
     // A worker's handlers run in the context of the code that created the worker, with most engines.
-    const scope = root.runInAsyncScope(() => this.#open(received, info))
+    const scope = root.runInAsyncScope(() => this.#open(context, info, received.signal))
     const remove = this.#running.add(scope, info)
     try {
       return await root.runInAsyncScope(() => scope.run(handler, scope))
@@ -162,7 +163,7 @@ export class Messages {
         try {
           await handler(scope)
         } catch (error) {
-          contain('onFailure', () => this.#onFailure(error, infoOf(received)))
+          contain('onFailure', () => this.#onFailure(error, scope.context.get(messageVariable) as MessageInfo))
           throw error
         }
       })
@@ -205,23 +206,21 @@ export class Messages {
     return this.#running.close(this.group, checkOptions(`${this.#owner}: close`, options, closeChecks))
   }
 
-  #open({ queue, fields, signal }: ReceivedMessage, info: MessageInfo): RequestScope {
-    const { name } = info
-    const context = identified(this.#extract(queue, fields)).with(messageVariable, info)
+  #open(context: LogicalContext, { queue, name }: MessageInfo, signal: AbortSignal | undefined): RequestScope {
     const scope = new RequestScope(name === queue ? queue : `${queue} ${name}`, context, this.#settings)
     if (signal !== undefined) scope.cancelScope.cancelWith(signal)
     return scope
   }
 
-  #extract(queue: string, source: CarrierSource | undefined): LogicalContext {
-    if (source === undefined) return LogicalContext.empty
+  /** The context of an attempt: that of its sender, as far as it is used, and the message. */
+  #extract({ queue, name = queue, id, attempt = 1, fields = {} }: ReceivedMessage): LogicalContext {
     const refuse = this.#refuseFor(queue)
     const peer: Peer = { trace: this.#trusted ? 'continue' : 'restart', values: this.#trusted, refuse }
-    const carrier = carrierOf(source)
-    const context = this.#propagator.extract(LogicalContext.empty, carrier, peer)
-    const link = this.#trusted ? linkOf(carrier.get(metaField)) : undefined
-    const trace = context.get(traceContext)
-    return link === undefined || trace === undefined ? context : context.with(traceContext, linked(trace, link))
+    const carrier = carrierOf(fields)
+    const { policy, link } = metaFrom(this.#trusted ? carrier.get(metaField) : undefined)
+    const context = identified(this.#propagator.extract(LogicalContext.empty, carrier, peer))
+    const placed = link === undefined ? context : context.with(traceContext, linked(context.get(traceContext), link))
+    return placed.with(messageVariable, { queue, name, id, attempt, policy })
   }
 
   #refuseFor(queue: string): Refuse {
@@ -236,8 +235,11 @@ function receivedOf(message: ReceivedMessage): ReceivedMessage {
   return splitOptions<object, ReceivedMessage>('process', message, {}).others
 }
 
-function infoOf({ queue, name = queue, id, attempt = 1 }: ReceivedMessage): MessageInfo {
-  return { queue, name, id, attempt }
+/** What crosses. The attempts of a job that is not isolated are children of the sender's span. */
+function captured(values: Values, policy: MessagePolicy): LogicalContext {
+  const context = new LogicalContext(cross(values, policy))
+  const trace = traceOf(new LogicalContext(values))
+  return policy === 'isolate' || trace === undefined ? context : context.with(traceContext, trace)
 }
 
 /** A function of the program that throws or rejects ends no job: it is printed. */

@@ -77,15 +77,17 @@ export async function openBoss(options?: OpenBossOptions): Promise<ContextBoss> 
   // Checks the other options before anything starts.
   const messages = new Messages('openBoss', others)
   const { PgBoss: Boss, fromPglite } = await import('pg-boss')
+  // The spans of jobs are those of the bridge: pg-boss's own would be in other traces.
+  const bossOptions: ConstructorOptions = { openTelemetry: { enabled: false }, ...more }
   if (url !== undefined) {
-    return bossOver(await started(new Boss({ ...more, connectionString: url })), messages, enqueueTimeoutMs)
+    return bossOver(await started(new Boss({ ...bossOptions, connectionString: url })), messages, enqueueTimeoutMs)
   }
 
   const unlock = directory === undefined ? async () => {} : await lockDirectory(directory)
   try {
     const { PGlite } = await import('@electric-sql/pglite')
     const pglite = await PGlite.create(directory)
-    const boss = await started(new Boss({ ...more, db: fromPglite(pglite), backend: 'pglite' }))
+    const boss = await started(new Boss({ ...bossOptions, db: fromPglite(pglite), backend: 'pglite' }))
     return bossOver(boss, messages, enqueueTimeoutMs, async () => {
       await pglite.close()
       await unlock()

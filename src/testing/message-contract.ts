@@ -60,7 +60,7 @@ export function describeMessages({ describe, it, expect }: TestRunner, name: str
       const { trace, ...values } = job as Seen
 
       expect(values).toEqual({ tenant: 'acme', user: 'ann', undeclared: null, requestId: 'r-1', attempt: 1 })
-      expect([trace?.traceId === sender.traceId, trace?.spanId === sender.spanId]).toEqual([true, false])
+      expect([trace?.traceId, trace?.parentSpanId]).toEqual([sender.traceId, sender.spanId])
     })
 
     test('an isolated job has the kept values and a new trace that links to the sender', async (open) => {

@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { isAlive, type Program, startProgram } from './program.ts'
 
 // Windows has no signals.
-describe.skipIf(process.platform === 'win32')('npm start', { timeout: 20_000 }, () => {
+describe.skipIf(process.platform === 'win32')('npm start', { timeout: 120_000 }, () => {
   it('answers the requests that it prints, and closes its services on SIGTERM', async () => {
     const shop = startShop()
     const [, url = ''] = await shop.saw(/^curl (\S+)/m)
@@ -29,7 +29,7 @@ describe.skipIf(process.platform === 'win32')('npm start', { timeout: 20_000 }, 
     shop.kill('SIGKILL')
 
     expect(await shop.ended).toBe('SIGKILL')
-    await expect.poll(() => pids.filter(isAlive), { timeout: 10_000 }).toEqual([])
+    await expect.poll(() => pids.filter(isAlive), { timeout: 60_000 }).toEqual([])
   })
 })
 

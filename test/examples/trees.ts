@@ -10,6 +10,8 @@ export interface Tree {
 /** A row of a waterfall. */
 export interface Row {
   unit: string
+  /** The number of a job's attempt. */
+  attempt: number | undefined
   service: string
   policy: string
   trace: string
@@ -22,7 +24,7 @@ export interface Row {
 
 const titleForm = /^(?<id>order-\d+) {2}\d × \w+ for (?<user>\w+) of (?<tenant>\w+): .+$/
 const rowForm =
-  /^(?<branch>[ │├└]*)(?<unit>\S+(?: \/\S+)?) +(?<service>\w+) +(?<policy>·|inherit|only tenant|isolate) +(?<link>↗?)(?<trace>[0-9a-f]{8}) +(?<tenant>\S+) +(?<user>\S+) +━+ (?<ms>\d+) ms$/
+  /^(?<branch>[ │├└]*)(?<unit>\S+(?: \/\S+)?)(?: #(?<attempt>\d+))? +(?<service>\w+) +(?<policy>·|inherit|only tenant|isolate) +(?<link>↗?)(?<trace>[0-9a-f]{8}) +(?<tenant>\S+) +(?<user>\S+) +━+ (?<ms>\d+) ms$/
 
 /** @throws {Error} for a line between the trees that is not a row. */
 export function readTrees(output: string): Tree[] {
@@ -42,6 +44,7 @@ function readTree(text: string): Tree {
     const { branch = '', unit = '', service = '', policy = '', link, trace = '' } = groups
     const depth = branch.length / 2
     const row: Row = {
+      attempt: groups['attempt'] === undefined ? undefined : Number(groups['attempt']),
       ...{ unit, service, policy, trace, linked: link === '↗' },
       ...{ tenant: groups['tenant'] ?? '', user: groups['user'] ?? '', ms: Number(groups['ms']) },
       parent: path[depth - 1],

@@ -14,7 +14,13 @@ export interface ContextSpanProcessor {
 
 /** Fields that a span has in its own form. */
 const notAttributes = new Set(['trace_id', 'span_id', 'trace_flags', 'task_name', 'task_id'])
-const requestIdAttribute = 'logical_context.request_id'
+/** Known fields by the names of their attributes. */
+const attributeNames: Readonly<Record<string, string>> = {
+  request_id: 'logical_context.request_id',
+  job_queue: 'messaging.destination.name',
+  job_id: 'messaging.message.id',
+  job_attempt: 'logical_context.message.attempt',
+}
 
 /** The declared fields of units as attributes of spans. */
 export class SpanFields {
@@ -33,7 +39,7 @@ export class SpanFields {
     const attributes: Attributes = {}
     this.#fields.read(cell, (key, value) => {
       if (notAttributes.has(key)) return
-      attributes[key === 'request_id' ? requestIdAttribute : key] = attributeOf(value)
+      attributes[attributeNames[key] ?? key] = attributeOf(value)
     })
     span.setAttributes(attributes)
   }
