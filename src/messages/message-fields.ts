@@ -63,7 +63,7 @@ export function metaOf(policy: MessagePolicy, trace: TraceContext | undefined): 
 /** The policy and the link in a meta field; undefined if they are absent or malformed. */
 export function metaFrom(meta: string | undefined): Pick<MessageInfo, 'policy'> & { link: SpanLink | undefined } {
   const [, policy, traceId = '', spanId = ''] =
-    /^(inherit|isolate|only)(?:;link=([\da-f]{32})-([\da-f]{16}))?$/.exec(meta ?? '') ?? []
+    /^(inherit|isolate|only|except)(?:;link=([\da-f]{32})-([\da-f]{16}))?$/.exec(meta ?? '') ?? []
   return { policy: policy as MessageInfo['policy'], link: spanId === '' ? undefined : { traceId, spanId } }
 }
 

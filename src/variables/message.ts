@@ -10,7 +10,7 @@ export interface MessageInfo {
   /** Counts up from 1. */
   readonly attempt: number
   /** The policy by which it was enqueued. Undefined if the sender's context is missing or not trusted. */
-  readonly policy: 'inherit' | 'isolate' | 'only' | undefined
+  readonly policy: 'inherit' | 'isolate' | 'only' | 'except' | undefined
 }
 
 /** The job that the current work is for; unset in a request. Tasks of the job see it if their policy says so. */
