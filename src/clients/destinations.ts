@@ -117,7 +117,7 @@ function parseRule(owner: string, entry: unknown): Pick<Rule, 'pattern' | 'conta
 
 function everyHost(owner: string, hosts: unknown): TypeError {
   return new TypeError(
-    `${owner}: expected hosts of your own, got ${show(hosts)}, which is every host: each of them would receive the values. ` +
+    `${owner}: expected a host of your own, got ${show(hosts)}, which is every host: each of them would receive the values. ` +
       "List your services, for example '*.example.com' or '10.20.0.0/16'.",
   )
 }

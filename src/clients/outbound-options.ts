@@ -1,5 +1,5 @@
 import { aSyncFunction } from '../callbacks.ts'
-import { anyOf, anything, type Check, type Checks } from '../options.ts'
+import { aBoolean, anyOf, anything, type Check, type Checks } from '../options.ts'
 import type { Propagator, RefusalReason } from '../propagators/propagator.ts'
 import { anArray, type Destinations, type Hosts } from './destinations.ts'
 
@@ -20,6 +20,12 @@ export interface OutboundOptions {
   trace?: boolean | Hosts
   /** The hosts that receive values, and which values. Default: none. */
   values?: Destinations
+  /**
+   * Whether each call gets a span id of its own, below the unit's span. Calls that follow a redirect and retries are
+   * calls too. With the bridge to OpenTelemetry it has no effect: there, instrumentations start a span for each call.
+   * Default: false; all calls of a unit send the id of the unit's span.
+   */
+  spanPerCall?: boolean
   /** Called for each field that was not sent. Default: fields that were not sent are only counted. */
   onRefusal?: (refusal: OutboundRefusal) => void
 }
@@ -34,5 +40,6 @@ export const outboundChecks: Checks = {
   propagators: anything,
   trace: anyOf('a boolean or an array of hosts', (value) => typeof value === 'boolean' || Array.isArray(value)),
   values: anArray,
+  spanPerCall: aBoolean,
   onRefusal: aSyncFunction,
 }

@@ -1,10 +1,12 @@
 import { isPromise, reportOnce } from '../callbacks.ts'
+import { bridge } from '../context/bridge.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { checkOptions } from '../options.ts'
 import { type Carrier, carrierOf } from '../propagators/carrier.ts'
 import { compilePropagators } from '../propagators/composite.ts'
 import { requestTimeout } from '../propagators/request-timeout.ts'
 import { isFieldValue, isToken } from '../variables/header-text.ts'
+import { traceContext } from '../variables/trace-context.ts'
 import type { Refuse, RefusalReason, Destination, Propagator } from '../propagators/propagator.ts'
 import { xRequestId } from '../propagators/x-request-id.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
@@ -31,6 +33,7 @@ export class Outbound {
   readonly #propagator: Propagator
   readonly #trace: HostMatcher
   readonly #values: HostMatcher
+  readonly #spanPerCall: boolean
   readonly #onRefusal: ((refusal: OutboundRefusal) => void) | undefined
 
   /**
@@ -42,6 +45,7 @@ export class Outbound {
       propagators = [w3cTraceContext(), w3cBaggage(), xRequestId(), requestTimeout()],
       trace = true,
       values = [],
+      spanPerCall = false,
       onRefusal,
     }: OutboundOptions = checkOptions(owner, options, outboundChecks)
     this.#owner = owner
@@ -50,6 +54,7 @@ export class Outbound {
     this.#trace = matcherOf(owner, trace)
     this.#values = compileDestinations(owner, values)
     this.dependsOnHost = typeof trace !== 'boolean' || values.length > 0
+    this.#spanPerCall = spanPerCall
     this.#onRefusal = onRefusal
   }
 
@@ -62,11 +67,15 @@ export class Outbound {
   }
 
   /** @internal As `inject`, and returns the fields. */
-  write(context: LogicalContext, carrier: Carrier, target: Target | null): WrittenFields {
+  write(caller: LogicalContext, carrier: Carrier, target: Target | null): WrittenFields {
     const refuse: Refuse = (reason, field) => this.#report({ reason, field, host: target?.hostname ?? '' })
-    const toAll: Destination = { trace: this.#trace === everyHost, values: false, refuse }
+    const isTraced = bridge.current?.suppressed?.() !== true
+    const context = this.#spanPerCall && isTraced ? inSpanOfCall(caller) : caller
+    const toAll: Destination = { trace: isTraced && this.#trace === everyHost, values: false, refuse }
     const destination: Destination =
-      target === null ? toAll : { trace: this.#trace(target) === true, values: this.#values(target), refuse }
+      target === null
+        ? toAll
+        : { trace: isTraced && this.#trace(target) === true, values: this.#values(target), refuse }
     const all = this.#write(context, carrier, destination)
     const isOpen = destination.values === false && destination.trace === toAll.trace
     if (isOpen || all.length === 0) return { all, confidential: [] }
@@ -98,6 +107,12 @@ export class Outbound {
       reportOnce(this, 'onRefusal', error)
     }
   }
+}
+
+/** With a tracer, only its own spans may be parents: a span without a record would separate the callee from the trace. */
+function inSpanOfCall(context: LogicalContext): LogicalContext {
+  const trace = bridge.current === undefined ? context.get(traceContext) : undefined
+  return trace === undefined ? context : context.with(traceContext, trace.child())
 }
 
 /** Sets valid headers only, and never one that is already set, whatever a propagator does. */

@@ -13,6 +13,8 @@ export interface Bridge {
   trace(known: unknown): unknown
   /** The same for `Baggage`. Omitted if the tracer's baggage is separate from ours. */
   baggage?(own: unknown): unknown
+  /** Whether tracing is suppressed for the code that runs now, for example for an exporter's own call. */
+  suppressed?(): boolean
 }
 
 /** What a middleware knows of a message, by the names of OpenTelemetry's conventions. */

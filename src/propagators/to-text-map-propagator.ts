@@ -24,6 +24,9 @@ export interface ToTextMapPropagatorOptions {
 /** The key of our context in an OpenTelemetry context. `createContextKey('logical-context')` returns the same key. */
 const contextKey: unique symbol = Symbol.for('logical-context') as never
 
+/** Marks a context in which tracing is suppressed. The SDK makes its keys by `Symbol.for`. */
+const suppressedKey: symbol = Symbol.for('OpenTelemetry SDK Context Key SUPPRESS_TRACING')
+
 const anObject = anyOf('an object', (value) => typeof value === 'object' && value !== null)
 const checks: Checks = { peer: anObject, destination: anObject }
 const peerChecks: Checks = { trace: oneOf('continue', 'restart', 'ignore'), values: aBoolean, refuse: aFunction }
@@ -36,7 +39,8 @@ const destinationChecks: Checks = {
 /**
  * A propagator of this library for OpenTelemetry's API. `extract` returns an OpenTelemetry context with the caller's span
  * as its remote span, and with all variables under `createContextKey('logical-context')`. `inject` writes the active
- * span of the OpenTelemetry context and its variables; without variables, those of the current unit.
+ * span of the OpenTelemetry context and its variables; without variables, those of the current unit. It writes nothing
+ * in a context with suppressed tracing, as the propagators of OpenTelemetry.
  *
  * @throws {TypeError} if it is not a propagator, or an option is unknown or has the wrong type.
  */
@@ -66,6 +70,7 @@ export function toTextMapPropagator(
       return withSpan(withVariables, { traceId, spanId, flags, state }, true)
     },
     inject(context, carrier, setter) {
+      if (context.getValue(suppressedKey) === true) return
       contained.inject(withActiveSpan(variablesOf(context), context), writerOf(carrier, setter), destination)
     },
   }

@@ -116,7 +116,7 @@ describe('compileDestinations', () => {
     ['two halves of all addresses', ['0.0.0.0/1', '128.0.0.0/1'], "[ '0.0.0.0/1', '128.0.0.0/1' ]"],
   ])('throws a TypeError that says what to write instead of %s', (_, list, shown) => {
     const message =
-      `contextFetch: expected hosts of your own, got ${shown}, which is every host: each of them would receive the ` +
+      `contextFetch: expected a host of your own, got ${shown}, which is every host: each of them would receive the ` +
       "values. List your services, for example '*.example.com' or '10.20.0.0/16'."
 
     expect(() => compileDestinations('contextFetch', list)).toThrow(new TypeError(message))

@@ -1,3 +1,11 @@
+import { type Context, defaultTextMapSetter, propagation, ROOT_CONTEXT, trace as otelTrace } from '@opentelemetry/api'
+import {
+  CompositePropagator,
+  suppressTracing,
+  unsuppressTracing,
+  W3CBaggagePropagator,
+  W3CTraceContextPropagator,
+} from '@opentelemetry/core'
 import { ContextVar, LogicalContext, run } from 'logical-context'
 import {
   b3,
@@ -370,6 +378,32 @@ describe('toTextMapPropagator', () => {
     expect(activeSpan(context)).toBe(undefined)
     const held = context.getValue(ourKey) as LogicalContext
     expect([held.get(tenant), String(held.get(baggage))]).toEqual(['acme', 'a=1, b=2'])
+  })
+
+  it('writes nothing while tracing is suppressed, as the propagators of OpenTelemetry', () => {
+    const ours = toTextMapPropagator(composite([w3cTraceContext(), w3cBaggage({ members: { tenant } })]), {
+      destination: { values: true },
+    })
+    const theirs = new CompositePropagator({
+      propagators: [new W3CTraceContextPropagator(), new W3CBaggagePropagator()],
+    })
+    const span = { traceId: trace, spanId: '00f067aa0ba902b7', traceFlags: 1 }
+    const active = propagation.setBaggage(
+      otelTrace.setSpanContext(ROOT_CONTEXT, span),
+      propagation.createBaggage({ tenant: { value: 'acme' } }),
+    )
+    const fieldsOf = (propagator: object, context: Context) => {
+      const carrier: Record<string, string> = {}
+      const write = () => (propagator as typeof theirs).inject(context, carrier, defaultTextMapSetter)
+      run(LogicalContext.empty.with(tenant, 'acme'), write)
+      return Object.keys(carrier)
+    }
+
+    for (const propagator of [ours, theirs]) {
+      expect(fieldsOf(propagator, active)).toEqual(['traceparent', 'baggage'])
+      expect(fieldsOf(propagator, suppressTracing(active))).toEqual([])
+      expect(fieldsOf(propagator, unsuppressTracing(suppressTracing(active)))).toEqual(['traceparent', 'baggage'])
+    }
   })
 
   it.each<[name: string, value: unknown]>([

@@ -78,6 +78,10 @@ export class SpanUnits implements Bridge, SpanMaker {
     return this.#traces.read(known)
   }
 
+  suppressed(): boolean {
+    return this.api.context.active().getValue(suppressedKey) === true
+  }
+
   opened(scope: RequestScope): UnitObservation | undefined {
     this.#parts.diagnosis.check()
     this.#parts.metrics.resolve()

@@ -1,6 +1,6 @@
 import http from 'node:http'
 import * as api from '@opentelemetry/api'
-import { suppressTracing } from '@opentelemetry/core'
+import { suppressTracing, unsuppressTracing } from '@opentelemetry/core'
 import type { ReadableSpan } from '@opentelemetry/sdk-trace'
 import { ContextVar, runInScope } from 'logical-context'
 import { openTelemetry } from 'logical-context/bridges/opentelemetry'
@@ -15,7 +15,7 @@ import {
   w3cBaggage,
   w3cTraceContext,
 } from 'logical-context/propagators'
-import { requestId as requestIdVariable } from 'logical-context/variables'
+import { newIdentity, requestId as requestIdVariable } from 'logical-context/variables'
 import { Agent, fetch as undiciFetch, Pool } from 'undici'
 import { Agent as Agent7, fetch as undici7Fetch } from 'undici7'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -105,6 +105,27 @@ describe.each(clients)('openTelemetry, calls by %s', (_name, call) => {
     await api.context.with(unsampled, () => runInScope(() => inSpan(tracer, 'query', () => call(warehouse.url))))
 
     for (const { lines } of warehouse.received) expect(lines('traceparent')).toEqual([expect.stringMatching(/-00$/)])
+  })
+
+  it('writes no trace and no request id while tracing is suppressed, and writes them again after it', async () => {
+    const { spans } = setUpSdk()
+    const warehouse = await upstream()
+
+    await runInScope(
+      async () => {
+        await api.context.with(suppressTracing(api.context.active()), () => call(warehouse.url))
+        await api.context.with(unsuppressTracing(suppressTracing(api.context.active())), () => call(warehouse.url))
+      },
+      { context: newIdentity() },
+    )
+
+    const traced = warehouse.received.map(({ lines }) =>
+      ['traceparent', 'x-request-id'].map((field) => lines(field).length),
+    )
+    const half = traced.length / 2
+    expect(traced.slice(0, half)).toEqual(Array(half).fill([0, 0]))
+    expect(traced.slice(half)).toEqual(Array(half).fill([1, 1]))
+    expect(spans()).toEqual([])
   })
 
   it('goes out once where tracing is suppressed', async () => {
