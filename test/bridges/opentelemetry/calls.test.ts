@@ -123,8 +123,8 @@ describe.each(clients)('openTelemetry, calls by %s', (_name, call) => {
       ['traceparent', 'x-request-id'].map((field) => lines(field).length),
     )
     const half = traced.length / 2
-    expect(traced.slice(0, half)).toEqual(Array(half).fill([0, 0]))
-    expect(traced.slice(half)).toEqual(Array(half).fill([1, 1]))
+    expect(new Set(traced.slice(0, half).map(String))).toEqual(new Set(['0,0']))
+    expect(new Set(traced.slice(half).map(String))).toEqual(new Set(['1,1']))
     expect(spans()).toEqual([])
   })
 
