@@ -36,7 +36,7 @@ const surface: Readonly<Record<string, string>> = {
   './middleware/koa': 'default logicalContext',
   './middleware/node-http': 'default logicalContext',
   './propagators':
-    'b3 carrierOf childEnvironment composite environmentCarrier fromTextMapPropagator jaeger mayTell requestTimeout ' +
+    'awsXRay b3 carrierOf childEnvironment composite environmentCarrier fromTextMapPropagator jaeger mayTell requestTimeout sentry ' +
     'toTextMapPropagator w3cBaggage w3cTraceContext xRequestId',
   './testing':
     'captureLog captureRequests describeMessages describeMiddleware describePropagator extractFrom failOnOpenWork fakeCarrier ' +

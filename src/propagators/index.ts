@@ -1,3 +1,4 @@
+export { awsXRay, type AwsXRayOptions } from './aws-x-ray.ts'
 export { b3, type B3Options } from './b3.ts'
 export type { BaggageCodec } from './baggage-members.ts'
 export {
@@ -21,6 +22,7 @@ export {
   type RefusalReason,
   type Refuse,
 } from './propagator.ts'
+export { sentry } from './sentry.ts'
 export { requestTimeout, type RequestTimeoutOptions } from './request-timeout.ts'
 export type {
   OtelContextLike,

@@ -19,6 +19,11 @@ export interface CallerTrace {
   readonly field?: string | undefined
 }
 
+/** A trace that a proxy began without a span: the request is its first span. A format that finds a span replaces it. */
+export interface CallerRoot extends Omit<CallerTrace, 'spanId'> {
+  readonly spanId?: undefined
+}
+
 /** A sampling decision for the trace that begins here, without a span. */
 export interface CallerDecision {
   readonly traceId?: undefined
@@ -44,7 +49,7 @@ export interface TraceFormat extends UndecidedOption {
   /** If the carrier has one of these fields, nothing is written. Default: all fields. */
   readonly exclusive?: readonly string[]
   /** Reads the caller's span; calls `peer.refuse` for a malformed or repeated field. Must not throw. */
-  readonly parse: (carrier: Carrier, peer: Peer) => CallerTrace | CallerDecision | undefined
+  readonly parse: (carrier: Carrier, peer: Peer) => CallerTrace | CallerRoot | CallerDecision | undefined
   /** Whether the format can express that the caller leaves the sampling decision to the callee. */
   readonly canDefer?: boolean
   /** The fields to write, with their texts. `sampling` replaces the decision of the trace. */
@@ -104,14 +109,14 @@ function hasTrace(context: LogicalContext): boolean {
 }
 
 /** `context` with a child of the caller's span, or with the root of a new trace. */
-function adopt(context: LogicalContext, caller: CallerTrace, peer: Peer, field: string): LogicalContext {
+function adopt(context: LogicalContext, caller: CallerTrace | CallerRoot, peer: Peer, field: string): LogicalContext {
   const { traceId, spanId, flags, sampling, state } = caller
   if (peer.trace === 'continue') {
     const trace = new TraceContext({ traceId, parentSpanId: spanId, flags, sampling, state })
     return context.with(traceContext, trace)
   }
   peer.refuse('refused', field)
-  if (peer.trace === 'ignore') return beginTrace(context)
+  if (peer.trace === 'ignore' || spanId === undefined) return beginTrace(context)
   return context.with(traceContext, new TraceContext({ link: { traceId, spanId } }))
 }
 

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import { ContextVar, LogicalContext } from 'logical-context'
 import {
+  awsXRay,
   b3,
   composite,
   requestTimeout,
@@ -8,6 +9,7 @@ import {
   jaeger,
   mayTell,
   type Propagator,
+  sentry,
   xRequestId,
   toTextMapPropagator,
   w3cBaggage,
@@ -170,6 +172,20 @@ describePropagator('jaeger', jaeger, {
   texts: fc
     .tuple(id(32), id(16), fc.constantFrom('0', ''), fc.constantFrom('0', '1', '3', '0f'))
     .map((parts) => parts.join(':')),
+})
+
+describePropagator('awsXRay', awsXRay, {
+  trace: true,
+  contexts: inTrace(['accept', 'deny']),
+  texts: fc
+    .tuple(id(8), id(24), id(16), fc.constantFrom('', ';Sampled=1', ';Sampled=0', ';Sampled=?', ';Self=1'))
+    .map(([time, rest, span, tail]) => `Root=1-${time}-${rest};Parent=${span}${tail}`),
+})
+
+describePropagator('sentry', sentry, {
+  trace: true,
+  contexts: inTrace(['accept', 'deny']),
+  texts: fc.tuple(id(32), id(16), fc.constantFrom('1', '0', '')).map((parts) => parts.join('-')),
 })
 
 beforeAll(() => {

@@ -169,3 +169,76 @@ describe('requestId, registered', () => {
     expect(logged).toHaveBeenCalledOnce()
   })
 })
+
+describe('xRequestId, with another scheme', () => {
+  const header = 'x-amzn-trace-id'
+  const root = '1-67891233-abcdef012345678912345678'
+  const parse = (text: string) => /(?:^|;)Root=([\w-]+)/.exec(text)?.[1]
+
+  it('takes the id that parse returns', () => {
+    const { context, refusals } = extractFrom(xRequestId({ header, parse }), {
+      [header]: `Self=1-67891234-12456789abcdef012345678a;Root=${root}`,
+    })
+
+    expect(context.get(requestIdVar)).toBe(root)
+    expect(refusals).toEqual([])
+  })
+
+  it.each<[name: string, parse: (text: string) => unknown]>([
+    ['undefined', () => undefined],
+    ['an empty text', () => ''],
+    ['a text with other characters', () => 'a b'],
+    ['a text that is too long', () => 'a'.repeat(129)],
+    ['a number', () => 7],
+    ['an error', (text) => JSON.parse(text)],
+  ])('generates an id if parse returns %s', (_name, wrong) => {
+    const propagator = xRequestId({ header, parse: wrong as never, generate: () => 'generated-1' })
+
+    const { context, refusals } = extractFrom(propagator, { [header]: 'Root=1' })
+
+    expect(context.get(requestIdVar)).toBe('generated-1')
+    expect(refusals).toEqual([`malformed ${header}`])
+  })
+
+  it('does not call parse for a peer whose trace is not continued', () => {
+    const never = vi.fn<(text: string) => string>()
+
+    extractFrom(xRequestId({ parse: never }), { 'x-request-id': 'a' }, { trace: 'restart' })
+
+    expect(never).not.toHaveBeenCalled()
+  })
+
+  it('refuses and reports a promise of parse or format once', async () => {
+    using logged = vi.spyOn(console, 'error').mockImplementation(() => {})
+    const rejecting = () => Promise.reject(new Error('boom')) as never
+    const propagator = xRequestId({ parse: rejecting, format: rejecting, generate: () => 'generated-1' })
+
+    const { context } = extractFrom(propagator, { 'x-request-id': 'a' })
+    const written = [1, 2].map(() => injectInto(propagator, context))
+    await new Promise((resolve) => setImmediate(resolve))
+
+    expect(context.get(requestIdVar)).toBe('generated-1')
+    expect(written.map(({ headers, refusals }) => [headers, refusals])).toEqual([
+      [{}, ['malformed x-request-id']],
+      [{}, ['malformed x-request-id']],
+    ])
+    expect(logged).toHaveBeenCalledTimes(2)
+  })
+
+  it.each<[name: string, format: (id: string) => string | undefined, headers: object, refusals: string[]]>([
+    ['the text', (id) => `Root=${id}`, { [header]: `Root=${root}` }, []],
+    ['no header for undefined', () => undefined, {}, []],
+    ['no text that cannot be a header', () => 'a\r\nb', {}, [`malformed ${header}`]],
+  ])('writes %s of format', (_name, format, headers, refusals) => {
+    const written = injectInto(xRequestId({ header, format }), LogicalContext.empty.with(requestIdVar, root))
+
+    expect(written.headers).toEqual(headers)
+    expect(written.refusals).toEqual(refusals)
+  })
+
+  it.each(['parse', 'format'])('throws a TypeError for an async %s', (name) => {
+    expect(() => xRequestId({ [name]: async () => 'a' })).toThrow(
+      `xRequestId: option '${name}' expected a synchronous function`,
+    )
+  })
+})

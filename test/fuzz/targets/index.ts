@@ -1,4 +1,5 @@
 import type { FuzzTarget } from '../target.ts'
+import { awsXRay } from './aws-x-ray.ts'
 import { b3Multi } from './b3-multi.ts'
 import { b3Single } from './b3-single.ts'
 import { baggage } from './baggage.ts'
@@ -12,6 +13,7 @@ import { percent } from './percent.ts'
 import { privateAddress } from './private-address.ts'
 import { redirects } from './redirects.ts'
 import { requestId } from './request-id.ts'
+import { sentryTrace } from './sentry-trace.ts'
 import { setters } from './setters.ts'
 import { textMap } from './text-map.ts'
 import { traceparent } from './traceparent.ts'
@@ -26,6 +28,8 @@ export const headerTargets: readonly FuzzTarget[] = [
   b3Single,
   b3Multi,
   jaeger,
+  awsXRay,
+  sentryTrace,
   requestId,
   deadline,
   percent,
