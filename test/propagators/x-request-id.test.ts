@@ -210,8 +210,9 @@ describe('xRequestId, with another scheme', () => {
 
   it('refuses and reports a promise of parse or format once', async () => {
     using logged = vi.spyOn(console, 'error').mockImplementation(() => {})
-    const rejecting = () => Promise.reject(new Error('boom')) as never
-    const propagator = xRequestId({ parse: rejecting, format: rejecting, generate: () => 'generated-1' })
+    const parseLater = () => Promise.reject(new Error('boom')) as never
+    const formatLater = () => Promise.reject(new Error('boom')) as never
+    const propagator = xRequestId({ parse: parseLater, format: formatLater, generate: () => 'generated-1' })
 
     const { context } = extractFrom(propagator, { 'x-request-id': 'a' })
     const written = [1, 2].map(() => injectInto(propagator, context))
