@@ -29,7 +29,7 @@ export interface GenerateRequest {
   readonly url?: string | undefined
 }
 
-const checks: Checks = { header: aFieldName, parse: aSyncFunction, format: aSyncFunction, generate: aSyncFunction }
+const checks: Checks = { header: aFieldName, generate: aSyncFunction, parse: aSyncFunction, format: aSyncFunction }
 
 /**
  * The request's id. After `extract` the context always has one: the caller's id, if its trace is continued and the id is

@@ -106,7 +106,11 @@ describe('requestId, injecting', () => {
 
 describe('requestId, registered', () => {
   it.each<[name: string, options: unknown, message: string]>([
-    ['an unknown option', { name: 'x' }, "xRequestId: unknown option 'name', expected one of: header, generate."],
+    [
+      'an unknown option',
+      { name: 'x' },
+      "xRequestId: unknown option 'name', expected one of: header, generate, parse, format.",
+    ],
     ['an empty header', { header: '' }, "xRequestId: option 'header' expected the name of a header, got ''."],
     [
       'a header with a blank',
