@@ -339,7 +339,7 @@ describe('grpcClientInterceptor', () => {
     const other: Interceptor = (options, nextCall) =>
       new InterceptingCall(nextCall(options), {
         start(metadata, listener, next) {
-          metadata.set('x-other', user.get() ?? 'nobody')
+          metadata.set('x-other', user.get() ?? 'guest')
           next(metadata, listener)
         },
       })

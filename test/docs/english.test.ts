@@ -56,11 +56,6 @@ describe('the texts of this repository', () => {
   /** Their prose is not rewritten yet. `node scripts/english.ts <path>` prints the places. */
   const pending = [
     'docs/guides/tracing.md',
-    'test/bridges/',
-    'test/clients/',
-    'test/middleware/',
-    'test/model/',
-    'test/outside/',
     'test/propagators/',
     'test/variables/',
   ]

@@ -331,7 +331,7 @@ describe('app.close() that is called by', () => {
     expect(warnings).toEqual([])
   })
 
-  it('a handler that does not wait for it lets the reply go out, and waits for the others', async () => {
+  it('a handler that does not await it sends the reply, and waits for the others', async () => {
     const order: string[] = []
     const { app, reports } = await open({ drainTimeoutMs: 20_000 }, (instance) => {
       instance.get('/', async () => {

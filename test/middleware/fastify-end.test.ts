@@ -101,7 +101,7 @@ describe('a hook onResponse', () => {
     expect(seen).toEqual(['ada', 'ada', 'ada'])
   })
 
-  it('has them behind others, of plugins and of the route, and so has the line that Fastify logs at the end', async () => {
+  it('has them after others, of plugins and of the route, and so has the line that Fastify logs at the end', async () => {
     const seen: unknown[] = []
     const declare = (app: FastifyInstance) => {
       app.addHook('onResponse', looking(seen))
@@ -171,10 +171,10 @@ describe('a hook onResponse', () => {
     ],
     ['calls back with an error', (_request, _reply, done) => done(new Error('no'))],
     ['calls back twice', (_request, _reply, done) => void [done(), done()]],
-    ['calls back, and gives a promise', (_request, _reply, done) => Promise.resolve(done())],
-    ['gives a promise, and does not call back', (_request, _reply, _done) => Promise.resolve()],
-    ['gives nothing, and takes no callback', (_request, _reply) => {}],
-  ])('that %s lets the request end once', async (_name, hook) => {
+    ['calls back, and returns a promise', (_request, _reply, done) => Promise.resolve(done())],
+    ['returns a promise, and does not call back', (_request, _reply, _done) => Promise.resolve()],
+    ['returns nothing, and takes no callback', (_request, _reply) => {}],
+  ])('that %s does not keep the request from its end, once', async (_name, hook) => {
     const sealed: unknown[] = []
     const noted = ({ scope }: { scope: RequestScope }) => void sealed.push(scope.name)
     const { ask } = await shop((app) => app.addHook('onResponse', hook as never))
@@ -255,12 +255,12 @@ async function hangUp(
 describe('a hook onRequestAbort', () => {
   const slowly = (entered: () => void) => async (_request: FastifyRequest, reply: FastifyReply) => {
     entered()
-    // A reply that is there before the hang-up would leave nothing to abort.
+    // After a reply that is complete before the disconnect there is nothing to abort.
     await once(reply.raw, 'close')
     return 'ok'
   }
 
-  it('has the values until its promise has settled, and behind others', async () => {
+  it('has the values until its promise has settled, and after others', async () => {
     const seen: unknown[] = []
 
     await hangUp((app, entered) => {
@@ -282,7 +282,7 @@ describe('a hook onRequestAbort', () => {
     expect(seen).toEqual(['ada', 'ada', 'ada'])
   })
 
-  it('that takes no callback and gives no promise lets the request end', async () => {
+  it('that takes no callback and returns no promise does not postpone the end of the request', async () => {
     const seen: unknown[] = []
 
     await hangUp((app, entered) => {
@@ -304,7 +304,7 @@ describe('a hook onRequestAbort', () => {
 })
 
 describe('a hook that replies in place of its callback', () => {
-  it('lets the request end with the reply', async () => {
+  it('does not postpone the end of the request after the reply', async () => {
     const { app } = await shop((instance) => {
       instance.get('/secret', { preHandler: (_request, reply, _done) => void reply.code(401).send('no') }, () => 'yes')
     })
@@ -324,7 +324,7 @@ describe('a hook that replies in place of its callback', () => {
     ['a stream', (reply) => reply.send(Readable.from(['no']))],
     ['a reply of its own', (reply) => reply.hijack().raw.end('no')],
     ['a part of one', (reply) => reply.hijack().raw.write('n')],
-  ])('lets it end when it gives %s to a client that has hung up', async (_name, answer) => {
+  ])('does not postpone the end when it sends %s to a client that disconnected', async (_name, answer) => {
     const seen: unknown[] = []
 
     await hangUp((app, entered) => {
@@ -356,7 +356,7 @@ describe('a hook that replies in place of its callback', () => {
   })
 })
 
-/** A stream that gives something, and has no end. */
+/** A stream that emits something, and never ends. */
 function endless(): Readable {
   return new Readable({ read() {} }).once('resume', function onResume(this: Readable) {
     this.push('and so on')
@@ -364,7 +364,7 @@ function endless(): Readable {
 }
 
 describe('hooks that wait to call back', () => {
-  it('leave no listener behind', async () => {
+  it('leave no listener', async () => {
     const counts: number[] = []
     const { ask } = await shop((app) => {
       for (let hook = 0; hook < 12; hook++)
@@ -387,7 +387,7 @@ describe('hooks that wait to call back', () => {
 })
 
 describe('after a hang-up the values are still there', () => {
-  it('in a hook that waits to call back, and in all behind it', async () => {
+  it('in a hook that waits to call back, and in all after it', async () => {
     const seen: unknown[] = []
     const waiting = (_request: FastifyRequest, _reply: FastifyReply, done: Done) => {
       void looking(seen)().then(() => done())
@@ -406,7 +406,7 @@ describe('after a hang-up the values are still there', () => {
   })
 
   it.each(['preParsing', 'preValidation', 'preHandler'] as const)(
-    'in a hook %s that had begun, in all behind it, in the handler and in the hooks of the reply',
+    'in a hook %s that had begun, in all after it, in the handler and in the hooks of the reply',
     async (name) => {
       const seen: unknown[] = []
 
@@ -467,7 +467,7 @@ describe('after a hang-up the values are still there', () => {
     expect(seen).toEqual(Array(12).fill('ada'))
   })
 
-  it('in a parser of bodies that gives a promise, and in all behind it', async () => {
+  it('in a body parser that returns a promise, and in all after it', async () => {
     const seen: unknown[] = []
 
     await hangUp((app, entered) => {

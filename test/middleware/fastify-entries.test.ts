@@ -83,7 +83,7 @@ describe("logicalContext's entry", () => {
     })
     app.get('/', (request) => {
       handled.resolve(request.requestScope)
-      return 'nobody hears it'
+      return 'no client reads it'
     })
     const port = await portOf(app)
     const hangUp = http2 ? askHttp2(port) : ask(port)

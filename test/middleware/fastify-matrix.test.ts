@@ -9,7 +9,7 @@ import { mechanisms, type Run, runOn } from './matrix/runtime.ts'
 import type { Sighting } from './matrix/sightings.ts'
 
 // What has to be seen is written in the page alone. Where a cell has changed for good, `npm run fastify-matrix` writes
-// the page anew.
+// the page again.
 const page = readFileSync(new URL('../../docs/fastify-matrix.md', import.meta.url), 'utf8')
 const node = process.version
 
@@ -56,13 +56,13 @@ describe('the page of the Fastify matrix', () => {
     expect([...new Set(cells('logical-context').map(([place]) => place))].toSorted()).toEqual(allPlaces.toSorted())
   })
 
-  it('gives a reason for each place where something is lost, and for no other', () => {
+  it('has a reason for each place where something is lost, and for no other', () => {
     const lost = cells('logical-context').filter(([, sighting]) => sighting !== 'kept')
 
     expect([...new Set(lost.map(([place]) => place))].toSorted()).toEqual(Object.keys(whyLost).toSorted())
   })
 
-  it('shows what an als.run alone gives to another request: without it nothing would say that the looks can see it', () => {
+  it('finds the values that a plain als.run leaks into another request: the checks can fail', () => {
     expect(cells('bare run').filter(([, sighting]) => sighting === 'crossed').length).toBeGreaterThan(0)
     expect(cells('logical-context').filter(([, sighting]) => sighting === 'crossed')).toEqual([])
   })
@@ -95,7 +95,7 @@ describe('writePage', () => {
   })
 
   it.each<[string, Cell, string]>([
-    ['one that nobody reaches', new Map([['a', undefined]]), ''],
+    ['one that no code reaches', new Map([['a', undefined]]), ''],
     [
       'one that all see',
       new Map([

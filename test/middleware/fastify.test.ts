@@ -116,7 +116,7 @@ describe('logicalContext', () => {
     expect(wrong).toEqual([])
   })
 
-  it('gives a request inside a request a unit of its own', async () => {
+  it('opens a unit of its own for a request inside a request', async () => {
     const app = await open()
     app.get('/inner', async () => ({ user: user.get() ?? null, id: requestId.get() }))
     app.get('/outer', async () => {
@@ -130,7 +130,7 @@ describe('logicalContext', () => {
     expect(outer).toMatchObject({ inner: { user: null }, user: 'ann', same: false })
   })
 
-  it('lets a scope run code of elsewhere in the request', async () => {
+  it('runs code from elsewhere in the request by scope.run', async () => {
     const app = await open()
     app.get('/', async (request) => {
       user.set('ann')
@@ -302,7 +302,7 @@ describe("logicalContext's policy for tasks", () => {
   const survivors = { tenant: 'acme', user: null }
 
   it.each<[string, LogicalContextOptions, { policy?: Policy }, { policy: Policy } | undefined, object]>([
-    ['is inherit where nobody names one', {}, {}, undefined, both],
+    ['is inherit without an option', {}, {}, undefined, both],
     ["is the plugin's", { policy: 'isolate' }, {}, undefined, survivors],
     ["is the route's above the plugin's", { policy: 'isolate' }, { policy: 'inherit' }, undefined, both],
     ["is the spawn's own above all", { policy: 'inherit' }, { policy: 'inherit' }, { policy: 'isolate' }, survivors],
@@ -503,7 +503,7 @@ describe("logicalContext's way in", () => {
     ['the header x-request-id', {}, 'x-request-id', 'r-1'],
     ['a header of its own', { replyIdHeader: 'x-correlation-id' }, 'x-correlation-id', 'r-1'],
     ['no header', { replyIdHeader: false }, 'x-request-id', undefined],
-  ])('gives the id back in %s, with an error too', async (_name, options, header, expected) => {
+  ])('sends the id back in %s, with an error too', async (_name, options, header, expected) => {
     const app = await open(options)
     app.get('/', async () => {
       throw new Error('no')

@@ -71,7 +71,7 @@ describe('grpcServerInterceptor', () => {
     ])
   })
 
-  it('gives every call a request id', async () => {
+  it('sets a request id for every call', async () => {
     const port = await serve({ unary: (_call, callback) => callback(null, tell()) }, [grpcServerInterceptor()])
 
     expect((await unary(connectTo(`127.0.0.1:${port}`))).split(' ')[1]).toMatch(/^[0-9a-f-]{36}$/)
@@ -238,7 +238,7 @@ describe('grpcServerInterceptor', () => {
     expect(left[1]).toBeNaN()
   })
 
-  it('gives tasks to its group, with the policy of its options', async () => {
+  it('spawns tasks in its group, with the policy of its options', async () => {
     const seen: unknown[] = []
     const interceptor = grpcServerInterceptor({ propagators, trust: 'loopback', policy: 'isolate' })
     const port = await serve(

@@ -34,7 +34,7 @@ describe("requests during logicalContext's close", () => {
     await expect(Client.open(shop.port)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
   })
 
-  it('are refused behind a reply that is still being sent', async () => {
+  it('are refused after a reply that is still being sent', async () => {
     const shop = await Shop.open(longMs)
     const stream = new Readable({ read: () => {} })
     shop.app.get('/', async () => {
@@ -154,7 +154,7 @@ describe("logicalContext's close", () => {
     expect(shop.reports).toHaveLength(1)
   })
 
-  it.each(['before it is ready', 'before it listens'])('is no different %s', async (when) => {
+  it.each(['before it is ready', 'before it listens'])('is the same %s', async (when) => {
     const shop = await Shop.open(longMs)
     if (when === 'before it listens') await shop.app.ready()
     shop.app.requestScopes.group.spawn(() => delay(20))

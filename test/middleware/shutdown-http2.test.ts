@@ -67,7 +67,7 @@ describe("logicalContext's close on HTTP/2", () => {
     expect(await closed).toBeLessThan(soonMs)
   })
 
-  it('lets a slow reader have its whole reply', async () => {
+  it('sends a slow reader its whole reply', async () => {
     const shop = await Shop.open(longMs, http2)
     shop.app.get('/', async () => wholeBody)
     const session = await dial(shop)

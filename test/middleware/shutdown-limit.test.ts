@@ -14,7 +14,7 @@ const upgrade = [
   `sec-websocket-key: ${btoa('0123456789abcdef')}`,
 ]
 
-/** What stands in the way of a close: what the server does, and how the client begins. */
+/** What delays a close: what the server does, and how the client begins. */
 type Obstacle = [
   name: string,
   route: string,

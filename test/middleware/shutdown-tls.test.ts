@@ -39,7 +39,7 @@ describe("logicalContext's close on TLS", () => {
     await gone
   })
 
-  it('lets a slow reader have its whole reply', async () => {
+  it('sends a slow reader its whole reply', async () => {
     const shop = await Shop.open(longMs, https)
     shop.app.get('/', async () => wholeBody)
     const client = await dial(shop)

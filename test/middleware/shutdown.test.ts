@@ -50,7 +50,7 @@ describe("logicalContext's close", () => {
     expect(await closed).toBeLessThan(soonMs)
   })
 
-  it('sends the second of two pipelined replies behind the first', async () => {
+  it('sends the second of two pipelined replies after the first', async () => {
     const shop = await Shop.open(longMs)
     const [first, second] = [shop.gate('/first'), shop.gate('/second')]
     const client = await shop.dial()
@@ -163,7 +163,7 @@ describe("logicalContext's close", () => {
   it.each<[name: string, options: object]>([
     ['Fastify has made', {}],
     ['comes from a factory', { serverFactory: createServer }],
-  ])('lets a slow reader have its whole reply, where the server %s', async (_name, options) => {
+  ])('sends a slow reader its whole reply, where the server %s', async (_name, options) => {
     const shop = await Shop.open(longMs, options)
     shop.app.get('/', async () => wholeBody)
     const client = await shop.dial()

@@ -58,14 +58,14 @@ const none = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
 
 describe('trust', () => {
   it.each<[name: string, options: LogicalContextOptions, lines: string[], expected: object]>([
-    ['nobody: one member', {}, ['baggage: tenant=acme'], { tenant: null, counters: { ...none, refused: 1 } }],
+    ['no peer: one member', {}, ['baggage: tenant=acme'], { tenant: null, counters: { ...none, refused: 1 } }],
     [
-      'nobody: two lines',
+      'no peer: two lines',
       {},
       ['baggage: tenant=acme', 'baggage: a=1'],
       { others: null, counters: { ...none, refused: 1 } },
     ],
-    ['nobody: the trace of a private peer', {}, [`traceparent: ${traceparent}`], { continued: true, counters: none }],
+    ['no peer: the trace of a private peer', {}, [`traceparent: ${traceparent}`], { continued: true, counters: none }],
     ['the peer: one member', { trust: 'loopback' }, ['baggage: tenant=acme'], { tenant: 'acme', counters: none }],
     ['the peer: the header in another case', { trust: 'loopback' }, ['BagGage: tenant=acme'], { tenant: 'acme' }],
     [

@@ -4,7 +4,7 @@ import type { ScopeEvent, TaskEndEvent } from 'logical-context/channels'
 /** Lets a flow live where this is called; a unit's body is given the unit. */
 export type Live = (unit?: unknown) => Promise<void>
 
-/** Who is to be told of a unit's end. */
+/** Called at the end of a unit. */
 const ends = new WeakMap<object, () => void>()
 
 subscribe('logical-context:task:end', (event) => ends.get((event as TaskEndEvent).task)?.())

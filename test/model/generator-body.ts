@@ -4,7 +4,7 @@ import type { Parts } from './parts.ts'
 export interface Orders {
   /** Called when the body goes on. */
   begin(): void
-  /** Of an async body: what it awaits before it acts. */
+  /** For an async body: what it awaits before it acts. */
   wait(): Promise<unknown>
   act(): void
 }

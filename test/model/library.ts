@@ -16,7 +16,7 @@ type HandOver = ReturnType<Parts['startWorker']>
 export class Library {
   readonly #parts: Parts
   readonly #witness: Witness
-  /** Something to await whose end somebody else chooses. */
+  /** Something to await that other code ends. */
   readonly #turn: (what: string) => Promise<unknown>
   readonly #vars: Readonly<Record<Variable, Var>>
   readonly #group = new TaskGroup({ onError: () => {} })
@@ -158,7 +158,7 @@ export class Library {
     if (!isInUnit()) return 'not outside'
     const flows = Array.from({ length: count }, (_, index) => this.#flow(this.#flows.length + index, 'a unit'))
     const gather = () => this.#parts.gather(flows.map(({ live }) => live))
-    // Where the time is over, nothing would begin: that is no matter of values, and has tests of its own.
+    // If the time is over, nothing begins: that does not concern values, and has tests of its own.
     void (currentSignal()?.aborted === true ? this.#parts.shield(gather) : gather())
     this.#flows.push(...flows)
     return undefined
@@ -244,7 +244,7 @@ export class Library {
   }
 }
 
-/** Only where there is a unit is there somebody to own a task. */
+/** A task has an owner only in a unit. */
 function isInUnit(): boolean {
   return outcomeOf(() => void spawn(() => {}, { policy: 'share' })) === undefined
 }

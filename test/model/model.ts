@@ -38,7 +38,7 @@ interface Flow {
 interface Override {
   readonly cell: Cell
   readonly variable: Variable
-  /** A cell of the same unit, so that what it gives back ends with that too. */
+  /** A cell of the same unit, so that what it restores ends with that too. */
   readonly before: Cell
   over: boolean
 }
@@ -97,7 +97,7 @@ export class Model {
         const snapshot = this.#snapshots[pick(this.#snapshots.length, act.snapshot) ?? -1]
         return snapshot && this.#flow(this.#cell(snapshot, cell?.unit))
       }
-      // Rule 11: whoever calls it, what was bound is in the cell of who has bound it.
+      // Rule 11: a bound function runs in the cell of the code that bound it, also if other code calls it.
       case 'bind':
         this.#bounds.push({ cell })
         return undefined
@@ -106,14 +106,14 @@ export class Model {
         return bound && this.#flow(bound.cell)
       }
       case 'spawn':
-        // Rules 8 and 10: any task can spawn, for its cell has a unit, and nobody else can.
+        // Rules 8 and 10: each task can spawn, because its cell has a unit; outside a unit no code can.
         return cell?.unit === undefined ? 'LCTX_OUTSIDE_UNIT' : this.#task(cell, cell.unit, act.policy)
       // Each of the functions is a task that inherits. Outside any unit the tasks could spawn only until the last one ends.
       case 'gather':
         if (cell?.unit === undefined) return 'not outside'
         for (let i = 0; i < act.count; i++) this.#task(cell, cell.unit, 'inherit')
         return undefined
-      // Whoever waits for a call shares with it, whatever is wrapped around it, and after its time is over too.
+      // Code that awaits a call shares with it, also through wrappers, and also after its time is over.
       case 'withTimeout':
       case 'shield':
         return this.#flow(cell, 'a call')
@@ -158,7 +158,7 @@ export class Model {
     return { own: new Map(), unit: driver?.unit, sealed: false, step: { layer, driver, target } }
   }
 
-  /** Rule 7: the body writes to its layer, and sees its driver's values behind that. */
+  /** Rule 7: the body writes to its layer, and sees its driver's values below that. */
   actInBody(number: number, body: BodyAct): unknown {
     const { step } = this.#generators[number] as { step: Cell }
     if (body.act === 'set') return writing(step, body.variable, body.value)
@@ -244,7 +244,7 @@ export class Model {
   }
 }
 
-/** What a task sees of what its spawner sees. A variable's own rule stands above the policy. */
+/** The part of its spawner's values that a task sees. A variable's own rule has precedence over the policy. */
 function cross(values: Values, policy: Exclude<PolicySpec, 'share'>): Values {
   const crossed: Values = new Map()
   for (const [variable, value] of values) {

@@ -12,7 +12,7 @@ type Calls =
   | 'spawn'
   | 'withTimeout'
 
-/** Makes a worker, and gives the function that hands it a job; `turn` is awaited before each. */
+/** Creates a worker, and returns the function that passes a job to it; `turn` is awaited before each. */
 export type StartWorker = (turn: () => Promise<unknown>) => (job: (() => void) | undefined) => void
 
 /** What programs are made of: calls of the package, and a worker. A test of the tests replaces some by wrong ones. */

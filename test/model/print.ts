@@ -13,7 +13,7 @@ export function printAct({ flow, ...act }: Step): string {
       case 'override':
         return `overrides ${act.variable} with ${String(act.value)}`
       case 'restore':
-        return `gives back override ${act.override}`
+        return `restores override ${act.override}`
       case 'go on':
         return `goes on by ${act.way}`
       case 'block':
@@ -55,7 +55,7 @@ export function printAct({ flow, ...act }: Step): string {
 export function printBody(generator: number, body: BodyAct): string {
   if (body.act === 'set') return `generator ${generator} sets ${body.variable} to ${String(body.value)}`
   if (body.act === 'delete') return `generator ${generator} deletes ${body.variable}`
-  return `generator ${generator} leaves a flow behind`
+  return `generator ${generator} starts a flow`
 }
 
 function printPolicy(policy: PolicySpec): string {

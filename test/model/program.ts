@@ -13,7 +13,7 @@ export const preparations = ['bound', 'with a snapshot', 'as it is'] as const
 export type BodyAct =
   | { readonly act: 'set'; readonly variable: Variable; readonly value: Value }
   | { readonly act: 'delete'; readonly variable: Variable }
-  | { readonly act: 'leave a flow behind' }
+  | { readonly act: 'start a flow' }
 
 export type Act =
   | { readonly does: 'set'; readonly variable: Variable; readonly value: Value }
@@ -56,7 +56,7 @@ const policy = fc.oneof<fc.Arbitrary<PolicySpec>[]>(
 const body = fc.oneof<fc.Arbitrary<BodyAct>[]>(
   fc.record({ act: fc.constant('set'), variable, value }),
   fc.record({ act: fc.constant('delete'), variable }),
-  fc.record({ act: fc.constant('leave a flow behind') }),
+  fc.record({ act: fc.constant('start a flow') }),
 )
 
 const anyStep = fc.oneof(

@@ -27,7 +27,7 @@ export async function findDifference(search: Search): Promise<string | undefined
   const parameters = { numRuns, seed, ...(path !== undefined && { path }) }
   const { failed, errorInstance, counterexamplePath } = await quietly(() => fc.check(property, parameters))
   if (!failed) return undefined
-  // A path into the shrinking would lead to the program, but not to its schedule: it is shrunk anew.
+  // A path into the shrinking leads to the program, but not to its schedule: it is shrunk again.
   const [place] = String(counterexamplePath).split(':')
   return `${(errorInstance as Error).message}\nrun again by: MODEL_SEED=${seed} MODEL_PATH=${place} npm test -- test/model`
 }

@@ -7,7 +7,7 @@ export interface VariableSpec {
   readonly survivesSeal?: boolean
 }
 
-/** One variable of each kind. The `far` ones are made after so many others that they stand in the tree. */
+/** One variable of each kind. The `far` ones are created after so many others that they are in the tree. */
 export const variables = {
   plain: {},
   defaulted: { default: 'default' },

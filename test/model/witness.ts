@@ -1,7 +1,7 @@
 import type { BodyAct, Step } from './program.ts'
 import type { Sight } from './variables.ts'
 
-/** Is told of each thing that happens in the package, at the moment when it happens. */
+/** Receives each event of the package when it happens. */
 export interface Witness {
   act(step: Step, outcome: unknown): void
   sees(flow: number, sight: Sight): void

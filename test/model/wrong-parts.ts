@@ -12,7 +12,7 @@ export interface Wrong {
 export const wrongParts: readonly Wrong[] = [
   { name: 'a set that is seen by tasks', replaced: { ContextVar: withGlobalValue() }, shownBy: / sets | overrides / },
   { name: 'a delete that sets undefined', replaced: { ContextVar: withUndefinedForDeleted() }, shownBy: / deletes / },
-  { name: 'an override that gives nothing back', replaced: { ContextVar: withoutRestore() }, shownBy: / gives back / },
+  { name: 'an override that restores nothing', replaced: { ContextVar: withoutRestore() }, shownBy: / restores / },
   { name: 'a variable without rules', replaced: { ContextVar: withoutRules() }, shownBy: / spawns | ends/ },
   { name: 'a variable that all survive', replaced: { ContextVar: withSurvival() }, shownBy: / ends/ },
   { name: 'a variable without its default', replaced: { ContextVar: withoutDefault() }, shownBy: /./ },
@@ -36,7 +36,7 @@ export const wrongParts: readonly Wrong[] = [
   { name: 'a gather that shares', replaced: { gather: gatherUnder('share') }, shownBy: / gathers / },
   { name: 'a gather that isolates', replaced: { gather: gatherUnder('isolate') }, shownBy: / gathers / },
   { name: 'a timeout that makes a task', replaced: { withTimeout: timeoutOfTask }, shownBy: / calls withTimeout/ },
-  { name: 'a timeout that nobody keeps', replaced: { withTimeout: timeoutWithoutEnd }, shownBy: /is over at once/ },
+  { name: 'a timeout that no code keeps', replaced: { withTimeout: timeoutWithoutEnd }, shownBy: /is over at once/ },
   { name: 'a shield that makes a task', replaced: { shield: shieldOfTask }, shownBy: / calls shield/ },
   { name: 'a generator without a layer', replaced: { isolateGenerator: (fn) => fn }, shownBy: / generator / },
   { name: 'a generator in a snapshot', replaced: { isolateGenerator: inSnapshot as never }, shownBy: / steps / },

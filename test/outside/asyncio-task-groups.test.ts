@@ -245,7 +245,7 @@ describe('asyncio.TaskGroup in CPython', () => {
 
   // create_task(…, context=ctx) lets tasks write one Context there. Here tasks of a group never write their spawner's
   // values, whatever the context: writes that are to be shared are results, or a task under `share`.
-  it('test_taskgroup_context: differs, a task inherits, and gives what it has found as its result', async () => {
+  it('test_taskgroup_context: differs, a task inherits, and its result is what it found', async () => {
     const variable = new ContextVar<number>('cvar')
 
     const seen = await runInScope(async () => {

@@ -29,7 +29,7 @@ describe('the contexts of tasks in CPython', () => {
     expect([seen, variable.get()]).toEqual(['nope', 'nope'])
   })
 
-  it('test_context_2: callbacks of a promise run in the context of whoever has attached them', async () => {
+  it('test_context_2: callbacks of a promise run in the context of the code that attached them', async () => {
     const variable = new ContextVar<string, string>('cvar', { default: 'nope' })
     const seen: string[] = []
 
@@ -68,8 +68,8 @@ describe('the contexts of tasks in CPython', () => {
     expect(seen).toBe(-1)
   })
 
-  // create_task(…, context=ctx) lets tasks write one Context, which the spawner reads. Ours are values that nobody
-  // writes: tasks that are to write one thing are in one unit, by `share`.
+  // With create_task(…, context=ctx) tasks write one Context, which the spawner reads. Our contexts are immutable: tasks
+  // that write the same values are in one unit, under `share`.
   it('test_context_4, 5 and 6: differ, tasks that are to share their writes have the policy share', async () => {
     const variable = new ContextVar<number>('cvar')
     const coro = async (value: number) => {

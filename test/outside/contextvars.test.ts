@@ -78,7 +78,7 @@ describe('ContextTest of CPython', () => {
     expect(seen).toBe(undefined)
   })
 
-  // There a Context is changed by what runs in it; here it is a value, so that whoever holds one holds a snapshot.
+  // There the code that runs in a Context changes it. Here a context is a value: a reference to it is a snapshot.
   it('test_context_run_6: differs, a set inside is not seen in the context that is run', () => {
     const variable = new ContextVar<number, number>('a', { default: 0 })
 
@@ -104,8 +104,8 @@ describe('ContextTest of CPython', () => {
     expect(seen).toEqual(['start', 'outer'])
   })
 
-  // Without a default get() throws a LookupError there; here it gives undefined, and has() tells the two apart.
-  it('test_context_getset_1: differs, an unset variable without a default gives undefined', () => {
+  // Without a default get() throws a LookupError there. Here it returns undefined, and has() distinguishes the two.
+  it('test_context_getset_1: differs, an unset variable without a default is undefined', () => {
     const variable = new ContextVar<number>('c')
 
     const seen = runInScope(() => [variable.get(), variable.has(), variable.set(42), variable.get(), variable.has()])
@@ -146,7 +146,7 @@ describe('ContextTest of CPython', () => {
     })
   })
 
-  it('test_context_getset_3: a default is no value of a context, a set value is, and a given back one is none', () => {
+  it('test_context_getset_3: a default is not a value of a context; a set value is, until it is restored', () => {
     const variable = new ContextVar<number, number>('c', { default: 42 })
 
     const seen = run(empty, () => {
@@ -160,8 +160,8 @@ describe('ContextTest of CPython', () => {
     expect(seen).toEqual([[42, false], 1, false])
   })
 
-  // There a token of another Context is a ValueError. Tokens do not cross here either: one gives back where it was made.
-  it('test_context_getset_4: differs, an override that is disposed of elsewhere gives back where it was made', async () => {
+  // There a token of another Context is a ValueError. Here an override restores the value where it was made.
+  it('test_context_getset_4: differs, an override that is disposed elsewhere restores the value where it was made', async () => {
     const variable = new ContextVar<number, number>('c', { default: 42 })
 
     const seen = await runInScope(async () => {
@@ -261,7 +261,7 @@ describe('ContextTest of CPython', () => {
 })
 
 describe('GeneratorContextTest of CPython', () => {
-  it('test_none_is_dependent: a plain generator sees and writes the values of whoever drives it', () => {
+  it('test_none_is_dependent: a plain generator sees and writes the values of the code that drives it', () => {
     const variable = new ContextVar<string, string>('cvar', { default: 'initial' })
     const generator = (function* () {
       for (;;) yield variable.get()

@@ -24,7 +24,7 @@ describe('AsyncContext.Variable', () => {
     expect([variable.name, variable.get()]).toEqual(['asyncVar', 'default'])
   })
 
-  it('README: run gives the value to the function, its arguments and its result through, and ends with it', () => {
+  it('README: run sets the value for the function, passes arguments and the result, and ends with it', () => {
     const variable = new ContextVar<string>('var')
 
     const seen = variable.run('top', (...args: number[]) => [variable.get(), ...args], 1, 2)
@@ -89,7 +89,7 @@ describe('AsyncContext.Variable', () => {
 })
 
 describe('AsyncContext.Snapshot', () => {
-  it('README, “AsyncContext.Snapshot”: run gives all variables back as they were', () => {
+  it('README, “AsyncContext.Snapshot”: run restores all variables as they were', () => {
     const [a, b] = [new ContextVar<string>('a'), new ContextVar<string>('b')]
 
     const snapshot = a.run('A', () => b.run('B', () => current()))
@@ -108,7 +108,7 @@ describe('AsyncContext.Snapshot', () => {
     ])
   })
 
-  it('README, “Snapshot.wrap”: a wrapped function runs where it was wrapped, whoever calls it, with receiver and arguments', () => {
+  it('README, “Snapshot.wrap”: a wrapped function runs where it was wrapped, also if other code calls it, with receiver and arguments', () => {
     const variable = new ContextVar<string>('var')
     const wrapped = variable.run('A', () =>
       bind(function (this: unknown, ...args: unknown[]) {
@@ -165,7 +165,7 @@ describe('promises and async functions', () => {
     expect(seen).toEqual(['resolve', 'await', 'return'])
   })
 
-  it('spec, Await: an async function goes on in its own context, whoever resolves what it awaits', async () => {
+  it('spec, Await: an async function continues in its own context, also if other code resolves what it awaits', async () => {
     const variable = new ContextVar<string>('var')
     const { promise, resolve } = Promise.withResolvers<void>()
 
@@ -201,11 +201,11 @@ describe('promises and async functions', () => {
 
 describe('generators', () => {
   // There a generator's body always runs in the context in which it was made. Ours follow PEP 550: a body sees the
-  // values of whoever drives it, and a wrapped one keeps its own writes to itself.
+  // values of the code that drives it, and the writes of a wrapped one are never visible outside.
   it.each([
     ['plain', false],
     ['isolated', true],
-  ])('spec, GeneratorStart: differs, a generator sees the values of whoever calls next(): %s', (_, isolated) => {
+  ])('spec, GeneratorStart: differs, a generator sees the values of the code that calls next(): %s', (_, isolated) => {
     const variable = new ContextVar<string>('var')
     const plain = function* () {
       for (;;) yield variable.get()
@@ -265,9 +265,9 @@ describe('what the host calls', () => {
     expect(seen).toEqual(['dispatched', 'registered'])
   })
 
-  // The proposal gives `unhandledrejection` the rejecter's context. Node 22 does not, so nothing of ours relies on the
-  // ambient context there: a task's failure is told to onError, in the task's own context, and is never unhandled.
-  it('WEB-INTEGRATION.md, unhandledrejection: differs, a task’s failure is told in its own context', async () => {
+  // In the proposal, `unhandledrejection` has the context of the rejecter. In Node 22 it has not, so our code does not use the
+  // ambient context there: `onError` receives the failure of a task in the task's context, and it is never unhandled.
+  it('WEB-INTEGRATION.md, unhandledrejection: differs, a task’s failure is reported in its own context', async () => {
     const variable = new ContextVar<string>('var')
 
     const told = await runInScope(async () => {

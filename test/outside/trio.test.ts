@@ -45,7 +45,7 @@ describe('contexts in trio', () => {
     expect(seen).toEqual(['hmmm', 'hmmm', 'first', 'second', 'hmmm'])
   })
 
-  it('“Task-local storage”: a child takes its values from whoever spawns it, not from whoever has opened the nursery', async () => {
+  it('“Task-local storage”: a child has the values of the code that spawns it, not of the code that opened the nursery', async () => {
     const variable = new ContextVar<string>('test')
 
     const seen = await runInScope(async () => {
@@ -63,7 +63,7 @@ describe('contexts in trio', () => {
     expect(seen).toBe('spawner')
   })
 
-  it('“Cancellation and timeouts”: a child is cancelled with its nursery, not with whoever has spawned it', async () => {
+  it('“Cancellation and timeouts”: a child is cancelled with its nursery, not with the code that spawned it', async () => {
     const group = new TaskGroup()
     const ended = Promise.withResolvers<void>()
 

@@ -8,7 +8,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { setUpSdk, tree } from './sdk.ts'
 
 describe('openTelemetry with @fastify/otel', () => {
-  it('takes its span for the request, and stands at it between the hooks', async () => {
+  it('takes its span for the request, and it is active between the hooks', async () => {
     const { span, spans } = setUpSdk()
     const instrumentation = new FastifyOtelInstrumentation()
     instrumentation.setTracerProvider(api.trace.getTracerProvider())

@@ -43,7 +43,7 @@ const isFault: Record<keyof typeof status, boolean> = {
 }
 
 describe('openTelemetry, calls of gRPC', () => {
-  it.each(Object.entries(isFault))('tells of the status %s; an error of the server: %s', async (name, fault) => {
+  it.each(Object.entries(isFault))('records the status %s; an error of the server: %s', async (name, fault) => {
     const { span } = setUpSdk({ requestSpans: true })
     const code = status[name as keyof typeof status]
     const client = await connect({ unary: (_, callback) => callback(code === status.OK ? null : { code }, 'done') })
@@ -82,7 +82,7 @@ describe('openTelemetry, calls of gRPC', () => {
     })
   })
 
-  it('says that the client has cancelled, which is no error', async () => {
+  it('records that the client cancelled, which is not an error', async () => {
     const { span } = setUpSdk({ requestSpans: true })
     const started = Promise.withResolvers<void>()
     const client = await connect({ download: () => started.resolve() })

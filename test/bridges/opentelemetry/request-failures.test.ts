@@ -45,7 +45,7 @@ describe('openTelemetry, the span of a request', () => {
     }
   })
 
-  it('says that the client has gone, which is no error, and that the work failed of itself, which is one', async () => {
+  it('records that the client disconnected, which is not an error, and that the work failed by itself, which is one', async () => {
     const { span } = setUpSdk({ requestSpans: true })
     let arrived = Promise.withResolvers<void>()
     const { url } = await shop((app) => {

@@ -159,7 +159,7 @@ describe('openTelemetry, requests', () => {
 })
 
 describe('openTelemetry, other units', () => {
-  it('gives a job a span of its own, if asked to, and marks its failure', async () => {
+  it('starts a span for a job, if an option says so, and marks its failure', async () => {
     const { span } = setUpSdk({ requestSpans: true })
 
     await expect(runInScope(async () => Promise.reject(new RangeError('no')), { name: 'nightly job' })).rejects.toThrow(

@@ -128,7 +128,7 @@ describe('openTelemetry, where tracing is suppressed', () => {
 })
 
 describe('openTelemetry, a trace that is recorded', () => {
-  it('has its isolated tasks sampled anew', async () => {
+  it('samples its isolated tasks again', async () => {
     const { span } = setUpSdk()
 
     await api.context.with(api.ROOT_CONTEXT, () =>

@@ -138,7 +138,7 @@ const failed = {
 }
 const counts = { running: 0, queued: 0, failed: 1, 'wait.duration': 5 }
 
-/** The spans by kind and name; of those that are there twice, with the task that they are in. */
+/** The spans by kind and name; two with one name are listed with their task. */
 function summary(spans: readonly ReceivedSpan[]): Record<string, object> {
   const parentOf = ({ parentSpanId }: ReceivedSpan) => spans.find(({ spanId }) => spanId === parentSpanId)
   const taskOf = (span: ReceivedSpan | undefined): string =>

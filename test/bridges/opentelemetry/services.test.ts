@@ -60,7 +60,7 @@ describe.each([
     })
 
     await api.context.with(api.ROOT_CONTEXT, async () => {
-      // A client that tells of no trace.
+      // A client that sends no trace.
       await (await fetch(`${gateway.url}/buy`, { method: 'POST' })).text()
     })
     await Promise.allSettled(tasks.map((task) => task.result()))
@@ -73,7 +73,7 @@ describe.each([
     )
     const below = (name: string) => (instrumented ? `CLIENT of ${name}` : name)
     expect(server).toEqual({
-      'POST /buy': instrumented ? { parent: 'CLIENT of nobody' } : {},
+      'POST /buy': instrumented ? { parent: 'CLIENT of no service' } : {},
       audit: { parent: 'POST /buy' },
       'POST /orders': { parent: below('POST /buy') },
       reindex: { links: ['POST /orders'] },

@@ -37,7 +37,7 @@ describe('openTelemetry, its options', () => {
     ['a part of the api', { api: { trace: api.trace } }, "option 'api' expected all of '@opentelemetry/api'"],
     ['an unknown option', { api, span: true }, "unknown option 'span'"],
     ['a text for a boolean', { api, requestSpans: 'yes' }, "option 'requestSpans' expected a boolean"],
-    ['a field that is no variable', { api, fields: { a: 1 } }, "field 'a': expected a ContextVar"],
+    ['a field that is not a variable', { api, fields: { a: 1 } }, "field 'a': expected a ContextVar"],
     [
       'a sensitive field',
       { api, fields: { a: new ContextVar('password', { sensitive: true }) } },
@@ -110,7 +110,7 @@ describe('openTelemetry, a wrong set-up', () => {
     expect(lines).toEqual([])
   })
 
-  it('tells once that no SDK is there, and once that it came late', () => {
+  it('logs once that there is no SDK, and once that it was set up late', () => {
     const lines = diagLines()
     bridgeOnly()
 

@@ -7,7 +7,7 @@ import logicalContext, { type LogicalContextOptions } from 'logical-context/midd
 import pino from 'pino'
 import { onTestFinished } from 'vitest'
 
-/** A peer that tells of a trace. */
+/** A peer that sends a trace. */
 export const caller = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331' }
 
 export type Line = Record<string, unknown>

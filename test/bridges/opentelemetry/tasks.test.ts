@@ -12,7 +12,7 @@ const secret = new ContextVar<string>('secret', { sensitive: true })
 const ignore = { onError: () => {} }
 
 describe('openTelemetry, tasks', () => {
-  it('gives a task a span by its policy', async () => {
+  it('starts a span for a task by its policy', async () => {
     const { tracer, spans } = setUpSdk()
 
     await runInScope(() =>
@@ -248,7 +248,7 @@ describe('openTelemetry, tasks', () => {
     expect(tree(spans())).toEqual({ child: { parent: 'body' }, body: {} })
   })
 
-  it('lets the task, its onError and its late callbacks stand at its span', async () => {
+  it('makes its span active in the task, its onError and its late callbacks', async () => {
     const { tracer, span } = setUpSdk()
     const seen: (string | undefined)[] = []
     const see = () => seen.push(api.trace.getActiveSpan()?.spanContext().spanId, traceContext.get()?.spanId)

@@ -225,7 +225,7 @@ async function connectAsBob(shop: Shop): Promise<Socket> {
 /** The connection outlives the request: its end is not the request's. */
 async function hangUpBehind({ sightings }: Shop, socket: Socket): Promise<void> {
   await sightings.reached('response close')
-  // Behind the seal, which comes a turn later.
+  // After the seal, which comes a turn later.
   await new Promise((resolve) => setTimeout(resolve, 1))
   socket.destroy()
 }

@@ -12,7 +12,7 @@ export function watchHooks(app: FastifyInstance, recipe: Recipe, see: See): void
     recipe.setUser(callerOf(request))
     watchEvents(request, reply.raw, recipe, look)
     look(request, 'onRequest')
-    // Whoever authenticates has to wait, too.
+    // An authentication waits, too.
     await new Promise((resolve) => setTimeout(resolve, 1))
   })
   app.addHook('preParsing', (request, _reply, payload, done) => {
@@ -73,7 +73,7 @@ type Look = (request: FastifyRequest, place: Place) => void
 function watchEvents(request: FastifyRequest, response: NodeJS.EventEmitter, recipe: Recipe, look: Look): void {
   const { raw } = request
   for (const event of ['aborted', 'error', 'close'] as const) raw.on(event, () => look(request, `request ${event}`))
-  // Once: `inject` tells of a finish twice, for the second time when all is over.
+  // Once: `inject` emits `finish` twice, the second time when all is over.
   for (const event of ['finish', 'close'] as const) response.once(event, () => look(request, `response ${event}`))
   raw.socket?.on('close', () => look(request, 'socket close'))
   raw.socket?.on(

@@ -26,7 +26,7 @@ async function measure(recipe: Recipe): Promise<Measured> {
     const shop = await openShop(recipe, server ?? {})
     await act(shop)
     if (name !== 'inject') await shop.sightings.reached('socket close')
-    // Behind it nothing more can happen: what was not seen until then was not reached.
+    // After it nothing more can happen: what was not seen until then was not reached.
     await shop.close()
     measured[name] = shop.sightings.of('ann')
   }

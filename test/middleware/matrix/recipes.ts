@@ -18,9 +18,9 @@ export interface Recipe {
   setUser(user: string): void
   readonly user: () => string | undefined
   bind(fn: () => void): () => void
-  /** Tells of what only this recipe has. */
+  /** Describes what only this recipe has. */
   onRequest?(request: FastifyRequest, look: (place: Place) => void): void
-  /** Looks in the listeners of the lifecycle channels. Gives a function that ends it. */
+  /** Looks in the listeners of the lifecycle channels. Returns a function that ends it. */
   watchScopes?(see: See): () => void
 }
 
