@@ -54,11 +54,7 @@ describe('findPatterns', () => {
 
 describe('the texts of this repository', () => {
   /** Their prose is not rewritten yet. `node scripts/english.ts <path>` prints the places. */
-  const pending = [
-    'docs/guides/tracing.md',
-    'test/propagators/',
-    'test/variables/',
-  ]
+  const pending = ['docs/guides/tracing.md', 'test/propagators/', 'test/variables/']
 
   it('use none of the patterns', () => {
     const files = textFiles().filter((file) => !pending.some((path) => file.startsWith(path)))

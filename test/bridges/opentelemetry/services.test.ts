@@ -92,7 +92,7 @@ describe.each([
     function named(span: (typeof all)[number]) {
       if (span.kind !== api.SpanKind.CLIENT) return span
       const parent = all.find((known) => known.spanContext().spanId === span.parentSpanContext?.spanId)
-      return Object.create(span, { name: { value: `CLIENT of ${parent?.name ?? 'guest'}` } }) as typeof span
+      return Object.create(span, { name: { value: `CLIENT of ${parent?.name ?? 'no service'}` } }) as typeof span
     }
   })
 })
