@@ -55,8 +55,8 @@ const knownFields: Readonly<Record<KnownField, Reader>> = {
 const reserved = ['level', 'time', 'msg']
 
 export const aFieldList: Check = anyOf(
-  'an object of variables',
-  (value) => typeof value === 'object' && value !== null && !(value instanceof ContextVar),
+  'an object of variables by key',
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof ContextVar),
 )
 
 export const logFieldsChecks: Checks = {

@@ -86,7 +86,11 @@ export function contextLogger<L extends PinoLike>(logger: L, options?: LogFields
  *
  * @throws {TypeError} if a field is not a variable or is sensitive.
  */
-export function pinoMixin(options?: PinoMixinOptions): PinoMixin {
+export function pinoMixin(options?: PinoMixinOptions, ...calledByPino: never[]): PinoMixin {
+  // pino calls a mixin with three arguments, when it writes a line.
+  if (calledByPino.length > 0) {
+    throw new TypeError('pinoMixin: expected options, got the arguments of a mixin. Call it: { mixin: pinoMixin() }.')
+  }
   const { mixin, ...fieldOptions } = checkOptions('pinoMixin', options, mixinChecks)
   const fields = new LogFields('pinoMixin', fieldOptions)
   const bindingsOf = bindingsReader()

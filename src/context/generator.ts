@@ -9,7 +9,7 @@ const aGeneratorFunction = anyOf('a generator function', isFunction)
 type AnyGenerator = Generator<unknown, unknown, unknown> | AsyncGenerator<unknown, unknown, unknown>
 
 /**
- * Returns `fn` with a layer for each generator that it makes. What the body sets is never visible outside. The body sees
+ * Returns `fn`, with its name and length, with a layer for each generator that it makes. What the body sets is never visible outside. The body sees
  * the current values of the code that drives it, except those that it has set itself. Work that a step starts belongs to
  * the driver of that step, also while another request drives the next one. For sync and async generator functions.
  *
@@ -22,9 +22,13 @@ export function isolateGenerator<This, Args extends unknown[], G extends AnyGene
   fn: GeneratorFunction<This, Args, G>,
 ): GeneratorFunction<This, Args, G> {
   checkArgument('isolateGenerator', aGeneratorFunction, fn)
-  return function isolated(this: This, ...args: Args): G {
+  const isolated = function (this: This, ...args: Args): G {
     return layered(fn.apply(this, args))
   }
+  return Object.defineProperties(isolated, {
+    name: { value: fn.name, configurable: true },
+    length: { value: fn.length, configurable: true },
+  })
 }
 
 /** Replaces the generator's own methods, which `for of`, `yield*` and the iterator helpers all use. */
