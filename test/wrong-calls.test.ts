@@ -87,11 +87,7 @@ describe('a call with a wrong argument throws a TypeError that names the functio
       () => pino({ mixin: pinoMixin as never }, { write() {} }).info('text'),
       'pinoMixin: expected options, got the arguments of a mixin. Call it: { mixin: pinoMixin() }.',
     ],
-    [
-      'isolateGenerator',
-      () => call(isolateGenerator, {}),
-      'isolateGenerator: expected a generator function, got {}.',
-    ],
+    ['isolateGenerator', () => call(isolateGenerator, {}), 'isolateGenerator: expected a generator function, got {}.'],
     [
       'isolateGenerator of a function',
       () => (isolateGenerator(fn as never) as () => unknown)(),
