@@ -22,6 +22,8 @@ const chunks = [
   { name: 'context', test: /src\/(context\/|(errors|options|callbacks)\.ts)/ },
   { name: 'tasks', test: /src\/tasks\// },
   { name: 'propagators', test: /src\/(variables|propagators)\// },
+  // What the packages of the tests share with the servers.
+  { name: 'inbound', test: /src\/middleware\/(inbound|given-values)/ },
 ]
 
 rmSync('dist', { recursive: true, force: true })

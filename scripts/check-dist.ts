@@ -2,22 +2,27 @@ import { strict as assert } from 'node:assert'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
+import { internalTypes } from './public-declarations.ts'
 
 /**
  * Checks the built package: each subpath loads, exports what its source exports, shares one storage with the others, and
- * comes with a source map. The index and the plugin load few files, because each file slows the start of a process.
+ * comes with a source map, and its declarations reach no type that no subpath exports. The index and the plugin load few files, because each file slows the start of a process.
  */
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as {
-  exports: Record<string, string | { 'logical-context-source': string; default: string }>
+  exports: Record<string, string | { 'logical-context-source': string; types: string; default: string }>
 }
 const targets = Object.entries(manifest.exports).flatMap(([subpath, target]) =>
-  typeof target === 'string' ? [] : [{ subpath, source: target['logical-context-source'], built: target.default }],
+  typeof target === 'string'
+    ? []
+    : [{ subpath, source: target['logical-context-source'], built: target.default, types: target.types }],
 )
 
 // The declarations, as a strict user compiles them. Those of the engines have errors of their own, which are not ours.
 const compiled = spawnSync('tsc', ['-p', 'tsconfig.dist.json', '--pretty', 'false'], { encoding: 'utf8', shell: true })
 const ours = compiled.stdout.split('\n').filter((line) => line.startsWith('dist/') || line.startsWith('error '))
 assert.deepEqual(ours, [], 'the declarations of the build do not compile')
+
+assert.deepEqual(internalTypes(targets.map(({ types }) => types.replace('./', ''))), [], 'internal types are published')
 
 /** The names that a module exports, in a process of its own. */
 function namesOf(path: string): string[] {

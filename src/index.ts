@@ -1,5 +1,6 @@
 export { bindEmitter, type Emitter } from './context/bind-emitter.ts'
 export { bind } from './context/bind.ts'
+export type { Started } from './context/block.ts'
 export { current, outside, run } from './context/current.ts'
 export {
   type AnyContextVar,
@@ -31,7 +32,7 @@ export {
 export type { CancelScope } from './tasks/cancel-scope.ts'
 export type { DrainOptions, DrainReport, UnfinishedTask } from './tasks/drain.ts'
 export { gather, type Gathered, type GatherOptions } from './tasks/gather.ts'
-export type { LateUse, LateUseOptions } from './tasks/late-use.ts'
+export type { LateUse, LateUseCounters, LateUseOptions } from './tasks/late-use.ts'
 export { backgroundGroup, openScope, type OpenScopeOptions, runInScope, type ScopeOptions } from './tasks/open-scope.ts'
 export type { Policy } from './tasks/policy.ts'
 export { race, type RaceOptions } from './tasks/race.ts'
@@ -42,7 +43,7 @@ export { type StructuredTaskGroup, withTaskGroup, type WithTaskGroupOptions } fr
 export type { OnTaskError, Task } from './tasks/task.ts'
 export { type TaskCounters, TaskGroup, type TaskGroupOptions } from './tasks/task-group.ts'
 export type { TaskLimits } from './tasks/task-limits.ts'
-export { currentDeadline, currentSignal } from './tasks/unit.ts'
+export { currentDeadline, currentSignal, type Unit } from './tasks/unit.ts'
 export { withTimeout, type WithTimeoutOptions } from './tasks/with-timeout.ts'
 
 // Loaded only if it is on. The import is not awaited: a module with a top-level await cannot be loaded by `require`.

@@ -60,7 +60,7 @@ describe('a call with a wrong argument throws a TypeError that names the functio
     [
       'inject, swapped with Headers',
       () => call(inject, { context: empty }, new Headers()),
-      'inject: expected the carrier as first argument, got options: { context: LogicalContext {} }.',
+      'inject: expected an options object as second argument, got Headers {}.',
     ],
     [
       'inject, a context second',

@@ -61,13 +61,13 @@ function checkArguments(carrier: unknown, call: InjectOptions | undefined): Inje
       `inject: expected a carrier, such as Headers, a Map or an object of headers, got ${show(carrier)}.`,
     )
   }
-  const { to, context } = carrier as Record<string, unknown>
-  if (context instanceof LogicalContext || aUrl.accepts(to)) {
-    throw new TypeError(`inject: expected the carrier as first argument, got options: ${show(carrier)}.`)
-  }
   // None of these has an own property whose name `checkOptions` could refuse.
   if (call instanceof LogicalContext || call instanceof Map || call instanceof Headers) {
     throw new TypeError(`inject: expected an options object as second argument, got ${show(call)}.`)
+  }
+  const { to, context } = carrier as Record<string, unknown>
+  if (context instanceof LogicalContext || aUrl.accepts(to)) {
+    throw new TypeError(`inject: expected the carrier as first argument, got options: ${show(carrier)}.`)
   }
   return checkOptions('inject', call, checks)
 }

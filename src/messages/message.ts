@@ -12,7 +12,7 @@ import { w3cBaggage } from '../propagators/w3c-baggage.ts'
 import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
 import { xRequestId } from '../propagators/x-request-id.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
-import { LateUseWatch } from '../tasks/late-use.ts'
+import { type LateUseCounters, LateUseWatch } from '../tasks/late-use.ts'
 import { cross } from '../tasks/policy.ts'
 import { RequestScope } from '../tasks/request-scope.ts'
 import { TaskGroup } from '../tasks/task-group.ts'
@@ -37,7 +37,7 @@ import {
 import { messagesChecks, type MessageRefusal, type MessagesOptions } from './messages-options.ts'
 import { closeChecks, type CloseReport, printFailedJob, RunningJobs } from './running-jobs.ts'
 
-export { openEnvelope, withEnvelope } from './envelope.ts'
+export { type Enveloped, openEnvelope, type Opened, withEnvelope } from './envelope.ts'
 export type { MessageFields, MessagePolicy } from './message-fields.ts'
 export type { MessageRefusal, MessagesOptions } from './messages-options.ts'
 export type { CloseReport, UnfinishedJob } from './running-jobs.ts'
@@ -67,7 +67,7 @@ export class Messages {
   /** Owns the tasks that jobs spawn. */
   readonly group: TaskGroup
   /** Reads and writes after the end of a job, counted. */
-  readonly lateUse: LateUseWatch
+  readonly lateUse: LateUseCounters
   /** What was not read and not written, counted. */
   readonly counters: Record<RefusalReason, number> = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
   readonly #owner: string
@@ -108,8 +108,9 @@ export class Messages {
       name: owner,
       onError,
     })
-    this.lateUse = new LateUseWatch({ lateWrites, onLateUse })
-    this.#settings = { group: this.group, policy: undefined, lateUse: this.lateUse }
+    const lateUse = new LateUseWatch({ lateWrites, onLateUse })
+    this.lateUse = lateUse
+    this.#settings = { group: this.group, policy: undefined, lateUse }
   }
 
   /**

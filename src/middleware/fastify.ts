@@ -35,6 +35,8 @@ import type { CloseReport, UnfinishedRequest } from './server-drain.ts'
 import { serverChecks, type ServerOptions } from './server-options.ts'
 import { unsettledReport } from './unsettled-report.ts'
 
+export type { ServerOptions }
+
 export interface LogicalContextOptions extends ServerOptions {
   /**
    * Returns the values that the unit of a request starts with, in addition to what the headers provide; of two values of

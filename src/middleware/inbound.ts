@@ -7,7 +7,7 @@ import { requestTimeout } from '../propagators/request-timeout.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
 import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
 import { generateRequestId, xRequestId } from '../propagators/x-request-id.ts'
-import { LateUseWatch } from '../tasks/late-use.ts'
+import { type LateUseCounters, LateUseWatch } from '../tasks/late-use.ts'
 import type { Policy } from '../tasks/policy.ts'
 import { RequestScope } from '../tasks/request-scope.ts'
 import { TaskGroup } from '../tasks/task-group.ts'
@@ -19,10 +19,11 @@ import { requestId } from '../variables/request-id.ts'
 import { withGivenValues } from './given-values.ts'
 import { inboundChecks, type InboundMessage, type InboundOptions } from './inbound-options.ts'
 import { type Log, logFailure, stderrLog } from './log.ts'
-import { PeerWatch, trustRule } from './trust.ts'
+import { PeerWatch, type Refusals, trustRule } from './trust.ts'
 
 export type { InboundMessage, InboundOptions } from './inbound-options.ts'
-export type { Refusal, RefusalCounters, Trust, TrustedAddresses } from './trust.ts'
+export type { Log } from './log.ts'
+export type { Refusal, RefusalCounters, Refusals, Trust, TrustByAddress, TrustedAddresses } from './trust.ts'
 
 /**
  * The inbound side, the same for every server: it extracts what the peer may set, and opens a scope with it. An adapter
@@ -32,9 +33,10 @@ export class Inbound {
   /** The group that owns all tasks spawned in requests. */
   readonly group: TaskGroup
   /** Counts what was refused from peers. */
-  readonly peers: PeerWatch
+  readonly peers: Refusals
   /** Counts the reads and writes after the end of a request. */
-  readonly lateUse: LateUseWatch
+  readonly lateUse: LateUseCounters
+  readonly #watch: PeerWatch
   readonly #propagator: Propagator
   readonly #settings: UnitSettings
 
@@ -57,10 +59,12 @@ export class Inbound {
     )
     limitsOf(`${owner}: option 'limits'`, taskLimits)
     this.#propagator = compilePropagators(`${owner}: option 'propagators'`, propagators)
-    this.peers = new PeerWatch(trustRule(trust, `${owner}: option 'trust'`), onRefusal, log)
+    this.#watch = new PeerWatch(trustRule(trust, `${owner}: option 'trust'`), onRefusal, log)
+    this.peers = this.#watch
     this.group = new TaskGroup({ name: 'background', ...taskLimits, onError })
-    this.lateUse = new LateUseWatch({ lateWrites, onLateUse })
-    this.#settings = { group: this.group, policy, lateUse: this.lateUse }
+    const lateUse = new LateUseWatch({ lateWrites, onLateUse })
+    this.lateUse = lateUse
+    this.#settings = { group: this.group, policy, lateUse }
   }
 
   /**
@@ -72,7 +76,7 @@ export class Inbound {
     message: Message,
     generate?: (message: Message) => string,
   ): RequestScope {
-    const peer = this.peers.judge(message)
+    const peer = this.#watch.judge(message)
     const newRequestId = (own?: (request: never) => string) =>
       own === undefined
         ? generateRequestId(generate ?? newUuid, message, "the server's generator of request ids")
@@ -87,7 +91,7 @@ export class Inbound {
     return scope
   }
 
-  /** The settings for a route with a policy of its own. */
+  /** @internal The settings for a route with a policy of its own. */
   settingsFor(policy: Policy | undefined): UnitSettings {
     return policy === undefined ? this.#settings : { ...this.#settings, policy }
   }

@@ -5,7 +5,7 @@ import { aSyncFunction, callContained, reportOnce } from '../callbacks.ts'
 import { anyOf, type Check, checkOptions, type Checks, isFunction, oneOf, show } from '../options.ts'
 import { containsEveryHost, hostKeys, isEveryHost, isRange, type HostPattern, parseHost } from '../propagators/hosts.ts'
 import type { Peer, Refuse, RefusalReason } from '../propagators/propagator.ts'
-import { compileTrust, trusted, type TrustOptions, type Verdict } from '../propagators/trust.ts'
+import { compileTrust, trusted, type Verdict } from '../propagators/trust.ts'
 import { inboundRefuse } from '../tasks/lifecycle.ts'
 import type { InboundMessage } from './inbound-options.ts'
 import type { Log } from './log.ts'
@@ -18,10 +18,15 @@ import type { Log } from './log.ts'
 export type TrustedAddresses = string | readonly string[]
 
 /** Which peers are trusted: by address, by a function of the request, or by address with verdicts for the others. */
-export type Trust =
-  | TrustedAddresses
-  | ((message: InboundMessage) => boolean | Verdict)
-  | ({ readonly addresses?: TrustedAddresses } & Pick<TrustOptions, 'privatePeers' | 'otherPeers'>)
+export type Trust = TrustedAddresses | ((message: InboundMessage) => boolean | Verdict) | TrustByAddress
+
+export interface TrustByAddress {
+  readonly addresses?: TrustedAddresses
+  /** For loopback, private, link-local and unique-local addresses that are not listed. Default: `continue`. */
+  readonly privatePeers?: Peer['trace']
+  /** For all other addresses. Default: `restart`. */
+  readonly otherPeers?: Peer['trace']
+}
 
 export const trustCheck: Check = anyOf(
   'addresses, a function of the request or an object of options',
@@ -157,8 +162,13 @@ const forwardingHeaders = ['x-forwarded-for', 'forwarded']
 /** How many networks are remembered as reported. Refusals from further networks are only counted. */
 const maxNetworks = 1000
 
+/** What was refused from the peers of a server. */
+export interface Refusals {
+  readonly counters: RefusalCounters
+}
+
 /** Decides which peers are trusted, once per socket, and counts what is refused. */
-export class PeerWatch {
+export class PeerWatch implements Refusals {
   readonly counters: RefusalCounters = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
   readonly #rule: TrustRule
   readonly #onRefusal: (refusal: Refusal) => unknown

@@ -8,6 +8,7 @@ export {
   type HeaderList,
   type HeaderObject,
   type HeadersLike,
+  type MessageHeadersLike,
 } from './carrier.ts'
 export { composite } from './composite.ts'
 export { childEnvironment, type Environment, environmentCarrier } from './environment-carrier.ts'
@@ -35,4 +36,4 @@ export { toTextMapPropagator, type ToTextMapPropagatorOptions } from './to-text-
 export type { Verdict } from './trust.ts'
 export { w3cBaggage, type W3cBaggageOptions } from './w3c-baggage.ts'
 export { w3cTraceContext } from './w3c-trace-context.ts'
-export { xRequestId, type XRequestIdOptions } from './x-request-id.ts'
+export { type GenerateRequest, xRequestId, type XRequestIdOptions } from './x-request-id.ts'

@@ -3,7 +3,7 @@ import type { LogicalContext } from '../context/logical-context.ts'
 import { copyText, trimOws } from '../variables/header-text.ts'
 import type { Carrier } from './carrier.ts'
 
-/** The problem of a field of a carrier, or of its value. */
+/** Why a field of a carrier, or its value, was refused. */
 export type RefusalReason = 'refused' | 'malformed' | 'duplicate' | 'truncated'
 
 /**

@@ -161,7 +161,7 @@ function writeAll(context: LogicalContext, declared: DeclaredMembers, destinatio
 
 /** The declared members first, so that the limits drop others; then the others that are not declared. */
 function withOthers(texts: string[], others: Baggage, declared: DeclaredMembers, refuse: Refuse): string {
-  for (const problem of others.problems) refuse(problem, field)
+  for (const reason of others.refusals) refuse(reason, field)
   const list = texts.length === 0 ? others.asItCame : others.plainText
   const whole = list === undefined || declared.areIn(others) ? undefined : prepend(texts, list, others.size)
   if (whole !== undefined) return whole

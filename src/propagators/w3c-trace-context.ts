@@ -64,9 +64,9 @@ function format(trace: TraceContext, sampling: Sampling, refuse: Refuse): [field
     `00-${trace.traceId}-${trace.spanId}${flagTexts[flagsFor(trace.flags, sampling) & knownFlags]}`,
   ]
   if (trace.state === Tracestate.empty) return [parent]
-  const { problem } = trace.state
+  const { refusal } = trace.state
   // A truncated text was reported when it was read.
-  if (problem === 'malformed' || problem === 'duplicate') refuse(problem, stateField)
+  if (refusal === 'malformed' || refusal === 'duplicate') refuse(refusal, stateField)
   const text = trace.state.toString()
   return text === '' ? [parent] : [parent, [stateField, text]]
 }
@@ -74,6 +74,6 @@ function format(trace: TraceContext, sampling: Sampling, refuse: Refuse): [field
 /** A text within the limit is parsed at its first use. A longer text is cut at once. */
 function readState(text: string, refuse: Refuse): Tracestate {
   const state = Tracestate.parse(text)
-  if (text.length > maxTracestateLength && state.problem !== undefined) refuse(state.problem, stateField)
+  if (text.length > maxTracestateLength && state.refusal !== undefined) refuse(state.refusal, stateField)
   return state
 }

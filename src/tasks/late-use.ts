@@ -26,11 +26,17 @@ export interface LateUseOptions {
   onLateUse?: (use: LateUse) => void
 }
 
+/** How often variables were used after the end of their units. */
+export interface LateUseCounters {
+  readonly reads: number
+  readonly writes: number
+}
+
 /** How many call sites are remembered. Further ones are only counted. */
 const maxCallSites = 1000
 
 /** Counts late reads and writes, and reports each call site once. */
-export class LateUseWatch {
+export class LateUseWatch implements LateUseCounters {
   /** Undefined until the first late write: to read the environment costs as much as to open a scope. */
   #throws: boolean | undefined
   readonly #onLateUse: (use: LateUse) => unknown

@@ -6,7 +6,6 @@ import { captureSnapshot, type AsyncSnapshot, processSingleton, root, shareClass
 import { emptyValues } from '../context/values.ts'
 import { CancelledError, TimeoutError } from '../errors.ts'
 import { taskEnd, type TaskOutcome, taskStart } from './lifecycle.ts'
-import type { Listed } from './linked-list.ts'
 import { reportFailure } from './report-failure.ts'
 import { enterCell, openCell, type Policy } from './policy.ts'
 import type { RequestScope } from './request-scope.ts'
@@ -24,7 +23,7 @@ export type OnTaskError = (error: unknown, task: Task) => unknown
 type TaskBody<T> = (task: Task) => T | PromiseLike<T>
 
 /** Work that was spawned: it runs concurrently with its spawner, and a group owns it. */
-export class Task<T = unknown> extends Unit implements Listed<Task> {
+export class Task<T = unknown> extends Unit {
   /** Counts up from 1 in this process. */
   readonly id: number = ++ids.last
   readonly name: string

@@ -93,6 +93,7 @@ export abstract class Unit {
     this.settings.lateUse.report(operation, variable, this.name)
   }
 
+  /** Whether the unit has ended, and its values are dropped. */
   get sealed(): boolean {
     return this.cell?.base.sealed === true
   }
@@ -110,6 +111,7 @@ export abstract class Unit {
     return this.toString()
   }
 
+  /** @internal */
   protected get aborted(): boolean {
     return this.#scope !== undefined && this.cancelScope.aborted
   }
@@ -121,7 +123,7 @@ export abstract class Unit {
     else this.cancelScope.cancelWith(source)
   }
 
-  /** Seals the cell if it is the unit's own; a shared cell is sealed with the spawner. */
+  /** @internal Seals the cell if it is the unit's own; a shared cell is sealed with the spawner. */
   protected seal(): void {
     if (this.cell?.unit !== this) return
     this.cell.base.seal()
@@ -129,11 +131,12 @@ export abstract class Unit {
     this.#blocks = undefined
   }
 
+  /** @internal */
   protected endCancelScope(): void {
     this.#cancelScope?.end()
   }
 
-  /** For a task: the program may keep it long after its end, and it must not keep the scope that cancelled it. */
+  /** @internal For a task: the program may keep it long after its end, and it must not keep the scope that cancelled it. */
   protected leaveCancelScope(): void {
     // Its signal keeps the reason.
     if (this.#outer?.reason !== undefined) void this.cancelScope.aborted

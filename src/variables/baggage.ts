@@ -20,8 +20,8 @@ import {
 import { copyText } from './header-text.ts'
 import { percentDecode } from './percent.ts'
 
-type BaggageProblem = 'malformed' | 'truncated'
-const noProblems: readonly BaggageProblem[] = []
+type BaggageRefusal = 'malformed' | 'truncated'
+const noRefusals: readonly BaggageRefusal[] = []
 
 /**
  * An ordered list of key-value pairs that a request carries through all services; keys may repeat. Immutable. A text
@@ -36,7 +36,7 @@ export class Baggage {
   #text: string | undefined
   /** Undefined until the text is parsed. */
   #members: readonly WireMember[] | undefined
-  #problems: readonly BaggageProblem[] = noProblems
+  #refusals: readonly BaggageRefusal[] = noRefusals
   /** The number of members of a plain text, which is written without being parsed; 0 for any other; undefined if unknown. */
   #plainCount: number | undefined
   /** A set of keys that do not occur in the text. */
@@ -133,9 +133,9 @@ export class Baggage {
    * What was wrong with the text: `malformed` if a member broke the grammar, `truncated` if a member was beyond 8192
    * bytes or 64 members.
    */
-  get problems(): readonly BaggageProblem[] {
+  get refusals(): readonly BaggageRefusal[] {
     if (this.#countPlain() === 0) this.#read()
-    return this.#problems
+    return this.#refusals
   }
 
   /** @internal */
@@ -163,11 +163,11 @@ export class Baggage {
       if (member === undefined) malformed = true
       else if (member !== null) members.push(member)
     })
-    const problems: BaggageProblem[] = []
-    if (malformed) problems.push('malformed')
-    if (!whole) problems.push('truncated')
-    this.#problems = problems
-    if (problems.length === 0) return members
+    const refusals: BaggageRefusal[] = []
+    if (malformed) refusals.push('malformed')
+    if (!whole) refusals.push('truncated')
+    this.#refusals = refusals
+    if (refusals.length === 0) return members
     this.#text = undefined
     return members.map(copyMember)
   }

@@ -11,8 +11,8 @@ const longMember = 128
 /** W3C Trace Context level 2, 3.3.2.2.1 and 3.3.2.2.2 */
 const maxKeyLength = 256
 const maxValueLength = 256
-/** What was wrong with a text. */
-export type TracestateProblem = 'malformed' | 'truncated' | 'duplicate'
+/** Why a part of a text was refused. */
+export type TracestateRefusal = 'malformed' | 'truncated' | 'duplicate'
 
 const [spaceCode, commaCode, equalsCode] = [0x20, 0x2c, 0x3d] as const
 
@@ -29,7 +29,7 @@ export class Tracestate {
   #text: string
   /** `key=value` texts; undefined until the text is parsed. */
   #members: readonly string[] | undefined
-  #problem: TracestateProblem | undefined
+  #refusal: TracestateRefusal | undefined
 
   private constructor(text: string, members?: readonly string[]) {
     this.#text = text
@@ -46,12 +46,12 @@ export class Tracestate {
   }
 
   /**
-   * What was wrong with the text: `malformed` if the list broke the grammar and is dropped, `truncated` if it had more
+   * @internal Why a part of the text was refused: `malformed` if the list broke the grammar and is dropped, `truncated` if it had more
    * than 512 characters and lost members, `duplicate` if keys were repeated and only the first member of each is kept.
    */
-  get problem(): TracestateProblem | undefined {
+  get refusal(): TracestateRefusal | undefined {
     this.#read()
-    return this.#problem
+    return this.#refusal
   }
 
   /** The number of members. */
@@ -114,13 +114,13 @@ export class Tracestate {
     const list = parseTracestate(this.#text)
     if (list === undefined) {
       this.#text = ''
-      this.#problem = 'malformed'
+      this.#refusal = 'malformed'
       return []
     }
     const { members, repeated, size } = list
     const kept = this.#text.length > maxTracestateLength ? fitTracestate(members) : members
-    if (kept.length < members.length) this.#problem = 'truncated'
-    else if (repeated) this.#problem = 'duplicate'
+    if (kept.length < members.length) this.#refusal = 'truncated'
+    else if (repeated) this.#refusal = 'duplicate'
     // Readers that count empty members too would drop a list of more than 32.
     else if (size <= maxMembers && kept === members) return members
     this.#text = copyText(kept.join(','))

@@ -133,7 +133,7 @@ describe('w3cBaggage, extracting the others', () => {
 
     const untouched = Baggage.parse(rest)
     expect(othersOf(context)).toBe(String(untouched))
-    expect([...(context.get(baggage)?.problems ?? [])]).toEqual([...untouched.problems])
+    expect([...(context.get(baggage)?.refusals ?? [])]).toEqual([...untouched.refusals])
   })
 
   it.each(['tenant=acme,plan=7', ' tenant=acme, plan=7', 'tenant=acme,tenant=evil'])(
@@ -158,7 +158,7 @@ describe('w3cBaggage, extracting the others', () => {
     const { context, refusals } = extractFrom(w3cBaggage(), { baggage: text })
 
     expect(refusals).toEqual([])
-    expect(context.get(baggage)?.problems).toEqual(['truncated'])
+    expect(context.get(baggage)?.refusals).toEqual(['truncated'])
   })
 
   it('drops them if it is told to', () => {

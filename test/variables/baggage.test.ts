@@ -14,7 +14,7 @@ const tokenCharacters = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcd
 
 /** What a list says of itself. */
 function told(baggage: Baggage) {
-  return { text: String(baggage), size: baggage.size, problems: baggage.problems }
+  return { text: String(baggage), size: baggage.size, refusals: baggage.refusals }
 }
 
 /** The same of one whose members nobody has asked for: a plain text is not taken apart then. */
@@ -165,7 +165,7 @@ describe('Baggage.parse', () => {
 
     expect(read(baggage)).toEqual(members)
     expect(baggage.size).toBe(members.length)
-    expect(baggage.problems).toEqual([])
+    expect(baggage.refusals).toEqual([])
     expect(String(baggage)).toBe(members.length === 0 ? '' : text)
     expect(unread(text)).toEqual(told(baggage))
   })
@@ -213,7 +213,7 @@ describe('Baggage.parse', () => {
       ['a', '1'],
       ['b', '2'],
     ])
-    expect(baggage.problems).toEqual(['malformed'])
+    expect(baggage.refusals).toEqual(['malformed'])
     expect(String(baggage)).toBe('a=1,b=2')
     expect(unread(`a=1,${member},b=2`)).toEqual(told(baggage))
   })
@@ -229,7 +229,7 @@ describe('Baggage.parse', () => {
     const baggage = Baggage.parse(text)
 
     expect(Array.from(baggage, ([key]) => key)).toEqual(keys)
-    expect(baggage.problems).toContain('truncated')
+    expect(baggage.refusals).toContain('truncated')
     expect(unread(text)).toEqual(told(baggage))
   })
 })

@@ -84,7 +84,7 @@ describe('Tracestate.parse', () => {
 
     expect([...state]).toEqual(entries)
     expect(state.size).toBe(entries.length)
-    expect(state.problem).toBe(undefined)
+    expect(state.refusal).toBe(undefined)
     expect(String(Tracestate.parse(text))).toBe(String(state))
   })
 
@@ -110,7 +110,7 @@ describe('Tracestate.parse', () => {
     const state = Tracestate.parse(text)
 
     expect(String(state)).toBe(kept)
-    expect(state.problem).toBe(problem)
+    expect(state.refusal).toBe(problem)
     expect(Array.from(state, (member) => member.join('=')).join(',')).toBe(kept)
   })
 
@@ -160,7 +160,7 @@ describe('Tracestate.parse', () => {
 
     expect([...state]).toEqual([])
     expect(String(state)).toBe('')
-    expect(state.problem).toBe('malformed')
+    expect(state.refusal).toBe('malformed')
     expect(String(Tracestate.parse(text))).toBe('')
   })
 
@@ -204,8 +204,8 @@ describe('Tracestate.parse', () => {
   })
 
   it('says that it has cut', () => {
-    expect(Tracestate.parse(`a=${long(255)},b=${long(255)}`).problem).toBe('truncated')
-    expect(Tracestate.parse(`a=1${' '.repeat(600)}`).problem).toBe(undefined)
+    expect(Tracestate.parse(`a=${long(255)},b=${long(255)}`).refusal).toBe('truncated')
+    expect(Tracestate.parse(`a=1${' '.repeat(600)}`).refusal).toBe(undefined)
   })
 })
 

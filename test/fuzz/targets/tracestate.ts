@@ -46,14 +46,14 @@ export const tracestate: FuzzTarget = {
       text.length,
     )
     if (expected === undefined)
-      return ensureSame([state.problem, text], ['malformed', ''], 'drops a list that breaks the grammar')
+      return ensureSame([state.refusal, text], ['malformed', ''], 'drops a list that breaks the grammar')
 
     if (input.length <= 512) ensureSame(entries, expected, 'reads what the grammar says')
     else ensure(isPartOf(entries, expected), 'keeps members whole and in order', entries, expected)
     ensureSame([...Tracestate.parse(text)], entries, 'reads what it has written')
     for (const [key, value] of entries) ensureSame(state.get(key), value, 'finds each member')
     // For a repeated key it has the last value.
-    if (input.length > 512 || state.problem === 'duplicate' || entries.some(([key]) => !keyOfLevel1.test(key))) return
+    if (input.length > 512 || state.refusal === 'duplicate' || entries.some(([key]) => !keyOfLevel1.test(key))) return
 
     const theirs = new TraceState(input)
     for (const [key, value] of entries) ensureSame(theirs.get(key), value, 'reads what OpenTelemetry reads')
