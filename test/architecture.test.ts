@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import manifest from '../package.json' with { type: 'json' }
 import { wrongCircles } from './architecture/circles.ts'
 import { wrongExports } from './architecture/exports.ts'
-import { notESModules, tooLong, vagueNames } from './architecture/files.ts'
+import { helpersWithOneUser, notESModules, tooLong, vagueNames } from './architecture/files.ts'
 import { wrongArrows, wrongPackages, wrongStorages } from './architecture/imports.ts'
 import { type Lockfile, wrongLockfile } from './architecture/lockfile.ts'
 import { patternsAsObjects } from './architecture/patterns.ts'
@@ -13,6 +13,11 @@ const sources = paths.map(readSource)
 const packages = '{,bench/,test/mutation/,test/fixtures/*/}'
 const lockfiles = pathsOf(`${packages}package-lock.json`)
 const declared = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies)]
+
+/** The sources of the entries of `exports`. */
+const entries = Object.values(manifest.exports).flatMap((entry) =>
+  typeof entry === 'string' ? [] : [entry['logical-context-source'].slice(2)],
+)
 
 describe('the sources', () => {
   it('are found', () => {
@@ -37,6 +42,10 @@ describe('the sources', () => {
 
   it('are short', () => {
     expect(tooLong(sources)).toEqual([])
+  })
+
+  it('hold an idea each: a short helper with one user is in the file of its user', () => {
+    expect(helpersWithOneUser(sources, entries)).toEqual([])
   })
 
   it('are ES modules', () => {
@@ -194,6 +203,24 @@ describe('the checks of files', () => {
     const fileOf = (lines: number): SourceFile => ({ path: `src/${lines}.ts`, text: 'a\n'.repeat(lines) })
 
     expect(tooLong([fileOf(300), fileOf(301)])).toEqual([expect.stringContaining('src/301.ts has 301 lines')])
+  })
+
+  it('find a short file with one user, and none with two, of an entry, or of an index', () => {
+    const fileOf = (path: string, ...imported: string[]): SourceFile => ({
+      path,
+      text: imported.map((name) => `import './${name}.ts'\n`).join('') + '//\n'.repeat(60),
+    })
+    const helpers = ['helper', 'shared', 'public', 'entry'].map((name) => ({ path: `src/tasks/${name}.ts`, text: '' }))
+    const files = [
+      fileOf('src/tasks/one.ts', 'helper', 'shared', 'entry'),
+      fileOf('src/tasks/two.ts', 'shared'),
+      fileOf('src/tasks/index.ts', 'public'),
+      ...helpers,
+    ]
+
+    expect(helpersWithOneUser(files, ['src/tasks/entry.ts'])).toEqual([
+      'src/tasks/helper.ts has 1 lines and one user: move it into src/tasks/one.ts.',
+    ])
   })
 
   it('find vague folders and files', () => {

@@ -1,12 +1,31 @@
-import type { SourceFile } from './source-file.ts'
+import { importsOf, type SourceFile } from './source-file.ts'
 
 const longest = 300
+/** A shorter file is an idea only if several files need it, or if users import it. */
+const shortest = 40
 const vague = ['utils', 'util', 'common', 'misc', 'helpers', 'helper', 'core', 'shared']
 
 export function tooLong(files: readonly SourceFile[]): string[] {
   return files.flatMap(({ path, text }) => {
-    const lines = text.replace(/\n$/, '').split('\n').length
+    const lines = linesOf(text)
     return lines > longest ? [`${path} has ${lines} lines, at most ${longest} are allowed: it holds two ideas.`] : []
+  })
+}
+
+/**
+ * Short files with one user, if they fit there, except the entries of the package: a helper with one user is in the file
+ * of its user.
+ */
+export function helpersWithOneUser(files: readonly SourceFile[], entries: readonly string[]): string[] {
+  const imports = files.map((file) => ({ ...file, targets: importsOf(file).map(({ target }) => target) }))
+  return files.flatMap(({ path, text }) => {
+    const lines = linesOf(text)
+    const users = imports.filter(({ targets }) => targets.includes(path))
+    const [user] = users
+    if (lines >= shortest || entries.includes(path) || user === undefined || users.length > 1) return []
+    // What an index re-exports is public.
+    if (user.path.endsWith('index.ts') || linesOf(user.text) + lines > longest) return []
+    return [`${path} has ${lines} lines and one user: move it into ${user.path}.`]
   })
 }
 
@@ -26,6 +45,10 @@ export function notESModules(files: readonly SourceFile[]): string[] {
     )
     return found === null ? [] : [`${path} uses ${found[0].replace('(', '')}, which is CommonJS.`]
   })
+}
+
+function linesOf(text: string): number {
+  return text.replace(/\n$/, '').split('\n').length
 }
 
 function withoutComments(text: string): string {

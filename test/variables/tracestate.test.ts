@@ -88,7 +88,7 @@ describe('Tracestate.parse', () => {
     expect(String(Tracestate.parse(text))).toBe(String(state))
   })
 
-  it.each<[name: string, text: string, kept: string, problem?: string]>([
+  it.each<[name: string, text: string, kept: string, refusal?: string]>([
     ['32 members and an empty one', `${members(32)},`, members(32)],
     ['32 members between empty ones', `,${members(32).replaceAll(',', ', ,')} ,,`, members(32)],
     ['one member after 400 empty ones', `${','.repeat(400)}a=1`, 'a=1'],
@@ -106,16 +106,16 @@ describe('Tracestate.parse', () => {
       `foo=${'x'.repeat(256)},bar=${'y'.repeat(240)}`,
       'duplicate',
     ],
-  ])('keeps the members and drops empty and repeated ones: %s', (_name, text, kept, problem) => {
+  ])('keeps the members and drops empty and repeated ones: %s', (_name, text, kept, refusal) => {
     const state = Tracestate.parse(text)
 
     expect(String(state)).toBe(kept)
-    expect(state.refusal).toBe(problem)
+    expect(state.refusal).toBe(refusal)
     expect(Array.from(state, (member) => member.join('=')).join(',')).toBe(kept)
   })
 
   it('drops the whole list for 32 keys and a repeated one: it has 33 members', () => {
-    expect(Tracestate.parse(`${members(32)},k0=1`)).toMatchObject({ problem: 'malformed', size: 0 })
+    expect(Tracestate.parse(`${members(32)},k0=1`)).toMatchObject({ refusal: 'malformed', size: 0 })
   })
 
   it.each<[name: string, text: string]>([
