@@ -22,8 +22,7 @@ const chunks = [
   { name: 'context', test: /src\/(context\/|(errors|options|callbacks)\.ts)/ },
   { name: 'tasks', test: /src\/tasks\// },
   { name: 'propagators', test: /src\/(variables|propagators)\// },
-  // What the packages of the tests share with the servers.
-  { name: 'inbound', test: /src\/middleware\/(inbound|given-values)/ },
+  { name: 'middleware', test: /src\/middleware\//, minShareCount: 2 },
 ]
 
 rmSync('dist', { recursive: true, force: true })

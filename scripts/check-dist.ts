@@ -69,11 +69,27 @@ for (const [path, limit] of limits) {
 const [index, variables] = await Promise.all(
   ['dist/index.js', 'dist/variables/index.js'].map((path) => import(pathToFileURL(path).href) as Promise<unknown>),
 )
-const { runInScope } = index as typeof import('../src/index.ts')
-const { requestId } = variables as typeof import('../src/variables/index.ts')
+const { bind, runInScope } = index as typeof import('../src/index.ts')
+const { baggage, requestId } = variables as typeof import('../src/variables/index.ts')
 const seen = runInScope(() => {
   requestId.set('one storage')
   return requestId.get()
 })
 assert.equal(seen, 'one storage')
+
+/** A late use is reported at the line of the program, not at a line of the build. */
+const sites: string[] = []
+const late = runInScope(
+  () => {
+    requestId.delete()
+    return bind((use: () => unknown) => use())
+  },
+  { lateWrites: 'report', onLateUse: ({ callSite }) => sites.push(callSite) },
+)
+late(() => baggage.get())
+late(() => requestId.get())
+late(() => requestId.set('late'))
+assert.throws(() => late(() => requestId.getOrThrow()))
+assert.equal(sites.length, 4)
+for (const site of sites) assert.match(site, /check-dist\.ts/, 'a late use is reported at a line of the build')
 console.log(`${targets.length} subpaths are built.`)

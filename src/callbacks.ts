@@ -40,6 +40,25 @@ export function reportOnce(owner: object, description: string, error: unknown): 
   console.error(`logical-context: ${description} failed. It is reported once. ${show(error)}`)
 }
 
+/** How many keys are remembered. Further ones are not reported. */
+const maxKeys = 1000
+
+/** The keys of what was reported, so that each of them is reported once. */
+export class ReportedKeys {
+  readonly #keys = new Set<string>()
+
+  get isFull(): boolean {
+    return this.#keys.size >= maxKeys
+  }
+
+  /** Returns whether the key is new, and remembers it. */
+  add(key: string): boolean {
+    if (this.isFull || this.#keys.has(key)) return false
+    this.#keys.add(key)
+    return true
+  }
+}
+
 /** Calls a function of the program for its effect. It can throw, or return a promise that rejects. */
 export function callContained<Args extends unknown[]>(
   description: string,

@@ -1,11 +1,9 @@
 import { current } from '../context/current.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { TimeoutError } from '../errors.ts'
+import { maxTimerMs } from '../tasks/timer.ts'
 import { currentCancelScope, currentDeadline } from '../tasks/unit.ts'
 import { deadline } from '../variables/deadline.ts'
-
-/** The longest time that a timer of Node can take. */
-const maxTimerMs = 2 ** 31 - 1
 
 /**
  * The current context for an outbound call: as `current()`, except that its deadline is the earliest deadline of the

@@ -1,7 +1,7 @@
 import { compile } from '@fastify/proxy-addr'
 import { isIP, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { aSyncFunction, callContained, reportOnce } from '../callbacks.ts'
+import { aSyncFunction, callContained, ReportedKeys, reportOnce } from '../callbacks.ts'
 import { anyOf, type Check, checkOptions, type Checks, isFunction, oneOf, show } from '../options.ts'
 import { containsEveryHost, hostKeys, isEveryHost, isRange, type HostPattern, parseHost } from '../propagators/hosts.ts'
 import type { Peer, Refuse, RefusalReason } from '../propagators/propagator.ts'
@@ -159,9 +159,6 @@ export interface Refusal {
 /** The headers in which a proxy sends the address of its client. RFC 7239 */
 const forwardingHeaders = ['x-forwarded-for', 'forwarded']
 
-/** How many networks are remembered as reported. Refusals from further networks are only counted. */
-const maxNetworks = 1000
-
 /** What was refused from the peers of a server. */
 export interface Refusals {
   readonly counters: RefusalCounters
@@ -176,7 +173,7 @@ export class PeerWatch implements Refusals {
   #forwardingReported = false
   /** A socket has its peer under this key: a `WeakMap` costs the garbage collector more. */
   readonly #peerKey = Symbol('logical-context.peer')
-  readonly #reported = new Set<string>()
+  readonly #reported = new ReportedKeys()
 
   constructor(rule: TrustRule, onRefusal: (refusal: Refusal) => unknown, log: Log) {
     this.#rule = rule
@@ -231,8 +228,7 @@ export class PeerWatch implements Refusals {
     this.counters[reason]++
     if (inboundRefuse.hasSubscribers) inboundRefuse.publish({ reason, field })
     const network = `${reason} ${networkOf(address)}`
-    if (this.#reported.has(network) || this.#reported.size >= maxNetworks) return
-    this.#reported.add(network)
+    if (!this.#reported.add(network)) return
     callContained("the option 'onRefusal'", this.#onRefusal, { reason, field, address, hint })
   }
 }

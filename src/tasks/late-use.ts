@@ -2,7 +2,7 @@ import { processSingleton } from '../context/storage.ts'
 import { LateWriteError } from '../errors.ts'
 import { noOptions, show } from '../options.ts'
 import { contextLate } from './lifecycle.ts'
-import { isThenable } from '../callbacks.ts'
+import { isThenable, ReportedKeys } from '../callbacks.ts'
 
 /** A read or a write of a variable after the end of its unit. */
 export interface LateUse {
@@ -32,15 +32,12 @@ export interface LateUseCounters {
   readonly writes: number
 }
 
-/** How many call sites are remembered. Further ones are only counted. */
-const maxCallSites = 1000
-
 /** Counts late reads and writes, and reports each call site once. */
 export class LateUseWatch implements LateUseCounters {
   /** Undefined until the first late write: to read the environment costs as much as to open a scope. */
   #throws: boolean | undefined
   readonly #onLateUse: (use: LateUse) => unknown
-  readonly #reported = new Set<string>()
+  readonly #reported = new ReportedKeys()
   #isReporting = false
   #reads = 0
   #writes = 0
@@ -77,11 +74,10 @@ export class LateUseWatch implements LateUseCounters {
   }
 
   #reportOnce(operation: 'read' | 'write', variable: string, unit: string): void {
-    if (this.#reported.size >= maxCallSites) return
+    // A stack is expensive.
+    if (this.#reported.isFull) return
     const callSite = findCallSite()
-    const key = `${operation} ${variable} ${callSite}`
-    if (this.#reported.has(key)) return
-    this.#reported.add(key)
+    if (!this.#reported.add(`${operation} ${variable} ${callSite}`)) return
     try {
       const returned = this.#onLateUse({ operation, variable, unit, callSite })
       if (isThenable(returned)) Promise.resolve(returned).then(undefined, printFailure)
@@ -110,9 +106,10 @@ function printFailure(error: unknown): void {
 
 /** How many frames of this package are above the line in question, at most. */
 const maxOwnFrames = 16
-/** In a bundle the package has no folder of its own. Then this many frames are above the line. */
+/** In a bundle of the program the package has no folder of its own. Then this many frames are above the line. */
 const bundledFrames = 6
-const ownFolder = /\/tasks\/late-use\.[jt]s$/.test(import.meta.url)
+/** The folder of the source, or of the build of this package. */
+const ownFolder = /\/(?:tasks\/late-use\.[jt]s|chunks\/tasks\.js)$/.test(import.meta.url)
   ? new URL('..', import.meta.url).pathname
   : undefined
 

@@ -40,7 +40,7 @@ describe("the option 'values' of the Fastify plugin", () => {
     expect(reply.json()).toEqual({ tenant: null })
   })
 
-  it('leaves the values that a test gives', async () => {
+  it('keeps the values that a test sends', async () => {
     const app = await open(() => LogicalContext.empty.with(tenant, 'from the token'))
 
     const reply = await sendRequest(app, { values: LogicalContext.empty.with(tenant, 'of the test') })

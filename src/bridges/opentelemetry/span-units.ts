@@ -33,7 +33,7 @@ export interface SpanMaker {
   /** Starts a span below the one of `context`; it becomes the current unit's place in the trace. */
   start(name: string, options: SpanOptions, context: Context): Span | undefined
   /** `context` below a unit's caller, or, if the unit is not to be recorded, at the unit itself. */
-  below(told: TraceContext | undefined, context: Context): Context
+  below(received: TraceContext | undefined, context: Context): Context
   /** Uses a tracer or a span: reports an error that an SDK's processor throws, and does not throw it. */
   guard<R>(use: () => R): R | undefined
   /** Makes the span that is active in a context the scope's place in the trace, unless it was active before. */
@@ -86,14 +86,14 @@ export class SpanUnits implements Bridge, SpanMaker {
     this.#parts.diagnosis.check()
     this.#parts.metrics.resolve()
     const { api } = this
-    const told = scope.context.get(traceContext)
+    const received = scope.context.get(traceContext)
     const around = api.context.active()
     const active = this.#traces.localSpan(around)
     if (active !== undefined && this.#isOf(scope, active, around)) {
       return new ScopeObservation(scope, this, this.#joinSpan(scope, active, around), undefined)
     }
-    const context = this.below(told, active === undefined ? around : api.trace.deleteSpan(around))
-    const span = this.#parts.requestSpans ? this.#startRequest(scope, told, context) : undefined
+    const context = this.below(received, active === undefined ? around : api.trace.deleteSpan(around))
+    const span = this.#parts.requestSpans ? this.#startRequest(scope, received, context) : undefined
     const inside = this.#ofUnit(span === undefined ? context : api.trace.setSpan(context, span))
     return new ScopeObservation(scope, this, inside, span)
   }
@@ -105,8 +105,8 @@ export class SpanUnits implements Bridge, SpanMaker {
   }
 
   #joinSpan(scope: RequestScope, span: Span, context: Context): Context {
-    const told = scope.context.get(traceContext)
-    scope.cell.write(traceContext, this.#traces.adopt(span, told, told?.link))
+    const received = scope.context.get(traceContext)
+    scope.cell.write(traceContext, this.#traces.adopt(span, received, received?.link))
     this.fields.follow(span, scope.cell)
     return this.#ofUnit(context)
   }
@@ -118,13 +118,13 @@ export class SpanUnits implements Bridge, SpanMaker {
    */
   #isOf(scope: RequestScope, span: Span, context: Context): boolean {
     if (hasEnded(span)) return false
-    const told = scope.context.get(traceContext)
-    const isMessage = told?.parentSpanId !== undefined || scope.context.has(requestId)
+    const received = scope.context.get(traceContext)
+    const isMessage = received?.parentSpanId !== undefined || scope.context.has(requestId)
     // A job has no message: it is part of the code that runs it.
     if (!isMessage) return true
     // A request inside a request starts below its own caller, not below the span of the outer request.
-    if (storage.getStore() !== undefined) return told?.parentSpanId === undefined
-    const caller = told?.parentSpanId === undefined ? told?.link : told
+    if (storage.getStore() !== undefined) return received?.parentSpanId === undefined
+    const caller = received?.parentSpanId === undefined ? received?.link : received
     if (caller !== undefined && span.spanContext().traceId === caller.traceId) return true
     const { SERVER, CONSUMER } = this.api.SpanKind
     const { kind } = span as { kind?: SpanKind }
@@ -182,24 +182,25 @@ export class SpanUnits implements Bridge, SpanMaker {
     }
   }
 
-  #startRequest(scope: RequestScope, told: TraceContext | undefined, context: Context): Span | undefined {
+  #startRequest(scope: RequestScope, received: TraceContext | undefined, context: Context): Span | undefined {
     // A trace that begins here with a decision against recording has no span.
-    if (told?.sampling === 'deny' && told.parentSpanId === undefined) return undefined
+    if (received?.sampling === 'deny' && received.parentSpanId === undefined) return undefined
     const { SERVER, INTERNAL } = this.api.SpanKind
     // A peer's request has a request id; a job of this program has none.
     const kind = scope.context.has(requestId) ? SERVER : INTERNAL
-    const links: Link[] = told?.link === undefined ? [] : linksTo({ ...told.link, traceFlags: 0, isRemote: true })
+    const links: Link[] =
+      received?.link === undefined ? [] : linksTo({ ...received.link, traceFlags: 0, isRemote: true })
     return storage.run(scope.cell, () => this.start(scope.name, { kind, links }, context))
   }
 
-  below(told: TraceContext | undefined, context: Context): Context {
+  below(received: TraceContext | undefined, context: Context): Context {
     const { trace } = this.api
-    if (told === undefined) return context
-    if (told.parentSpanId !== undefined) {
-      return trace.setSpanContext(context, this.#traces.contextOf(told, told.parentSpanId, true))
+    if (received === undefined) return context
+    if (received.parentSpanId !== undefined) {
+      return trace.setSpanContext(context, this.#traces.contextOf(received, received.parentSpanId, true))
     }
-    if (told.sampling !== 'deny') return context
-    return trace.setSpanContext(context, this.#traces.contextOf(told, told.spanId, false))
+    if (received.sampling !== 'deny') return context
+    return trace.setSpanContext(context, this.#traces.contextOf(received, received.spanId, false))
   }
 
   /** Ignores a peer's baggage that an instrumentation extracted: the `trust` option decides about it. */
