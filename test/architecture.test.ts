@@ -10,7 +10,7 @@ import { importsOf, pathsOf, readSource, type SourceFile } from './architecture/
 
 const paths = pathsOf('src/**/*.*')
 const sources = paths.map(readSource)
-const packages = '{,bench/,test/mutation/,test/fixtures/*/}'
+const packages = '{,bench/,site/,test/mutation/,test/fixtures/*/}'
 const lockfiles = pathsOf(`${packages}package-lock.json`)
 const declared = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies)]
 

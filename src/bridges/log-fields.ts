@@ -29,6 +29,7 @@ export type KnownField =
   | 'job_id'
   | 'job_attempt'
 
+/** Options of `contextLogger`. */
 export interface LogFieldsOptions {
   /** Variables to log, by key, in addition to the ids of request, trace, span, task and job. Default: none. */
   fields?: Readonly<Record<string, LogField>>

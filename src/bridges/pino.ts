@@ -21,6 +21,7 @@ export interface PinoLike {
   bindings: unknown
 }
 
+/** Options of `pinoMixin`. */
 export interface PinoMixinOptions extends LogFieldsOptions {
   /** A mixin of your own. If both have a key, yours is written. Default: none. */
   mixin?: (mergeObject: object, level: number, logger: never) => object

@@ -7,15 +7,19 @@ import { Outbound } from './outbound.ts'
 import { outboundChecks, type OutboundOptions } from './outbound-options.ts'
 import { followRedirects, type Hop, type ReplayableBody } from './redirects.ts'
 
+/** The first argument of `fetch`. */
 export type FetchInput = string | URL | Request
 
+/** The signature of `fetch`. */
 export type Fetch = (input: FetchInput, init?: RequestInit) => Promise<Response>
 
+/** Options of `contextFetch.with`. */
 export interface ContextFetchOptions extends OutboundOptions {
   /** Makes the calls. Default: the global `fetch` at the time of the call. */
   fetch?: Fetch
 }
 
+/** A `fetch` that carries the context, and `with` for one with other options. */
 export interface ContextFetch extends Fetch {
   /**
    * Returns a `contextFetch` with these options in addition to its own; a new option replaces one of the same name.

@@ -5,6 +5,7 @@ import { callContext } from './call-deadline.ts'
 import { Outbound } from './outbound.ts'
 import { aUrl, outboundChecks, type OutboundOptions } from './outbound-options.ts'
 
+/** Options of one call of `inject`. */
 export interface InjectOptions {
   /** The URL of the callee. Default: unknown; the carrier then receives no values. */
   to?: string | URL
@@ -12,6 +13,7 @@ export interface InjectOptions {
   context?: LogicalContext
 }
 
+/** The function `inject`, and `with` for one with other options. */
 export interface Inject {
   (carrier: CarrierSource, options?: InjectOptions): void
   /**

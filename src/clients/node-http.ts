@@ -6,6 +6,7 @@ import { type Target, targetOf } from './destinations.ts'
 import { Outbound } from './outbound.ts'
 import type { OutboundOptions } from './outbound-options.ts'
 
+/** What `instrumentNodeHttp` installed. */
 export interface NodeHttpInstrumentation extends Disposable {
   /** Stops the instrumentation; later requests are not changed. A second call does nothing. */
   stop(): void

@@ -4,6 +4,7 @@ import { callContext } from './call-deadline.ts'
 import { Outbound } from './outbound.ts'
 import { aUrl, outboundChecks, type OutboundOptions } from './outbound-options.ts'
 
+/** Options of `rewriteRequestHeaders`. */
 export interface RewriteRequestHeadersOptions extends OutboundOptions {
   /** The URL of the upstream. Default: unknown; the upstream then receives no values. */
   to?: string | URL

@@ -8,6 +8,7 @@ import { anyOrigin, guardOrigin } from './origin-guard.ts'
 import { Outbound } from './outbound.ts'
 import { aUrl, outboundChecks, type OutboundOptions } from './outbound-options.ts'
 
+/** Options of `undiciInterceptor`. */
 export interface UndiciInterceptorOptions extends OutboundOptions {
   /**
    * The origin that the dispatcher sends all requests to. Required for a `BalancedPool`, and for a `Pool`, `Client` or

@@ -25,6 +25,7 @@ export type PolicyName = 'inherit' | 'only' | 'except' | 'isolate'
 /** The value of one variable in a spawned task, under every policy. */
 export type SpawnRule<T> = 'keep' | 'drop' | ((value: T, policy: PolicyName) => T)
 
+/** Options of `new ContextVar`. */
 export interface ContextVarOptions<T, D = undefined> {
   /** What `get()` returns if no value is set. Default: `undefined`. */
   default?: D

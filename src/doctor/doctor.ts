@@ -14,6 +14,7 @@ import { callSiteHere, type Finding, Findings } from './finding.ts'
 import { remedies } from './remedies.ts'
 import { watchEmitters } from './watch-emitters.ts'
 
+/** Options of `doctor`. */
 export interface DoctorOptions {
   /** Called for the first sighting at each call site. Default: writes some lines to stderr. */
   onFinding?: (finding: Finding) => void

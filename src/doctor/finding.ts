@@ -2,6 +2,7 @@ import { type CallSite, captureStack, readCallSite } from './call-site.ts'
 import { type KnownLibrary, knownLibrary } from './libraries.ts'
 import { type Remedy, remedies } from './remedies.ts'
 
+/** What happened at a call site, in one word. */
 export type FindingKind = 'outside' | 'late' | 'log line' | 'swapped'
 
 /** A call site at which the context is lost or swapped. */

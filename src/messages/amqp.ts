@@ -9,6 +9,7 @@ import { closeChecks } from './running-jobs.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
+/** Options of `amqpContext`. */
 export interface AmqpContextOptions extends MessagesOptions {
   /** How long `send` waits for the broker's confirmation, in milliseconds. Default: 10,000. */
   enqueueTimeoutMs?: number
@@ -19,6 +20,7 @@ export type AmqpHandler = (message: ConsumeMessage, scope: RequestScope) => unkn
 
 type ConsumeOptions = Pick<AmqpConsumeOptions, 'requeue' | 'noAck'>
 
+/** Options of `consume`. */
 export interface AmqpConsumeOptions extends Options.Consume {
   /** Whether a message whose handler failed goes back to its queue; else to the dead letter exchange. Default: false. */
   requeue?: boolean

@@ -10,6 +10,7 @@ import { closeChecks } from './running-jobs.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
+/** Options of `bullContext`. */
 export interface BullContextOptions extends MessagesOptions {
   /** Another telemetry that works next to the context, for example a `BullMQOtel`. Default: none. */
   telemetry?: Telemetry

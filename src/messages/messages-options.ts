@@ -15,6 +15,7 @@ export interface MessageRefusal {
   queue: string
 }
 
+/** Options of every message context. */
 export interface MessagesOptions extends LateUseOptions {
   /** What travels. Default: `[w3cTraceContext(), w3cBaggage(), xRequestId()]`. */
   propagators?: readonly Propagator[]

@@ -9,6 +9,7 @@ import { messagesChecks } from './messages-options.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
+/** Options of `natsContext`. */
 export interface NatsContextOptions extends MessagesOptions {
   /** How long `publish` waits for the server's acknowledgement, in milliseconds. Default: 10,000. */
   enqueueTimeoutMs?: number

@@ -11,17 +11,19 @@ import { closeChecks } from './running-jobs.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
+/** Options of `contextBoss`. */
 export interface ContextBossOptions extends MessagesOptions {
   /** How long `send` waits for the database, in milliseconds. Default: 10,000. */
   enqueueTimeoutMs?: number
 }
 
+/** Options of `openBoss`. */
 export interface OpenBossOptions extends ContextBossOptions {
   /** The connection string of a PostgreSQL server. Default: the embedded PGlite. */
   url?: string
   /** Where PGlite keeps its files, for one process at a time. Default: in memory, lost at the end of the process. */
   directory?: string
-  /** More options of pg-boss. */
+  /** More options of pg-boss. Default: none. */
   boss?: Omit<ConstructorOptions, 'connectionString' | 'db' | 'backend'>
 }
 

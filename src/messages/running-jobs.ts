@@ -18,6 +18,7 @@ export interface UnfinishedJob extends MessageInfo {
   ended: boolean
 }
 
+/** What a close of workers finished, and what it left. */
 export interface CloseReport extends DrainReport {
   unfinishedJobs: UnfinishedJob[]
 }

@@ -9,6 +9,7 @@ export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from 
 /** The one message attribute that carries the context: SQS allows ten for a message. */
 const attributeName = 'logical-context'
 
+/** An attribute of a message, in the form of SQS. */
 export interface SqsAttribute {
   DataType: 'String'
   StringValue: string

@@ -37,6 +37,7 @@ import { unsettledReport } from './unsettled-report.ts'
 
 export type { ServerOptions }
 
+/** Options of the Fastify plugin. */
 export interface LogicalContextOptions extends ServerOptions {
   /**
    * Returns the values that the unit of a request starts with, in addition to what the headers provide; of two values of

@@ -16,6 +16,7 @@ export interface InboundMessage {
   readonly url?: string | undefined
 }
 
+/** Options of every middleware. */
 export interface InboundOptions extends LateUseOptions {
   /** The policy of tasks without a policy of their own, of their group or of their route. Default: `inherit`. */
   policy?: Policy

@@ -29,6 +29,7 @@ declare module 'node:http2' {
   }
 }
 
+/** Options of the middleware for a server of `node:http`. */
 export interface NodeServerOptions extends ServerOptions {
   /** Where failures, refusals and the report of a close are logged, such as a logger of pino. Default: stderr. */
   logger?: Log

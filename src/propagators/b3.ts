@@ -13,6 +13,7 @@ import {
   type UndecidedOption,
 } from './trace-format.ts'
 
+/** Options of `b3`. */
 export interface B3Options extends UndecidedOption {
   /** The form to write: the header `b3`, or one header per item. Both forms are read. Default: `single`. */
   inject?: 'single' | 'multi'

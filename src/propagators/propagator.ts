@@ -37,7 +37,7 @@ export interface Destination {
 export interface ExtractOptions {
   /**
    * Creates the id of a request that has no usable one: with the propagator's own `generate`, which receives the
-   * request, else with the server's.
+   * request, else with the server's. Default: a random UUID.
    */
   readonly newRequestId?: (generate?: (request: never) => string) => string
 }

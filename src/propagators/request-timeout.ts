@@ -3,6 +3,7 @@ import { deadline } from '../variables/deadline.ts'
 import { aFieldName } from '../variables/header-text.ts'
 import { mayTell, type Propagator, readField } from './propagator.ts'
 
+/** Options of `requestTimeout`. */
 export interface RequestTimeoutOptions {
   /** The header's name, in any case. Default: `grpc-timeout`. */
   header?: string

@@ -11,11 +11,13 @@ export interface TextMapPropagatorLike {
   inject(context: OtelContextLike, carrier: unknown, setter: TextMapSetterLike): void
 }
 
+/** A `TextMapGetter` of OpenTelemetry. */
 export interface TextMapGetterLike {
   keys(carrier: unknown): string[]
   get(carrier: unknown, key: string): string | string[] | undefined
 }
 
+/** A `TextMapSetter` of OpenTelemetry. */
 export interface TextMapSetterLike {
   set(carrier: unknown, key: string, value: string): void
 }

@@ -14,6 +14,7 @@ import {
   withSpan,
 } from './text-map-propagator.ts'
 
+/** Options of `toTextMapPropagator`. */
 export interface ToTextMapPropagatorOptions {
   /** What is accepted from the carriers that are read. Default: the trace is continued, no values. */
   peer?: Partial<Peer>

@@ -16,6 +16,7 @@ import { type Destination, mayTell, type Propagator, type Refuse } from './propa
 
 const field = 'baggage'
 
+/** Options of `w3cBaggage`. */
 export interface W3cBaggageOptions<Values> {
   /**
    * The members that belong to variables, by their key in the header: a variable of strings, or a variable with the

@@ -5,6 +5,7 @@ import { newUuid } from '../variables/ids.ts'
 import { isRequestId, requestId } from '../variables/request-id.ts'
 import { attempt, type Propagator, readField } from './propagator.ts'
 
+/** Options of `xRequestId`. */
 export interface XRequestIdOptions {
   /** The header's name, in any case. Default: `x-request-id`. */
   header?: string

@@ -8,6 +8,7 @@ import type { Task } from './task.ts'
 import type { TaskGroup } from './task-group.ts'
 import { after } from './timer.ts'
 
+/** Options of a drain. */
 export interface DrainOptions {
   /** How long to wait before the signals of the remaining tasks abort, in milliseconds. Default: 10,000. */
   timeoutMs?: number
@@ -28,6 +29,7 @@ export interface UnfinishedTask {
   ended: boolean
 }
 
+/** What a drain finished, and what it left. */
 export interface DrainReport {
   /** How many tasks ended during the drain, before its limit. */
   finished: number

@@ -2,6 +2,7 @@ import { anyOf, aString, type Check, checkArgument, type Checks, checkOptions, i
 import { Failures, StructuredTaskGroup } from './structured-task-group.ts'
 import type { Task } from './task.ts'
 
+/** Options of `gather`. */
 export interface GatherOptions {
   /** How many functions run at a time; the others begin in order. Default: all. */
   concurrency?: number

@@ -13,6 +13,7 @@ export interface LateUse {
   callSite: string
 }
 
+/** What happens at a read or a write after the end of a unit. */
 export interface LateUseOptions {
   /**
    * What a late write does: `'throw'` a `LateWriteError`, or only `'report'`. Default: throw if `NODE_ENV` is

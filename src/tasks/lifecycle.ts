@@ -25,6 +25,7 @@ export interface TaskEndEvent extends TaskEvent {
   readonly error: unknown
 }
 
+/** How a task ended; `withdrawn` if it was cancelled before it began. */
 export type TaskOutcome = 'done' | 'failed' | 'cancelled' | 'withdrawn'
 
 /** On `logical-context:task:refuse`, with the spawner's context active. */

@@ -29,6 +29,7 @@ export function ownerHere(): TaskGroup {
   return currentUnit()?.settings.group ?? backgroundGroup
 }
 
+/** Options of `openScope`. */
 export interface OpenScopeOptions extends LateUseOptions {
   /** The values that the unit starts with. Default: the empty context. */
   context?: LogicalContext
@@ -40,6 +41,7 @@ export interface OpenScopeOptions extends LateUseOptions {
   deadline?: number
 }
 
+/** Options of `runInScope`. */
 export interface ScopeOptions extends OpenScopeOptions {
   /** For logs and reports. Default: the function's name, or `'scope'`. */
   name?: string

@@ -4,6 +4,7 @@ import { ownerHere } from './open-scope.ts'
 import { type OnGroupFailure, StructuredTaskGroup } from './structured-task-group.ts'
 import type { Task } from './task.ts'
 
+/** Options of `race`. */
 export interface RaceOptions {
   /** For errors and reports. Default: `'race'`. */
   name?: string

@@ -17,6 +17,7 @@ import type { RequestScope } from './request-scope.ts'
 import type { OnTaskError, Task } from './task.ts'
 import { currentUnit, type Unit } from './unit.ts'
 
+/** Options of `spawn`. */
 export interface SpawnOptions {
   /** For logs and reports. Default: the function's name, or `'task'`. */
   name?: string

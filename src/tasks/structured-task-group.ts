@@ -7,6 +7,7 @@ import { TaskGroup, type TaskGroupOptions } from './task-group.ts'
 import { limitChecks, type TaskLimits } from './task-limits.ts'
 import { callingUnit, currentCancelScope, type Unit } from './unit.ts'
 
+/** Options of `withTaskGroup`. */
 export interface WithTaskGroupOptions extends TaskLimits {
   /** For errors and reports. Default: the body's name, or `'withTaskGroup'`. */
   name?: string

@@ -11,6 +11,7 @@ import { type OnTaskError, Task } from './task.ts'
 import { limitChecks, type Limits, limitsOf, type Slot, type TaskLimits } from './task-limits.ts'
 import { callingUnits, type Unit, type UnitSettings } from './unit.ts'
 
+/** Options of `new TaskGroup`. */
 export interface TaskGroupOptions extends TaskLimits {
   /** For reports. Default: `'tasks'`. */
   name?: string

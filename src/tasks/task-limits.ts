@@ -3,6 +3,7 @@ import { Link, LinkedList } from './linked-list.ts'
 import type { Task } from './task.ts'
 import type { Unit } from './unit.ts'
 
+/** How many tasks a group accepts, and what it does when it is full. */
 export interface TaskLimits {
   /** How many tasks run at a time. Default: no limit. */
   maxConcurrent?: number

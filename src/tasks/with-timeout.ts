@@ -7,6 +7,7 @@ import { ownerHere } from './open-scope.ts'
 import { after, isExpiry } from './timer.ts'
 import { currentCancelScope } from './unit.ts'
 
+/** Options of `withTimeout`. */
 export interface WithTimeoutOptions {
   /** For the error. Default: the function's name, or `'withTimeout'`. */
   name?: string

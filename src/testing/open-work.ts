@@ -5,6 +5,7 @@ import { aFunction, anAmount, anyOf, checkArgument, type Checks, checkOptions } 
 import type { ScopeEvent, TaskEvent } from '../tasks/lifecycle.ts'
 import { after } from '../tasks/timer.ts'
 
+/** Options of `watchOpenWork` and `failOnOpenWork`. */
 export interface OpenWorkOptions {
   /** Emitters on which the test may leave no listener, such as a shared client. `process` is always one. Default: none. */
   emitters?: readonly EventEmitter[]

@@ -6,6 +6,7 @@ import type { RequestScope } from '../tasks/request-scope.ts'
 import { TaskGroup } from '../tasks/task-group.ts'
 import { unfinishedTasks } from './tasks-ended.ts'
 
+/** Options of `runWith`. */
 export interface RunWithOptions {
   /** How long to wait for the tasks that `fn` spawns, in milliseconds. Default: 5,000. */
   timeoutMs?: number

@@ -10,6 +10,7 @@ export interface InjectableApp {
   inject(request: InjectedRequest): PromiseLike<InjectedResponse>
 }
 
+/** What `sendRequest` passes to the `inject` of an app. */
 export interface InjectedRequest {
   readonly method: never
   readonly url: string
@@ -17,20 +18,22 @@ export interface InjectedRequest {
   readonly payload?: string
 }
 
+/** What `sendRequest` reads from the result of `inject`. */
 export interface InjectedResponse {
   readonly statusCode: number
   readonly headers: object
   readonly rawPayload: Uint8Array
 }
 
+/** A request that `sendRequest` sends. */
 export interface TestRequest {
   /** The values that the unit of the request starts with. Default: none. */
   values?: LogicalContext
-  /** Default: `GET`, or `POST` with a body. */
+  /** The method. Default: `GET`, or `POST` with a body. */
   method?: string
   /** The path with its query. Default: `/`. */
   url?: string
-  /** Default: none. */
+  /** Header fields. Default: none. */
   headers?: Record<string, string>
   /** A text, or an object that is sent as JSON. Default: no body. */
   body?: string | object

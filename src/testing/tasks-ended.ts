@@ -9,6 +9,7 @@ export type TaskOwner =
   | { readonly requestScopes: { readonly group: TaskGroup } }
   | { readonly inbound: { readonly group: TaskGroup } }
 
+/** Options of `tasksEnded`. */
 export interface TasksEndedOptions {
   /** How long to wait, in milliseconds. Default: 5,000. */
   timeoutMs?: number

@@ -26,6 +26,7 @@ export interface SpanLink {
   readonly spanId: string
 }
 
+/** The properties of a new `TraceContext`. */
 export interface TraceContextInit {
   /** 32 lower-case hex digits. Default: a new id, with the random flag set. */
   traceId?: string

@@ -16,6 +16,7 @@ export type { ContextSpanProcessor } from './span-fields.ts'
 /** The whole namespace that `import * as api from '@opentelemetry/api'` returns. */
 export type OpenTelemetryApi = typeof otel
 
+/** Options of `openTelemetry`. */
 export interface OpenTelemetryOptions {
   /** The API that the SDK is registered with: `import * as api from '@opentelemetry/api'`. */
   api: OpenTelemetryApi
@@ -30,6 +31,7 @@ export interface OpenTelemetryOptions {
   baggage?: boolean
 }
 
+/** The bridge, while it is on. */
 export interface OpenTelemetryBridge extends Disposable {
   /** Put it first in the SDK's `spanProcessors`: it writes the declared fields on the spans that start in a unit. */
   readonly spanProcessor: ContextSpanProcessor
