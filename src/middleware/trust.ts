@@ -20,6 +20,7 @@ export type TrustedAddresses = string | readonly string[]
 /** Which peers are trusted: by address, by a function of the request, or by address with verdicts for the others. */
 export type Trust = TrustedAddresses | ((message: InboundMessage) => boolean | Verdict) | TrustByAddress
 
+/** The addresses of the peers that may set values, and what holds for private ones. */
 export interface TrustByAddress {
   readonly addresses?: TrustedAddresses
   /** For loopback, private, link-local and unique-local addresses that are not listed. Default: `continue`. */

@@ -10,6 +10,7 @@ const field = 'x-amzn-trace-id'
 /** AWS's own headers have at most 300 characters, with `Self` and `Lineage`. */
 const maxLength = 1024
 
+/** Options of `awsXRay`. */
 export interface AwsXRayOptions extends UndecidedOption {
   /**
    * Whether the text of `Root`, such as `1-67891233-abcdef012345678912345678`, is the request id of a request whose
