@@ -145,7 +145,7 @@ export function isPresent(raw: unknown): boolean {
 }
 
 function addRuled(values: Values, slot: Slot): void {
-  // A value that was overridden and given back is unset, but in the list already.
+  // A value that was overridden and restored is unset, but in the list already.
   for (let known = ruledOf(values); known !== undefined; known = known.rest) {
     if (known.slot.index === slot.index) return
   }

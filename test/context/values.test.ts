@@ -96,7 +96,7 @@ describe('ten thousand variables', () => {
     expect(seen).toEqual([[1, 2, 1, 2], 'unset'])
   })
 
-  it('are overridden and given back', () => {
+  it('are overridden and restored', () => {
     const seen = runInScope(() => {
       const during: unknown[] = []
       {

@@ -45,7 +45,7 @@ export async function closeOf(server: NetServer): Promise<void> {
   await new Promise((resolve) => server.close(resolve))
 }
 
-/** A limit that only a close comes near which waits for something in vain. */
+/** A limit that only a close reaches whose wait never ends. */
 const longMs = 20_000
 const soonMs = 3000
 const limitMs = 200

@@ -8,7 +8,7 @@ import { allPlaces, type Place, whyLost } from './matrix/places.ts'
 import { mechanisms, type Run, runOn } from './matrix/runtime.ts'
 import type { Sighting } from './matrix/sightings.ts'
 
-// What has to be seen is written in the page alone. Where a cell has changed for good, `npm run fastify-matrix` writes
+// The page alone has the expected results. If a cell has changed and stays so, `npm run fastify-matrix` writes
 // the page again.
 const page = readFileSync(new URL('../../docs/fastify-matrix.md', import.meta.url), 'utf8')
 const node = process.version

@@ -141,7 +141,7 @@ describe('logicalContext', () => {
     expect((await app.inject('/')).json()).toEqual({ block: null, scope: 'ann' })
   })
 
-  it('opens the scope all the same where a plugin generates its own request ids', async () => {
+  it('opens the scope also if a plugin generates its own request ids', async () => {
     const app = await open()
     await app.register(async (child) => {
       child.setGenReqId(() => 'own')

@@ -4,7 +4,7 @@ import logicalContext, { type CloseReport, type LogicalContextOptions } from 'lo
 import { onTestFinished, vi } from 'vitest'
 import { Client } from './shutdown-client.ts'
 
-/** A limit that only a close comes near which waits for something in vain. */
+/** A limit that only a close reaches whose wait never ends. */
 export const longMs = 20_000
 /** What a close may take that has nothing to wait for, on a machine that is busy. */
 export const soonMs = 3000

@@ -77,7 +77,7 @@ describe('asyncio.TaskGroup in CPython', () => {
     expect(await second.result()).toBe(11)
   })
 
-  it('test_taskgroup_03: goes on as if nothing were when one task is cancelled by hand', async () => {
+  it('test_taskgroup_03: continues when one task is cancelled by hand', async () => {
     const [first, second] = await withTaskGroup(async (group) => {
       const first = group.spawn(obey)
       await turn()

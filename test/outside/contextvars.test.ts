@@ -113,7 +113,7 @@ describe('ContextTest of CPython', () => {
     expect(seen).toEqual([undefined, false, undefined, 42, true])
   })
 
-  it('test_context_getset_1: an override is given back once, and a snapshot taken before keeps its value', () => {
+  it('test_context_getset_1: an override is restored once, and an earlier snapshot keeps its value', () => {
     const variable = new ContextVar<number | string>('c')
 
     runInScope(() => {
@@ -136,7 +136,7 @@ describe('ContextTest of CPython', () => {
   })
 
   // A token names no variable here: it is a Disposable that belongs to the variable that has made it.
-  it('test_context_getset_2: differs, an override cannot be given back to another variable', () => {
+  it('test_context_getset_2: differs, an override cannot be restored for another variable', () => {
     const [first, second] = [new ContextVar<number>('v1'), new ContextVar<number>('v2')]
 
     runInScope(() => {

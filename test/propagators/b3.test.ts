@@ -23,7 +23,7 @@ describe('b3, extracting one header', () => {
     ['accept with a parent', `${trace}-${span}-1-${parent}`, trace, 'accept'],
     ['deny with a parent', `${trace}-${span}-0-${parent}`, trace, 'deny'],
     ['debug with a parent', `${trace}-${span}-d-${parent}`, trace, 'debug'],
-    ["deferred with a parent, which stands at the state's place", `${trace}-${span}-${parent}`, trace, 'defer'],
+    ['deferred with a parent, in the place of the state', `${trace}-${span}-${parent}`, trace, 'defer'],
     ['a parent of zeros, which is none', `${trace}-${span}-1-${zeros}`, trace, 'accept'],
     ['a trace id of 16 digits, deferred', `${shortTrace}-${span}`, zeros + shortTrace, 'defer'],
     ['a trace id of 16 digits, accept', `${shortTrace}-${span}-1`, zeros + shortTrace, 'accept'],
@@ -69,24 +69,24 @@ describe('b3, extracting one header', () => {
     ['a trace id in upper case', `${trace.toUpperCase()}-${span}-1`],
     ['a trace id all zero', `${'0'.repeat(32)}-${span}-1`],
     ['a short trace id all zero', `${zeros}-${span}-1`],
-    ['a trace id that is no hex', `${trace.slice(1)}g-${span}-1`],
+    ['a trace id that is not hex', `${trace.slice(1)}g-${span}-1`],
     ['a span id of 15 digits', `${trace}-${span.slice(1)}-1`],
     ['a span id of 17 digits', `${trace}-${span}0-1`],
     ['a span id in upper case', `${trace}-${span.toUpperCase()}-1`],
     ['a span id all zero', `${trace}-${zeros}-1`],
-    ['a span id that is no hex', `${trace}-${span.slice(1)}?-1`],
+    ['a span id that is not hex', `${trace}-${span.slice(1)}?-1`],
     ['a parent of 15 digits', `${trace}-${span}-1-${parent.slice(1)}`],
     ['a parent of 17 digits', `${trace}-${span}-1-${parent}0`],
     ['a parent of 32 digits', `${trace}-${span}-1-${parent}${parent}`],
-    ['a parent that is no hex', `${trace}-${span}-1-${parent.slice(1)}?`],
+    ['a parent that is not hex', `${trace}-${span}-1-${parent.slice(1)}?`],
     ['a parent in upper case', `${trace}-${span}-1-${parent.toUpperCase()}`],
     ['five fields', `${trace}-${span}-1-${parent}-1`],
     ['a UUID', 'b970dafd-0d95-40aa-95d8-1d8725aebe40'],
     ['words', 'not-a-tumor'],
-    ['another separator behind the trace id', `${trace}:${span}-1`],
-    ['another separator behind the span id', `${trace}-${span}:1`],
-    ['another separator behind the state', `${trace}-${span}-1:${parent}`],
-    ['a line end behind', `${trace}-${span}-1\n`],
+    ['another separator after the trace id', `${trace}:${span}-1`],
+    ['another separator after the span id', `${trace}-${span}:1`],
+    ['another separator after the state', `${trace}-${span}-1:${parent}`],
+    ['a line end after it', `${trace}-${span}-1\n`],
     ['NBSP in front', `\u00a0${trace}-${span}-1`],
   ])('refuses %s', (_name, header) => {
     const { context, refusals } = extractFrom(b3(), { b3: header })
@@ -228,7 +228,7 @@ describe('b3, extracting a decision without ids', () => {
     expect(refusals).toEqual([])
   })
 
-  it('is a decision for a trace that was begun for want of one', () => {
+  it('is a decision for a trace that was begun without one', () => {
     const begun = LogicalContext.empty.with(traceContext, new TraceContext())
 
     expect(extractFrom(b3(), { b3: '0' }, {}, begun).context.get(traceContext)?.sampling).toBe('deny')

@@ -121,7 +121,7 @@ describe('carrierOf', () => {
 
   it.each<[name: string, value: string | number | string[] | undefined, text: string | undefined]>([
     ['a text', 'a', 'a'],
-    ['an empty text, which is there', '', ''],
+    ['an empty text, which is present', '', ''],
     ['a number', 7, '7'],
     ['zero', 0, '0'],
     ['one line', ['a'], 'a'],
@@ -140,7 +140,7 @@ describe('carrierOf', () => {
     expect([carrier.get('get'), carrier.get('has'), carrier.get('set')]).toEqual(['1', '2', '3'])
   })
 
-  it.each(['get', 'has', 'set'])('takes an object for headers whose %s is no method', (name) => {
+  it.each(['get', 'has', 'set'])('treats an object whose %s is not a method as headers', (name) => {
     const methods = { get: () => 'x', has: () => true, set() {} }
 
     const carrier = carrierOf({ ...methods, [name]: 'a text' })
@@ -148,7 +148,7 @@ describe('carrierOf', () => {
     expect(carrier.get(name)).toBe('a text')
   })
 
-  it('gives a carrier back as it is', () => {
+  it('returns a carrier unchanged', () => {
     const own: Carrier = { get: () => undefined, has: () => false, set() {} }
 
     expect(carrierOf(own)).toBe(own)

@@ -55,14 +55,14 @@ describe('composite, extracting', () => {
     expect(extractFrom(composite(list), headers).context.get(traceContext)?.traceId).toBe(traceId)
   })
 
-  it('begins one trace if nobody finds one', () => {
+  it('begins one trace if no format finds one', () => {
     const { context, refusals } = extractFrom(composite([w3cTraceContext(), b3(), jaeger()]), {})
 
     expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined, sampling: 'defer' })
     expect(refusals).toEqual([])
   })
 
-  it('keeps a decision without ids, whoever began the trace', () => {
+  it('keeps a decision without ids, also if another format began the trace', () => {
     for (const list of [
       [w3cTraceContext(), b3()],
       [b3(), w3cTraceContext()],
@@ -101,7 +101,7 @@ describe('composite, extracting', () => {
     expect(extractFrom(both, { 'x-request-id': 'a', 'x-correlation-id': 'b' }).context.get(requestIdVar)).toBe('a')
   })
 
-  it('gives the context as it is for an empty list', () => {
+  it('returns the context unchanged for an empty list', () => {
     expect(extractFrom(composite([]), w3cHeader).context).toBe(LogicalContext.empty)
   })
 })
@@ -196,7 +196,7 @@ describe('composite, registered', () => {
       /^composite: expected a propagator with fields, extract and inject, got \{ .* \}\.$/,
     ],
     [
-      'a propagator whose fields are no list',
+      'a propagator whose fields are not a list',
       [{ fields: 'b3', extract() {}, inject() {} }],
       /^composite: expected a propagator with fields, extract and inject, got \{ .* \}\.$/,
     ],

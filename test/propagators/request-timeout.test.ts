@@ -43,7 +43,7 @@ describe('deadline, extracting grpc-timeout', () => {
     ['nothing', ''],
     ['no unit', '1'],
     ['no number', 'S'],
-    ['zero, which is no positive number', '0S'],
+    ['zero, which is not a positive number', '0S'],
     ['zeros', '00000000m'],
     ['nine digits', '000000001S'],
     ['an unknown unit', '1s'],

@@ -76,11 +76,11 @@ const oddSpans: [name: string, active: unknown][] = [
   ['a span without a context', {}],
   ['a span whose context is nothing', { spanContext: () => undefined }],
   [
-    'a span whose trace id is no text',
+    'a span whose trace id is not text',
     { spanContext: () => ({ traceId: Array.from(trace), spanId: span, traceFlags: 1 }) },
   ],
   [
-    'a span whose span id is no text',
+    'a span whose span id is not text',
     { spanContext: () => ({ traceId: trace, spanId: Array.from(span), traceFlags: 1 }) },
   ],
 ]
@@ -137,7 +137,7 @@ describe('fromTextMapPropagator, extracting', () => {
     expect(refusals).toEqual(['malformed x-own'])
   })
 
-  it('takes flags that are no number for none', () => {
+  it('ignores flags that are not a number', () => {
     const { context } = extractFrom(propagator, { 'x-own': `${trace}/${span}/x` })
 
     expect(context.get(traceContext)).toMatchObject({ traceId: trace, flags: 0 })
@@ -158,7 +158,7 @@ describe('fromTextMapPropagator, extracting', () => {
     expect(context.get(traceContext)?.flags).toBe(1)
   })
 
-  it('has an empty state where there is none, which nobody complains of', () => {
+  it('has an empty state if there is none, without a refusal', () => {
     const { context } = extractFrom(propagator, { 'x-own': `${trace}/${span}/1` })
 
     expect(context.get(traceContext)?.state).toBe(Tracestate.empty)
@@ -276,7 +276,7 @@ describe('fromTextMapPropagator, injecting', () => {
     return given[0] as OtelContextLike
   }
 
-  it('gives it a context that can be written', () => {
+  it('passes a context that can be written', () => {
     const [own, other] = [Symbol('own'), Symbol('other')]
     const given = givenToInject(at(1))
 
@@ -288,7 +288,7 @@ describe('fromTextMapPropagator, injecting', () => {
     expect(activeSpan(without)).toBe(activeSpan(given))
   })
 
-  it('gives it a span that is not remote and records nothing, of which all can be called', () => {
+  it('passes a span that is not remote and records nothing, with all methods', () => {
     const found = givenToInject(at(1)).getValue(spanKey) as Record<string, (...args: unknown[]) => unknown>
     const chained = ['setAttribute', 'setAttributes', 'addEvent', 'addLink', 'addLinks', 'setStatus', 'updateName']
 
@@ -304,7 +304,7 @@ describe('fromTextMapPropagator, injecting', () => {
     expect([found['end']?.(), found['recordException']?.(new Error())]).toEqual([undefined, undefined])
   })
 
-  it('gives it a trace state that can be read and changed', () => {
+  it('passes a trace state that can be read and changed', () => {
     const given = activeSpan(givenToInject(at(1, Tracestate.parse('a=1,b=2'))))
     const state = given?.traceState as TraceState
 
@@ -367,7 +367,7 @@ describe('toTextMapPropagator', () => {
     expect(activeSpan(context)).toBe(undefined)
   })
 
-  it('joins what a getter gives as an array, as lines of one field', () => {
+  it('joins an array of a getter, as lines of one field', () => {
     const twice = {
       traceparent: [headers.traceparent, headers.traceparent],
       baggage: ['a=1', 'tenant=acme', 'b=2'],
@@ -486,7 +486,7 @@ describe('toTextMapPropagator', () => {
     expect(carrier).toEqual({ traceparent: `00-${trace}-${span}-01`, baggage: 'tenant=acme' })
   })
 
-  it.each(oddSpans)("injects the unit's own trace beside %s", (_name, active) => {
+  it.each(oddSpans)("injects the unit's own trace next to %s", (_name, active) => {
     const carrier: Record<string, string> = {}
     const unit = LogicalContext.empty.with(traceContext, new TraceContext({ traceId: otherTrace, spanId: other }))
 
@@ -539,7 +539,7 @@ describe('toTextMapPropagator', () => {
       /^toTextMapPropagator: unknown option 'trust', expected one of: peer, destination\./,
     ],
     [
-      'a peer that is no object',
+      'a peer that is not an object',
       [w3cTraceContext(), { peer: true }],
       /^toTextMapPropagator: option 'peer' expected an object, got true\./,
     ],

@@ -59,7 +59,7 @@ describe('isPrivateAddress', () => {
     ['any address', '0.0.0.0'],
     ['a public address, mapped', '::ffff:8.8.8.8'],
     ['a private address with the prefix in another place', '::10.0.0.1'],
-    ['a private address behind NAT64', '64:ff9b::10.0.0.1'],
+    ['a private address in NAT64', '64:ff9b::10.0.0.1'],
     ['a public address of IPv6', '2001:db8::1'],
     ['the unspecified address', '::'],
     ['below fc00::/7', 'fbff::1'],
@@ -99,7 +99,7 @@ describe('compileTrust', () => {
     ['by default, a socket without an address', undefined, undefined, restarted],
     ['by empty options', {}, '203.0.113.9', restarted],
     ['an address that is listed', trusting('203.0.113.0/24'), '203.0.113.9', everything],
-    ['an address beside the list', trusting('203.0.113.0/24'), '203.0.114.9', restarted],
+    ['an address next to the list', trusting('203.0.113.0/24'), '203.0.114.9', restarted],
     ['a listed address on a dual-stack socket', trusting('203.0.113.0/24'), '::ffff:203.0.113.9', everything],
     ['a private address that is not listed', trusting('10.0.0.0/8'), '192.168.1.1', traceOnly],
     ['a private address that is listed', trusting('10.0.0.0/8'), '10.9.9.9', everything],
@@ -114,8 +114,8 @@ describe('compileTrust', () => {
     ['private peers that are ignored', { privatePeers: 'ignore' }, '10.0.0.1', { trace: 'ignore', values: false }],
     ['others that are ignored', { otherPeers: 'ignore' }, '203.0.113.9', { trace: 'ignore', values: false }],
     ['others that are continued', { otherPeers: 'continue' }, '203.0.113.9', traceOnly],
-    ['private peers beside the others', { otherPeers: 'ignore' }, '10.0.0.1', traceOnly],
-    ['a list that answers with what is no boolean', { trusts: () => 'yes' as never }, '203.0.113.9', restarted],
+    ['private peers next to the others', { otherPeers: 'ignore' }, '10.0.0.1', traceOnly],
+    ['a list that returns something else than a boolean', { trusts: () => 'yes' as never }, '203.0.113.9', restarted],
   ])('judges %s', (_name, options, address, verdict) => {
     expect(compileTrust(options)(address, undefined)).toEqual(verdict)
   })
@@ -150,8 +150,8 @@ describe('compileTrust', () => {
     ['a number', 1],
     ['an unknown verdict', { trace: 'accept', values: true }],
     ['half a verdict', { trace: 'continue' }],
-    ['a verdict whose values are no boolean', { trace: 'continue', values: 'all' }],
-  ])('throws if decide() gives %s', (_name, decided) => {
+    ['a verdict whose values are not a boolean', { trace: 'continue', values: 'all' }],
+  ])('throws if decide() returns %s', (_name, decided) => {
     const judge = compileTrust({ decide: () => decided as Verdict })
 
     expect(() => judge('10.0.0.1', {})).toThrow(
@@ -198,7 +198,7 @@ describe('compileTrust', () => {
     expect(() => compileTrust(options as never)).toThrow(new TypeError(message))
   })
 
-  it('gives the same verdict object for the same kind of peer: nothing is made per request', () => {
+  it('returns the same verdict object for the same kind of peer: nothing is created per request', () => {
     const judge = compileTrust(trusting('203.0.113.0/24'))
 
     expect(judge('10.0.0.1', undefined)).toBe(judge('10.0.0.2', undefined))

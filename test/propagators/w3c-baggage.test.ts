@@ -8,7 +8,7 @@ const tenant = new ContextVar<string>('tenant')
 const plan = new ContextVar<number>('plan')
 const secret = new ContextVar<string>('secret', { sensitive: true })
 
-/** A number of at least 0; throws for what is no number at all. */
+/** A number of at least 0; throws for another text. */
 const planCodec = {
   variable: plan,
   decode(text: string): number | undefined {
@@ -24,7 +24,7 @@ const planCodec = {
 
 const propagator = w3cBaggage({ members: { tenant, plan: planCodec } })
 
-/** The baggage that is left beside the declared members. */
+/** The baggage without the declared members. */
 const othersOf = (context: LogicalContext) => String(context.get(baggage) ?? '')
 
 describe('w3cBaggage, extracting declared members', () => {
@@ -32,11 +32,11 @@ describe('w3cBaggage, extracting declared members', () => {
     ['the only one', 'tenant=acme', 'acme', ''],
     ['among others', 'a=1,tenant=acme,b=2', 'acme', 'a=1,b=2'],
     ['before others', 'tenant=acme,a=1,b=2', 'acme', 'a=1,b=2'],
-    ['behind others', 'a=1,b=2,tenant=acme', 'acme', 'a=1,b=2'],
+    ['after others', 'a=1,b=2,tenant=acme', 'acme', 'a=1,b=2'],
     ['between empty members', ',tenant=acme,', 'acme', ''],
     ['without an equals sign, among others', 'a=1,tenant,b=2', undefined, 'a=1,b=2', ['malformed baggage.tenant']],
     ['twice in a row, among others', 'a=1,tenant=x,tenant=y,b=2', undefined, 'a=1,b=2', ['duplicate baggage.tenant']],
-    ['beside another declared one', 'a=1,plan=7,b=2,tenant=acme,c=3', 'acme', 'a=1,b=2,c=3'],
+    ['next to another declared one', 'a=1,plan=7,b=2,tenant=acme,c=3', 'acme', 'a=1,b=2,c=3'],
     ['a key that ends like it', 'a=1,xtenant=acme', undefined, 'a=1,xtenant=acme'],
     ['after a long malformed member', `a=1,${'x'.repeat(4097)},tenant=acme,b=2`, 'acme', 'a=1,b=2'],
     [
@@ -59,7 +59,7 @@ describe('w3cBaggage, extracting declared members', () => {
     ['an escaped key, which is another key', 'ten%61nt=acme', undefined, 'ten%61nt=acme'],
     ['a key that begins like it', 'tenants=acme', undefined, 'tenants=acme'],
     ['none', 'a=1', undefined, 'a=1'],
-    ['a malformed member beside it', 'tenant=acme,x y=1,a=1', 'acme', 'a=1'],
+    ['a malformed member next to it', 'tenant=acme,x y=1,a=1', 'acme', 'a=1'],
     ['twice, which is refused', 'tenant=acme,tenant=evil', undefined, '', ['duplicate baggage.tenant']],
     ['twice the same, which is refused', 'tenant=acme,tenant=acme', undefined, '', ['duplicate baggage.tenant']],
     ['on two lines, which is refused', ['tenant=acme', 'tenant=evil'], undefined, '', ['duplicate baggage.tenant']],
@@ -83,7 +83,7 @@ describe('w3cBaggage, extracting declared members', () => {
   it.each<[name: string, text: string, value: number | undefined, refusals?: string[]]>([
     ['a value it takes', '7', 7],
     ['a value that decodes to something falsy', '0', 0],
-    ['a value for which it gives undefined', '-1', undefined, ['refused baggage.plan']],
+    ['a value for which it returns undefined', '-1', undefined, ['refused baggage.plan']],
     ['a value for which it throws', 'gold', undefined, ['refused baggage.plan']],
     ['an escaped value', '%37', 7],
   ])('hands its decode() %s', (_name, text, value, expected = []) => {
@@ -124,7 +124,7 @@ describe('w3cBaggage, extracting the others', () => {
 
   it.each<[name: string, text: string, rest: string]>([
     ['blanks', ' a = 1 ;p, tenant=acme, b=%41 ', ' a = 1 ;p, b=%41 '],
-    ['an empty member behind', 'a=1,tenant=acme,', 'a=1,'],
+    ['an empty member after it', 'a=1,tenant=acme,', 'a=1,'],
     ['an empty member in front', ',tenant=acme,a=1', ',a=1'],
     ['a malformed member', 'a b,tenant=acme,a=1', 'a b,a=1'],
     ['several to be cut out', 'tenant=x,a=1,tenant=y,tenant=z, b=2,plan=7', 'a=1, b=2'],
@@ -213,9 +213,9 @@ describe('w3cBaggage, within its limits (3.3.2)', () => {
   it.each<[name: string, header: string, value: string | undefined, refusals: string[]]>([
     ['the 64th member', `${filler(63)},tenant=acme`, 'acme', []],
     ['the 65th member', `${filler(64)},tenant=acme`, undefined, ['truncated baggage']],
-    ['behind 63 empty members', `${','.repeat(63)}tenant=acme`, 'acme', []],
-    ['behind 64 empty members', `${','.repeat(64)}tenant=acme`, undefined, ['truncated baggage']],
-    ['behind 64 malformed members', `${'x,'.repeat(64)}tenant=acme`, undefined, ['truncated baggage']],
+    ['after 63 empty members', `${','.repeat(63)}tenant=acme`, 'acme', []],
+    ['after 64 empty members', `${','.repeat(64)}tenant=acme`, undefined, ['truncated baggage']],
+    ['after 64 malformed members', `${'x,'.repeat(64)}tenant=acme`, undefined, ['truncated baggage']],
     ['of 8192 bytes', `tenant=${'x'.repeat(8185)}`, 'x'.repeat(8185), []],
     ['of 8193 bytes', `tenant=${'x'.repeat(8186)}`, undefined, ['truncated baggage']],
     ['of 8192 bytes with whitespace', `tenant= ${'x'.repeat(8184)}`, 'x'.repeat(8184), []],
@@ -352,7 +352,7 @@ describe('w3cBaggage, injecting', () => {
     ['a text', 7, 'plan=7'],
     ['undefined, which is nothing', 0, undefined],
     ['an error', 13, undefined, ['malformed baggage.plan']],
-  ])('writes what encode() gives: %s', (_name, value, header, expected = []) => {
+  ])('writes what encode() returns: %s', (_name, value, header, expected = []) => {
     const { headers, refusals } = injectInto(propagator, LogicalContext.empty.with(plan, value))
 
     expect(headers['baggage']).toBe(header)
@@ -372,7 +372,7 @@ describe('w3cBaggage, injecting', () => {
     expect(injectInto(propagator, forged.with(tenant, 'acme')).headers['baggage']).toBe('tenant=acme,x=1')
   })
 
-  it('writes the others as they are, behind its own, as long as both fit the limits', () => {
+  it('writes the others unchanged, after its own, as long as both fit the limits', () => {
     const write = (own: string, others: string) => {
       const full = LogicalContext.empty.with(tenant, own).with(baggage, Baggage.parse(others))
       const { headers, refusals } = injectInto(propagator, full)
@@ -435,7 +435,7 @@ describe('w3cBaggage, injecting', () => {
     expect(injectInto(propagator, context, {}, { ...header }).headers).toEqual(header)
   })
 
-  it('gives back what it has taken', () => {
+  it('returns what it has read', () => {
     const header = { baggage: 'plan=7,tenant=%C3%A9,x=1;p,__proto__=2,1=3' }
 
     const { context: taken } = extractFrom(propagator, header)
@@ -465,7 +465,7 @@ describe('w3cBaggage, registered', () => {
       "w3cBaggage: option 'others' expected 'keep' or 'drop', got 'keeps'.",
     ],
     [
-      'a key that is no token',
+      'a key that is not a token',
       { members: { 'a b': tenant } },
       "w3cBaggage: expected the key of a member to be a token, got 'a b'.",
     ],
@@ -558,12 +558,12 @@ describe('w3cBaggage, registered', () => {
     expect(injectInto(scaled, context).headers).toEqual({ baggage: 'plan=7' })
   })
 
-  it('does not compile for a variable that is no text without a codec, nor with a codec of another type', () => {
+  it('does not compile for a variable that is not text without a codec, nor with a codec of another type', () => {
     const encode = (value: number) => String(value)
 
     // @ts-expect-error a number needs a codec
     w3cBaggage({ members: { plan } })
-    // @ts-expect-error decode gives a string
+    // @ts-expect-error decode returns a string
     w3cBaggage({ members: { plan: { variable: plan, decode: (text: string) => text, encode } } })
     // @ts-expect-error encode takes a Date
     w3cBaggage({ members: { plan: { variable: plan, decode: Number, encode: (value: Date) => value.toISOString() } } })

@@ -59,7 +59,7 @@ describe('w3cTraceContext', () => {
     expect(context).toBe(before)
   })
 
-  it('takes the place of a trace that was begun for want of one', () => {
+  it('takes the place of a trace that was begun without one', () => {
     const begun = LogicalContext.empty.with(traceContext, new TraceContext())
 
     const { context } = extractFrom(w3cTraceContext(), { traceparent }, {}, begun)
@@ -75,7 +75,7 @@ describe('w3cTraceContext', () => {
     expect(context).toBe(begun)
   })
 
-  it('gives each request a span id of its own (3.4)', () => {
+  it('creates a span id for each request (3.4)', () => {
     const ids = Array.from({ length: 100 }, () => {
       const { context } = extractFrom(w3cTraceContext(), { traceparent })
       return injectInto(w3cTraceContext(), context).headers['traceparent']
@@ -160,7 +160,7 @@ describe('tracestate on its way through', () => {
     ['two members', 'foo=1,bar=2', 'foo=1,bar=2'],
     ['blanks as they came', 'foo=1 \t , \t bar=2', 'foo=1 \t , \t bar=2'],
     ['3.3.2 several lines', ['foo=1,bar=2', 'rojo=1,congo=2', 'baz=3'], 'foo=1,bar=2, rojo=1,congo=2, baz=3'],
-    ['3.3.2 an empty line behind', ['foo=1', ''], 'foo=1, '],
+    ['3.3.2 an empty line after it', ['foo=1', ''], 'foo=1, '],
     ['3.3.2 an empty line in front', ['', 'foo=1'], ', foo=1'],
     ['3.3.2 empty members', 'foo=1,,bar=2', 'foo=1,,bar=2'],
     ['3.3.2 empty', '', undefined],

@@ -34,7 +34,7 @@ describe('requestId, extracting', () => {
     expect(refusals).toEqual(['refused x-request-id'])
   })
 
-  it('takes the id of a peer that may set no values: an id is no value', () => {
+  it('accepts the id of a peer that may set no values: an id is not a value', () => {
     const { context } = extractFrom(generated, { 'x-request-id': 'abc' }, { values: false })
 
     expect(context.get(requestIdVar)).toBe('abc')
@@ -124,7 +124,7 @@ describe('requestId, registered', () => {
       "xRequestId: option 'header' expected the name of a header, got [ 'a' ].",
     ],
     [
-      'a generate that is no function',
+      'a generate that is not a function',
       { generate: 'uuid' },
       "xRequestId: option 'generate' expected a synchronous function, got 'uuid'.",
     ],

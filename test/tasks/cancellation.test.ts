@@ -181,7 +181,7 @@ describe('cancelWith a signal', () => {
     expect(task.signal.reason).toBe(reason)
   })
 
-  it('aborts at once with a signal that has aborted before, and runs the function all the same', () => {
+  it('aborts at once with a signal that has aborted before, and still runs the function', () => {
     const seen = runInScope(() =>
       spawn(({ signal }) => signal.reason as unknown, { cancelWith: AbortSignal.abort(reason) }).result(),
     )

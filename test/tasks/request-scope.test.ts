@@ -71,7 +71,7 @@ describe('RequestScope', () => {
     expect(String(scope.context)).toBe('LogicalContext(kept)')
   })
 
-  it('waits at the close for what its runs have given back', async () => {
+  it('waits at the close for the promises of its runs', async () => {
     const scope = open()
     const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
     const seen = Promise.all(

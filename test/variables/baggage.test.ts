@@ -17,7 +17,7 @@ function told(baggage: Baggage) {
   return { text: String(baggage), size: baggage.size, refusals: baggage.refusals }
 }
 
-/** The same of one whose members nobody has asked for: a plain text is not taken apart then. */
+/** The same for a baggage whose members are not read: a plain text is not parsed then. */
 function unread(text: string) {
   return told(Baggage.parse(text))
 }
@@ -92,7 +92,7 @@ describe('Baggage.parse', () => {
       ],
     ],
     [
-      '3.3.1.3 a percent sign that is no escape',
+      '3.3.1.3 a percent sign that is not an escape',
       'a=100%,b=%zz',
       [
         ['a', '100%'],
@@ -194,18 +194,18 @@ describe('Baggage.parse', () => {
     ['3.3.1.3 a value beyond', 'x=☃'],
     ['3.3.1.3 a lone surrogate', 'x=\ud800'],
     ['3.3.1.3 a line feed', 'x=a\nb'],
-    ['3.3.1.3 a carriage return behind', 'x=a\r'],
+    ['3.3.1.3 a carriage return after it', 'x=a\r'],
     ['3.3.1.3 NUL', 'x=\0'],
     ['3.3.1.3 DEL', 'x=\x7f'],
     ['3.3.1.4 an empty property', 'x=1;'],
     ['3.3.1.4 an empty property between', 'x=1;;p'],
     ['3.3.1.4 a property without a key', 'x=1;=1'],
-    ['3.3.1.4 a property whose key is no token', 'x=1;p q'],
+    ['3.3.1.4 a property whose key is not a token', 'x=1;p q'],
     ['3.3.1.4 a property with a blank in its value', 'x=1;p=a b'],
     ['3.3.1.4 a property with a quoted value', 'x=1;p="a"'],
-    ['RFC 9110, 5.6.3 NBSP is no blank', '\u00a0x=1'],
-    ['RFC 9110, 5.6.3 a vertical tab is no blank', 'x=1\v'],
-    ['RFC 9110, 5.6.3 a byte order mark is no blank', '\ufeffx=1'],
+    ['RFC 9110, 5.6.3 NBSP is not a blank', '\u00a0x=1'],
+    ['RFC 9110, 5.6.3 a vertical tab is not a blank', 'x=1\v'],
+    ['RFC 9110, 5.6.3 a byte order mark is not a blank', '\ufeffx=1'],
   ])('drops a member that breaks the grammar, and no other: %s', (_name, member) => {
     const baggage = Baggage.parse(`a=1, ${member} ,b=2`)
 
@@ -235,7 +235,7 @@ describe('Baggage.parse', () => {
 })
 
 describe('Baggage', () => {
-  it('gives the value of a key, decoded', () => {
+  it('returns the value of a key, decoded', () => {
     const baggage = Baggage.parse('a=x%20y,b=,__proto__=z')
 
     expect([baggage.get('a'), baggage.get('b'), baggage.get('c'), baggage.get('__proto__')]).toEqual([
@@ -247,11 +247,11 @@ describe('Baggage', () => {
     expect(baggage.get('toString')).toBe(undefined)
   })
 
-  it('gives the last value of a key that repeats', () => {
+  it('returns the last value of a key that repeats', () => {
     expect(Baggage.parse('a=1,a=2').get('a')).toBe('2')
   })
 
-  it('gives the entry of a key', () => {
+  it('returns the entry of a key', () => {
     expect(Baggage.parse('a=1;p;q=%20').getEntry('a')).toEqual({ value: '1', properties: [['p'], ['q', ' ']] })
     expect(Baggage.empty.getEntry('a')).toBe(undefined)
   })
@@ -305,7 +305,7 @@ describe('Baggage', () => {
     expect(String(baggage)).toBe(many(64))
   })
 
-  it('writes a smaller member behind one that does not fit', () => {
+  it('writes a smaller member after one that does not fit', () => {
     const baggage = Baggage.empty
       .set('a', 'x'.repeat(4000))
       .set('b', 'é'.repeat(1000))
@@ -320,11 +320,11 @@ describe('Baggage', () => {
     ['a key with a blank', ['a b', '1']],
     ['a key that is not ASCII', ['é', '1']],
     ['a key with a line feed', ['a\nb', '1']],
-    ['a key that is no string', [1, '1']],
-    ['a value that is no string', ['a', 1]],
+    ['a key that is not a string', [1, '1']],
+    ['a value that is not a string', ['a', 1]],
     ['no value', ['a', undefined]],
-    ['a property whose key is no token', ['a', '1', [['p q']]]],
-    ['a property whose value is no string', ['a', '1', [['p', 1]]]],
+    ['a property whose key is not a token', ['a', '1', [['p q']]]],
+    ['a property whose value is not a string', ['a', '1', [['p', 1]]]],
   ])('refuses %s from the programmer', (_name, set) => {
     expect(() => Baggage.empty.set(...(set as [string, string]))).toThrow(/^Baggage: expected the (key|value) to be a /)
   })

@@ -15,7 +15,7 @@ describe('isHex', () => {
 
   it.each<[name: string, text: string, start: number, length: number]>([
     ['what ends before the last digit', 'a0', 0, 3],
-    ['what begins behind the end', 'a0', 2, 1],
+    ['what begins after the end', 'a0', 2, 1],
     ['an empty text', '', 0, 1],
     ['upper case', 'A0', 0, 2],
     ['the character below 0', '/0', 0, 2],
@@ -34,7 +34,7 @@ describe('isId', () => {
     ['a digit in front', '-1000-', true],
     ['a digit at the end', '-0001-', true],
     ['the highest digits', '-ffff-', true],
-    ['zeros, beside which others stand', '10000f', false],
+    ['zeros next to other digits', '10000f', false],
     ['no hex', '-100g-', false],
   ])('looks at its own place only: %s', (_name, text, answer) => {
     expect(isId(text, 1, 4)).toBe(answer)
@@ -62,9 +62,9 @@ describe('hexByte', () => {
     ['one digit', '1', 0],
     ['the last digit of two', '11', 1],
     ['no hex in front', 'g1', 0],
-    ['no hex behind', '1g', 0],
+    ['no hex after it', '1g', 0],
     ['upper case', '1A', 0],
-  ])('gives more than a byte for %s', (_name, text, at) => {
+  ])('returns more than a byte for %s', (_name, text, at) => {
     expect(hexByte(text, at)).toBeGreaterThan(0xff)
   })
 })

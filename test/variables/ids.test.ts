@@ -11,12 +11,12 @@ vi.mock(import('node:crypto'), async (importOriginal) => {
 })
 
 describe('newTraceId', () => {
-  it('is never all zero, whatever the random source gives', () => {
+  it('is never all zero, for any random bytes', () => {
     expect(newTraceId()).toMatch(/[^0]/)
     expect(fills).toBe(2)
   })
 
-  it('gives 32 lower-case hex digits, other ones each time, across the pool of randomness', () => {
+  it('returns 32 lower-case hex digits, other ones each time, across the pool of randomness', () => {
     const ids = Array.from({ length: 2000 }, newTraceId)
 
     expect(ids.every((id) => /^[0-9a-f]{32}$/.test(id))).toBe(true)
@@ -29,7 +29,7 @@ describe('newTraceId', () => {
 })
 
 describe('newSpanId', () => {
-  it('gives 16 lower-case hex digits, other ones each time, between trace ids too', () => {
+  it('returns 16 lower-case hex digits, other ones each time, between trace ids too', () => {
     const ids = Array.from({ length: 2000 }, (_, i) => (i % 3 === 0 ? newTraceId().slice(16) : newSpanId()))
 
     expect(ids.every((id) => /^[0-9a-f]{16}$/.test(id))).toBe(true)

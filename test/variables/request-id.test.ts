@@ -21,7 +21,7 @@ describe('isRequestId', () => {
     ['129 characters', 'x'.repeat(129)],
     ['a megabyte', 'x'.repeat(1_000_000)],
     ['a blank', 'a b'],
-    ['a blank behind', 'a '],
+    ['a blank after it', 'a '],
     ['a tab', 'a\tb'],
     ['a line feed', 'a\nb'],
     ['a line feed at the end', 'a\n'],

@@ -5,7 +5,7 @@ const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 const spanId = '00f067aa0ba902b7'
 
 describe('TraceContext', () => {
-  it('is the root of a new trace, with the random flag, that nobody has decided to record', () => {
+  it('is the root of a new trace, with the random flag, without a decision to record it', () => {
     const trace = new TraceContext()
 
     expect(trace.traceId).toMatch(/^[0-9a-f]{32}$/)

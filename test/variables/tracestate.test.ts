@@ -54,7 +54,7 @@ describe('Tracestate.parse', () => {
     ['3.3.2.2.2 a value of 256 characters', `foo=${long(256)}`, [['foo', long(256)]]],
     ['3.3.2.2.2 blanks in front belong to the value', 'foo=  1', [['foo', '  1']]],
     [
-      '3.3.2.2.2 blanks behind do not',
+      '3.3.2.2.2 blanks after it do not',
       'foo=1  ,bar=2',
       [
         ['foo', '1'],
@@ -124,7 +124,7 @@ describe('Tracestate.parse', () => {
     ['3.3.2.2 no equals sign in a later member', 'foo=1,bar'],
     ['3.3.2.2 no key', '=1'],
     ['3.3.2.2 nothing but an equals sign', '='],
-    ['3.3.2.2.1 a blank behind the key', 'foo =1'],
+    ['3.3.2.2.1 a blank after the key', 'foo =1'],
     ['3.3.2.2.1 a blank within the key', 'f oo=1'],
     ['3.3.2.2.1 a key in upper case', 'FOO=1'],
     ['3.3.2.2.1 a letter in upper case', 'fOo=1'],
@@ -151,9 +151,9 @@ describe('Tracestate.parse', () => {
     ['3.3.2.2.2 a character of latin1', 'foo=é'],
     ['3.3.2.2.2 a character beyond', 'foo=☃'],
     ['3.3.2.2.2 a lone surrogate', 'foo=\ud800'],
-    ['RFC 9110, 5.6.3 NBSP is no blank', 'foo=1,\u00a0bar=2'],
-    ['RFC 9110, 5.6.3 a vertical tab is no blank', 'foo=1,\vbar=2'],
-    ['RFC 9110, 5.6.3 a byte order mark is no blank', '\ufefffoo=1'],
+    ['RFC 9110, 5.6.3 NBSP is not a blank', 'foo=1,\u00a0bar=2'],
+    ['RFC 9110, 5.6.3 a vertical tab is not a blank', 'foo=1,\vbar=2'],
+    ['RFC 9110, 5.6.3 a byte order mark is not a blank', '\ufefffoo=1'],
     ['quotes', '"foo=1"'],
   ])('drops the whole list for %s', (_name, text) => {
     const state = Tracestate.parse(text)
@@ -268,14 +268,14 @@ describe('Tracestate', () => {
     ['a key that begins with @', '@vendor', '1'],
     ['a key with a dot', 'special.vendor', '1'],
     ['a key of 257 characters', long(257), '1'],
-    ['a key that is no string', 123, 'abc'],
+    ['a key that is not a string', 123, 'abc'],
     ['no value', 'foo', ''],
-    ['a blank behind the value', 'foo', '1 '],
+    ['a blank after the value', 'foo', '1 '],
     ['an equals sign in the value', 'foo', 'bar=baz'],
     ['a comma in the value', 'foo', 'a,b'],
     ['a line feed in the value', 'foo', 'a\nb'],
     ['a value of 257 characters', 'foo', long(257)],
-    ['a value that is no string', 'foo', 123],
+    ['a value that is not a string', 'foo', 123],
     ['an undefined value', 'foo', undefined],
   ])('refuses %s from the programmer', (_name, key, value) => {
     expect(() => Tracestate.empty.set(key as string, value as string)).toThrow(

@@ -4,13 +4,13 @@ import { newUuid } from '../../src/variables/ids.ts'
 describe('newUuid', () => {
   const uuids = Array.from({ length: 2_000 }, newUuid)
 
-  it('gives UUIDs of version 4, across the pool of randomness', () => {
+  it('returns UUIDs of version 4, across the pool of randomness', () => {
     const other = uuids.filter((uuid) => !/^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/.test(uuid))
 
     expect(other).toEqual([])
   })
 
-  it('gives another one each time', () => {
+  it('returns another one each time', () => {
     expect(new Set(uuids).size).toBe(2_000)
   })
 
