@@ -116,7 +116,7 @@ function withoutPollution(options: object): object {
 /** An object literal of any realm, or an object without a prototype. */
 function isPlain(options: object): boolean {
   const prototype = Object.getPrototypeOf(options) as object | null
-  return prototype === null || Object.getPrototypeOf(prototype) === null
+  return prototype === Object.prototype || prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 export function anyOf(expected: string, accepts: (value: unknown) => boolean): Check {

@@ -45,7 +45,12 @@ export interface SpawnOptions {
 /** A function that becomes a task, or a promise of work that runs already. */
 export type SpawnedWork<T> = ((task: Task) => T | PromiseLike<T>) | PromiseLike<T>
 
-export const isWork: Check = anyOf('a function or a promise', (value) => isFunction(value) || isThenable(value))
+/** @throws {TypeError} if `work` is neither a function nor a promise. */
+export function checkWork(work: unknown): void {
+  if (typeof work !== 'function') checkArgument('spawn', isWork, work)
+}
+
+const isWork: Check = anyOf('a function or a promise', (value) => isFunction(value) || isThenable(value))
 
 export const spawnChecks: Checks = {
   name: aString,
@@ -74,7 +79,7 @@ export const spawnChecks: Checks = {
  * @throws {TypeError} if `work` is neither a function nor a promise, or for an option that is unknown or of the wrong type.
  */
 export function spawn<T>(work: SpawnedWork<T>, options?: SpawnOptions): Task<T> {
-  checkArgument('spawn', isWork, work)
+  checkWork(work)
   const unit = currentUnit()
   if (unit === undefined) throw new OutsideUnitError('spawn()')
   return unit.settings.group.spawn(work, options)

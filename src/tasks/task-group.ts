@@ -1,12 +1,12 @@
 import { shareClass, storage } from '../context/storage.ts'
 import { GroupClosedError, GroupFullError } from '../errors.ts'
-import { aFunction, aString, checkArgument, type Checks, checkOptions, show } from '../options.ts'
+import { aFunction, aString, type Checks, checkOptions, show } from '../options.ts'
 import { drain, drainChecks, type DrainOptions, type DrainReport } from './drain.ts'
 import { lateUseByDefault } from './late-use.ts'
 import { taskAbandon, type TaskOutcome, taskRefuse, taskSpawn } from './lifecycle.ts'
 import { InFlight, type Wait } from './linked-list.ts'
 import { aPolicy, type Policy } from './policy.ts'
-import { isWork, responseOf, sourceOf, spawnChecks, type SpawnedWork, type SpawnOptions } from './spawn.ts'
+import { checkWork, responseOf, sourceOf, spawnChecks, type SpawnedWork, type SpawnOptions } from './spawn.ts'
 import { type OnTaskError, Task } from './task.ts'
 import { limitChecks, type Limits, limitsOf, type Slot, type TaskLimits } from './task-limits.ts'
 import { callingUnits, type Unit, type UnitSettings } from './unit.ts'
@@ -112,8 +112,8 @@ export class TaskGroup {
    * @throws {TypeError} if `work` is neither a function nor a promise, or for an option that is unknown or of the wrong type.
    */
   spawn<T>(work: SpawnedWork<T>, options?: SpawnOptions): Task<T> {
-    checkArgument('spawn', isWork, work)
-    const fn = typeof work === 'function' ? work : () => work
+    checkWork(work)
+    const fn = bodyOf(work)
     const checked = checkOptions('spawn', options, spawnChecks)
     const { name = (typeof work === 'function' && work.name) || 'task', onError = this.#onError, timeoutMs } = checked
     const spawner = storage.getStore()
@@ -277,6 +277,10 @@ export class TaskGroup {
 }
 
 shareClass(TaskGroup, 'TaskGroup')
+
+function bodyOf<T>(work: SpawnedWork<T>): (task: Task) => T | PromiseLike<T> {
+  return typeof work === 'function' ? work : () => work
+}
 
 function printFailure(error: unknown, task: Task): void {
   console.error(`logical-context: the task '${task.name}' (id ${task.id}) failed: ${show(error)}`)
