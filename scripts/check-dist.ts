@@ -54,6 +54,20 @@ function filesOf(path: string, found = new Set<string>()): Set<string> {
   return found
 }
 
+// On a Node that is too old, each subpath says so in one sentence, for `import` and for `require`.
+const oldNode = "data:text/javascript,Object.defineProperty(process, 'version', { value: 'v20.20.2' })"
+const urls = targets.map(({ built }) => pathToFileURL(built).href)
+for (const load of ['import(url)', "process.getBuiltinModule('module').createRequire(url)(new URL(url).pathname)"]) {
+  const code = `for (const url of ${JSON.stringify(urls)}) {
+    try { await ${load}; console.log('loaded', url) } catch (error) { console.log(error.message) }
+  }`
+  const said = execFileSync(process.execPath, ['--import', oldNode, '--input-type=module', '-e', code], {
+    encoding: 'utf8',
+  })
+  const sentence = /^logical-context supports Node .*, and this is Node v20\.20\.2: install a supported version\.$/gm
+  assert.equal(said.match(sentence)?.length, urls.length, `an old Node is not refused by ${load}: ${said}`)
+}
+
 const limits = [
   ['./dist/index.js', 3],
   ['./dist/middleware/fastify.js', 5],

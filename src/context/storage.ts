@@ -1,6 +1,10 @@
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import { VersionMismatchError } from '../errors.ts'
 import type { View } from './cell.ts'
+import { checkNode } from './node-version.ts'
+
+// This module is evaluated before everything that calls a newer function of the platform.
+checkNode(process)
 
 /** The version of everything that copies of the package share. Increase it with any change of a shape in this folder. */
 const layout = 2
