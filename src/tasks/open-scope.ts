@@ -1,3 +1,4 @@
+import type { Started } from '../context/block.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { processSingleton } from '../context/storage.ts'
 import {
@@ -75,10 +76,16 @@ export function openScope(name: string, options?: OpenScopeOptions): RequestScop
 /**
  * Runs `fn` in a unit of its own: a job, a command, the start of a program, a test. The unit starts with the values of its
  * options only, also inside another unit. It closes when `fn` returns, and seals when the promise that `fn` returned
- * settles. Its tasks may continue.
+ * settles. Its tasks may continue. A thenable that `fn` returns starts in the unit, and `runInScope` returns a promise
+ * for it.
  *
  * @throws {TypeError} if `fn` is not a function, or for an option that is unknown or of the wrong type.
  */
+export function runInScope<R extends PromiseLike<unknown>>(
+  fn: (scope: RequestScope) => R,
+  options?: ScopeOptions,
+): Started<R>
+export function runInScope<R>(fn: (scope: RequestScope) => R, options?: ScopeOptions): R
 export function runInScope<R>(fn: (scope: RequestScope) => R, options?: ScopeOptions): R {
   checkFunction('runInScope', fn)
   const checked = options === undefined ? undefined : checkOptions('runInScope', options, runChecks)

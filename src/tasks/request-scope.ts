@@ -1,3 +1,4 @@
+import type { Started } from '../context/block.ts'
 import { bridge } from '../context/bridge.ts'
 import { bind } from '../context/bind.ts'
 import { Cell, currentCell } from '../context/cell.ts'
@@ -61,11 +62,14 @@ export class RequestScope extends Unit implements Disposable {
 
   /**
    * Runs `fn` in the unit and returns its result. Later runs see what it sets. A promise that `fn` returns postpones the
-   * seal until it settles. A failure is the caller's.
+   * seal until it settles. A thenable that `fn` returns starts in the unit, and `run` returns a promise for it. A failure
+   * is the caller's.
    *
    * @throws {ScopeClosedError} after the seal.
    * @throws {TypeError} if `fn` is not a function.
    */
+  run<Args extends unknown[], R extends PromiseLike<unknown>>(fn: (...args: Args) => R, ...args: Args): Started<R>
+  run<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): R
   run<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): R {
     checkFunction('RequestScope.run', fn)
     if (this.sealed) throw new ScopeClosedError(this.name)

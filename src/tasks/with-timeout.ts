@@ -1,3 +1,4 @@
+import { start } from '../context/block.ts'
 import type { Cell } from '../context/cell.ts'
 import { storage } from '../context/storage.ts'
 import { TimeoutError } from '../errors.ts'
@@ -61,7 +62,7 @@ export async function withTimeout<T>(
   }
   // The limit of this call begins now: its clock need not be read a second time.
   let stop = after(due === undefined || due.target === scope ? ms : due.leftMs, onTimer)
-  const call = (async () => await scope.run(() => fn(scope)))()
+  const call = (async () => await scope.run(() => start(fn(scope))))()
   const rest = call.then(result.resolve, (error: unknown) => {
     // A call that knows the limit may notice it a little earlier than our timer.
     if (!isOver) result.reject(isTimeout(scope, error) ? scope.reason : error)

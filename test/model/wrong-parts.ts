@@ -30,7 +30,7 @@ export const wrongParts: readonly Wrong[] = [
   { name: 'an only that isolates', replaced: { spawn: spawnOnly('isolate') }, shownBy: / under only / },
   {
     name: 'an isolate that starts a fresh unit',
-    replaced: { spawn: (fn) => api.runInScope(fn as never) },
+    replaced: { spawn: (fn) => api.runInScope(fn as never) as never },
     shownBy: / spawns /,
   },
   { name: 'a gather that shares', replaced: { gather: gatherUnder('share') }, shownBy: / gathers / },

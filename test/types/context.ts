@@ -1,5 +1,18 @@
 // Compiled by `npm run types`, not run: what must compile does, and what must not is expected to fail.
-import { bind, ContextVar, current, isolateGenerator, LogicalContext, outside, run } from 'logical-context'
+import {
+  bind,
+  ContextVar,
+  current,
+  isolateGenerator,
+  LogicalContext,
+  openScope,
+  outside,
+  run,
+  runInScope,
+  shield,
+  spawn,
+  withTimeout,
+} from 'logical-context'
 import { expectTypeOf } from 'vitest'
 
 const tenant = new ContextVar<string>('tenant')
@@ -75,6 +88,14 @@ expectTypeOf(tenant.run('acme', () => builder)).toEqualTypeOf<Promise<number[]>>
 expectTypeOf(tenant.run('acme', () => anyValue)).toBeAny()
 expectTypeOf(tenant.run('acme', (): string | Promise<string> => 'text')).toEqualTypeOf<string | Promise<string>>()
 expectTypeOf(run(current(), () => builder)).toEqualTypeOf<Promise<number[]>>()
+expectTypeOf(runInScope(() => builder)).toEqualTypeOf<Promise<number[]>>()
+expectTypeOf(runInScope(() => 'text')).toEqualTypeOf<string>()
+expectTypeOf(runInScope(() => anyValue)).toBeAny()
+expectTypeOf(openScope('job').run(() => builder)).toEqualTypeOf<Promise<number[]>>()
+expectTypeOf(openScope('job').run((text: string) => text, 'text')).toEqualTypeOf<string>()
+expectTypeOf(spawn(() => builder).result()).toEqualTypeOf<Promise<number[]>>()
+expectTypeOf(withTimeout(() => builder, 1)).toEqualTypeOf<Promise<number[]>>()
+expectTypeOf(shield(() => builder)).toEqualTypeOf<Promise<number[]>>()
 expectTypeOf(run(current(), () => anyValue)).toBeAny()
 expectTypeOf(bind(() => builder)()).toEqualTypeOf<Promise<number[]>>()
 expectTypeOf(bind(() => anyValue)()).toBeAny()

@@ -74,7 +74,7 @@ void group.drain({ timeout: 1 })
 void group.drain({ timeoutMs: '10s' })
 
 // @ts-expect-error an unknown option of a unit
-runInScope(() => {}, { timeoutMs: 1 })
+void runInScope(() => {}, { timeoutMs: 1 })
 
 // @ts-expect-error values are not a context
-runInScope(() => {}, { context: { tenant: 'acme' } })
+void runInScope(() => {}, { context: { tenant: 'acme' } })
