@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { FastifyServerOptions } from 'fastify'
+import { type ForeignCall, type Foreigner, type ForeignPlace, foreignPlaces } from './foreign-calls.ts'
 import type { Place } from './places.ts'
 import type { Shop } from './shop.ts'
 import type { Caller } from './sightings.ts'
@@ -13,6 +14,7 @@ export interface Ending {
   /** What happens. */
   readonly about: string
   readonly server?: FastifyServerOptions & { http2?: boolean }
+  readonly foreign?: ForeignCall
   /** Sends bob's request and, on the same connection, ann's; resolves when hers is over and the client has gone. */
   act(shop: Shop): Promise<void>
 }
@@ -170,6 +172,8 @@ export const endings: Readonly<Record<string, readonly Ending[]>> = {
       },
     },
   ],
+  'A callback of another live request calls `done` or `reply.send`': calledBy('another live request'),
+  'A callback of no request calls `done` or `reply.send`': calledBy('no request'),
 }
 
 export const allEndings: readonly Ending[] = Object.values(endings).flat()
@@ -185,6 +189,30 @@ function answered(name: string, path: string, about: string, field?: string): En
       await hangUpBehind(shop, socket)
     },
   }
+}
+
+/** A request for each place in which a callback continues it. */
+function calledBy(by: Foreigner): Ending[] {
+  return Object.entries(foreignPlaces).map(([place, path]) => ({
+    name: by === 'no request' ? `${place}, by none` : `${place}, by another`,
+    about: `${aboutCall(place)} in ${by === 'no request' ? 'no request' : 'another request, which is not answered yet'}.`,
+    foreign: { place: place as ForeignPlace, by },
+    async act(shop) {
+      const other = await shop.connect()
+      other.write(get('/other', 'bob'))
+      await shop.sightings.reached('preHandler', 'bob')
+      const socket = await connectAsBob(shop)
+      socket.write(path === '/body' ? `${post}content-length: 2\r\n\r\nab` : get(path, 'ann'))
+      await shop.sightings.reached('log line "request completed"')
+      await hangUpBehind(shop, socket)
+      other.destroy()
+    },
+  }))
+}
+
+function aboutCall(place: string): string {
+  if (place === 'handler') return 'The handler calls `reply.send()`'
+  return place === 'body parser' ? 'A body parser calls `done`' : `A hook \`${place}\` calls \`done\``
 }
 
 /** A client that goes while something waits that has been at `place`. */

@@ -1,11 +1,12 @@
 import type { Readable } from 'node:stream'
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
+import type { ForeignCaller } from './foreign-calls.ts'
 import type { Place } from './places.ts'
 import type { Recipe } from './recipes.ts'
 import { callerOf, type See } from './shop.ts'
 
 /** Looks at the value in every hook, in Fastify's other functions, and in every event of the raw messages. */
-export function watchHooks(app: FastifyInstance, recipe: Recipe, see: See): void {
+export function watchHooks(app: FastifyInstance, recipe: Recipe, see: See, foreign: ForeignCaller): void {
   const look = (request: FastifyRequest, place: Place) => see(callerOf(request), place, recipe.user())
 
   app.addHook('onRequest', async (request, reply) => {
@@ -53,7 +54,7 @@ export function watchHooks(app: FastifyInstance, recipe: Recipe, see: See): void
     })
     payload.on('end', () => {
       look(request, 'body parser, after the body')
-      done(null, text)
+      foreign.callBack(request, 'body parser', () => done(null, text))
     })
   })
   // These two are given no request: what they are given says whose it is.

@@ -22,8 +22,8 @@ export async function measureAll(): Promise<MeasuredRecipes> {
 
 async function measure(recipe: Recipe): Promise<Measured> {
   const measured: Measured = {}
-  for (const { name, server, act } of allEndings) {
-    const shop = await openShop(recipe, server ?? {})
+  for (const { name, server, foreign, act } of allEndings) {
+    const shop = await openShop(recipe, server ?? {}, foreign)
     await act(shop)
     if (name !== 'inject') await shop.sightings.reached('socket close')
     // After it nothing more can happen: what was not seen until then was not reached.

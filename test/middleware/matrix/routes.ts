@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { ForeignCaller } from './foreign-calls.ts'
 import type { Place } from './places.ts'
 import type { Recipe } from './recipes.ts'
 import { callerOf, type See } from './shop.ts'
@@ -10,7 +11,13 @@ const streamChunks = 64
 const chunk = 'x'.repeat(128 * 1024)
 
 /** A route for each way in which a request may end; `held` ends when the handler of `/held`, or a hook, may go on. */
-export async function addRoutes(app: FastifyInstance, recipe: Recipe, see: See, held: Promise<void>): Promise<void> {
+export async function addRoutes(
+  app: FastifyInstance,
+  recipe: Recipe,
+  see: See,
+  held: Promise<void>,
+  foreign: ForeignCaller,
+): Promise<void> {
   const look = (request: FastifyRequest, place: Place) => see(callerOf(request), place, recipe.user())
   const handle = async (request: FastifyRequest, wait: () => Promise<unknown> = turn) => {
     look(request, 'handler')
@@ -30,7 +37,7 @@ export async function addRoutes(app: FastifyInstance, recipe: Recipe, see: See, 
     look(request, 'handler')
     setTimeout(() => {
       look(request, 'handler, later')
-      void reply.send({ caller: callerOf(request) })
+      foreign.callBack(request, 'handler', () => void reply.send({ caller: callerOf(request) }))
     }, 1)
   })
   app.get('/throws', { schema }, async (request) => {

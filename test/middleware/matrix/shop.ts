@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { pino } from 'pino'
+import { type ForeignCall, ForeignCaller } from './foreign-calls.ts'
 import { watchHooks } from './hooks.ts'
 import type { Place } from './places.ts'
 import type { Recipe } from './recipes.ts'
@@ -23,7 +24,7 @@ export interface Shop {
 /** Tells what a request of `caller` has seen at a place. */
 export type See = (caller: Caller, place: Place, seen: string | undefined) => void
 
-export async function openShop(recipe: Recipe, options: FastifyServerOptions): Promise<Shop> {
+export async function openShop(recipe: Recipe, options: FastifyServerOptions, call?: ForeignCall): Promise<Shop> {
   const sightings = new Sightings()
   const see: See = (caller, place, seen) => sightings.see(caller, place, seen)
   const held = Promise.withResolvers<void>()
@@ -37,8 +38,10 @@ export async function openShop(recipe: Recipe, options: FastifyServerOptions): P
 
   const stopListening = recipe.watchScopes?.(see)
   await recipe.install(app)
-  watchHooks(app, recipe, see)
-  await addRoutes(app, recipe, see, held.promise)
+  const foreign = new ForeignCaller(call)
+  watchHooks(app, recipe, see, foreign)
+  foreign.addHook(app, recipe)
+  await addRoutes(app, recipe, see, held.promise, foreign)
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
 
