@@ -35,6 +35,12 @@ export function processSingleton<T>(name: string, make: () => T): T {
   return registry.singletons.get(name) as T
 }
 
+/** The variable with the id of the request, once the room of the variables is loaded: for lines about failures. */
+export const requestIdSlot: { variable: { get(): string | undefined } | undefined } = processSingleton(
+  'requestIdSlot',
+  () => ({ variable: undefined }),
+)
+
 /** A snapshot of all contexts, including those of other libraries. Its `runInAsyncScope` runs a function in it. */
 export type AsyncSnapshot = AsyncResource
 

@@ -186,7 +186,7 @@ export class Messages {
       return await Promise.race([accepted, limit.promise])
     } catch (error) {
       // The engine's own limit leaves it as open.
-      throw (error as Error | null)?.name === 'TimeoutError' ? new EnqueueTimeoutError(queue, timeoutMs, error) : error
+      throw isTimeout(error) ? new EnqueueTimeoutError(queue, timeoutMs, error) : error
     } finally {
       disarm()
     }
@@ -241,6 +241,15 @@ function captured(values: Values, policy: MessagePolicy): LogicalContext {
   const context = new LogicalContext(cross(values, policy))
   const trace = traceOf(new LogicalContext(values))
   return policy === 'isolate' || trace === undefined ? context : context.with(traceContext, trace)
+}
+
+function isTimeout(error: unknown): boolean {
+  try {
+    return (error as Error | null)?.name === 'TimeoutError'
+  } catch {
+    // A getter of the error failed.
+    return false
+  }
 }
 
 /** A function of the program that throws or rejects ends no job: it is printed. */

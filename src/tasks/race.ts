@@ -51,6 +51,6 @@ export async function race<T>(fns: readonly ((task: Task) => T | PromiseLike<T>)
     }
   })
   if (first === undefined) throw group.stopReason
-  if ('error' in first) throw first.error
-  return first.value
+  if (Object.hasOwn(first, 'error')) throw (first as { error: unknown }).error
+  return (first as { value: T }).value
 }

@@ -145,8 +145,16 @@ export class Failures {
 
   in(name: string): AggregateError {
     const { errors } = this
-    const [first] = errors
-    const message = first instanceof Error ? first.message : show(first)
+    const message = messageOf(errors[0])
     return new AggregateError(errors, `${errors.length} failed in '${name}', see 'errors'. The first: ${message}`)
+  }
+}
+
+/** Any value can be thrown, also one whose properties throw when they are read. */
+function messageOf(error: unknown): string {
+  try {
+    return error instanceof Error ? String(error.message) : show(error)
+  } catch {
+    return show(error)
   }
 }

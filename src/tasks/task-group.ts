@@ -1,4 +1,4 @@
-import { shareClass, storage } from '../context/storage.ts'
+import { requestIdSlot, shareClass, storage } from '../context/storage.ts'
 import { GroupClosedError, GroupFullError } from '../errors.ts'
 import { aFunction, aString, type Checks, checkOptions, show } from '../options.ts'
 import { drain, drainChecks, type DrainOptions, type DrainReport } from './drain.ts'
@@ -283,5 +283,7 @@ function bodyOf<T>(work: SpawnedWork<T>): (task: Task) => T | PromiseLike<T> {
 }
 
 function printFailure(error: unknown, task: Task): void {
-  console.error(`logical-context: the task '${task.name}' (id ${task.id}) failed: ${show(error)}`)
+  const request = requestIdSlot.variable?.get()
+  const ids = request === undefined ? `id ${task.id}` : `id ${task.id}, request ${request}`
+  console.error(`logical-context: the task '${task.name}' (${ids}) failed: ${show(error)}`)
 }

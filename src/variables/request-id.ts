@@ -1,6 +1,6 @@
 import { ContextVar } from '../context/context-var.ts'
 import { LogicalContext } from '../context/logical-context.ts'
-import { processSingleton } from '../context/storage.ts'
+import { processSingleton, requestIdSlot } from '../context/storage.ts'
 import { newUuid } from './ids.ts'
 import { TraceContext, traceContext } from './trace-context.ts'
 
@@ -12,6 +12,7 @@ export const requestId: ContextVar<string> = processSingleton(
   'requestId',
   () => new ContextVar<string>('requestId', { onSpawn: 'keep' }),
 )
+requestIdSlot.variable = requestId
 
 /**
  * A context with a new request id and the root of a new trace, for a unit without a request: a job, a command, a test.

@@ -1,7 +1,8 @@
 import { FastifyOtelInstrumentation } from '@fastify/otel'
 import * as api from '@opentelemetry/api'
 import Fastify from 'fastify'
-import { spawn } from 'logical-context'
+import { bind, ContextVar, runInScope, spawn, TaskGroup } from 'logical-context'
+import { Messages } from 'logical-context/messages/message'
 import { logicalContext } from 'logical-context/middleware/fastify'
 import { w3cTraceContext, xRequestId } from 'logical-context/propagators'
 import { requestId } from 'logical-context/variables'
@@ -76,6 +77,90 @@ describe('an app without a logger', () => {
         { err: expect.any(Error), request_id: 'r-1', task_name: 'fail', task_id: expect.any(Number) },
       ],
     ])
+  })
+})
+
+describe('an app without a logger, with late and unfinished work', () => {
+  it('prints late reads and writes with their line to stderr', async () => {
+    const lines = printed()
+    vi.stubEnv('NODE_ENV', '')
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const note = new ContextVar<string>('note')
+    const late: (() => void)[] = []
+    const app = Fastify()
+    await app.register(logicalContext)
+    app.get('/', async () => {
+      late.push(
+        bind(() => note.get()),
+        bind(() => note.set('late')),
+      )
+    })
+    await app.inject('/')
+    await app.close()
+
+    for (const use of late) use()
+
+    expect(lines).toEqual([
+      [expect.stringMatching(/^logical-context: late read of 'note' at .*fastify-ids\.test\.ts/), expect.anything()],
+      [expect.stringMatching(/^logical-context: late write of 'note' at .*fastify-ids\.test\.ts/), expect.anything()],
+    ])
+  })
+
+  it('prints tasks and requests that had not finished at the close, with their ids', async () => {
+    const lines = printed()
+    const app = Fastify()
+    await app.register(logicalContext, { drainTimeoutMs: 20 })
+    app.get('/', async () => {
+      spawn(() => new Promise(() => {}), { name: 'stuck' })
+      return 'ok'
+    })
+
+    await app.inject({ url: '/', headers: { 'x-request-id': 'r-1' } })
+    await app.close()
+
+    expect(lines).toEqual([
+      [
+        "logical-context: task 'stuck' had not finished when the server closed",
+        expect.objectContaining({ task_name: 'stuck', task_id: expect.any(Number), request_id: 'r-1' }),
+      ],
+    ])
+  })
+})
+
+describe('a failed task without an onError', () => {
+  it('is printed with the ids of its request and its task', async () => {
+    const lines = printed()
+    const fail = () => {
+      throw new Error('no')
+    }
+    const group = new TaskGroup()
+    runInScope(
+      () => {
+        requestId.set('r-2')
+        group.spawn(fail, { policy: 'isolate' })
+        spawn(fail)
+      },
+      { group },
+    )
+
+    await group.drain()
+
+    const line = /^logical-context: the task 'fail' \(id \d+, request r-2\) failed: Error: no/
+    expect(lines).toEqual([[expect.stringMatching(line)], [expect.stringMatching(line)]])
+  })
+
+  it('is printed with them for a job of messages', async () => {
+    const lines = printed()
+    const messages = new Messages('jobs')
+    const fields = { 'x-request-id': 'r-3' }
+
+    await messages.process(
+      { queue: 'jobs', fields },
+      () => void spawn(() => Promise.reject(new Error('no')), { name: 'mail' }),
+    )
+    await messages.close()
+
+    expect(lines).toEqual([[expect.stringMatching(/the task 'mail' \(id \d+, request r-3\) failed: Error: no/)]])
   })
 })
 
