@@ -122,6 +122,9 @@ function findCallSite(): string {
     Reflect.set(Error, 'stackTraceLimit', maxOwnFrames)
     // A program may have changed `stack` to something else than text.
     frames = String(new Error('late use').stack).split('\n').slice(1)
+  } catch {
+    // So does an `Error.prepareStackTrace` that throws.
+    return ''
   } finally {
     Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
   }

@@ -110,6 +110,35 @@ describe('a late use', () => {
     expect(after).toBe(1)
   })
 
+  it.each<[string, (call: () => void) => void]>([
+    ['a report that throws', (call) => call()],
+    [
+      'an Error.prepareStackTrace that throws',
+      (call) => {
+        const { prepareStackTrace } = Error
+        Error.prepareStackTrace = throwing
+        try {
+          call()
+        } finally {
+          Error.prepareStackTrace = prepareStackTrace as never
+        }
+      },
+    ],
+  ])('restores the limit of stack traces, and does not throw, with %s', (_, around) => {
+    vi.spyOn(console, 'error').mockReturnValue()
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 1
+    const uses: LateUse[] = []
+    const late = runInScope(() => bind(() => user.get()), { onLateUse: (use) => (uses.push(use), throwing()) })
+
+    around(late)
+
+    const after = Error.stackTraceLimit
+    Error.stackTraceLimit = stackTraceLimit
+    expect(after).toBe(1)
+    expect(uses).toHaveLength(1)
+  })
+
   it('does not fail the code that reads if the report fails', () => {
     vi.spyOn(console, 'error').mockImplementation(() => {})
     const seen: unknown[] = []
@@ -229,4 +258,8 @@ function usesOf(fn: () => void, options: LateUseOptions | { onLateUse: undefined
   )
   lateRun()
   return uses
+}
+
+function throwing(): never {
+  throw new RangeError('planted')
 }
