@@ -1,3 +1,4 @@
+import { callContained } from '../callbacks.ts'
 import { currentCell } from '../context/cell.ts'
 import type { AnyContextVar } from '../context/context-var.ts'
 import { LogicalContext } from '../context/logical-context.ts'
@@ -227,7 +228,7 @@ export class Messages {
   #refuseFor(queue: string): Refuse {
     return (reason, field) => {
       this.counters[reason]++
-      contain('onRefusal', () => this.#onRefusal?.({ reason, field, queue }))
+      if (this.#onRefusal !== undefined) callContained('onRefusal', this.#onRefusal, { reason, field, queue })
     }
   }
 }

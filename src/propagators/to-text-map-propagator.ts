@@ -1,10 +1,11 @@
+import { callContained } from '../callbacks.ts'
 import { current } from '../context/current.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { aBoolean, aFunction, anyOf, type Checks, checkOptions, oneOf, show } from '../options.ts'
 import { TraceContext, traceContext } from '../variables/trace-context.ts'
 import { type Carrier, textOf } from './carrier.ts'
 import { compilePropagators } from './composite.ts'
-import { type Destination, isPropagator, type Peer, type Propagator } from './propagator.ts'
+import { type Destination, isPropagator, type Peer, type Propagator, type Refuse } from './propagator.ts'
 import {
   type OtelContextLike,
   spanOf,
@@ -52,7 +53,7 @@ export function toTextMapPropagator(
   if (!isPropagator(propagator)) {
     throw new TypeError(`toTextMapPropagator: expected a propagator, got ${show(propagator)}.`)
   }
-  const contained = compilePropagators('toTextMapPropagator:', [propagator])
+  const compiled = compilePropagators('toTextMapPropagator:', [propagator])
   const owner = 'toTextMapPropagator'
   const given = checkOptions(owner, options, checks)
   const peer: Peer = peerOf(checkOptions(`${owner}: option 'peer'`, given.peer, peerChecks))
@@ -61,9 +62,9 @@ export function toTextMapPropagator(
   )
 
   return {
-    fields: () => [...contained.fields],
+    fields: () => [...compiled.fields],
     extract(context, carrier, getter) {
-      const found = contained.extract(LogicalContext.empty, readerOf(carrier, getter), peer)
+      const found = compiled.extract(LogicalContext.empty, readerOf(carrier, getter), peer)
       const trace = found.get(traceContext)
       const withVariables = context.setValue(contextKey, found)
       if (trace?.parentSpanId === undefined) return withVariables
@@ -72,17 +73,21 @@ export function toTextMapPropagator(
     },
     inject(context, carrier, setter) {
       if (context.getValue(suppressedKey) === true) return
-      contained.inject(withActiveSpan(variablesOf(context), context), writerOf(carrier, setter), destination)
+      compiled.inject(withActiveSpan(variablesOf(context), context), writerOf(carrier, setter), destination)
     },
   }
 }
 
 function peerOf({ trace = 'continue', values = false, refuse = ignore }: Partial<Peer>): Peer {
-  return { trace, values, refuse }
+  return { trace, values, refuse: contained(refuse) }
 }
 
 function destinationOf({ trace = true, values = false, refuse = ignore }: Partial<Destination>): Destination {
-  return { trace, values, refuse }
+  return { trace, values, refuse: contained(refuse) }
+}
+
+function contained(refuse: Refuse): Refuse {
+  return (reason, field) => callContained("toTextMapPropagator, option 'refuse'", refuse, reason, field)
 }
 
 function variablesOf(context: OtelContextLike): LogicalContext {

@@ -1,3 +1,4 @@
+import { isPromise } from '../callbacks.ts'
 import { Cell, type View } from '../context/cell.ts'
 import type { AnyContextVar, PolicyName } from '../context/context-var.ts'
 import { ContextVar } from '../context/context-var.ts'
@@ -85,7 +86,12 @@ function applyRules(from: Values, start: Values, crossing: PolicyName): Values {
     if (rule === undefined || !isPresent(raw)) continue
     if (rule === 'drop') to = put(to, index, deletedValue)
     else if (rule === 'keep') to = put(to, index, raw)
-    else to = put(to, index, encode(rule(decode(raw), crossing)))
+    else {
+      const derived: unknown = rule(decode(raw), crossing)
+      // A value can be a promise. If no code reads it, its rejection must not end the process.
+      isPromise(derived)
+      to = put(to, index, encode(derived))
+    }
   }
   return to
 }

@@ -153,7 +153,7 @@ export class Failures {
 /** Any value can be thrown, also one whose properties throw when they are read. */
 function messageOf(error: unknown): string {
   try {
-    return error instanceof Error ? String(error.message) : show(error)
+    return error instanceof Error ? error.message : show(error)
   } catch {
     return show(error)
   }

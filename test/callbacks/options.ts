@@ -10,6 +10,7 @@ import { Messages } from 'logical-context/messages/message'
 import logicalContext, { type LogicalContextOptions } from 'logical-context/middleware/fastify'
 import { type Propagator, w3cBaggage, xRequestId } from 'logical-context/propagators'
 import { pino } from 'pino'
+import { otherOptions } from './other-options.ts'
 import type { Reports } from './reports.ts'
 
 /** An option that takes a function, and a program that uses it twice. */
@@ -28,6 +29,7 @@ export interface FunctionOption {
 const tenant = new ContextVar<unknown>('tenant')
 
 export const functionOptions: readonly FunctionOption[] = [
+  ...otherOptions,
   {
     name: 'trust',
     mayBeAsync: false,

@@ -96,9 +96,10 @@ describe.each(hostile)('%s', (_, value) => {
   ])('is in the AggregateError of %s', async (_name, call, count) => {
     const failure = await failureOf(runInScope(call))
 
-    const { errors } = failure?.error as AggregateError
-    expect(failure?.error instanceof AggregateError && errors.length).toBe(count)
-    expect(errors.every((error: unknown) => error === value || (error as Wrapped).of === value)).toBe(true)
+    const error = failure?.error
+    const errors = error instanceof AggregateError ? (error.errors as unknown[]) : []
+    expect(errors.length).toBe(count)
+    expect(errors.every((each) => each === value || (each as Wrapped).of === value)).toBe(true)
   })
 
   it('goes to onError, of a task and of a listener', async () => {
