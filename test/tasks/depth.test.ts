@@ -63,6 +63,43 @@ describe.each(ways)('%s, nested deeply', { timeout: 120_000 }, (_, walk) => {
   })
 })
 
+describe.each(ways)('%s, nested deeply, in other endings', { timeout: 120_000 }, (_, walk) => {
+  it('aborts at the deadline of the request', async () => {
+    const begun = Promise.withResolvers<void>()
+
+    const outcome = await runInScope(async (scope) => {
+      const walking = walk(depth, async (signal) => {
+        begun.resolve()
+        await aborted(signal)
+      })
+      const failure = walking.catch((error: unknown) => error)
+      await begun.promise
+      scope.expireAt(Date.now())
+      return failure
+    })
+
+    expect(outcome).toMatchObject({ code: 'LCTX_DEADLINE' })
+  })
+
+  it('aborts at the limit of a drain, in a task', async () => {
+    const group = new TaskGroup({ onError: () => {} })
+    const begun = Promise.withResolvers<void>()
+    const task = group.spawn(() =>
+      walk(depth, async (signal) => {
+        begun.resolve()
+        await aborted(signal)
+      }),
+    )
+    await begun.promise
+
+    const { unfinished } = await group.drain({ timeoutMs: 0, graceMs: minute })
+
+    expect(unfinished.map(({ ended }) => ended)).toEqual([true])
+    await expect(task.result()).rejects.toMatchObject({ code: 'LCTX_ABANDONED' })
+    expect(group.counters).toMatchObject({ failed: 0, cancelled: 1 })
+  })
+})
+
 describe('deeply nested tasks', { timeout: 120_000 }, () => {
   it('abort at the limit of a drain, and are reported', async () => {
     const group = new TaskGroup({ onError: () => {} })
