@@ -9,7 +9,7 @@ import {
   type NodeServerOptions,
 } from './node-requests.ts'
 
-export type { NodeMiddleware, NodeServerOptions } from './node-requests.ts'
+export type { NodeMiddleware, NodeRequest, NodeResponse, NodeServerOptions } from './node-requests.ts'
 export type { CloseReport, UnfinishedRequest } from './server-drain.ts'
 
 type Next = () => Promise<unknown>
