@@ -18,6 +18,7 @@ const surface: Readonly<Record<string, string>> = {
   './clients/node-http': 'instrumentNodeHttp',
   './clients/outbound': 'Outbound',
   './clients/reply-from': 'rewriteRequestHeaders',
+  './clients/sqlcommenter': 'sqlCommenter',
   './clients/undici': 'undiciInterceptor',
   './doctor': 'doctor',
   './messages/amqp': 'amqpContext',

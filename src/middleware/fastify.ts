@@ -16,6 +16,7 @@ import { anything, checkArgument, type Checks, checkOptions, show } from '../opt
 import { aPolicy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { requestId } from '../variables/request-id.ts'
+import { traceContext } from '../variables/trace-context.ts'
 import { exchangeOf, Exchanges } from './exchange.ts'
 import { trackReplies } from './fastify-hooks.ts'
 import { logOf, RequestLoggers } from './fastify-logger.ts'
@@ -32,7 +33,7 @@ import { withGivenValues } from './given-values.ts'
 import { Inbound } from './inbound.ts'
 import { drainAtClose } from './server-close.ts'
 import type { CloseReport, UnfinishedRequest } from './server-drain.ts'
-import { serverChecks, type ServerOptions } from './server-options.ts'
+import { serverChecks, type ServerOptions, serverTimingOf } from './server-options.ts'
 import { unsettledReport } from './unsettled-report.ts'
 
 export type { ServerOptions }
@@ -80,6 +81,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   if (fastify.hasDecorator('requestScopes')) return registerInside(fastify, options)
   const {
     replyIdHeader = 'x-request-id',
+    serverTiming = false,
     drainTimeoutMs = 10_000,
     settleTimeoutMs = 10_000,
     onDrained,
@@ -111,6 +113,8 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     scope.settings = units.settings
     if (scope.observation !== undefined) setAttributes(scope, request, reply)
     if (replyIdHeader !== false) reply.header(replyIdHeader, peek(requestId, scope.cell))
+    const trace = serverTiming ? peek(traceContext, scope.cell) : undefined
+    if (trace !== undefined) reply.header('server-timing', serverTimingOf(trace))
     if (values === undefined || !isNew) scope.begin(fn)
     else scope.begin(() => fn(startWith(scope, values, request)))
   }

@@ -5,12 +5,13 @@ import { anyOf, type Checks, checkOptions } from '../options.ts'
 import type { Policy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { requestId } from '../variables/request-id.ts'
+import { traceContext } from '../variables/trace-context.ts'
 import { type Exchange, exchangeOf } from './exchange.ts'
 import { Inbound } from './inbound.ts'
 import { type Log, stderrLog } from './log.ts'
 import { NodeServers } from './node-servers.ts'
 import { enterAtReply } from './replies.ts'
-import { serverChecks, type ServerOptions } from './server-options.ts'
+import { serverChecks, type ServerOptions, serverTimingOf } from './server-options.ts'
 
 /** A request of a server of `node:http`, `node:https` or `node:http2`. */
 export type NodeRequest = IncomingMessage | Http2ServerRequest
@@ -58,6 +59,7 @@ export class NodeRequests {
   readonly #owner: string
   readonly #innerPolicy: Policy | undefined
   readonly #replyIdHeader: string | false
+  readonly #serverTiming: boolean
   readonly #servers: NodeServers
 
   /** @throws {TypeError} for an option that is unknown or of the wrong type. */
@@ -65,6 +67,7 @@ export class NodeRequests {
     const checked: NodeServerOptions = checkOptions(owner, options, checks)
     const {
       replyIdHeader = 'x-request-id',
+      serverTiming = false,
       drainTimeoutMs = 10_000,
       settleTimeoutMs = 10_000,
       onDrained,
@@ -75,6 +78,7 @@ export class NodeRequests {
     this.#owner = owner
     this.#innerPolicy = policyAlone(checked)
     this.#replyIdHeader = replyIdHeader
+    this.#serverTiming = serverTiming
     this.inbound = new Inbound(rest, { owner, log: logger })
     const { group } = this.inbound
     this.#servers = new NodeServers({ group, drainTimeoutMs, settleTimeoutMs, onDrained, log: logger })
@@ -89,6 +93,8 @@ export class NodeRequests {
     request.requestScope = scope
     const header = this.#replyIdHeader
     if (header !== false && !response.headersSent) response.setHeader(header, scope.context.get(requestId) as string)
+    const trace = this.#serverTiming ? scope.context.get(traceContext) : undefined
+    if (trace !== undefined && !response.headersSent) response.setHeader('server-timing', serverTimingOf(trace))
     if (scope.observation !== undefined) setAttributes(exchange, request, response)
     scope.begin(() => fn(exchange))
   }

@@ -59,16 +59,17 @@ export function parseTraceparent(text: string): CallerTrace | undefined {
 
 /** Version 00, whatever the caller's version was. W3C Trace Context level 2, 3.2.4 */
 function format(trace: TraceContext, sampling: Sampling, refuse: Refuse): [field: string, text: string][] {
-  const parent: [string, string] = [
-    parentField,
-    `00-${trace.traceId}-${trace.spanId}${flagTexts[flagsFor(trace.flags, sampling) & knownFlags]}`,
-  ]
+  const parent: [string, string] = [parentField, formatTraceparent(trace, sampling)]
   if (trace.state === Tracestate.empty) return [parent]
   const { refusal } = trace.state
   // A truncated text was reported when it was read.
   if (refusal === 'malformed' || refusal === 'duplicate') refuse(refusal, stateField)
   const text = trace.state.toString()
   return text === '' ? [parent] : [parent, [stateField, text]]
+}
+
+export function formatTraceparent({ traceId, spanId, flags }: TraceContext, sampling: Sampling): string {
+  return `00-${traceId}-${spanId}${flagTexts[flagsFor(flags, sampling) & knownFlags]}`
 }
 
 /** A text within the limit is parsed at its first use. A longer text is cut at once. */

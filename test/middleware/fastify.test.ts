@@ -514,6 +514,26 @@ describe("logicalContext's way in", () => {
     expect(reply.headers[header]).toBe(expected)
   })
 
+  it.each<[string, LogicalContextOptions, RegExp | undefined]>([
+    ['by default', {}, undefined],
+    ['if it is off', { serverTiming: false }, undefined],
+    ['if it is on', { serverTiming: true }, /^trace;desc="00-[\da-f]{32}-[\da-f]{16}-03"$/],
+  ])('has the trace in Server-Timing %s, with an error too', async (_name, options, expected) => {
+    const app = await open(options)
+    const spans: (string | undefined)[] = []
+    app.get('/', async () => {
+      spans.push(traceContext.get()?.spanId)
+      throw new Error('no')
+    })
+
+    const reply = await app.inject('/')
+
+    const text = reply.headers['server-timing'] as string | undefined
+    if (expected === undefined) expect(text).toBeUndefined()
+    else expect(text).toMatch(expected)
+    if (expected !== undefined) expect(text?.split('-')[2]).toBe(spans[0])
+  })
+
   it('begins a new trace, and an id of its own, where the peer is restarted', async () => {
     const app = await open({ trust: { privatePeers: 'restart' } })
     app.get('/', async (request) => ({
