@@ -124,8 +124,8 @@ export function sqlCommenter(options?: SqlCommenterOptions): SqlCommenter {
 
 function fieldOf(key: string, field: SqlCommentField): Field {
   const owner = `sqlCommenter: field '${key}'`
-  const { variable, format } =
-    field instanceof ContextVar ? { variable: field, format: undefined } : ((field ?? {}) as Partial<Field>)
+  const { variable, format }: Partial<Field> =
+    field instanceof ContextVar ? { variable: field, format: undefined } : (field ?? {})
   if (!(variable instanceof ContextVar) || (format !== undefined && !isFunction(format))) {
     throw new TypeError(`${owner}: expected a ContextVar or { variable, format }, got ${show(field)}.`)
   }

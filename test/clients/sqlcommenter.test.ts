@@ -144,7 +144,7 @@ describe.skipIf(postgresProgram === undefined)('sqlCommenter, with PostgreSQL', 
         const byPool = await commented.query<{ query: string }>(running)
         const byCallback = await new Promise<string>((resolve, reject) => {
           commented.connect((error, connected, release) => {
-            if (connected === undefined) return reject(error as Error)
+            if (connected === undefined) return reject(error)
             connected.query<{ query: string }>(running, (_error, { rows }) => {
               release()
               resolve(String(rows[0]?.query))
