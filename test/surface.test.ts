@@ -35,7 +35,9 @@ const surface: Readonly<Record<string, string>> = {
   './middleware/hono': 'default logicalContext',
   './middleware/inbound': 'Inbound',
   './middleware/koa': 'default logicalContext',
+  './middleware/nestjs': 'ContextConsoleLogger ContextValue InContext LogicalContextModule',
   './middleware/node-http': 'default logicalContext',
+  './middleware/websocket': 'default logicalContext',
   './propagators':
     'awsXRay b3 carrierOf childEnvironment composite environmentCarrier fromTextMapPropagator jaeger mayTell requestTimeout sentry ' +
     'toTextMapPropagator w3cBaggage w3cTraceContext xRequestId',

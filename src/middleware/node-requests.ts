@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Server } from 'node:net'
-import { anyOf, type Checks, checkOptions } from '../options.ts'
+import { anyOf, type Check, type Checks, checkOptions } from '../options.ts'
 import type { Policy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { requestId } from '../variables/request-id.ts'
@@ -36,7 +36,7 @@ export interface NodeServerOptions extends ServerOptions {
   logger?: Log
 }
 
-const aLogger = anyOf('a logger with the methods info, warn and error', (value) =>
+export const aLogger: Check = anyOf('a logger with the methods info, warn and error', (value) =>
   ['info', 'warn', 'error'].every((name) => typeof (value as Record<string, unknown> | null)?.[name] === 'function'),
 )
 const checks: Checks = { ...serverChecks, logger: aLogger }

@@ -24,7 +24,7 @@ const leaves = ['middleware', 'clients', 'messages', 'bridges', 'testing']
 
 /** The packages that are loaded with us; all others come as types, or when they are needed. */
 const loadedWithUs: Readonly<Record<string, readonly string[]>> = {
-  middleware: ['fastify-plugin', '@fastify/proxy-addr'],
+  middleware: ['fastify-plugin', '@fastify/proxy-addr', '@nestjs/common', '@nestjs/core'],
   clients: ['@fastify/proxy-addr'],
 }
 const storageFile = 'src/context/storage.ts'

@@ -1,0 +1,161 @@
+import { ConsoleLogger, createParamDecorator, type DynamicModule, Module } from '@nestjs/common'
+import { HttpAdapterHost } from '@nestjs/core'
+import type { FastifyInstance } from 'fastify'
+import { aString, type Checks, checkOptions } from '../options.ts'
+import { backgroundGroup, openScope } from '../tasks/open-scope.ts'
+import type { TaskGroup } from '../tasks/task-group.ts'
+import { newIdentity, requestId } from '../variables/request-id.ts'
+import { traceContext } from '../variables/trace-context.ts'
+import { type ExpressMiddleware, logicalContext as expressContext } from './express.ts'
+import { logicalContext as fastifyContext } from './fastify.ts'
+import type { NodeServerOptions } from './node-requests.ts'
+
+export type { NodeServerOptions } from './node-requests.ts'
+export type { CloseReport, UnfinishedRequest } from './server-drain.ts'
+
+/**
+ * The module for NestJS, on Express and on Fastify. Each request has a unit: in middlewares, guards, interceptors, pipes,
+ * filters and handlers. `app.close()` and Nest's shutdown hooks wait for requests and tasks.
+ */
+// oxlint-disable-next-line typescript/no-extraneous-class -- Nest needs a class
+export class LogicalContextModule {
+  /**
+   * Import the result once, in the root module.
+   *
+   * @throws {TypeError} for an option that is unknown or of the wrong type.
+   */
+  static forRoot(options?: NodeServerOptions): DynamicModule {
+    // Also checks the options; on Fastify it drains what jobs spawn.
+    const middleware = expressContext(options)
+    const useFactory = (host: HttpAdapterHost) => new NestContext(middleware, options, host)
+    const provider = { provide: NestContext, inject: [HttpAdapterHost], useFactory }
+    return { module: LogicalContextModule, global: true, providers: [provider], exports: [NestContext] }
+  }
+}
+Module({})(LogicalContextModule)
+
+/** What Nest calls of the module, at the start and the end of an app. */
+class NestContext {
+  readonly #middleware: ExpressMiddleware
+  readonly #host: HttpAdapterHost
+  readonly #drainTimeoutMs: number | undefined
+
+  constructor(middleware: ExpressMiddleware, options: NodeServerOptions | undefined, host: HttpAdapterHost) {
+    this.#middleware = middleware
+    this.#host = host
+    this.#drainTimeoutMs = options?.drainTimeoutMs
+    jobGroups.push(middleware.inbound.group)
+    // Before Nest adds the body parsers and the middlewares of other modules.
+    if (this.#platform === 'express') host.httpAdapter.use(middleware)
+    if (this.#platform === 'fastify') {
+      const { logger: _, ...rest } = options ?? {}
+      const fastify = host.httpAdapter.getInstance() as FastifyInstance
+      void fastify.register(fastifyContext, rest).after(() => runFirst(fastify))
+    }
+  }
+
+  /** Nest calls it when the HTTP server exists. */
+  onModuleInit(): void {
+    if (this.#platform === 'express') this.#middleware.drainAtClose(this.#host.httpAdapter.getHttpServer())
+  }
+
+  /** Drains the jobs. Nest closes the HTTP server after it, which drains the requests and their tasks. */
+  async beforeApplicationShutdown(): Promise<void> {
+    const { group } = this.#middleware.inbound
+    jobGroups.splice(jobGroups.lastIndexOf(group), 1)
+    if (this.#platform !== 'express') await group.drain({ timeoutMs: this.#drainTimeoutMs })
+  }
+
+  get #platform(): string | undefined {
+    return (this.#host.httpAdapter as { getType?(): string } | undefined)?.getType?.()
+  }
+}
+
+/** Nest has added the hook for its middlewares before it creates modules. */
+function runFirst(fastify: FastifyInstance): void {
+  const symbol = Object.getOwnPropertySymbols(fastify).find(({ description }) => description === 'fastify.hooks')
+  const { onRequest } = Reflect.get(fastify, symbol ?? '') as { onRequest: ((...args: never[]) => unknown)[] }
+  const index = onRequest.findIndex(({ name }) => name.endsWith('logicalContextOnRequest'))
+  onRequest.unshift(...onRequest.splice(index, 1))
+}
+
+/** The groups of the apps of the process. A decorator is evaluated before any of them. */
+const jobGroups: TaskGroup[] = []
+
+const valueOf = createParamDecorator((variable: { get(): unknown }) => variable.get())
+
+/** A parameter decorator: the value of a variable in the request, or its default. */
+export function ContextValue(variable: { get(): unknown }): ParameterDecorator {
+  return valueOf(variable)
+}
+
+export interface InContextOptions {
+  /** The name of the unit. Default: the names of the class and the method. */
+  name?: string
+}
+
+const jobChecks: Checks = { name: aString }
+
+/**
+ * A method decorator for cron jobs and for consumers of queues: each call runs in a unit of its own, with a new request id
+ * and a new trace. Nest's shutdown waits for it, and aborts `currentSignal()` at its limit. A failure is the caller's.
+ *
+ * @throws {TypeError} for an option that is unknown or of the wrong type.
+ */
+export function InContext(options?: InContextOptions): MethodDecorator {
+  const { name } = checkOptions<InContextOptions>('InContext', options, jobChecks)
+  return (target: object, key: string | symbol, descriptor: PropertyDescriptor): void => {
+    const method = descriptor.value as (...args: unknown[]) => unknown
+    const unitName = name ?? `${target.constructor.name}.${String(key)}`
+    const inContext = function (this: unknown, ...args: unknown[]): unknown {
+      const group = jobGroups.at(-1) ?? backgroundGroup
+      using scope = openScope(unitName, { group, context: newIdentity() })
+      const result = scope.run(() => method.apply(this, args))
+      if (result instanceof Promise) {
+        // The task is what the drain waits for.
+        const wait = async ({ signal }: { signal: AbortSignal }) => {
+          signal.addEventListener('abort', () => scope.abort(signal.reason))
+          await result.catch(() => {})
+        }
+        group.spawn(wait, { name: unitName, policy: 'isolate' })
+      }
+      return result
+    }
+    Object.defineProperties(inContext, { name: { value: method.name }, length: { value: method.length } })
+    // Other decorators keep their metadata at the method.
+    const metadata = Reflect as unknown as Metadata
+    for (const known of metadata.getMetadataKeys(method)) {
+      metadata.defineMetadata(known, metadata.getMetadata(known, method), inContext)
+    }
+    descriptor.value = inContext
+  }
+}
+
+/** Added to `Reflect` by `reflect-metadata`, which Nest loads. */
+interface Metadata {
+  getMetadataKeys(target: object): unknown[]
+  getMetadata(key: unknown, target: object): unknown
+  defineMetadata(key: unknown, value: unknown, target: object): void
+}
+
+/**
+ * Nest's logger, with the ids of the request and its trace on each line: as fields with the option `json`, else before the
+ * message. Pass it as the option `logger` of `NestFactory.create`.
+ */
+export class ContextConsoleLogger extends ConsoleLogger {
+  protected override getJsonLogObject(
+    ...args: Parameters<ConsoleLogger['getJsonLogObject']>
+  ): ReturnType<ConsoleLogger['getJsonLogObject']> {
+    return { ...super.getJsonLogObject(...args), ...ids() }
+  }
+
+  protected override formatContext(context: string): string {
+    const id = requestId.get()
+    return id === undefined ? super.formatContext(context) : `${super.formatContext(context)}[${id}] `
+  }
+}
+
+function ids(): Record<string, string> {
+  const [id, trace] = [requestId.get(), traceContext.get()]
+  return { ...(id !== undefined && { request_id: id }), ...(trace !== undefined && { trace_id: trace.traceId }) }
+}

@@ -1,0 +1,252 @@
+import type { EventEmitter } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import type { Server } from 'node:net'
+import { root } from '../context/storage.ts'
+import { ClientGoneError } from '../errors.ts'
+import { anyOf, type Checks, checkOptions, show } from '../options.ts'
+import { drain } from '../tasks/drain.ts'
+import { aPolicy, type Policy } from '../tasks/policy.ts'
+import type { RequestScope } from '../tasks/request-scope.ts'
+import { after } from '../tasks/timer.ts'
+import { exchangeOf } from './exchange.ts'
+import { Inbound } from './inbound.ts'
+import { type Log, stderrLog } from './log.ts'
+import { aLogger, type NodeServerOptions } from './node-requests.ts'
+import { type CloseReport, reportDrain } from './server-drain.ts'
+import { serverChecks } from './server-options.ts'
+
+export type { CloseReport } from './server-drain.ts'
+
+/** A WebSocket of the package `ws`. */
+interface Socket extends EventEmitter {
+  close(code?: number, reason?: string): void
+  terminate(): void
+}
+
+/** A `WebSocketServer` of the package `ws`; for `@fastify/websocket` it is `app.websocketServer`. */
+export interface WebSocketServerLike extends EventEmitter {
+  readonly clients: ReadonlySet<Socket>
+  readonly options: { readonly server?: Server | null | undefined }
+  handleUpgrade: (...args: never[]) => void
+  close(callback?: (error?: Error) => void): void
+}
+
+export interface WebSocketOptions extends Omit<NodeServerOptions, 'replyIdHeader'> {
+  /**
+   * The policy of the messages. By default, `inherit`, each message is a unit of its own, which begins with the values
+   * of its connection. With `share` it is a part of the connection's unit.
+   */
+  messagePolicy?: Policy
+  /**
+   * The property `inbound` of a middleware of the same HTTP server: its options and its task group are used, and its close
+   * waits for the messages. Default: a new one.
+   */
+  inbound?: Inbound
+}
+
+const checks: Checks = {
+  ...serverChecks,
+  messagePolicy: aPolicy,
+  logger: aLogger,
+  inbound: anyOf('the property `inbound` of a middleware', (value) => value instanceof Inbound),
+}
+
+/** For the messages of all connections, among them subscriptions that do not end, and for those of one connection. */
+const messageLimits = { maxConcurrent: 100_000, maxQueued: 0, maxPerRequest: 1_000 }
+/** How long a close waits for the sockets after it has sent their close frames, in milliseconds. */
+const graceMs = 500
+/** "Going Away". RFC 6455, section 7.4.1 */
+const goingAway = 1001
+
+/**
+ * Opens units for the connections of a WebSocket server, and for their messages. A listener of `connection`, `close` or
+ * `error` runs in the unit of its connection, a listener of `message`, `ping` or `pong` by the option `messagePolicy`.
+ * What a listener throws, and a promise that rejects, goes to `onError`.
+ *
+ * Under `@fastify/websocket` with the Fastify plugin of this package, the unit of a connection is that of its request.
+ *
+ * The server's `close()` waits for the running listeners and their tasks, up to a limit. Messages that arrive meanwhile
+ * are dropped. Then the clients are closed with the code 1001.
+ *
+ * @throws {TypeError} for a server without `clients`, a second call, or an option that is unknown or of the wrong type.
+ */
+export function logicalContext(server: WebSocketServerLike, options?: WebSocketOptions): { readonly inbound: Inbound } {
+  const owner = 'logicalContext'
+  const {
+    messagePolicy = 'inherit',
+    inbound: given,
+    drainTimeoutMs = 10_000,
+    settleTimeoutMs = 10_000,
+    onDrained,
+    logger = stderrLog,
+    ...rest
+  }: WebSocketOptions = checkOptions(owner, options, checks)
+  if (typeof server?.emit !== 'function' || !(server.clients instanceof Set)) {
+    throw new TypeError(
+      `${owner}: expected a WebSocketServer of 'ws' with its option 'clientTracking', got ${show(server)}.`,
+    )
+  }
+  if (registeredKey in server) throw new TypeError(`${owner}: this WebSocketServer is registered already.`)
+  Object.defineProperty(server, registeredKey, { value: true })
+  const inbound =
+    given ?? new Inbound({ ...rest, limits: { ...messageLimits, ...rest.limits } }, { owner, log: logger })
+  const closing = new Closing(server, { inbound, isOwn: given === undefined, drainTimeoutMs, onDrained, log: logger })
+  const settings: ConnectionSettings = { inbound, messagePolicy, settleTimeoutMs, log: logger, closing }
+
+  const { emit, handleUpgrade } = server
+  // The server binds its own `emit` in its constructor, where no replacement is seen.
+  const upgrade = handleUpgrade as (...args: unknown[]) => void
+  server.handleUpgrade = (request: unknown, socket: unknown, head: unknown, callback: Listener) => {
+    const isOwnEmit = callback.name === `bound ${emit.name}`
+    upgrade.call(server, request, socket, head, isOwnEmit ? server.emit.bind(server, 'connection') : callback)
+  }
+  server.emit = function emitConnection(event: string, ...args: unknown[]): boolean {
+    if (event !== 'connection') return emit.call(server, event, ...args)
+    const [socket, request] = args as [Socket, IncomingMessage]
+    return new Connection(socket, request, settings).emit(server, event, args, 'share')
+  }
+  return { inbound }
+}
+
+export default logicalContext
+
+const registeredKey: unique symbol = Symbol('logical-context.registered')
+
+interface ConnectionSettings {
+  inbound: Inbound
+  messagePolicy: Policy
+  settleTimeoutMs: number
+  log: Log
+  closing: Closing
+}
+
+type Listener = (this: unknown, ...args: unknown[]) => unknown
+
+/** A socket and the unit of its connection. */
+class Connection {
+  readonly #scope: RequestScope
+  readonly #settings: ConnectionSettings
+  /** The listeners that contain the failures of others. */
+  readonly #contained = new WeakMap<Listener, Listener>()
+
+  constructor(socket: Socket, request: IncomingMessage, settings: ConnectionSettings) {
+    const known = exchangeOf(request)?.scope
+    this.#settings = settings
+    this.#scope = known ?? settings.inbound.open('WebSocket', request)
+    request.requestScope ??= this.#scope
+    if (known === undefined) this.#scope.begin(() => {})
+    const { emit } = socket
+    socket.emit = (event: string, ...args: unknown[]): boolean => {
+      if (messageEvents.has(event)) {
+        return settings.closing.begun || this.emit(socket, event, args, settings.messagePolicy)
+      }
+      if (event !== 'close' && event !== 'error') return emit.call(socket, event, ...args)
+      const hasListeners = this.emit(socket, event, args, 'share')
+      // Without a listener, Node throws the error: a client with a bad frame would end the process.
+      if (event === 'error' && !hasListeners) this.#warn(args[0])
+      if (event === 'close' && known === undefined) this.#close()
+      return hasListeners
+    }
+  }
+
+  /** Calls the listeners of an event as tasks. */
+  emit(emitter: EventEmitter, event: string, args: unknown[], policy: Policy): boolean {
+    const listeners = emitter.rawListeners(event) as Listener[]
+    for (const listener of listeners) {
+      // A closed group accepts no task, and a listener that cleans up must run.
+      if (this.#scope.settings.group.closed) this.#callDirectly(listener, emitter, args)
+      else this.#containedOf(listener, event, policy).apply(emitter, args)
+    }
+    return listeners.length > 0
+  }
+
+  #callDirectly(listener: Listener, emitter: EventEmitter, args: unknown[]): void {
+    const call = async () => listener.apply(emitter, args)
+    this.#scope.runInSnapshot(call, undefined).catch((error: unknown) => this.#warn(error))
+  }
+
+  #containedOf(listener: Listener, event: string, policy: Policy): Listener {
+    const known = this.#contained.get(listener)
+    if (known !== undefined) return known
+    const scope = this.#scope
+    const call: Listener = function (this: unknown, ...args) {
+      const result = listener.apply(this, args)
+      // It reads the values of the connection, which can close before it has ended.
+      return policy === 'share' ? scope.postponeSealUntil(result) : result
+    }
+    const contained = scope.listener(call, { policy, name: listener.name.replace(/^bound /, '') || event })
+    this.#contained.set(listener, contained)
+    return contained
+  }
+
+  #warn(error: unknown): void {
+    this.#scope.runInSnapshot(() => this.#settings.log.warn({ err: error }, 'a WebSocket failed'), undefined)
+  }
+
+  #close(): void {
+    const scope = this.#scope
+    scope.abort(new ClientGoneError(scope.name))
+    scope.close()
+    if (!scope.sealed)
+      root.runInAsyncScope(() => after(this.#settings.settleTimeoutMs, () => scope.sealNow(), { ref: false }))
+  }
+}
+
+const messageEvents: ReadonlySet<string> = new Set(['message', 'ping', 'pong'])
+
+interface ClosingOptions {
+  inbound: Inbound
+  /** Whether the group belongs to this server alone. */
+  isOwn: boolean
+  drainTimeoutMs: number
+  onDrained: ((report: CloseReport) => unknown) | undefined
+  log: Log
+}
+
+/** The close of a WebSocket server, or of the HTTP server below it. */
+class Closing {
+  #ended: Promise<void> | undefined
+  readonly #server: WebSocketServerLike
+  readonly #options: ClosingOptions
+
+  constructor(server: WebSocketServerLike, options: ClosingOptions) {
+    this.#server = server
+    this.#options = options
+    this.#beginAtCloseOf(server)
+    if (server.options.server) this.#beginAtCloseOf(server.options.server)
+  }
+
+  get begun(): boolean {
+    return this.#ended !== undefined
+  }
+
+  #beginAtCloseOf(closable: { close(callback?: (error?: Error) => void): unknown }): void {
+    const { close } = closable
+    closable.close = (callback) => {
+      const ended = (this.#ended ??= this.#end())
+      return close.call(closable, (error) => void ended.then(() => callback?.(error)))
+    }
+  }
+
+  async #end(): Promise<void> {
+    const { inbound, isOwn, drainTimeoutMs, onDrained, log } = this.#options
+    const report = await drain(inbound.group, { timeoutMs: drainTimeoutMs, graceMs })
+    await this.#closeClients()
+    if (!isOwn) return
+    inbound.group.close()
+    await reportDrain({ ...report, unfinishedRequests: [] }, log, onDrained).catch((error: unknown) =>
+      log.error({ err: error }, "the option 'onDrained' failed"),
+    )
+  }
+
+  async #closeClients(): Promise<void> {
+    const clients = [...this.#server.clients]
+    const closed = clients.map((client) => new Promise((resolve) => client.once('close', resolve)))
+    for (const client of clients) client.close(goingAway)
+    const limit = Promise.withResolvers<void>()
+    const disarm = after(graceMs, limit.resolve)
+    await Promise.race([Promise.all(closed), limit.promise])
+    disarm()
+    for (const client of this.#server.clients) client.terminate()
+  }
+}

@@ -1,0 +1,427 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import websocket from '@fastify/websocket'
+import { createTRPCClient, createWSClient, wsLink } from '@trpc/client'
+import { initTRPC } from '@trpc/server'
+import { applyWSSHandler } from '@trpc/server/adapters/ws'
+import express from 'express'
+import Fastify from 'fastify'
+import { execute, GraphQLObjectType, GraphQLSchema, GraphQLString, parse, subscribe, validate } from 'graphql'
+import { createClient } from 'graphql-ws'
+import { useServer } from 'graphql-ws/use/ws'
+import { ContextVar, type RequestScope, spawn } from 'logical-context'
+import { logicalContext as expressContext } from 'logical-context/middleware/express'
+import fastifyContext from 'logical-context/middleware/fastify'
+import defaultExport, {
+  type CloseReport,
+  logicalContext,
+  type WebSocketOptions,
+} from 'logical-context/middleware/websocket'
+import { requestId } from 'logical-context/variables'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { WebSocket, WebSocketServer } from 'ws'
+import { closeOf, listen, silent } from '../contracts/node-server.ts'
+
+const user = new ContextVar<string>('user')
+
+type OnConnection = (socket: WebSocket, request: IncomingMessage) => unknown
+
+/** A server with one way to handle connections. */
+function serve(onConnection: OnConnection, options?: WebSocketOptions) {
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+  const reports: CloseReport[] = []
+  const { inbound } = logicalContext(server, {
+    logger: silent,
+    onDrained: (report) => void reports.push(report),
+    ...options,
+  })
+  server.on('connection', onConnection)
+  onTestFinished(() => server.close())
+  const close = () => new Promise((resolve) => server.close(resolve))
+  return { server, inbound, reports, close, port: () => portOf(server) }
+}
+
+async function portOf(server: WebSocketServer): Promise<number> {
+  if (server.address() === null) await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+async function dial(port: number, headers: Record<string, string> = {}): Promise<WebSocket> {
+  const client = new WebSocket(`ws://127.0.0.1:${port}/`, { headers })
+  onTestFinished(() => client.terminate())
+  await once(client, 'open')
+  return client
+}
+
+function onMessage(socket: WebSocket, listener: (text: string) => unknown): void {
+  socket.on('message', (data: Buffer) => listener(data.toString()))
+}
+
+async function heard(client: WebSocket): Promise<string> {
+  const [data] = (await once(client, 'message')) as [Buffer]
+  return data.toString()
+}
+
+describe('logicalContext of middleware/websocket', () => {
+  it('is the default export too', () => {
+    expect(defaultExport).toBe(logicalContext)
+  })
+
+  it('makes each message a unit of its own, which begins with the values of the connection', async () => {
+    const { port } = serve((socket, request) => {
+      user.set(String(request.headers['x-user']))
+      onMessage(socket, async (text) => {
+        const before = user.get()
+        user.set(`${before}+${text}`)
+        await delay(1)
+        socket.send(`${before} ${user.get()} ${requestId.get()}`)
+      })
+    })
+    const client = await dial(await port(), { 'x-user': 'ann', 'x-request-id': 'r-1' })
+
+    client.send('1')
+    const first = await heard(client)
+    client.send('2')
+    const second = await heard(client)
+
+    expect([first, second]).toEqual(['ann ann+1 r-1', 'ann ann+2 r-1'])
+  })
+
+  it('makes messages a part of the unit of their connection with the policy share', async () => {
+    const { port } = serve(
+      (socket) => {
+        onMessage(socket, (text) => {
+          user.set(`${user.get() ?? ''}${text}`)
+          socket.send(user.get() ?? '')
+        })
+      },
+      { messagePolicy: 'share' },
+    )
+    const client = await dial(await port())
+
+    client.send('1')
+    await heard(client)
+    client.send('2')
+
+    expect(await heard(client)).toBe('12')
+  })
+
+  it('keeps connections apart, and runs all their events in their units', async () => {
+    const seen: string[] = []
+    const { port } = serve((socket, request) => {
+      const name = String(request.headers['x-user'])
+      user.set(name)
+      socket.on('ping', () => seen.push(`${name} ping ${user.get()}`))
+      socket.addEventListener('message', () => seen.push(`${name} message ${user.get()}`))
+      socket.once('close', () => seen.push(`${name} close ${user.get()}`))
+    })
+    const clients = await Promise.all(['ann', 'bob'].map(async (name) => dial(await port(), { 'x-user': name })))
+
+    for (const client of clients) {
+      client.ping()
+      client.send('')
+      client.close()
+    }
+
+    await expect
+      .poll(() => seen.toSorted())
+      .toEqual(
+        ['ann', 'bob'].flatMap((name) => [`${name} close ${name}`, `${name} message ${name}`, `${name} ping ${name}`]),
+      )
+  })
+
+  it.each<[name: string, fail: () => unknown]>([
+    [
+      'throws',
+      () => {
+        throw new Error('no')
+      },
+    ],
+    ['rejects', async () => Promise.reject(new Error('no'))],
+  ])(
+    'reports a listener that %s to onError, with the context of its message, and serves the next',
+    async (_name, fail) => {
+      const failures: unknown[] = []
+      const { port } = serve(
+        (socket) => {
+          user.set('ann')
+          onMessage(socket, (text) => (text === 'fail' ? fail() : socket.send('ok')))
+        },
+        { onError: (error, { name }) => void failures.push((error as Error).message, name, user.get()) },
+      )
+      const client = await dial(await port())
+
+      client.send('fail')
+      client.send('next')
+
+      expect(await heard(client)).toBe('ok')
+      expect(failures).toEqual(['no', 'message', 'ann'])
+    },
+  )
+
+  it('reports a failure of a listener for connections and for their close', async () => {
+    const failures: unknown[] = []
+    const { port } = serve(
+      async (socket) => {
+        const fail = (): unknown => Promise.reject(new Error('close'))
+        socket.on('close', fail)
+        throw new Error('connection')
+      },
+      { onError: (error) => void failures.push((error as Error).message) },
+    )
+
+    ;(await dial(await port())).close()
+
+    await expect.poll(() => failures).toEqual(['connection', 'close'])
+  })
+
+  it('logs a frame that breaks the protocol, and does not end the process', async () => {
+    const warn = vi.fn()
+    const { port } = serve(() => {}, { logger: { ...silent, warn } })
+    const client = await dial(await port())
+
+    ;(client as unknown as { _socket: { write(data: Buffer): void } })['_socket'].write(Buffer.from([0xff, 0xff]))
+
+    await once(client, 'close')
+    await expect.poll(() => warn.mock.calls).toEqual([[{ err: expect.any(Error) }, 'a WebSocket failed']])
+  })
+
+  it('ends the unit of a connection with it: aborts its signal, and drops its values', async () => {
+    let scope: RequestScope | undefined
+    const { port } = serve((_socket, request) => {
+      scope = request.requestScope
+      user.set('ann')
+    })
+
+    ;(await dial(await port())).terminate()
+
+    await expect.poll(() => scope?.sealed).toBe(true)
+    expect(scope?.signal.reason).toMatchObject({ code: 'LCTX_CLIENT_GONE' })
+    expect(scope?.context.has(user)).toBe(false)
+  })
+
+  it('keeps the values of a connection for its listeners that have not ended', async () => {
+    const [entered, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const seen: unknown[] = []
+    const { port } = serve(
+      (socket) => {
+        user.set('ann')
+        onMessage(socket, async () => {
+          entered.resolve()
+          await go.promise
+          seen.push(user.get())
+        })
+        socket.on('close', () => setImmediate(go.resolve))
+      },
+      { messagePolicy: 'share' },
+    )
+    const client = await dial(await port())
+
+    client.send('')
+    await entered.promise
+    client.terminate()
+
+    await expect.poll(() => seen).toEqual(['ann'])
+  })
+
+  it('waits for running messages and their tasks at the close, and drops new messages', async () => {
+    const [entered, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const order: string[] = []
+    const { port, close, reports, server } = serve((socket) => {
+      onMessage(socket, async (text) => {
+        order.push(text)
+        entered.resolve()
+        await go.promise
+        spawn(async () => {
+          await delay(10)
+          order.push('task')
+        })
+        socket.send('reply')
+      })
+    })
+    const client = await dial(await port())
+    const goodbye = once(client, 'close')
+    client.send('first')
+    await entered.promise
+
+    const closed = close().then(() => order.push('closed'))
+    client.send('late')
+    const [socket] = server.clients
+    await once(socket as unknown as WebSocket, 'message', { signal: AbortSignal.timeout(50) }).catch(() => {})
+    go.resolve()
+
+    expect(await heard(client)).toBe('reply')
+    expect(await goodbye).toEqual([1001, Buffer.from('')])
+    await closed
+    expect(order).toEqual(['first', 'task', 'closed'])
+    expect(reports.map(({ finished }) => finished)).toEqual([2])
+  })
+
+  it('aborts at the limit what has not ended, and ends the sockets', async () => {
+    const { port, close, reports } = serve(
+      (socket) => {
+        onMessage(socket, () => new Promise(() => {}))
+        socket.on('close', () => {})
+      },
+      { drainTimeoutMs: 50 },
+    )
+    const client = await dial(await port())
+    client.pause()
+    client.send('')
+    await delay(20)
+
+    const startedAt = performance.now()
+    await close()
+
+    expect(performance.now() - startedAt).toBeLessThan(50 + 1000 + 1000)
+    expect(reports.map(({ unfinished }) => unfinished.map(({ name }) => name))).toEqual([['message']])
+  })
+
+  it('refuses a wrong server, a second registration and wrong options', () => {
+    const { server } = serve(() => {})
+    expect(() => logicalContext(server)).toThrow(/registered already/)
+    expect(() => logicalContext({} as never)).toThrow(/expected a WebSocketServer of 'ws'/)
+    expect(() => logicalContext(new WebSocketServer({ noServer: true }), { messagePolicy: 'no' as never })).toThrow(
+      TypeError,
+    )
+  })
+
+  it('is drained by the close of the HTTP server that it shares with Express', async () => {
+    const [entered, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const app = express()
+    const context = expressContext({ logger: silent })
+    app.use(context)
+    const http = await listen(context.drainAtClose(createServer(app)))
+    const server = new WebSocketServer({ server: http })
+    logicalContext(server, { inbound: context.inbound })
+    server.on('connection', (socket) => {
+      onMessage(socket, async () => {
+        entered.resolve()
+        await go.promise
+        socket.send('reply')
+      })
+    })
+    const client = await dial((http.address() as AddressInfo).port)
+    const goodbye = once(client, 'close')
+    client.send('')
+    await entered.promise
+
+    const closed = closeOf(http)
+    // Longer than a close waits for a connection without a request.
+    await delay(700)
+    go.resolve()
+
+    expect(await heard(client)).toBe('reply')
+    expect((await goodbye)[0]).toBe(1001)
+    await closed
+  })
+
+  it('uses the unit of the request under @fastify/websocket', async () => {
+    const failures: unknown[] = []
+    const app = Fastify()
+    await app.register(fastifyContext, {
+      onError: (error) => void failures.push((error as Error).message, user.get()),
+    })
+    await app.register(websocket)
+    logicalContext(app.websocketServer, { logger: silent })
+    app.addHook('onRequest', async (request) => user.set(String(request.headers['x-user'])))
+    app.get('/', { websocket: true }, (socket) => {
+      onMessage(socket, async (text) => {
+        if (text === 'fail') throw new Error('no')
+        await delay(1)
+        socket.send(`${user.get()} ${requestId.get()}`)
+      })
+    })
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    onTestFinished(() => app.close())
+    const client = await dial((app.server.address() as AddressInfo).port, { 'x-user': 'ann', 'x-request-id': 'r-1' })
+    const goodbye = once(client, 'close')
+
+    client.send('fail')
+    client.send('next')
+
+    expect(await heard(client)).toBe('ann r-1')
+    expect(failures).toEqual(['no', 'ann'])
+    await app.close()
+    await goodbye
+  })
+
+  it('has the values in the resolvers and subscriptions of graphql-ws', async () => {
+    const tick = {
+      type: GraphQLString,
+      subscribe: async function* () {
+        for (let i = 0; i < 2; i++) {
+          await delay(1)
+          yield { tick: `${user.get()} ${i}` }
+        }
+      },
+    }
+    const me = { type: GraphQLString, resolve: async () => (await delay(1), user.get()) }
+    const schema = new GraphQLSchema({
+      query: new GraphQLObjectType({ name: 'Query', fields: { me } }),
+      subscription: new GraphQLObjectType({ name: 'Subscription', fields: { tick } }),
+    })
+    const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+    logicalContext(server, { logger: silent })
+    server.on('connection', (_socket, request) => user.set(String(request.headers['x-user'])))
+    const disposable = useServer({ schema, execute, parse, subscribe, validate }, server as never)
+    onTestFinished(async () => disposable.dispose())
+    const seen = async (name: string, query: string) => {
+      class NamedSocket extends WebSocket {
+        constructor(url: string, protocols: string[]) {
+          super(url, protocols, { headers: { 'x-user': name } })
+        }
+      }
+      const client = createClient({ url: `ws://127.0.0.1:${await portOf(server)}`, webSocketImpl: NamedSocket })
+      const results: unknown[] = []
+      for await (const { data } of client.iterate({ query })) results.push(Object.values(data ?? {})[0])
+      await client.dispose()
+      return results
+    }
+
+    expect(await Promise.all([seen('ann', '{ me }'), seen('bob', 'subscription { tick }')])).toEqual([
+      ['ann'],
+      ['bob 0', 'bob 1'],
+    ])
+  })
+
+  it('has the values in the procedures and subscriptions of tRPC', async () => {
+    const t = initTRPC.create()
+    const router = t.router({
+      me: t.procedure.query(async () => (await delay(1), user.get())),
+      ticks: t.procedure.subscription(async function* () {
+        for (let i = 0; i < 2; i++) {
+          await delay(1)
+          yield `${user.get()} ${i}`
+        }
+      }),
+    })
+    const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+    // The listener of tRPC returns before its procedure has ended.
+    logicalContext(server, { logger: silent, messagePolicy: 'share' })
+    server.on('connection', (_socket, request) => user.set(String(request.url?.slice(2))))
+    applyWSSHandler({ wss: server, router })
+    onTestFinished(() => server.close())
+    const seen = async (name: string) => {
+      const client = createWSClient({
+        url: `ws://127.0.0.1:${await portOf(server)}/?${name}`,
+        WebSocket: WebSocket as never,
+      })
+      const trpc = createTRPCClient<typeof router>({ links: [wsLink({ client })] })
+      const me = await trpc.me.query()
+      const ticks: string[] = []
+      await new Promise<void>((onComplete) => {
+        trpc.ticks.subscribe(undefined, { onData: (tick) => void ticks.push(tick), onComplete })
+      })
+      await client.close()
+      return [me, ...ticks]
+    }
+
+    expect(await Promise.all([seen('ann'), seen('bob')])).toEqual([
+      ['ann', 'ann 0', 'ann 1'],
+      ['bob', 'bob 0', 'bob 1'],
+    ])
+  })
+})
