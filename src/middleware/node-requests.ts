@@ -15,6 +15,7 @@ import { serverChecks, type ServerOptions, serverTimingOf } from './server-optio
 
 /** A request of a server of `node:http`, `node:https` or `node:http2`. */
 export type NodeRequest = IncomingMessage | Http2ServerRequest
+/** A response of such a server. */
 export type NodeResponse = ServerResponse | Http2ServerResponse
 
 declare module 'node:http' {
