@@ -51,10 +51,8 @@ export class Task<T = unknown> extends Unit {
   #deferred: { readonly body: TaskBody<T>; readonly snapshot: AsyncSnapshot } | undefined
   /** For a task that waits for the close of a request: whether it has a slot by then. */
   #begins: 'after close' | 'at close' | undefined
-  readonly #timeoutMs: number | undefined
-  #stopTimer: (() => void) | undefined
-  /** The reason of the abort at the limit of `timeoutMs`. */
-  #timeout: TimeoutError | undefined
+  /** One object, because most tasks have no limit, and each field makes every spawn slower. */
+  readonly #timeout: Timeout | undefined
   #result: PromiseWithResolvers<unknown> | undefined
   /** With its value or its error. */
   #ending: { readonly outcome: TaskOutcome; readonly settled: unknown } | undefined
@@ -74,7 +72,7 @@ export class Task<T = unknown> extends Unit {
     this.settings = settings
     this.group = group
     this.#onError = onError
-    this.#timeoutMs = timeoutMs
+    if (timeoutMs !== undefined) this.#timeout = { ms: timeoutMs, stop: undefined, error: undefined }
   }
 
   /** A snapshot of the current values of the task; after its end, of the survivors. */
@@ -209,7 +207,7 @@ export class Task<T = unknown> extends Unit {
   /** All handlers are attached in here: outside they would keep the spawner's context until the end of the task. */
   #work(body: TaskBody<T>): void {
     if (taskStart.hasSubscribers) taskStart.publish({ task: this })
-    if (this.#timeoutMs !== undefined) this.#limit(this.#timeoutMs)
+    if (this.#timeout !== undefined) this.#limit(this.#timeout)
     let returned: unknown
     try {
       returned = body(this)
@@ -236,21 +234,23 @@ export class Task<T = unknown> extends Unit {
 
   #fail(error: unknown): void {
     if (!this.isCancellation(error)) reportFailure(this.#onError, error, this, () => this.#end('failed', error))
-    else if (this.#timeout === undefined || this.abortReason !== this.#timeout) this.#end('cancelled', error)
+    else if (this.#timeout?.error === undefined || this.abortReason !== this.#timeout.error)
+      this.#end('cancelled', error)
     else {
       // A library reports the abort by an error of its own.
-      const timeout = this.#timeout
+      const timeout = this.#timeout.error
       reportFailure(this.#onError, timeout, this, () => this.#end('failed', timeout))
     }
   }
 
-  #limit(ms: number): void {
+  #limit(timeout: Timeout): void {
+    const { ms } = timeout
     const expire = () => {
-      this.#timeout = new TimeoutError(this.name, ms)
-      this.abort(this.#timeout)
+      timeout.error = new TimeoutError(this.name, ms)
+      this.abort(timeout.error)
     }
     // A timer keeps the contexts in which it is set.
-    this.#stopTimer = root.runInAsyncScope(() => after(ms, expire, { ref: false }))
+    timeout.stop = root.runInAsyncScope(() => after(ms, expire, { ref: false }))
   }
 
   #withdraw(): void {
@@ -271,7 +271,7 @@ export class Task<T = unknown> extends Unit {
       this.observation?.ended(outcome, settled)
       this.observation = undefined
     }
-    this.#stopTimer?.()
+    this.#timeout?.stop?.()
     this.seal()
     this.leaveCancelScope()
     this.group.ended(this, this.#ending.outcome, this.#ending.settled)
@@ -287,6 +287,14 @@ export class Task<T = unknown> extends Unit {
 }
 
 shareClass(Task, 'Task')
+
+/** The option `timeoutMs` of a task. */
+interface Timeout {
+  readonly ms: number
+  stop: (() => void) | undefined
+  /** The reason of the abort at the limit. */
+  error: TimeoutError | undefined
+}
 
 /** One counter for all copies of the package. */
 const ids = processSingleton('taskIds', () => ({ last: 0 }))
