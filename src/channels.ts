@@ -4,6 +4,10 @@ import * as lifecycle from './tasks/lifecycle.ts'
 import type {
   InboundRefuseEvent,
   LateEvent,
+  MessageEndEvent,
+  MessageEvent,
+  MessageRefuseEvent,
+  MessageSendEvent,
   ScopeEvent,
   TaskAbandonEvent,
   TaskEndEvent,
@@ -15,6 +19,10 @@ export type { LostEvent } from './errors.ts'
 export type {
   InboundRefuseEvent,
   LateEvent,
+  MessageEndEvent,
+  MessageEvent,
+  MessageRefuseEvent,
+  MessageSendEvent,
   ScopeEvent,
   TaskAbandonEvent,
   TaskEndEvent,
@@ -61,6 +69,14 @@ export const channels: {
   readonly contextLost: EventChannel<LostEvent>
   /** A field that a peer sent was not used. */
   readonly inboundRefuse: EventChannel<InboundRefuseEvent>
+  /** A message is about to be enqueued, in the context of that code. */
+  readonly messageSend: EventChannel<MessageSendEvent>
+  /** An attempt of a job is about to begin, in its context. */
+  readonly messageStart: EventChannel<MessageEvent>
+  /** An attempt of a job ended, in its context. */
+  readonly messageEnd: EventChannel<MessageEndEvent>
+  /** A field of a message was not read or not written. */
+  readonly messageRefuse: EventChannel<MessageRefuseEvent>
 } = {
   scopeOpen: typed(lifecycle.scopeOpen),
   scopeClose: typed(lifecycle.scopeClose),
@@ -73,6 +89,10 @@ export const channels: {
   contextLate: typed(lifecycle.contextLate),
   contextLost: typed<LostEvent>(channel('logical-context:context:lost')),
   inboundRefuse: typed(lifecycle.inboundRefuse),
+  messageSend: typed(lifecycle.messageSend),
+  messageStart: typed(lifecycle.messageStart),
+  messageEnd: typed(lifecycle.messageEnd),
+  messageRefuse: typed(lifecycle.messageRefuse),
 }
 
 /** The publisher's side of a channel as the listener's side: they are one object. */

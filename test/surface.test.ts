@@ -23,10 +23,12 @@ const surface: Readonly<Record<string, string>> = {
   './doctor': 'doctor',
   './messages/amqp': 'amqpContext',
   './messages/bullmq': 'bullContext',
+  './messages/child-process': 'childContext',
   './messages/kafka': 'kafkaContext',
   './messages/message': 'Messages openEnvelope withEnvelope',
   './messages/nats': 'natsContext',
   './messages/pg-boss': 'contextBoss openBoss',
+  './messages/signed-context': 'signedContext',
   './messages/sqs': 'sqsContext',
   './messages/worker-threads': 'threadContext',
   './middleware/express': 'default logicalContext',
@@ -39,7 +41,7 @@ const surface: Readonly<Record<string, string>> = {
   './middleware/node-http': 'default logicalContext',
   './middleware/websocket': 'default logicalContext',
   './propagators':
-    'awsXRay b3 carrierOf childEnvironment composite environmentCarrier fromTextMapPropagator jaeger mayTell requestTimeout sentry ' +
+    'awsXRay b3 carrierOf childEnvironment composite environmentCarrier fromTextMapPropagator jaeger json mayTell requestTimeout sentry ' +
     'toTextMapPropagator w3cBaggage w3cTraceContext xRequestId',
   './testing':
     'captureLog captureRequests describeMessages describeMiddleware describePropagator extractFrom failOnOpenWork fakeCarrier ' +

@@ -9,6 +9,11 @@ export interface Bridge {
   opened(scope: object): UnitObservation | undefined
   /** Called with a `Task` when it is spawned, in the contexts of its spawner. */
   spawned(task: object): UnitObservation | undefined
+  /**
+   * Called where a message is enqueued, with the `TraceContext` of the sender, or with a new one if the job is isolated.
+   * Returns the place in the trace that the attempts of the job are below.
+   */
+  sent?(attributes: UnitAttributes, isolated: boolean, trace: unknown): unknown
   /** Called with the unit's `TraceContext`; returns the one of the code that runs now: a span may be active there. */
   trace(known: unknown): unknown
   /** The same for `Baggage`. Omitted if the tracer's baggage is separate from ours. */

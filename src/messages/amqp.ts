@@ -68,7 +68,7 @@ const consumeChecks: Checks = { requeue: aBoolean, noAck: aBoolean }
  */
 export function amqpContext(options?: AmqpContextOptions): AmqpContext {
   const { enqueueTimeoutMs = 10_000, ...shared } = checkOptions('amqpContext', options, checks)
-  const messages = new Messages('amqpContext', shared)
+  const messages = new Messages('amqpContext', shared, 'rabbitmq')
   const consumers: { channel: Channel; tag: string }[] = []
 
   function publishOptions(queue: string, given?: Options.Publish & PolicyOption): Options.Publish {

@@ -51,6 +51,14 @@ export interface BullContext {
    * has no `opts`.
    */
   flow(job: FlowJob, policy?: MessagePolicy): FlowJob
+  /**
+   * Creates or changes a scheduler, as `queue.upsertJobScheduler` does, and stores nothing of the code that calls it. Its
+   * runs start empty, also if it was created with the method of the queue.
+   */
+  upsertJobScheduler<Data>(
+    queue: Queue<Data>,
+    ...args: Parameters<Queue<Data>['upsertJobScheduler']>
+  ): ReturnType<Queue<Data>['upsertJobScheduler']>
   /** A processor for a `Worker`: it runs each attempt as a unit of its own. */
   processor<Data, Result>(
     handler: BullHandler<Data, Result>,
@@ -78,7 +86,7 @@ const flowChecks: Checks = { opts: anything, children: anything }
  */
 export function bullContext(options?: BullContextOptions): BullContext {
   const { telemetry: inner, enqueueTimeoutMs = 10_000, ...shared } = checkOptions('bullContext', options, checks)
-  const messages = new Messages('bullContext', shared)
+  const messages = new Messages('bullContext', shared, 'bullmq')
 
   function metadataFor(queue: string, policy?: MessagePolicy, theirs?: string): string {
     return JSON.stringify(
@@ -112,6 +120,10 @@ export function bullContext(options?: BullContextOptions): BullContext {
       const { own, others } = splitOptions<PolicyOption, JobsOptions>('add', given, policyChecks)
       const added = (queue as unknown as Queue).add(name, data, jobOptions(queue.name, own.policy, others))
       return messages.enqueue(queue.name, enqueueTimeoutMs, added)
+    },
+    upsertJobScheduler(queue, id, repeat, template) {
+      const opts = { ...template?.opts, telemetry: { omitContext: true } }
+      return queue.upsertJobScheduler(id, repeat, { ...template, opts })
     },
     processor(handler) {
       checkFunction('processor', handler)

@@ -1,9 +1,17 @@
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { checkFunction } from '../options.ts'
-import { type CloseReport, type MessageFields, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
+import {
+  type BatchItem,
+  type CloseReport,
+  type MessageFields,
+  type MessagePolicy,
+  Messages,
+  type MessagesOptions,
+  type ReceivedMessage,
+} from './message.ts'
 
-export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
+export type { BatchItem, CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
 /** The headers of a consumed record, as kafkajs and `@platformatic/kafka` have them. */
 type RecordHeaders =
@@ -32,6 +40,15 @@ export interface KafkaContext {
    */
   process<R>(topic: string, record: KafkaRecord, handler: (scope: RequestScope) => R | PromiseLike<R>): Promise<R>
   /**
+   * Runs `handler` for the records of a batch, as for `eachBatch`: one unit that links to all senders. `item.run(fn)` runs
+   * `fn` in the context of one record.
+   */
+  processBatch<Item extends KafkaRecord, R>(
+    topic: string,
+    records: readonly Item[],
+    handler: (items: readonly BatchItem<Item>[], scope: RequestScope) => R | PromiseLike<R>,
+  ): Promise<R>
+  /**
    * Waits for running records, aborts their signals at the limit, and reports the rest. Stop the consumers first; an
    * offset that is not committed is delivered again.
    */
@@ -44,17 +61,25 @@ export interface KafkaContext {
  * @throws {TypeError} if an option is unknown or of the wrong type.
  */
 export function kafkaContext(options?: MessagesOptions): KafkaContext {
-  const messages = new Messages('kafkaContext', options)
+  const messages = new Messages('kafkaContext', options, 'kafka')
   return {
     messages,
     headers: (topic, policy) => messages.capture(topic, policy),
-    async process(topic, { headers, offset }, handler) {
+    async process(topic, record, handler) {
       checkFunction('process', handler)
-      const fields = headers && fieldsOf(headers)
-      return messages.process({ queue: topic, id: String(offset), fields }, handler)
+      return messages.process(receivedOf(topic, record), handler)
+    },
+    async processBatch(topic, records, handler) {
+      checkFunction('processBatch', handler)
+      const batch = records.map((record) => ({ message: record, received: receivedOf(topic, record) }))
+      return messages.processBatch(topic, batch, handler)
     },
     close: (drainOptions) => messages.close(drainOptions),
   }
+}
+
+function receivedOf(topic: string, { headers, offset }: KafkaRecord): ReceivedMessage {
+  return { queue: topic, id: String(offset), fields: headers && fieldsOf(headers) }
 }
 
 /** Header names and values are bytes. A header that comes several times is joined, as on HTTP. */

@@ -1,14 +1,16 @@
+import type { UnitAttributes } from '../context/bridge.ts'
 import type { AnyContextVar } from '../context/context-var.ts'
-import type { LogicalContext } from '../context/logical-context.ts'
+import { LogicalContext } from '../context/logical-context.ts'
+import type { Values } from '../context/values.ts'
 import { type Checks, checkOptions } from '../options.ts'
 import type { Carrier } from '../propagators/carrier.ts'
 import type { Refuse } from '../propagators/propagator.ts'
-import { aPolicy, type Policy, policyName } from '../tasks/policy.ts'
+import { aPolicy, cross, type Policy, policyName } from '../tasks/policy.ts'
 import { isFieldValue, isToken } from '../variables/header-text.ts'
 import { newUuid } from '../variables/ids.ts'
 import type { MessageInfo } from '../variables/message.ts'
 import { requestId } from '../variables/request-id.ts'
-import { type SpanLink, TraceContext, traceContext } from '../variables/trace-context.ts'
+import { type SpanLink, TraceContext, traceContext, traceOf } from '../variables/trace-context.ts'
 
 /** What a job sees of the code that enqueues it: the policies of a task but `share`. */
 export type MessagePolicy = Exclude<Policy, 'share'>
@@ -19,7 +21,7 @@ export type MessageFields = Record<string, string>
 /** How many bytes the fields of a message have at most, names included: the limit of W3C Baggage, 3.3.2. */
 const maxBytes = 8192
 
-/** The field with a message's policy, and with the span that caused an isolated message. */
+/** The field with the policy and the time of a message, and with the span that caused an isolated one. */
 export const metaField = 'logical-context'
 
 export interface PolicyOption {
@@ -48,23 +50,64 @@ export function checkedPolicy(owner: string, policy: Policy, declared: ReadonlyS
   return policy
 }
 
+/** What a job gets. The attempts of a job that is not isolated are children of the sender's span. */
+export function captured(values: Values, policy: MessagePolicy): LogicalContext {
+  const context = identified(new LogicalContext(cross(values, policy)))
+  const trace = traceOf(new LogicalContext(values))
+  return policy === 'isolate' || trace === undefined ? context : context.with(traceContext, trace)
+}
+
 /** Each job has a request id and a place in a trace, from its first attempt on. */
 export function identified(context: LogicalContext): LogicalContext {
   const named = context.has(requestId) ? context : context.with(requestId, newUuid())
   return named.has(traceContext) ? named : named.with(traceContext, new TraceContext())
 }
 
+/** What the meta field says. */
+interface Meta {
+  readonly policy: MessageInfo['policy']
+  /** When the message was enqueued, in milliseconds since the epoch. */
+  readonly at: number | undefined
+  /** The span that caused an isolated message. */
+  readonly link: SpanLink | undefined
+}
+
 /** The text of the meta field. */
 export function metaOf(policy: MessagePolicy, trace: TraceContext | undefined): string {
   const link = trace?.link
-  return link === undefined ? policyName(policy) : `${policyName(policy)};link=${link.traceId}-${link.spanId}`
+  const text = `${policyName(policy)};at=${Date.now()}`
+  return link === undefined ? text : `${text};link=${link.traceId}-${link.spanId}`
 }
 
-/** The policy and the link in a meta field; undefined if they are absent or malformed. */
-export function metaFrom(meta: string | undefined): Pick<MessageInfo, 'policy'> & { link: SpanLink | undefined } {
-  const [, policy, traceId = '', spanId = ''] =
-    /^(inherit|isolate|only|except)(?:;link=([\da-f]{32})-([\da-f]{16}))?$/.exec(meta ?? '') ?? []
-  return { policy: policy as MessageInfo['policy'], link: spanId === '' ? undefined : { traceId, spanId } }
+/** Reads a meta field. What is absent or malformed is undefined. */
+export function metaFrom(meta: string | undefined): Meta {
+  const [, policy, at, traceId = '', spanId = ''] =
+    /^(inherit|isolate|only|except)(?:;at=(\d{1,15}))?(?:;link=([\da-f]{32})-([\da-f]{16}))?$/.exec(meta ?? '') ?? []
+  return {
+    policy: policy as MessageInfo['policy'],
+    at: at === undefined ? undefined : Number(at),
+    link: spanId === '' ? undefined : { traceId, spanId },
+  }
+}
+
+/** The span that sent a message, or that caused it. */
+export function senderOf(trace: TraceContext | undefined): SpanLink[] {
+  if (trace?.parentSpanId !== undefined) return [{ traceId: trace.traceId, spanId: trace.parentSpanId }]
+  return trace?.link === undefined ? [] : [trace.link]
+}
+
+/** Semantic conventions for messaging spans, 1.38 */
+export function spanAttributes(
+  operation: 'create' | 'process',
+  queue: string,
+  system: string | undefined,
+): UnitAttributes {
+  return {
+    'messaging.system': system,
+    'messaging.operation.name': operation,
+    'messaging.operation.type': operation,
+    'messaging.destination.name': queue,
+  }
 }
 
 /** The same place in a trace, with a link. */

@@ -1,12 +1,13 @@
 import { callContained } from '../callbacks.ts'
+import { bridge } from '../context/bridge.ts'
 import { currentCell } from '../context/cell.ts'
 import type { AnyContextVar } from '../context/context-var.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { root } from '../context/storage.ts'
-import { emptyValues, type Values } from '../context/values.ts'
+import { emptyValues } from '../context/values.ts'
 import { EnqueueTimeoutError } from '../errors.ts'
-import { checkOptions, show, splitOptions } from '../options.ts'
-import { type CarrierSource, carrierOf } from '../propagators/carrier.ts'
+import { checkOptions } from '../options.ts'
+import { carrierOf } from '../propagators/carrier.ts'
 import { compilePropagators } from '../propagators/composite.ts'
 import type { Destination, Peer, Propagator, RefusalReason, Refuse } from '../propagators/propagator.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
@@ -14,7 +15,8 @@ import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
 import { xRequestId } from '../propagators/x-request-id.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
 import { type LateUseCounters, LateUseWatch } from '../tasks/late-use.ts'
-import { cross } from '../tasks/policy.ts'
+import { messageRefuse, messageSend, type MessageSendEvent } from '../tasks/lifecycle.ts'
+import { policyName } from '../tasks/policy.ts'
 import { RequestScope } from '../tasks/request-scope.ts'
 import { TaskGroup } from '../tasks/task-group.ts'
 import { limitChecks } from '../tasks/task-limits.ts'
@@ -22,9 +24,10 @@ import { after } from '../tasks/timer.ts'
 import { currentUnit, type UnitSettings } from '../tasks/unit.ts'
 import { message as messageVariable, type MessageInfo } from '../variables/message.ts'
 import { requestId } from '../variables/request-id.ts'
-import { traceContext, traceOf } from '../variables/trace-context.ts'
+import { type TraceContext, traceContext } from '../variables/trace-context.ts'
 import { envelopeKey } from './envelope.ts'
 import {
+  captured,
   checkedPolicy,
   identified,
   LimitedCarrier,
@@ -34,28 +37,19 @@ import {
   metaField,
   metaFrom,
   metaOf,
+  senderOf,
+  spanAttributes,
 } from './message-fields.ts'
 import { messagesChecks, type MessageRefusal, type MessagesOptions } from './messages-options.ts'
+import { observedAttempt } from './observed-attempt.ts'
+import { type BatchItem, type ReceivedMessage, receivedOf } from './received-message.ts'
 import { closeChecks, type CloseReport, printFailedJob, RunningJobs } from './running-jobs.ts'
 
 export { type Enveloped, openEnvelope, type Opened, withEnvelope } from './envelope.ts'
 export type { MessageFields, MessagePolicy } from './message-fields.ts'
 export type { MessageRefusal, MessagesOptions } from './messages-options.ts'
+export type { BatchItem, ReceivedMessage } from './received-message.ts'
 export type { CloseReport, UnfinishedJob } from './running-jobs.ts'
-
-/** One attempt of a job: a message as an engine delivers it. */
-export interface ReceivedMessage {
-  readonly queue: string
-  /** The job's name, if it is not the queue's. */
-  readonly name?: string | undefined
-  readonly id?: string | undefined
-  /** Counts up from 1. Default: 1. */
-  readonly attempt?: number | undefined
-  /** The fields of `capture()`, as the engine carries them. Undefined for a job without a context of its sender. */
-  readonly fields?: CarrierSource | undefined
-  /** Aborts the unit's signal, for example if the engine's lock is lost. */
-  readonly signal?: AbortSignal | undefined
-}
 
 /**
  * Both ends of a queue, the same for every engine. The sender calls `capture` where it enqueues; the worker calls
@@ -71,7 +65,10 @@ export class Messages {
   readonly lateUse: LateUseCounters
   /** What was not read and not written, counted. */
   readonly counters: Record<RefusalReason, number> = { refused: 0, malformed: 0, duplicate: 0, truncated: 0 }
+  /** @internal What travels. `fields` also has the field of the policy. */
+  readonly propagator: Propagator
   readonly #owner: string
+  readonly #system: string | undefined
   readonly #propagator: Propagator
   readonly #declared: ReadonlySet<AnyContextVar>
   readonly #policy: MessagePolicy | undefined
@@ -83,9 +80,10 @@ export class Messages {
 
   /**
    * @param owner The function that the user called, for error messages.
+   * @param system The name of the engine on spans, OpenTelemetry's `messaging.system`.
    * @throws {TypeError} if an option is unknown or of the wrong type.
    */
-  constructor(owner: string, options?: MessagesOptions) {
+  constructor(owner: string, options?: MessagesOptions, system?: string) {
     const {
       propagators = [w3cTraceContext(), w3cBaggage(), xRequestId()],
       policy,
@@ -98,7 +96,9 @@ export class Messages {
       onLateUse,
     } = checkOptions(owner, options, messagesChecks)
     this.#owner = owner
+    this.#system = system
     this.#propagator = compilePropagators(`${owner}: option 'propagators'`, propagators)
+    this.propagator = { ...this.#propagator, fields: [...this.#propagator.fields, metaField] }
     this.#declared = new Set([requestId, traceContext, ...(this.#propagator.variables ?? [])])
     this.#policy = policy === undefined ? undefined : checkedPolicy(owner, policy, this.#declared)
     this.#trusted = trust
@@ -122,7 +122,7 @@ export class Messages {
   capture(queue: string, policy?: MessagePolicy): MessageFields {
     const byDefault = this.#policy ?? currentUnit()?.settings.policy ?? 'inherit'
     const chosen = checkedPolicy(this.#owner, policy === undefined ? byDefault : policy, this.#declared)
-    const context = identified(captured(currentCell()?.share() ?? emptyValues, chosen))
+    const context = this.#sent(queue, chosen, captured(currentCell()?.share() ?? emptyValues, chosen))
     const fields: MessageFields = {}
     const refuse = this.#refuseFor(queue)
     const carrier = new LimitedCarrier(fields, refuse)
@@ -138,17 +138,32 @@ export class Messages {
    */
   async process<R>(message: ReceivedMessage, handler: (scope: RequestScope) => R | PromiseLike<R>): Promise<R> {
     const received = receivedOf(message)
-    const context = this.#extract(received)
-    const info = context.get(messageVariable) as MessageInfo
-    // A worker's handlers run in the context of the code that created the worker, with most engines.
-    const scope = root.runInAsyncScope(() => this.#open(context, info, received.signal))
-    const remove = this.#running.add(scope, info)
-    try {
-      return await root.runInAsyncScope(() => scope.run(handler, scope))
-    } finally {
-      scope.close()
-      remove()
-    }
+    return this.#attempt(this.#extract(received), received.signal, handler)
+  }
+
+  /**
+   * Runs `handler` once for several messages, as one unit without their values, in a new trace that links to the spans of
+   * all senders. `item.run(fn)` runs `fn` as the attempt of that message, in its own context.
+   */
+  async processBatch<Message, R>(
+    queue: string,
+    batch: readonly { readonly message: Message; readonly received: ReceivedMessage }[],
+    handler: (items: readonly BatchItem<Message>[], scope: RequestScope) => R | PromiseLike<R>,
+  ): Promise<R> {
+    const attempts = batch.map(({ message, received }) => ({
+      message,
+      received,
+      found: this.#extract(receivedOf(received)),
+    }))
+    const links = attempts.flatMap(({ found }) => senderOf(found.context.get(traceContext)))
+    const job: MessageInfo = { queue, name: queue, id: undefined, attempt: 1, policy: undefined, links }
+    const items = attempts.map(({ message, received, found }) => ({
+      message,
+      run: <Own>(fn: (scope: RequestScope) => Own | PromiseLike<Own>) => this.#attempt(found, received.signal, fn),
+    }))
+    const context = identified(LogicalContext.empty).with(messageVariable, job)
+    const signal = batch[0]?.received.signal
+    return this.#attempt({ context, at: undefined }, signal, (scope) => handler(items, scope))
   }
 
   /**
@@ -165,7 +180,7 @@ export class Messages {
         try {
           await handler(scope)
         } catch (error) {
-          contain('onFailure', () => this.#onFailure(error, scope.context.get(messageVariable) as MessageInfo))
+          callContained('onFailure', this.#onFailure, error, scope.context.get(messageVariable) as MessageInfo)
           throw error
         }
       })
@@ -208,40 +223,68 @@ export class Messages {
     return this.#running.close(this.group, checkOptions(`${this.#owner}: close`, options, closeChecks))
   }
 
-  #open(context: LogicalContext, { queue, name }: MessageInfo, signal: AbortSignal | undefined): RequestScope {
+  async #attempt<R>(
+    { context, at }: Extracted,
+    signal: AbortSignal | undefined,
+    handler: (scope: RequestScope) => R | PromiseLike<R>,
+  ): Promise<R> {
+    const job = context.get(messageVariable) as MessageInfo
+    // A worker's handlers run in the context of the code that created the worker, with most engines.
+    const scope = root.runInAsyncScope(() => this.#open(context, job, signal))
+    const remove = this.#running.add(scope, job)
+    const waitMs = at === undefined ? undefined : Math.max(0, Date.now() - at)
+    try {
+      return await root.runInAsyncScope(() => scope.run(observedAttempt<R>, { scope, job, waitMs }, handler))
+    } finally {
+      scope.close()
+      remove()
+    }
+  }
+
+  #open(context: LogicalContext, job: MessageInfo, signal: AbortSignal | undefined): RequestScope {
+    const { queue, name } = job
     const scope = new RequestScope(name === queue ? queue : `${queue} ${name}`, context, this.#settings)
     if (signal !== undefined) scope.cancelScope.cancelWith(signal)
+    scope.observation?.setAttributes?.({
+      ...spanAttributes('process', queue, this.#system),
+      'logical_context.message.policy': job.policy,
+    })
     return scope
   }
 
-  /** The context of an attempt: that of its sender, as far as it is used, and the message. */
-  #extract({ queue, name = queue, id, attempt = 1, fields = {} }: ReceivedMessage): LogicalContext {
+  /** Publishes the message, and puts its attempts below the span of a tracer, if there is one. */
+  #sent(queue: string, policy: MessagePolicy, context: LogicalContext): LogicalContext {
+    const name = policyName(policy)
+    if (messageSend.hasSubscribers) messageSend.publish({ queue, policy: name as MessageSendEvent['policy'] })
+    const attributes = { ...spanAttributes('create', queue, this.#system), 'logical_context.message.policy': name }
+    const trace = bridge.current?.sent?.(attributes, policy === 'isolate', context.get(traceContext))
+    return trace === undefined ? context : context.with(traceContext, trace as TraceContext)
+  }
+
+  /** The context of an attempt: that of its sender, as far as it is used, and the message; and when it was enqueued. */
+  #extract({ queue, name = queue, id, attempt = 1, fields = {} }: ReceivedMessage): Extracted {
     const refuse = this.#refuseFor(queue)
     const peer: Peer = { trace: this.#trusted ? 'continue' : 'restart', values: this.#trusted, refuse }
     const carrier = carrierOf(fields)
-    const { policy, link } = metaFrom(this.#trusted ? carrier.get(metaField) : undefined)
+    const { policy, link, at } = metaFrom(this.#trusted ? carrier.get(metaField) : undefined)
     const context = identified(this.#propagator.extract(LogicalContext.empty, carrier, peer))
     const placed = link === undefined ? context : context.with(traceContext, linked(context.get(traceContext), link))
-    return placed.with(messageVariable, { queue, name, id, attempt, policy })
+    return { context: placed.with(messageVariable, { queue, name, id, attempt, policy }), at }
   }
 
   #refuseFor(queue: string): Refuse {
     return (reason, field) => {
       this.counters[reason]++
+      if (messageRefuse.hasSubscribers) messageRefuse.publish({ reason, field, queue })
       if (this.#onRefusal !== undefined) callContained('onRefusal', this.#onRefusal, { reason, field, queue })
     }
   }
 }
 
-function receivedOf(message: ReceivedMessage): ReceivedMessage {
-  return splitOptions<object, ReceivedMessage>('process', message, {}).others
-}
-
-/** What crosses. The attempts of a job that is not isolated are children of the sender's span. */
-function captured(values: Values, policy: MessagePolicy): LogicalContext {
-  const context = new LogicalContext(cross(values, policy))
-  const trace = traceOf(new LogicalContext(values))
-  return policy === 'isolate' || trace === undefined ? context : context.with(traceContext, trace)
+/** The context of an attempt, and when its message was enqueued. */
+interface Extracted {
+  readonly context: LogicalContext
+  readonly at: number | undefined
 }
 
 function isTimeout(error: unknown): boolean {
@@ -250,15 +293,5 @@ function isTimeout(error: unknown): boolean {
   } catch {
     // A getter of the error failed.
     return false
-  }
-}
-
-/** A function of the program that throws or rejects ends no job: it is printed. */
-function contain(option: string, call: () => unknown): void {
-  const print = (error: unknown) => console.error(`logical-context: ${option} failed: ${show(error)}`)
-  try {
-    Promise.resolve(call()).catch(print)
-  } catch (error) {
-    print(error)
   }
 }

@@ -3,11 +3,18 @@ import type { MsgHdrs, Payload } from '@nats-io/nats-core'
 import { anAmount, checkFunction, checkOptions, type Checks, splitOptions } from '../options.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
-import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
+import {
+  type BatchItem,
+  type CloseReport,
+  type MessagePolicy,
+  Messages,
+  type MessagesOptions,
+  type ReceivedMessage,
+} from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
 import { messagesChecks } from './messages-options.ts'
 
-export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
+export type { BatchItem, CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
 /** Options of `natsContext`. */
 export interface NatsContextOptions extends MessagesOptions {
@@ -40,6 +47,15 @@ export interface NatsContext {
    */
   process(message: JsMsg, handler: NatsHandler): Promise<void>
   /**
+   * Runs `handler` for several messages, for example those of one `fetch`: one unit that links to all senders.
+   * `item.run(fn)` runs `fn` in the context of one message. All are acknowledged when the handler has succeeded; else the
+   * server delivers all of them again, and the failure is the caller's.
+   */
+  processBatch<R>(
+    messages: readonly JsMsg[],
+    handler: (items: readonly BatchItem<JsMsg>[], scope: RequestScope) => R | PromiseLike<R>,
+  ): Promise<R>
+  /**
    * Waits for running messages, aborts their signals at the limit, and reports the rest, which the server delivers again.
    * Stop the consumers first.
    */
@@ -55,7 +71,7 @@ const checks: Checks = { ...messagesChecks, enqueueTimeoutMs: anAmount }
  */
 export function natsContext(options?: NatsContextOptions): NatsContext {
   const { enqueueTimeoutMs = 10_000, ...shared } = checkOptions('natsContext', options, checks)
-  const messages = new Messages('natsContext', shared)
+  const messages = new Messages('natsContext', shared, 'nats')
 
   return {
     messages,
@@ -79,19 +95,29 @@ export function natsContext(options?: NatsContextOptions): NatsContext {
     },
     async process(message, handler) {
       checkFunction('process', handler)
-      const { subject: queue, headers, info } = message
-      const received = {
-        queue,
-        id: `${info.stream}:${info.streamSequence}`,
-        attempt: info.deliveryCount,
-        fields: headers && Object.fromEntries(headers),
-      }
-      const outcome = await messages.acknowledge(received, (scope) => handler(message, scope))
+      const outcome = await messages.acknowledge(receivedOf(message), (scope) => handler(message, scope))
       if (outcome === 'succeeded') message.ack()
       else message.nak()
     },
+    async processBatch(batch, handler) {
+      checkFunction('processBatch', handler)
+      const items = batch.map((message) => ({ message, received: receivedOf(message) }))
+      try {
+        const result = await messages.processBatch(batch[0]?.subject ?? 'batch', items, handler)
+        for (const message of batch) message.ack()
+        return result
+      } catch (error) {
+        for (const message of batch) message.nak()
+        throw error
+      }
+    },
     close: (drainOptions) => messages.close(drainOptions),
   }
+}
+
+function receivedOf({ subject: queue, headers, info }: JsMsg): ReceivedMessage {
+  const id = `${info.stream}:${info.streamSequence}`
+  return { queue, id, attempt: info.deliveryCount, fields: headers && Object.fromEntries(headers) }
 }
 
 async function newHeaders(): Promise<MsgHdrs> {

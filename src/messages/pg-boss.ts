@@ -4,12 +4,19 @@ import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { lockDirectory } from './directory-lock.ts'
 import { openEnvelope, withEnvelope } from './envelope.ts'
-import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
+import {
+  type BatchItem,
+  type CloseReport,
+  type MessagePolicy,
+  Messages,
+  type MessagesOptions,
+  type ReceivedMessage,
+} from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
 import { messagesChecks } from './messages-options.ts'
 import { closeChecks } from './running-jobs.ts'
 
-export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
+export type { BatchItem, CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
 /** Options of `contextBoss`. */
 export interface ContextBossOptions extends MessagesOptions {
@@ -30,6 +37,9 @@ export interface OpenBossOptions extends ContextBossOptions {
 /** Runs one job. `scope` is the unit of this attempt; `job.data` has no envelope. */
 export type JobHandler<Data> = (job: Job<Data>, scope: RequestScope) => unknown
 
+/** Runs the jobs of one fetch. The failure of a batch is that of all its jobs. */
+export type BatchHandler<Data> = (jobs: readonly BatchItem<Job<Data>>[], scope: RequestScope) => unknown
+
 /** A pg-boss whose jobs carry the context of their sender. */
 export interface ContextBoss {
   /** The engine itself, for everything that carries no context: queues, schedules, events. */
@@ -46,6 +56,11 @@ export interface ContextBoss {
   /** Runs `handler` for each job of a queue, as a unit of its own. Returns the id of the worker. */
   work<Data = object>(queue: string, handler: JobHandler<Data>): Promise<string>
   work<Data = object>(queue: string, options: WorkOptions, handler: JobHandler<Data>): Promise<string>
+  /**
+   * Runs `handler` for up to `batchSize` jobs of a queue: one unit that links to all senders. `item.run(fn)` runs `fn` in
+   * the context of one job. Returns the id of the worker.
+   */
+  workBatch<Data = object>(queue: string, options: WorkOptions, handler: BatchHandler<Data>): Promise<string>
   /**
    * Ends all workers of this `ContextBoss` and the boss. It waits for running jobs, aborts their signals at the limit,
    * and reports the rest; pg-boss delivers them again.
@@ -77,7 +92,7 @@ export async function openBoss(options?: OpenBossOptions): Promise<ContextBoss> 
     throw new TypeError("openBoss: expected 'url' or 'directory', got both: a directory is for the embedded database.")
   }
   // Checks the other options before anything starts.
-  const messages = new Messages('openBoss', others)
+  const messages = new Messages('openBoss', others, 'pg-boss')
   const { PgBoss: Boss, fromPglite } = await import('pg-boss')
   // The spans of jobs are those of the bridge: pg-boss's own would be in other traces.
   const bossOptions: ConstructorOptions = { openTelemetry: { enabled: false }, ...more }
@@ -108,7 +123,7 @@ export async function openBoss(options?: OpenBossOptions): Promise<ContextBoss> 
  */
 export function contextBoss(boss: PgBoss, options?: ContextBossOptions): ContextBoss {
   const { enqueueTimeoutMs, ...others } = checkOptions('contextBoss', options, checks)
-  return bossOver(boss, new Messages('contextBoss', others), enqueueTimeoutMs)
+  return bossOver(boss, new Messages('contextBoss', others, 'pg-boss'), enqueueTimeoutMs)
 }
 
 function bossOver(
@@ -132,13 +147,16 @@ function bossOver(
     return boss.work<Data>(queue, workOptions, async ([job]) => job && runJob(job, handler))
   }
 
-  function runJob<Data>(job: Job<Data>, handler: JobHandler<Data>): Promise<unknown> {
+  function runJob<Data>(given: Job<Data>, handler: JobHandler<Data>): Promise<unknown> {
+    const { message: job, received } = opened(given)
+    return messages.process(received, (scope) => handler(job, scope))
+  }
+
+  function opened<Data>(job: Job<Data>): { message: Job<Data>; received: ReceivedMessage } {
     const { id, name: queue, retryCount, signal } = job
     const { data, fields, refused } = openEnvelope(job.data)
     if (refused !== undefined) messages.refuse(queue, refused)
-    return messages.process({ queue, id, attempt: retryCount + 1, fields, signal }, (scope) =>
-      handler({ ...job, data }, scope),
-    )
+    return { message: { ...job, data }, received: { queue, id, attempt: retryCount + 1, fields, signal } }
   }
 
   return {
@@ -150,6 +168,13 @@ function bossOver(
       return messages.enqueue(queue, enqueueTimeoutMs, boss.send(queue, enveloped, sendOptions))
     },
     work,
+    async workBatch<Data>(queue: string, workOptions: WorkOptions, handler: BatchHandler<Data>) {
+      checkFunction('workBatch', handler)
+      queues.add(queue)
+      return boss.work<Data>(queue, workOptions, (jobs) =>
+        messages.processBatch(queue, jobs.map(opened<Data>), handler),
+      )
+    },
     async close(given) {
       const closeOptions = checkOptions('close', given, closeChecks)
       await Promise.all(Array.from(queues, (queue) => boss.offWork(queue, { wait: false })))

@@ -2,9 +2,16 @@ import { checkFunction } from '../options.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { envelopeKey, openEnvelope, withEnvelope } from './envelope.ts'
-import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
+import {
+  type BatchItem,
+  type CloseReport,
+  type MessagePolicy,
+  Messages,
+  type MessagesOptions,
+  type ReceivedMessage,
+} from './message.ts'
 
-export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
+export type { BatchItem, CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
 /** The one message attribute that carries the context: SQS allows ten for a message. */
 const attributeName = 'logical-context'
@@ -44,6 +51,15 @@ export interface SqsContext {
    */
   process<R>(queue: string, message: SqsMessage, handler: (scope: RequestScope) => R | PromiseLike<R>): Promise<R>
   /**
+   * Runs `handler` for the messages of one receive: one unit that links to all senders. `item.run(fn)` runs `fn` in the
+   * context of one message.
+   */
+  processBatch<Item extends SqsMessage, R>(
+    queue: string,
+    messages: readonly Item[],
+    handler: (items: readonly BatchItem<Item>[], scope: RequestScope) => R | PromiseLike<R>,
+  ): Promise<R>
+  /**
    * Waits for running messages, aborts their signals at the limit, and reports the rest. SQS delivers it again after the
    * visibility timeout.
    */
@@ -56,7 +72,15 @@ export interface SqsContext {
  * @throws {TypeError} if an option is unknown or of the wrong type.
  */
 export function sqsContext(options?: MessagesOptions): SqsContext {
-  const messages = new Messages('sqsContext', options)
+  const messages = new Messages('sqsContext', options, 'aws_sqs')
+
+  function receivedOf(queue: string, message: SqsMessage): ReceivedMessage {
+    const { fields, refused } = openEnvelope(envelopeOf(message))
+    if (refused !== undefined) messages.refuse(queue, refused)
+    const attempt = Number(message.Attributes?.['ApproximateReceiveCount'] ?? 1)
+    return { queue, id: message.MessageId, attempt, fields }
+  }
+
   return {
     messages,
     receive: {
@@ -69,10 +93,12 @@ export function sqsContext(options?: MessagesOptions): SqsContext {
     },
     async process(queue, message, handler) {
       checkFunction('process', handler)
-      const { fields, refused } = openEnvelope(envelopeOf(message))
-      if (refused !== undefined) messages.refuse(queue, refused)
-      const attempt = Number(message.Attributes?.['ApproximateReceiveCount'] ?? 1)
-      return messages.process({ queue, id: message.MessageId, attempt, fields }, handler)
+      return messages.process(receivedOf(queue, message), handler)
+    },
+    async processBatch(queue, received, handler) {
+      checkFunction('processBatch', handler)
+      const batch = received.map((message) => ({ message, received: receivedOf(queue, message) }))
+      return messages.processBatch(queue, batch, handler)
     },
     close: (drainOptions) => messages.close(drainOptions),
   }

@@ -14,6 +14,7 @@ export { composite } from './composite.ts'
 export { childEnvironment, type Environment, environmentCarrier } from './environment-carrier.ts'
 export { fromTextMapPropagator } from './from-text-map-propagator.ts'
 export { jaeger } from './jaeger.ts'
+export { json, type StandardSchemaLike } from './json.ts'
 export {
   type Destination,
   type ExtractOptions,

@@ -51,6 +51,46 @@ export interface InboundRefuseEvent {
   readonly field: string
 }
 
+/** On `logical-context:message:send`, in the context of the code that enqueues. */
+export interface MessageSendEvent {
+  readonly queue: string
+  readonly policy: 'inherit' | 'isolate' | 'only' | 'except'
+}
+
+/** The message of an attempt, as the variable `message` has it. */
+export interface MessageEventJob {
+  readonly queue: string
+  readonly name: string
+  /** The engine's id. Undefined if the engine has none. */
+  readonly id: string | undefined
+  /** Counts up from 1. */
+  readonly attempt: number
+  readonly policy: 'inherit' | 'isolate' | 'only' | 'except' | undefined
+}
+
+/** On `logical-context:message:start`, in the context of the attempt. */
+export interface MessageEvent {
+  readonly scope: RequestScope
+  readonly job: MessageEventJob
+  /** From the enqueue to this attempt, in milliseconds, by the clocks of both machines. Undefined if it is unknown. */
+  readonly waitMs: number | undefined
+}
+
+/** On `logical-context:message:end`, in the context of the attempt. */
+export interface MessageEndEvent extends MessageEvent {
+  /** `cancelled` is a failure that says only that the signal was aborted. The engine can run the job again. */
+  readonly outcome: 'done' | 'failed' | 'cancelled'
+  /** Undefined for the outcome `done`. */
+  readonly error: unknown
+  /** The time of the handler in milliseconds. */
+  readonly durationMs: number
+}
+
+/** On `logical-context:message:refuse`: a field of a message was not read or not written. */
+export interface MessageRefuseEvent extends InboundRefuseEvent {
+  readonly queue: string
+}
+
 /** Publish only if `hasSubscribers`, so that no message is created without a listener. */
 interface EventChannel<Message> {
   readonly hasSubscribers: boolean
@@ -71,3 +111,7 @@ export const taskRefuse: EventChannel<TaskRefuseEvent> = open('task:refuse')
 export const taskAbandon: EventChannel<TaskAbandonEvent> = open('task:abandon')
 export const contextLate: EventChannel<LateEvent> = open('context:late')
 export const inboundRefuse: EventChannel<InboundRefuseEvent> = open('inbound:refuse')
+export const messageSend: EventChannel<MessageSendEvent> = open('message:send')
+export const messageStart: EventChannel<MessageEvent> = open('message:start')
+export const messageEnd: EventChannel<MessageEndEvent> = open('message:end')
+export const messageRefuse: EventChannel<MessageRefuseEvent> = open('message:refuse')

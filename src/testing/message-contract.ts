@@ -121,6 +121,21 @@ export function describeMessages({ describe, it, expect }: TestRunner, name: str
       expect(second?.trace?.spanId === first?.trace?.spanId).toEqual(false)
     })
 
+    const { restart } = engine
+    if (restart !== undefined) {
+      test('delivers a job with the same context after kill -9 of the broker', async (open) => {
+        const queue = await open()
+
+        const sender = await asRequest(() => queue.enqueue({ n: 1 }))
+        await restart()
+        const [job] = await results(queue, 1, seen)
+        const { trace, ...values } = job as Seen
+
+        expect(values).toEqual({ tenant: 'acme', user: 'ann', undeclared: null, requestId: 'r-1', attempt: 1 })
+        expect([trace?.traceId, trace?.parentSpanId]).toEqual([sender.traceId, sender.spanId])
+      })
+    }
+
     test('a job from outside any unit has a request id and a trace, the same in each attempt', async (open) => {
       const queue = await open()
 

@@ -27,6 +27,8 @@ export interface EngineQueue {
 export interface Engine {
   /** Opens a new queue. Jobs are tried twice, without a delay. */
   open(options: MessagesOptions): Promise<EngineQueue>
+  /** Ends the broker at once, as `kill -9` does, and starts it again with the same data. Omit it for an engine without one. */
+  restart?(): Promise<unknown>
 }
 
 export const tenant: ContextVar<string> = new ContextVar<string>('tenant', { onSpawn: 'keep' })

@@ -1,6 +1,7 @@
 import Fastify from 'fastify'
 import { type DrainReport, outside, runInScope, spawn, TaskGroup } from 'logical-context'
 import { channels } from 'logical-context/channels'
+import { Messages } from 'logical-context/messages/message'
 import logicalContext from 'logical-context/middleware/fastify'
 import { vi } from 'vitest'
 import { canaries, declared, type Exit, knowingAll, propagators, sensitive, setAll } from './canaries.ts'
@@ -23,6 +24,9 @@ async function causeAllEvents(): Promise<void> {
     caught(() => outside(() => spawn(fails)))
     caught(() => fill(new TaskGroup({ maxConcurrent: 1, maxQueued: 0 })))
     await drained()
+    const messages = new Messages('canary', { propagators })
+    const fields = { ...messages.capture('jobs'), traceparent: 'malformed' }
+    await messages.process({ queue: 'jobs', fields }, setAll)
   })
   const late = Promise.withResolvers<void>()
   knowingAll(() => setImmediate(() => late.resolve(void [sensitive.get(), caught(() => sensitive.set('late'))])))

@@ -24,6 +24,10 @@ describe.skipIf(skip)(`on Redis${name}`, () => {
   afterAll(() => server.stop())
 
   describeMessages({ describe, it, expect }, 'BullMQ', {
+    restart: async () => {
+      await server.kill()
+      await server.restart()
+    },
     async open(options) {
       const context = bullContext(options)
       const { telemetry } = context
@@ -139,6 +143,22 @@ describe.skipIf(skip)(`on Redis${name}`, () => {
     expect(runs.map(([ofTenant]) => ofTenant)).toEqual([undefined, undefined])
     expect(new Set([trace.traceId, first?.[2], second?.[2]]).size).toBe(3)
     expect(new Set(['r-1', first?.[1], second?.[1]]).size).toBe(3)
+  })
+
+  it('stores nothing of the code that creates a scheduler', async () => {
+    const context = bullContext({ propagators })
+    const queue = new Queue('stored', { connection: connection(), telemetry: context.telemetry })
+
+    await asRequest(() =>
+      context.upsertJobScheduler(queue, 'daily', { every: 100_000 }, { name: 'run', data: { n: 1 } }),
+    )
+    const [scheduler] = await queue.getJobSchedulers()
+    const jobs = await queue.getJobs()
+    await queue.removeJobScheduler('daily')
+    await queue.close()
+
+    expect([scheduler?.name, scheduler?.template?.data, jobs.length]).toEqual(['run', { n: 1 }, 1])
+    expect(JSON.stringify([scheduler, jobs.map(({ opts }) => opts)])).not.toMatch(/acme|traceparent|r-1/)
   })
 
   it('rejects an enqueue that Redis does not answer in time, and says that the job may be accepted', async () => {

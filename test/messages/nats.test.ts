@@ -2,7 +2,7 @@ import { AckPolicy, type ConsumerMessages, jetstream, jetstreamManager } from '@
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
 import { natsContext } from 'logical-context/messages/nats'
 import { describeMessages } from 'logical-context/testing'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { natsProgram, startNats } from '../servers/nats.ts'
 import { needs, type RunningServer } from '../servers/server.ts'
 
@@ -30,6 +30,11 @@ describe.skipIf(skip)(`on a NATS server${name}`, () => {
   }
 
   describeMessages({ describe, it, expect }, 'JetStream', {
+    restart: async () => {
+      await server.kill()
+      await server.restart()
+      await vi.waitFor(async () => (await jetstreamManager(connection)).getAccountInfo(), { timeout: 20_000 })
+    },
     async open(options) {
       const context = natsContext({ onFailure() {}, ...options })
       const js = jetstream(connection)

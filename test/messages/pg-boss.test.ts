@@ -71,11 +71,13 @@ describe.skipIf(skip)(`on PostgreSQL${name}`, () => {
   }, 60_000)
   afterAll(() => server.stop())
 
-  describeMessages(
-    { describe, it, expect },
-    'pg-boss',
-    engineOf(() => started(new PgBoss({ connectionString: server.url, schedule: false, supervise: false }))),
-  )
+  describeMessages({ describe, it, expect }, 'pg-boss', {
+    ...engineOf(() => started(new PgBoss({ connectionString: server.url, schedule: false, supervise: false }))),
+    restart: async () => {
+      await server.kill()
+      await server.restart()
+    },
+  })
 
   it('delivers a job again after kill -9 of its worker, with the same context', async () => {
     const tenant = new ContextVar<string>('tenant')

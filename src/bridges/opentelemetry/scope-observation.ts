@@ -86,9 +86,10 @@ export class ScopeObservation implements UnitObservation {
     if (fault !== undefined) span.setAttribute('error.type', fault)
   }
 
-  /** gRPC's conventions name a span after the method, HTTP's after the route, which is in the scope's name. */
+  /** gRPC's conventions name a span after the method, messaging's after the queue, HTTP's after the scope's route. */
   get #name(): string {
-    return String(this.#attributes['rpc.method'] ?? this.#scope.name)
+    const { 'rpc.method': method, 'messaging.destination.name': queue } = this.#attributes
+    return String(method ?? (queue === undefined ? this.#scope.name : `process ${queue}`))
   }
 }
 

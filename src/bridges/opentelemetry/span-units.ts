@@ -8,13 +8,14 @@ import type {
   Tracer,
   TracerProvider,
 } from '@opentelemetry/api'
-import type { Bridge, UnitObservation } from '../../context/bridge.ts'
+import type { Bridge, UnitAttributes, UnitObservation } from '../../context/bridge.ts'
 import { peek } from '../../context/context-var.ts'
 import { storage } from '../../context/storage.ts'
 import type { RequestScope } from '../../tasks/request-scope.ts'
 import { crosses } from '../../tasks/policy.ts'
 import type { Task } from '../../tasks/task.ts'
 import { type Baggage, baggage } from '../../variables/baggage.ts'
+import { message } from '../../variables/message.ts'
 import { requestId } from '../../variables/request-id.ts'
 import { type TraceContext, traceContext } from '../../variables/trace-context.ts'
 import type { Diagnosis } from './diagnosis.ts'
@@ -160,6 +161,29 @@ export class SpanUnits implements Bridge, SpanMaker {
     return new TaskObservation(task, this, api.trace.setSpanContext(around, spawner), [])
   }
 
+  /** A span of the message's creation. Engines deliver it later, to attempts with spans below this one. */
+  sent(attributes: UnitAttributes, isolated: boolean, known: TraceContext): TraceContext | undefined {
+    if (!this.#parts.requestSpans) return undefined
+    const { api } = this
+    const around = api.context.active()
+    const active = this.#traces.localSpan(around)?.spanContext()
+    const sender = active ?? (isolated ? known.link && { ...known.link, traceFlags: 0 } : this.#identityOf(known))
+    if (known.sampling === 'deny' && (active === undefined || (active.traceFlags & 1) === 0)) return undefined
+    const context = isolated
+      ? api.ROOT_CONTEXT
+      : active === undefined && sender !== undefined && known.sampling !== 'defer'
+        ? api.trace.setSpanContext(around, sender)
+        : around
+    return this.guard(() => {
+      const name = `create ${attributes['messaging.destination.name']}`
+      const options = { kind: api.SpanKind.PRODUCER, attributes, links: isolated ? linksTo(sender) : [] }
+      const span = this.#currentTracer().startSpan(name, options, context)
+      span.end()
+      if (!api.isSpanContextValid(span.spanContext())) return undefined
+      return this.#traces.adopt(span, known, isolated ? known.link : undefined)
+    })
+  }
+
   start(name: string, options: SpanOptions, context: Context): Span | undefined {
     return this.guard(() => {
       const parent = this.api.trace.getSpanContext(context)
@@ -185,11 +209,15 @@ export class SpanUnits implements Bridge, SpanMaker {
   #startRequest(scope: RequestScope, received: TraceContext | undefined, context: Context): Span | undefined {
     // A trace that begins here with a decision against recording has no span.
     if (received?.sampling === 'deny' && received.parentSpanId === undefined) return undefined
-    const { SERVER, INTERNAL } = this.api.SpanKind
-    // A peer's request has a request id; a job of this program has none.
-    const kind = scope.context.has(requestId) ? SERVER : INTERNAL
-    const links: Link[] =
-      received?.link === undefined ? [] : linksTo({ ...received.link, traceFlags: 0, isRemote: true })
+    const { SERVER, INTERNAL, CONSUMER } = this.api.SpanKind
+    // A peer's request has a request id; a unit of this program has none.
+    const unitKind = scope.context.has(requestId) ? SERVER : INTERNAL
+    const kind = scope.context.has(message) ? CONSUMER : unitKind
+    const senders = [
+      ...(received?.link === undefined ? [] : [received.link]),
+      ...(scope.context.get(message)?.links ?? []),
+    ]
+    const links: Link[] = senders.map((sender) => ({ context: { ...sender, traceFlags: 0, isRemote: true } }))
     return storage.run(scope.cell, () => this.start(scope.name, { kind, links }, context))
   }
 

@@ -2,6 +2,9 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { BatchObservableResult, Counter, Histogram, Meter } from '@opentelemetry/api'
 import type {
   InboundRefuseEvent,
+  MessageEndEvent,
+  MessageEvent,
+  MessageRefuseEvent,
   TaskAbandonEvent,
   TaskEndEvent,
   TaskEvent,
@@ -29,11 +32,15 @@ interface Instruments {
   readonly abandoned: Counter
   readonly refusals: Counter
   readonly wait: Histogram
+  readonly attempts: Counter
+  readonly messageRefusals: Counter
+  readonly messageWait: Histogram
+  readonly processed: Histogram
   /** Removes the callbacks from the meter. */
   readonly end: () => void
 }
 
-/** Counts tasks and refused headers while a meter provider is registered; without one it does nothing. */
+/** Counts tasks, attempts of jobs, and what was refused, while a meter provider is registered; without one it does nothing. */
 export class TaskMetrics {
   readonly #api: OpenTelemetryApi
   readonly #groups = new Map<string, Population>()
@@ -88,7 +95,30 @@ export class TaskMetrics {
         })
       },
     ],
+    ['logical-context:message:start', (message) => this.#attempted(message as MessageEvent)],
+    ['logical-context:message:end', (message) => this.#processed(message as MessageEndEvent)],
+    [
+      'logical-context:message:refuse',
+      (message) => {
+        const { reason, field, queue } = message as MessageRefuseEvent
+        this.#instruments?.messageRefusals.add(1, {
+          'logical_context.message.reason': reason,
+          'logical_context.message.field': field,
+          ...queueOf(queue),
+        })
+      },
+    ],
   ]
+
+  #attempted({ job, waitMs }: MessageEvent): void {
+    if (waitMs !== undefined) this.#instruments?.messageWait.record(waitMs / 1000, queueOf(job.queue))
+  }
+
+  #processed({ job, outcome, durationMs }: MessageEndEvent): void {
+    const attributes = { ...queueOf(job.queue), 'logical_context.message.outcome': outcome }
+    this.#instruments?.attempts.add(1, attributes)
+    this.#instruments?.processed.record(durationMs / 1000, attributes)
+  }
 
   #spawned({ task }: TaskEvent): void {
     this.#tasks.set(task, performance.now())
@@ -162,6 +192,23 @@ export class TaskMetrics {
         unit: 's',
         description: 'From the spawn of a task to its start.',
       }),
+      attempts: meter.createCounter('logical_context.message.attempts', {
+        unit: '{attempt}',
+        description: 'Attempts of jobs that ended, by their outcome.',
+      }),
+      messageRefusals: meter.createCounter('logical_context.message.refusals', {
+        unit: '{refusal}',
+        description: 'Fields of messages that were not read or not written.',
+      }),
+      messageWait: meter.createHistogram('logical_context.message.wait.duration', {
+        unit: 's',
+        description: 'From the enqueue of a message to the start of an attempt.',
+      }),
+      // Semantic conventions for messaging metrics, 1.38
+      processed: meter.createHistogram('messaging.process.duration', {
+        unit: 's',
+        description: 'Duration of an attempt.',
+      }),
       end: () => meter.removeBatchObservableCallback(report, [running, queued]),
     }
   }
@@ -169,4 +216,8 @@ export class TaskMetrics {
 
 function groupOf({ name }: Pick<TaskGroup, 'name'>): { 'logical_context.task.group': string } {
   return { 'logical_context.task.group': name }
+}
+
+function queueOf(queue: string): { 'messaging.destination.name': string } {
+  return { 'messaging.destination.name': queue }
 }

@@ -1,0 +1,30 @@
+import { splitOptions } from '../options.ts'
+import type { CarrierSource } from '../propagators/carrier.ts'
+import type { RequestScope } from '../tasks/request-scope.ts'
+
+/** One message of a batch. */
+export interface BatchItem<Message> {
+  /** As the engine delivers it. */
+  readonly message: Message
+  /** Runs `fn` as the attempt of this message, in its own context. The result and the failure are those of `fn`. */
+  run<R>(fn: (scope: RequestScope) => R | PromiseLike<R>): Promise<R>
+}
+
+/** One attempt of a job: a message as an engine delivers it. */
+export interface ReceivedMessage {
+  readonly queue: string
+  /** The job's name, if it is not the queue's. */
+  readonly name?: string | undefined
+  readonly id?: string | undefined
+  /** Counts up from 1. Default: 1. */
+  readonly attempt?: number | undefined
+  /** The fields of `capture()`, as the engine carries them. Undefined for a job without a context of its sender. */
+  readonly fields?: CarrierSource | undefined
+  /** Aborts the unit's signal, for example if the engine's lock is lost. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** @throws {TypeError} if it is not an object. */
+export function receivedOf(message: ReceivedMessage): ReceivedMessage {
+  return splitOptions<object, ReceivedMessage>('process', message, {}).others
+}
