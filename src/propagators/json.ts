@@ -44,7 +44,7 @@ export function json<T>(
       const value: unknown = JSON.parse(text)
       if (typeof validate === 'function') return validate(value)
       const result = validate['~standard'].validate(value)
-      // A promise is no result: it is refused.
+      // A promise has no value, so it is refused.
       return 'value' in result && result.issues === undefined ? result.value : undefined
     },
   }
