@@ -192,7 +192,8 @@ function bodyOf({ body }: RequestInit): ReplayableBody | undefined {
 
 /** A Request does not show the source of its body, so a copy is kept in memory until a response is not a redirect. */
 function spareBodyOf(request: Request | undefined): ReplayableBody | undefined {
-  if (request === undefined || request.body === null) return undefined
+  // A body that was read, or is being read, fails in `fetch`.
+  if (request === undefined || request.body === null || request.bodyUsed || request.body.locked) return undefined
   const spare = request.clone()
   let bytes: Promise<ArrayBuffer> | undefined
   return {
