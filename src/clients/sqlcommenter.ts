@@ -17,6 +17,7 @@ export type SqlCommentField =
       readonly format: (value: never) => string | undefined
     }
 
+/** Options of `sqlCommenter`. */
 export interface SqlCommenterOptions {
   /** Variables to write, by the key in the comment. Default: none. */
   fields?: Readonly<Record<string, SqlCommentField>>
@@ -30,6 +31,7 @@ export interface PgLike {
   query: (...args: any[]) => any
 }
 
+/** Appends the context of the caller to SQL queries as a comment. */
 export interface SqlCommenter {
   /**
    * A `Pool` or `Client` of `pg` that appends the comment of the caller to each query, also of the clients that it

@@ -24,6 +24,7 @@ const leewayMs = 60_000
 type Algorithm = 'HS256' | 'EdDSA' | 'ES256' | 'RS256'
 const algorithms: Readonly<Record<string, Algorithm>> = { oct: 'HS256', OKP: 'EdDSA', EC: 'ES256', RSA: 'RS256' }
 
+/** Options of `signedContext`. */
 export interface SignedContextOptions {
   /** The keys by their ids, as JWK: `oct` (HS256), `OKP` (EdDSA), `EC` P-256 (ES256) or `RSA` (RS256). */
   keys: Readonly<Record<string, JWK>>

@@ -1,3 +1,4 @@
+// oxlint-disable typescript/no-extraneous-class -- Nest needs classes
 import { ConsoleLogger, createParamDecorator, type DynamicModule, Module } from '@nestjs/common'
 import { HttpAdapterHost } from '@nestjs/core'
 import type { FastifyInstance } from 'fastify'
@@ -17,7 +18,6 @@ export type { CloseReport, UnfinishedRequest } from './server-drain.ts'
  * The module for NestJS, on Express and on Fastify. Each request has a unit: in middlewares, guards, interceptors, pipes,
  * filters and handlers. `app.close()` and Nest's shutdown hooks wait for requests and tasks.
  */
-// oxlint-disable-next-line typescript/no-extraneous-class -- Nest needs a class
 export class LogicalContextModule {
   /**
    * Import the result once, in the root module.
@@ -89,6 +89,7 @@ export function ContextValue(variable: { get(): unknown }): ParameterDecorator {
   return valueOf(variable)
 }
 
+/** Options of `InContext`. */
 export interface InContextOptions {
   /** The name of the unit. Default: the names of the class and the method. */
   name?: string

@@ -31,10 +31,11 @@ export interface WebSocketServerLike extends EventEmitter {
   close(callback?: (error?: Error) => void): void
 }
 
+/** Options for WebSockets: those of the other servers, and what a message is. */
 export interface WebSocketOptions extends Omit<NodeServerOptions, 'replyIdHeader'> {
   /**
-   * The policy of the messages. By default, `inherit`, each message is a unit of its own, which begins with the values
-   * of its connection. With `share` it is a part of the connection's unit.
+   * The policy of the messages. Each message is a unit of its own, which begins with the values that the policy lets
+   * through from its connection. With `share` it is a part of the connection's unit. Default: `inherit`.
    */
   messagePolicy?: Policy
   /**
