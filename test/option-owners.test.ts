@@ -48,13 +48,16 @@ afterEach(() => {
   for (const name of names) Reflect.deleteProperty(Object.prototype, name)
 })
 
-/** The result, or the message of the error, without random ids. */
+/** The result, or the message of the error, without random ids and times. */
 async function outcomeOf(use: (options: never) => unknown, options: unknown): Promise<string> {
   try {
     const result = await use(options as never)
     // Other results have no form that could be compared.
     const shown = isPlain(result) ? JSON.stringify(result) : typeof result
-    return shown.replaceAll(/"(elapsedMs)":[\d.e-]+/g, '$1').replaceAll(/[\da-f-]{16,}/g, 'id')
+    return shown
+      .replaceAll(/"(elapsedMs)":[\d.e-]+/g, '$1')
+      .replaceAll(/[\da-f-]{16,}/g, 'id')
+      .replaceAll(/;at=\d+/g, ';at')
   } catch (error) {
     return String(error)
   }

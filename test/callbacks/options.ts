@@ -123,7 +123,6 @@ export const functionOptions: readonly FunctionOption[] = [
   {
     name: 'onFailure of messages',
     mayBeAsync: true,
-    reports: 2,
     use: async (onFailure) => {
       const messages = new Messages('jobs', { onFailure })
       await twice(async () => expect(await messages.acknowledge({ queue: 'jobs' }, fail), 'failed'))

@@ -58,11 +58,25 @@ describe('npm run demo -- --otlp URL', () => {
     'logical_context.task.outcome': 'done',
     ...rest,
   })
-  /** The tasks of an order. A task with `share` is part of the request, so it has no span. */
-  const tasksOf = (tenant: string) => {
+  /** The tasks of an order, and its job. A task with `share` is part of the request, so it has no span. */
+  const workOf = (tenant: string, user: string) => {
     const orders = 'orders: POST /orders'
     const trace = "the request's"
     return {
+      'orders: create send-receipt': {
+        kind: 'producer',
+        parent: orders,
+        trace,
+        attributes: {
+          'logical_context.message.policy': 'inherit',
+          'messaging.destination.name': 'send-receipt',
+          'messaging.operation.name': 'create',
+          'messaging.operation.type': 'create',
+          'messaging.system': 'pg-boss',
+          tenant,
+          user,
+        },
+      },
       'orders: reindex': { kind: 'internal', parent: orders, trace, attributes: ofTask('only', { tenant }) },
       'orders: refresh-price-cache': {
         kind: 'internal',
@@ -84,7 +98,7 @@ describe('npm run demo -- --otlp URL', () => {
     expect(demo.stdout).toMatch(
       new RegExp(`^spans sent to http://\\S+/v1/traces: ${demo.spans.length} of ${demo.spans.length}$`, 'm'),
     )
-    expect(demo.spans.filter(({ service }) => service !== 'worker')).toHaveLength(12 * 3 + 11 * 3)
+    expect(demo.spans.filter(({ service }) => service !== 'worker')).toHaveLength(12 * 3 + 11 * 4)
   })
 
   it('loads OpenTelemetry, unlike the demo without the option', () => {
@@ -101,7 +115,7 @@ describe('npm run demo -- --otlp URL', () => {
         ...ofRequest('POST', '/reservations', known),
         parent: 'orders: POST /orders',
       },
-      ...tasksOf('acme'),
+      ...workOf('acme', 'ada'),
     })
   })
 
@@ -116,19 +130,20 @@ describe('npm run demo -- --otlp URL', () => {
         ...ofRequest('POST', '/reservations', { ...known, 'http.response.status_code': 200 }),
         parent: 'orders: POST /orders',
       },
-      ...tasksOf('globex'),
+      ...workOf('globex', 'bob'),
     })
   })
 
-  it('shows the job of an order below its request, in another process: the attempt whose worker was not killed', () => {
-    const request = byId(attemptOf('order-02')?.parentSpanId)
+  it('shows the job of an order below the span that sent it, in another process: the attempt whose worker was not killed', () => {
+    const sender = byId(attemptOf('order-02')?.parentSpanId)
 
     expect(attemptOf('order-02')).toMatchObject({
-      name: 'send-receipt',
-      traceId: request?.traceId,
+      name: 'process send-receipt',
+      kind: 'consumer',
+      traceId: sender?.traceId,
       attributes: { tenant: 'globex', user: 'bob', 'logical_context.message.attempt': 2 },
     })
-    expect(request && nameOf(request)).toBe('orders: POST /orders')
+    expect(sender && nameOf(sender)).toBe('orders: create send-receipt')
   })
 
   it('shows a failed order, and the error in the service that threw it', () => {
@@ -157,7 +172,7 @@ describe('npm run demo -- --otlp URL', () => {
       demo.spans.filter(
         ({ traceId, service }) => traceId === '4bf92f3577b34da6a3ce929d0e0e4736' && service !== 'worker',
       ),
-    ).toHaveLength(4)
+    ).toHaveLength(5)
   })
 
   it('sends what the picture in the guide shows', async () => {
