@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest'
 import manifest from '../../package.json' with { type: 'json' }
-import { checkNode, supportedNodes } from '../../src/context/node-version.ts'
+import { checkNode, supportedNodes } from '../../src/context/storage.ts'
 import { runProgram } from '../flow/run-script.ts'
 
 const check = (version: string, versions: object = { node: version.slice(1) }) =>
