@@ -21,6 +21,7 @@ export type {
   LateEvent,
   MessageEndEvent,
   MessageEvent,
+  MessageEventJob,
   MessageRefuseEvent,
   MessageSendEvent,
   ScopeEvent,

@@ -5,6 +5,7 @@ import type { RequestScope } from '../tasks/request-scope.ts'
 import { type EnclosedMessages, enclosedMessages } from './enclosed-messages.ts'
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
 
+export type { EnclosedMessages } from './enclosed-messages.ts'
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
 /** The context for child processes: in their environment, and in messages between parent and child. */

@@ -5,6 +5,7 @@ import { enclosedIn, type EnclosedMessages, enclosedMessages } from './enclosed-
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
 
+export type { EnclosedMessages } from './enclosed-messages.ts'
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
 /** A pool of piscina, as far as the context needs it. */
