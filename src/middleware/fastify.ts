@@ -33,7 +33,8 @@ import { withGivenValues } from './given-values.ts'
 import { Inbound } from './inbound.ts'
 import { drainAtClose } from './server-close.ts'
 import type { CloseReport, UnfinishedRequest } from './server-drain.ts'
-import { serverChecks, type ServerOptions, serverTimingOf } from './server-options.ts'
+import { serverChecks, type ServerOptions } from './server-options.ts'
+import { addServerTiming } from './server-timing.ts'
 import { unsettledReport } from './unsettled-report.ts'
 
 export type { ServerOptions }
@@ -113,8 +114,8 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     scope.settings = units.settings
     if (scope.observation !== undefined) setAttributes(scope, request, reply)
     if (replyIdHeader !== false) reply.header(replyIdHeader, peek(requestId, scope.cell))
-    const trace = serverTiming ? peek(traceContext, scope.cell) : undefined
-    if (trace !== undefined) reply.header('server-timing', serverTimingOf(trace))
+    const trace = serverTiming && isNew ? peek(traceContext, scope.cell) : undefined
+    if (trace !== undefined) addServerTiming(reply.raw, trace)
     if (values === undefined || !isNew) scope.begin(fn)
     else scope.begin(() => fn(startWith(scope, values, request)))
   }

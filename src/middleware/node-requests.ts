@@ -11,7 +11,8 @@ import { Inbound } from './inbound.ts'
 import { type Log, stderrLog } from './log.ts'
 import { NodeServers } from './node-servers.ts'
 import { enterAtReply } from './replies.ts'
-import { serverChecks, type ServerOptions, serverTimingOf } from './server-options.ts'
+import { serverChecks, type ServerOptions } from './server-options.ts'
+import { addServerTiming } from './server-timing.ts'
 
 /** A request of a server of `node:http`, `node:https` or `node:http2`. */
 export type NodeRequest = IncomingMessage | Http2ServerRequest
@@ -90,12 +91,12 @@ export class NodeRequests {
     // The route is not known yet, and a path can contain anything: the name is the method.
     const scope = this.inbound.open(request.method ?? '', request)
     const exchange = this.#servers.exchangesOf(request, response).open(scope, request, response)
+    const trace = this.#serverTiming ? scope.context.get(traceContext) : undefined
+    if (trace !== undefined) addServerTiming(response, trace)
     enterAtReply(response)
     request.requestScope = scope
     const header = this.#replyIdHeader
     if (header !== false && !response.headersSent) response.setHeader(header, scope.context.get(requestId) as string)
-    const trace = this.#serverTiming ? scope.context.get(traceContext) : undefined
-    if (trace !== undefined && !response.headersSent) response.setHeader('server-timing', serverTimingOf(trace))
     if (scope.observation !== undefined) setAttributes(exchange, request, response)
     scope.begin(() => fn(exchange))
   }

@@ -1,6 +1,4 @@
 import { aBoolean, aFunction, anAmount, anyOf, type Checks } from '../options.ts'
-import { formatTraceparent } from '../propagators/w3c-trace-context.ts'
-import type { TraceContext } from '../variables/trace-context.ts'
 import { inboundChecks, type InboundOptions } from './inbound-options.ts'
 import type { CloseReport } from './server-drain.ts'
 
@@ -9,7 +7,7 @@ export interface ServerOptions extends InboundOptions {
   replyIdHeader?: string | false
   /**
    * Whether the reply has the header `Server-Timing: trace;desc="00-…"` with the trace of the request, which scripts in a
-   * browser and other clients can read. Default: false.
+   * browser and other clients can read. Metrics that the program puts into this header stay. Default: false.
    */
   serverTiming?: boolean
   /** How long a close waits for requests and tasks before it aborts their signals, in milliseconds. Default: 10,000. */
@@ -31,11 +29,6 @@ export const serverChecks: Checks = {
   drainTimeoutMs: anAmount,
   settleTimeoutMs: anAmount,
   onDrained: aFunction,
-}
-
-/** The header's text. W3C Trace Context, "Server-Timing" as a response header; a decision is not reported as undecided. */
-export function serverTimingOf(trace: TraceContext): string {
-  return `trace;desc="${formatTraceparent(trace, trace.sampling === 'defer' ? 'accept' : trace.sampling)}"`
 }
 
 function isHeaderName(value: unknown): boolean {

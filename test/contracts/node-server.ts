@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ContextVar, type LogicalContextError, type RequestScope, spawn } from 'logical-context'
 import type { CloseReport, NodeServerOptions } from 'logical-context/middleware/node-http'
 import { w3cBaggage } from 'logical-context/propagators'
-import { baggage, requestId } from 'logical-context/variables'
+import { baggage, requestId, type TraceContext, traceContext } from 'logical-context/variables'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Client } from '../middleware/shutdown-client.ts'
 
@@ -131,6 +131,14 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return text
 }
 
+function okAfter(_response: ServerResponse): string {
+  return 'ok'
+}
+
+function endWith(response: ServerResponse, headers: Parameters<ServerResponse['writeHead']>[1]): undefined {
+  response.writeHead(200, headers as never).end('ok')
+}
+
 /** What every middleware for a server of `node:http` promises, over real sockets. */
 export function describeNodeServer(name: string, serve: ServeNode): void {
   const open = (handler: Handler, options?: NodeServerOptions) => NodeShop.open(serve, handler, options)
@@ -190,6 +198,56 @@ export function describeNodeServer(name: string, serve: ServeNode): void {
 
       expect([usual.get('x-request-id'), own.get('x-trace'), none.get('x-request-id')]).toEqual(['r-1', 'r-1', null])
       expect(ids).toEqual(['r-1', 'r-1', 'r-1'])
+    })
+
+    it.each<[name: string, answer: (response: ServerResponse) => string | undefined, own: RegExp]>([
+      ['nothing', () => 'ok', /^$/],
+      ['setHeader', (response) => okAfter(response.setHeader('Server-Timing', 'db;dur=5')), /^db;dur=5, $/],
+      ['setHeader of a list', (response) => okAfter(response.setHeader('server-timing', ['a', 'b'])), /^a, b, $/],
+      ['writeHead', (response) => endWith(response, { 'Server-Timing': 'db;dur=5' }), /^db;dur=5, $/],
+      [
+        'writeHead with a list',
+        (response) => endWith(response, ['Server-Timing', 'a', 'server-timing', 'b']),
+        /^a, b, $/,
+      ],
+      ['writeHead after setHeader', (response) => endWith(response.setHeader('server-timing', 'a'), {}), /^a, $/],
+      [
+        'a replacement of writeHead, as on-headers makes it',
+        (response) => {
+          const { writeHead } = response
+          response.writeHead = function (this: ServerResponse, ...args: unknown[]) {
+            this.setHeader('server-timing', 'total;dur=9')
+            return writeHead.apply(this, args as Parameters<typeof writeHead>)
+          }
+          return 'ok'
+        },
+        /^total;dur=9, $/,
+      ],
+      [
+        'an error page that removes all headers',
+        (response) => {
+          response.setHeader('server-timing', 'a')
+          for (const name of response.getHeaderNames()) response.removeHeader(name)
+          return 'ok'
+        },
+        /^$/,
+      ],
+    ])('adds the trace to Server-Timing, after what the program sets: %s', async (_name, answer, own) => {
+      let expected = ''
+      const shop = await open(
+        ({ response }) => {
+          const { traceId, spanId } = traceContext.get() as TraceContext
+          expected = `trace;desc="00-${traceId}-${spanId}-03"`
+          return answer(response)
+        },
+        { serverTiming: true },
+      )
+
+      const { headers } = await fetch(shop.url)
+
+      const text = headers.get('server-timing') ?? ''
+      expect(text).toMatch(expected)
+      expect(text.replace(expected, '')).toMatch(own)
     })
 
     it('starts each request of a connection with nothing, also of two in one packet', async () => {

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import { Agent, get, type IncomingMessage, request as httpRequest } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
+import { Readable } from 'node:stream'
 import websocket from '@fastify/websocket'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply } from 'fastify'
 import {
   bind,
   ContextVar,
@@ -34,6 +35,10 @@ async function open(options: LogicalContextOptions = {}): Promise<FastifyInstanc
   apps.push(app)
   await app.register(logicalContext, options)
   return app
+}
+
+function rawOf(reply: FastifyReply): FastifyReply['raw'] {
+  return reply.hijack().raw
 }
 
 async function listen(app: FastifyInstance): Promise<number> {
@@ -532,6 +537,34 @@ describe("logicalContext's way in", () => {
     if (expected === undefined) expect(text).toBeUndefined()
     else expect(text).toMatch(expected)
     if (expected !== undefined) expect(text?.split('-')[2]).toBe(spans[0])
+  })
+
+  it.each<[name: string, answer: (reply: FastifyReply) => unknown, own: RegExp]>([
+    ['reply.header', (reply) => reply.header('Server-Timing', 'db;dur=5').send('ok'), /^db;dur=5, $/],
+    ['reply.header with a list', (reply) => reply.header('server-timing', ['a', 'b']).send('ok'), /^a, b, $/],
+    ['a stream', (reply) => reply.header('server-timing', 'a').send(Readable.from(['ok'])), /^a, $/],
+    [
+      'a Response',
+      (reply) => reply.header('server-timing', 'a').send(new Response('ok', { headers: { 'server-timing': 'b' } })),
+      /^(?:a, )?b, $/,
+    ],
+    ['writeHead of the raw response', (reply) => rawOf(reply).writeHead(200, { 'Server-Timing': 'a' }).end(), /^a, $/],
+    ['writeHead of a list', (reply) => rawOf(reply).writeHead(200, ['server-timing', 'a']).end(), /^a, $/],
+    ['setHeader of the raw response', (reply) => rawOf(reply).setHeader('server-timing', 'a').end(), /^a, $/],
+    ['nothing on the raw response', (reply) => rawOf(reply).end(), /^$/],
+  ])('adds the trace to Server-Timing, after what the program sets: %s', async (_name, answer, own) => {
+    const app = await open({ serverTiming: true })
+    let expected = ''
+    app.get('/', (_request, reply) => {
+      expected = `trace;desc="00-${traceContext.get()?.traceId}-${traceContext.get()?.spanId}-03"`
+      void answer(reply)
+    })
+
+    const { headers } = await fetch(`http://127.0.0.1:${await listen(app)}/`)
+
+    const text = headers.get('server-timing') ?? ''
+    expect(text).toMatch(expected)
+    expect(text.replace(expected, '')).toMatch(own)
   })
 
   it('begins a new trace, and an id of its own, where the peer is restarted', async () => {

@@ -166,6 +166,20 @@ describe('logicalContext of middleware/node-http', () => {
     expect(seen).toEqual(['/tls', '/h2'])
   })
 
+  it('adds the trace to Server-Timing of a reply over HTTP/2', async () => {
+    const listener = (_request: Http2ServerRequest, response: Http2ServerResponse) => {
+      response.writeHead(200, { 'Server-Timing': 'db;dur=5' })
+      response.end()
+    }
+    const server = await open(createHttp2Server(logicalContext(listener, { serverTiming: true })))
+    const session = connect(urlOf(server))
+
+    const [headers] = (await once(session.request(), 'response')) as [Record<string, string>]
+
+    expect(headers['server-timing']).toMatch(/^db;dur=5, trace;desc="00-[\da-f]{32}-[\da-f]{16}-03"$/)
+    session.destroy()
+  })
+
   it('lets the running requests of an HTTP/2 session end at the close, and sends no new ones', async () => {
     const go = Promise.withResolvers<void>()
     const entered = Promise.withResolvers<void>()
