@@ -27,8 +27,7 @@ export interface SqlCommenterOptions {
 
 /** The part of a `Pool` or a `Client` of `pg` that sends queries. */
 export interface PgLike {
-  // oxlint-disable-next-line typescript/no-explicit-any -- every overload of pg
-  query: (...args: any[]) => any
+  query: (...args: never[]) => unknown
 }
 
 /** Appends the context of the caller to SQL queries as a comment. */
@@ -56,6 +55,20 @@ const checks: Checks = {
   trace: aBoolean,
 }
 const aClient = anyOf('a Pool or a Client of pg', (value) => isFunction((value as Partial<PgLike> | undefined)?.query))
+
+type QueryObject = Readonly<Record<string, unknown>>
+/** What `pg` reads of a query besides its text. In template libraries these are getters of a class. */
+const inheritedKeys = [
+  'values',
+  'types',
+  'rowMode',
+  'queryMode',
+  'binary',
+  'portal',
+  'rows',
+  'callback',
+  'query_timeout',
+]
 
 interface Field {
   readonly key: string
@@ -100,9 +113,10 @@ export function sqlCommenter(options?: SqlCommenterOptions): SqlCommenter {
 
   function commented(query: unknown): unknown {
     if (typeof query === 'string') return append(query)
-    const { text, name, submit } = (query ?? {}) as { text?: unknown; name?: unknown; submit?: unknown }
+    const { text, name, submit, ...own } = (query ?? {}) as QueryObject
     if (typeof text !== 'string' || name !== undefined || submit !== undefined) return query
-    return { ...(query as object), text: append(text) }
+    const read = inheritedKeys.map((key) => [key, (query as QueryObject)[key]] as const)
+    return { ...own, ...Object.fromEntries(read.filter(([, value]) => value !== undefined)), text: append(text) }
   }
 
   /** With a callback, or with a promise. A pool's method returns a client; a client's own method returns nothing. */

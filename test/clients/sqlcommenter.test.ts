@@ -92,6 +92,25 @@ describe('sqlCommenter', () => {
     expect([seen[0], seen[1]].map((query, i) => query === [named, cursor][i])).toEqual([true, true])
   })
 
+  it('keeps the values of a query whose class has getters, as those of template libraries have', () => {
+    class Statement {
+      readonly #values = ['acme']
+      readonly rowMode = 'array'
+      get text() {
+        return 'select $1'
+      }
+      get values() {
+        return this.#values
+      }
+    }
+    const seen: unknown[] = []
+    const client = sqlCommenter({ fields: { tenant } }).wrap({ query: (query: unknown) => seen.push(query) })
+
+    tenant.run('a', () => client.query(new Statement()))
+
+    expect(seen).toEqual([{ text: "select $1 /*tenant='a'*/", values: ['acme'], rowMode: 'array' }])
+  })
+
   it('lets no key and no value end the comment, in the parser of PostgreSQL', { timeout: 120_000 }, async () => {
     const database = await PGlite.create()
     onTestFinished(() => database.close())
