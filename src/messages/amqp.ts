@@ -4,7 +4,7 @@ import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
-import { messagesChecks } from './messages-options.ts'
+import { defaultEnqueueTimeoutMs, messagesChecks } from './messages-options.ts'
 import { closeChecks } from './running-jobs.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
@@ -67,7 +67,7 @@ const consumeChecks: Checks = { requeue: aBoolean, noAck: aBoolean }
  * @throws {TypeError} if an option is unknown or of the wrong type.
  */
 export function amqpContext(options?: AmqpContextOptions): AmqpContext {
-  const { enqueueTimeoutMs = 10_000, ...shared } = checkOptions('amqpContext', options, checks)
+  const { enqueueTimeoutMs = defaultEnqueueTimeoutMs, ...shared } = checkOptions('amqpContext', options, checks)
   const messages = new Messages('amqpContext', shared, 'rabbitmq')
   const consumers: { channel: Channel; tag: string }[] = []
 

@@ -5,7 +5,7 @@ import type { RequestScope } from '../tasks/request-scope.ts'
 import { envelopeKey, openEnvelope, withEnvelope } from './envelope.ts'
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
-import { messagesChecks } from './messages-options.ts'
+import { defaultEnqueueTimeoutMs, messagesChecks } from './messages-options.ts'
 import { closeChecks } from './running-jobs.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
@@ -85,7 +85,11 @@ const flowChecks: Checks = { opts: anything, children: anything }
  * @throws {TypeError} if an option is unknown or of the wrong type.
  */
 export function bullContext(options?: BullContextOptions): BullContext {
-  const { telemetry: inner, enqueueTimeoutMs = 10_000, ...shared } = checkOptions('bullContext', options, checks)
+  const {
+    telemetry: inner,
+    enqueueTimeoutMs = defaultEnqueueTimeoutMs,
+    ...shared
+  } = checkOptions('bullContext', options, checks)
   const messages = new Messages('bullContext', shared, 'bullmq')
 
   function metadataFor(queue: string, policy?: MessagePolicy, theirs?: string): string {

@@ -15,6 +15,9 @@ export interface MessageRefusal {
   queue: string
 }
 
+/** How long an enqueue waits for the engine, in milliseconds, unless the program sets it. */
+export const defaultEnqueueTimeoutMs = 10_000
+
 /** Options of every message context. */
 export interface MessagesOptions extends LateUseOptions {
   /** What travels. Default: `[w3cTraceContext(), w3cBaggage(), xRequestId()]`. */

@@ -12,7 +12,7 @@ import {
   type ReceivedMessage,
 } from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
-import { messagesChecks } from './messages-options.ts'
+import { defaultEnqueueTimeoutMs, messagesChecks } from './messages-options.ts'
 
 export type { BatchItem, CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
@@ -70,7 +70,7 @@ const checks: Checks = { ...messagesChecks, enqueueTimeoutMs: anAmount }
  * @throws {TypeError} if an option is unknown or of the wrong type.
  */
 export function natsContext(options?: NatsContextOptions): NatsContext {
-  const { enqueueTimeoutMs = 10_000, ...shared } = checkOptions('natsContext', options, checks)
+  const { enqueueTimeoutMs = defaultEnqueueTimeoutMs, ...shared } = checkOptions('natsContext', options, checks)
   const messages = new Messages('natsContext', shared, 'nats')
 
   return {

@@ -13,7 +13,7 @@ import {
   type ReceivedMessage,
 } from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
-import { messagesChecks } from './messages-options.ts'
+import { defaultEnqueueTimeoutMs, messagesChecks } from './messages-options.ts'
 import { closeChecks } from './running-jobs.ts'
 
 export type { BatchItem, CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
@@ -129,7 +129,7 @@ export function contextBoss(boss: PgBoss, options?: ContextBossOptions): Context
 function bossOver(
   boss: PgBoss,
   messages: Messages,
-  enqueueTimeoutMs: number = 10_000,
+  enqueueTimeoutMs: number = defaultEnqueueTimeoutMs,
   afterStop: () => Promise<void> = async () => {},
 ): ContextBoss {
   const queues = new Set<string>()

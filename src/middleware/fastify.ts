@@ -33,7 +33,7 @@ import { withGivenValues } from './given-values.ts'
 import { Inbound } from './inbound.ts'
 import { drainAtClose } from './server-close.ts'
 import type { CloseReport, UnfinishedRequest } from './server-drain.ts'
-import { serverChecks, type ServerOptions } from './server-options.ts'
+import { serverChecks, serverDefaults, type ServerOptions } from './server-options.ts'
 import { addServerTiming } from './server-timing.ts'
 import { unsettledReport } from './unsettled-report.ts'
 
@@ -81,10 +81,10 @@ const scopeKey: unique symbol = Symbol('logical-context.scope')
 const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, options) => {
   if (fastify.hasDecorator('requestScopes')) return registerInside(fastify, options)
   const {
-    replyIdHeader = 'x-request-id',
+    replyIdHeader = serverDefaults.replyIdHeader,
     serverTiming = false,
-    drainTimeoutMs = 10_000,
-    settleTimeoutMs = 10_000,
+    drainTimeoutMs = serverDefaults.drainTimeoutMs,
+    settleTimeoutMs = serverDefaults.settleTimeoutMs,
     onDrained,
     values,
     ...rest

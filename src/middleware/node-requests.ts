@@ -11,7 +11,7 @@ import { Inbound } from './inbound.ts'
 import { type Log, stderrLog } from './log.ts'
 import { NodeServers } from './node-servers.ts'
 import { enterAtReply } from './replies.ts'
-import { serverChecks, type ServerOptions } from './server-options.ts'
+import { serverChecks, serverDefaults, type ServerOptions } from './server-options.ts'
 import { addServerTiming } from './server-timing.ts'
 
 /** A request of a server of `node:http`, `node:https` or `node:http2`. */
@@ -68,10 +68,10 @@ export class NodeRequests {
   constructor(owner: string, options: NodeServerOptions | undefined) {
     const checked: NodeServerOptions = checkOptions(owner, options, checks)
     const {
-      replyIdHeader = 'x-request-id',
+      replyIdHeader = serverDefaults.replyIdHeader,
       serverTiming = false,
-      drainTimeoutMs = 10_000,
-      settleTimeoutMs = 10_000,
+      drainTimeoutMs = serverDefaults.drainTimeoutMs,
+      settleTimeoutMs = serverDefaults.settleTimeoutMs,
       onDrained,
       logger = stderrLog,
       ...rest

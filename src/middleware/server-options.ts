@@ -21,6 +21,13 @@ export interface ServerOptions extends InboundOptions {
   onDrained?: (report: CloseReport) => unknown
 }
 
+/** The defaults of all servers. */
+export const serverDefaults = {
+  replyIdHeader: 'x-request-id',
+  drainTimeoutMs: 10_000,
+  settleTimeoutMs: 10_000,
+} as const
+
 /** The checks of `ServerOptions`. */
 export const serverChecks: Checks = {
   ...inboundChecks,

@@ -13,7 +13,7 @@ import { Inbound } from './inbound.ts'
 import { type Log, stderrLog } from './log.ts'
 import { aLogger, type NodeServerOptions } from './node-requests.ts'
 import { type CloseReport, reportDrain } from './server-drain.ts'
-import { serverChecks } from './server-options.ts'
+import { serverChecks, serverDefaults } from './server-options.ts'
 
 export type { CloseReport } from './server-drain.ts'
 
@@ -76,8 +76,8 @@ export function logicalContext(server: WebSocketServerLike, options?: WebSocketO
   const {
     messagePolicy = 'inherit',
     inbound: given,
-    drainTimeoutMs = 10_000,
-    settleTimeoutMs = 10_000,
+    drainTimeoutMs = serverDefaults.drainTimeoutMs,
+    settleTimeoutMs = serverDefaults.settleTimeoutMs,
     onDrained,
     logger = stderrLog,
     ...rest
