@@ -7,7 +7,6 @@ import {
   requestTimeout,
   fromTextMapPropagator,
   jaeger,
-  mayTell,
   type Propagator,
   sentry,
   xRequestId,
@@ -27,6 +26,7 @@ import {
   Tracestate,
 } from 'logical-context/variables'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { ownHeader, region } from './own-header.ts'
 
 /** Runs the contract suite with random samples: the same in each run, so that no test fails by chance. */
 function describePropagator(
@@ -233,23 +233,6 @@ describePropagator(
     texts: fc.oneof(traceparents, b3Texts, requestIds),
   },
 )
-
-/** Ten lines, as in the guide. */
-const region = new ContextVar<string>('region')
-const ownHeader: Propagator = {
-  fields: ['x-region'],
-  extract(context, carrier, peer) {
-    const text = carrier.get('x-region')
-    if (text === undefined || context.has(region)) return context
-    if (peer.values && /^[a-z]{2}$/.test(text)) return context.with(region, text)
-    peer.refuse(peer.values ? 'malformed' : 'refused', 'x-region')
-    return context
-  },
-  inject(context, carrier, destination) {
-    const value = context.get(region)
-    if (value !== undefined && mayTell(destination, region) && !carrier.has('x-region')) carrier.set('x-region', value)
-  },
-}
 
 describePropagator("a user's own", () => ownHeader, {
   variables: [region],

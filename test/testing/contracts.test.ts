@@ -1,9 +1,10 @@
 import { createServer } from 'node:http'
-import { ContextVar, LogicalContext } from 'logical-context'
+import { LogicalContext } from 'logical-context'
 import { Inbound } from 'logical-context/middleware/inbound'
 import { mayTell, type Propagator } from 'logical-context/propagators'
 import { describeMessages, describeMiddleware, describePropagator, type TestRunner } from 'logical-context/testing'
 import { describe, expect, it } from 'vitest'
+import { ownHeader, region } from '../propagators/own-header.ts'
 
 /** Defines the tests of a suite, runs them one after the other, and returns the titles of those that fail. */
 async function failuresOf(define: (runner: TestRunner) => void): Promise<string[]> {
@@ -14,21 +15,6 @@ async function failuresOf(define: (runner: TestRunner) => void): Promise<string[
   return failures
 }
 
-const region = new ContextVar<string>('region')
-const good: Propagator = {
-  fields: ['x-region'],
-  extract(context, carrier, peer) {
-    const text = carrier.get('x-region')
-    if (text === undefined || context.has(region)) return context
-    if (peer.values && /^[a-z]{2}$/.test(text)) return context.with(region, text)
-    peer.refuse(peer.values ? 'malformed' : 'refused', 'x-region')
-    return context
-  },
-  inject(context, carrier, destination) {
-    const value = context.get(region)
-    if (value !== undefined && mayTell(destination, region) && !carrier.has('x-region')) carrier.set('x-region', value)
-  },
-}
 const samples = {
   variables: [region],
   contexts: [LogicalContext.empty.with(region, 'eu'), LogicalContext.empty.with(region, 'us')],
@@ -37,7 +23,7 @@ const samples = {
 
 describe('describePropagator', () => {
   it('accepts a propagator that keeps the contract', async () => {
-    const failures = await failuresOf((runner) => describePropagator(runner, 'region', () => good, samples))
+    const failures = await failuresOf((runner) => describePropagator(runner, 'region', () => ownHeader, samples))
 
     expect(failures).toEqual([])
   })
@@ -48,7 +34,7 @@ describe('describePropagator', () => {
       'throws for a malformed text',
       {
         extract(context, carrier, peer) {
-          const read = good.extract(context, carrier, peer)
+          const read = ownHeader.extract(context, carrier, peer)
           if (carrier.has('x-region') && !read.has(region)) throw new Error('malformed')
           return read
         },
@@ -57,12 +43,12 @@ describe('describePropagator', () => {
     ],
     [
       'ignores the trust in the peer',
-      { extract: (context, carrier, peer) => good.extract(context, carrier, { ...peer, values: true }) },
+      { extract: (context, carrier, peer) => ownHeader.extract(context, carrier, { ...peer, values: true }) },
       ['accepts no values from a peer that may set none, and no trace with ignore'],
     ],
     [
       'ignores the destination',
-      { inject: (context, carrier) => good.inject(context, carrier, { trace: true, values: true, refuse() {} }) },
+      { inject: (context, carrier) => ownHeader.inject(context, carrier, { trace: true, values: true, refuse() {} }) },
       ['writes nothing for an empty context, and nothing that a destination may not receive'],
     ],
     [
@@ -84,14 +70,14 @@ describe('describePropagator', () => {
       {
         extract(context, carrier, peer) {
           void carrier.get('authorization')
-          return good.extract(context, carrier, peer)
+          return ownHeader.extract(context, carrier, peer)
         },
       },
       ['uses its own fields only, and writes none in extract'],
     ],
   ])('fails for a propagator that %s', async (_, change, expected) => {
     const failures = await failuresOf((runner) =>
-      describePropagator(runner, 'region', () => ({ ...good, ...change }), samples),
+      describePropagator(runner, 'region', () => ({ ...ownHeader, ...change }), samples),
     )
 
     for (const title of expected) expect(failures.some((failure) => failure.startsWith(title))).toBe(true)
@@ -99,7 +85,7 @@ describe('describePropagator', () => {
 
   it('throws without samples', () => {
     expect(() =>
-      describePropagator({ describe, it, expect }, 'region', () => good, { contexts: [], texts: [] }),
+      describePropagator({ describe, it, expect }, 'region', () => ownHeader, { contexts: [], texts: [] }),
     ).toThrow('expected samples with at least one context and one text')
   })
 })
