@@ -97,14 +97,14 @@ export class RequestScope extends Unit implements Disposable {
   ): (this: This, ...args: Args) => void {
     const owner = 'RequestScope.listener'
     checkFunction(owner, fn)
-    const { name = fn.name || 'listener', policy, cancelWith, onError } = checkOptions(owner, options, spawnChecks)
-    const checked = { name, policy, cancelWith, onError }
+    const { name = fn.name || 'listener', ...others } = checkOptions(owner, options, spawnChecks)
+    const checked = { name, ...others }
     const { group } = this.settings
     const onEvent = function (this: This, ...args: Args): void {
       try {
         group.spawn(() => fn.apply(this, args), checked)
       } catch (error) {
-        group.adopt(name, Promise.reject(error), onError)
+        group.adopt(name, Promise.reject(error), others.onError)
       }
     }
     return Object.defineProperties(

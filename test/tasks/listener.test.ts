@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import { ContextVar, openScope, type Policy, runInScope, type Task, TaskGroup } from 'logical-context'
+import { ContextVar, currentSignal, openScope, type Policy, runInScope, type Task, TaskGroup } from 'logical-context'
 import { describe, expect, it } from 'vitest'
 import { WebSocketServer } from 'ws'
 import { WebSocket } from 'undici'
@@ -82,6 +82,22 @@ describe('RequestScope.listener', () => {
 
     expect(own).toEqual([error, expect.objectContaining({ code: 'LCTX_GROUP_CLOSED' })])
     expect(failures).toEqual([])
+  })
+
+  it('aborts the signal of an event at the limit of its options', async () => {
+    const { failures, group, scope, emitter } = openConnection()
+    const untilAborted = async () => {
+      const { promise, reject } = Promise.withResolvers<never>()
+      const signal = currentSignal() as AbortSignal
+      signal.addEventListener('abort', () => reject(signal.reason as Error))
+      await promise
+    }
+    emitter.on('message', scope.listener(untilAborted, { timeoutMs: 10 }))
+
+    emitter.emit('message')
+    await group.drain()
+
+    expect(failures).toEqual(['untilAborted: LCTX_TIMEOUT of ann'])
   })
 
   it.each<[Policy, unknown[]]>([
