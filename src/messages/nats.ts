@@ -84,7 +84,7 @@ export function natsContext(options?: NatsContextOptions): NatsContext {
       const publish = { headers: undefined, timeout: undefined, ...others }
       // Before the first await: the context of the caller.
       const fields = messages.capture(subject, own.policy)
-      const headers = publish.headers ?? (await newHeaders())
+      const headers = await copyOf(publish.headers)
       for (const [name, value] of Object.entries(fields)) if (!headers.has(name)) headers.set(name, value)
       const acknowledged = js.publish(subject, payload, {
         ...publish,
@@ -120,7 +120,10 @@ function receivedOf({ subject: queue, headers, info }: JsMsg): ReceivedMessage {
   return { queue, id, attempt: info.deliveryCount, fields: headers && Object.fromEntries(headers) }
 }
 
-async function newHeaders(): Promise<MsgHdrs> {
+/** The program can send the same headers again, in another request. */
+async function copyOf(given: MsgHdrs | undefined): Promise<MsgHdrs> {
   const { headers } = await import('@nats-io/nats-core')
-  return headers()
+  const copy = headers()
+  for (const [name, values] of given ?? []) for (const value of values) copy.append(name, value)
+  return copy
 }

@@ -1,7 +1,9 @@
 import { AckPolicy, type ConsumerMessages, jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
+import { runInScope } from 'logical-context'
 import { natsContext } from 'logical-context/messages/nats'
 import { describeMessages } from 'logical-context/testing'
+import { requestId } from 'logical-context/variables'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { natsProgram, startNats } from '../servers/nats.ts'
 import { needs, type RunningServer } from '../servers/server.ts'
@@ -97,6 +99,30 @@ describe.skipIf(skip)(`on a NATS server${name}`, () => {
 
     expect(stored?.header.get('x-request-id')).toBe('mine')
     expect([first.duplicate, second.duplicate]).toEqual([false, true])
+  })
+
+  it('writes the context of each request into the same headers of the program, and leaves them as they are', async () => {
+    const context = natsContext()
+    const js = jetstream(connection)
+    const subject = await openStream()
+    const shared = headers()
+    shared.append('kind', 'a')
+    shared.append('kind', 'b')
+    const publishAs = (id: string) =>
+      runInScope(async () => {
+        requestId.set(id)
+        return context.publish(js, subject, '{}', { headers: shared })
+      })
+
+    const sent = [await publishAs('r-1'), await publishAs('r-2')]
+    const manager = await jetstreamManager(connection)
+    const stored = await Promise.all(sent.map(({ seq }) => manager.streams.getMessage(subject, { seq })))
+
+    expect(stored.map((message) => [message?.header.get('x-request-id'), message?.header.values('kind')])).toEqual([
+      ['r-1', ['a', 'b']],
+      ['r-2', ['a', 'b']],
+    ])
+    expect(shared.keys()).toEqual(['kind'])
   })
 })
 
