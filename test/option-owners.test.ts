@@ -4,7 +4,10 @@ import logicalContext from 'logical-context/middleware/fastify'
 import { afterEach, describe, expect, it } from 'vitest'
 import { mixedOwners, owners } from './fuzz/targets/option-owners.ts'
 
-/** The name of every option, and of every field of another package's options that the package reads. */
+/**
+ * The name of every option, and of every field of another package's options that the package reads. Not `logger`, which
+ * Fastify reads from its own options.
+ */
 const names = [
   ...['addresses', 'api', 'baggage', 'batchSize', 'boss', 'cancelWith', 'children', 'concurrency', 'context', 'decide'],
   ...['deadline', 'default', 'destination', 'directory', 'drainTimeoutMs', 'enqueueTimeoutMs', 'fetch', 'fields'],
@@ -35,10 +38,13 @@ const names = [
   ],
   ...['telemetry', 'timeout', 'timeoutMs', 'to', 'trace', 'trust', 'trusts', 'undecided', 'url', 'values', 'whenFull'],
   ...['request_id', 'trace_id', 'span_id', 'task_name'],
+  ...['after', 'current', 'format', 'generate', 'inbound', 'maxAgeMs', 'messagePolicy', 'parse', 'requestId'],
+  ...['serverTiming', 'spanPerCall'],
 ]
 
 /** What a function needs besides. */
 const needed: Readonly<Record<string, object>> = {
+  signedContext: { keys: {} },
   'bullContext().flow': { name: 'job', queueName: 'jobs' },
 }
 // The argument of `composite` is a list.

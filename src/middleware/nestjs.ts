@@ -9,7 +9,7 @@ import { newIdentity, requestId } from '../variables/request-id.ts'
 import { traceContext } from '../variables/trace-context.ts'
 import { type ExpressMiddleware, logicalContext as expressContext } from './express.ts'
 import { logicalContext as fastifyContext } from './fastify.ts'
-import type { NodeServerOptions } from './node-requests.ts'
+import { nodeServerChecks, type NodeServerOptions } from './node-requests.ts'
 
 export type { NodeServerOptions } from './node-requests.ts'
 export type { CloseReport, UnfinishedRequest } from './server-drain.ts'
@@ -25,9 +25,10 @@ export class LogicalContextModule {
    * @throws {TypeError} for an option that is unknown or of the wrong type.
    */
   static forRoot(options?: NodeServerOptions): DynamicModule {
-    // Also checks the options; on Fastify it drains what jobs spawn.
-    const middleware = expressContext(options)
-    const useFactory = (host: HttpAdapterHost) => new NestContext(middleware, options, host)
+    const checked = checkOptions<NodeServerOptions>('LogicalContextModule', options, nodeServerChecks)
+    // On Fastify it drains what jobs spawn.
+    const middleware = expressContext(checked)
+    const useFactory = (host: HttpAdapterHost) => new NestContext(middleware, checked, host)
     const provider = { provide: NestContext, inject: [HttpAdapterHost], useFactory }
     return { module: LogicalContextModule, global: true, providers: [provider], exports: [NestContext] }
   }
@@ -40,15 +41,15 @@ class NestContext {
   readonly #host: HttpAdapterHost
   readonly #drainTimeoutMs: number | undefined
 
-  constructor(middleware: ExpressMiddleware, options: NodeServerOptions | undefined, host: HttpAdapterHost) {
+  constructor(middleware: ExpressMiddleware, options: NodeServerOptions, host: HttpAdapterHost) {
     this.#middleware = middleware
     this.#host = host
-    this.#drainTimeoutMs = options?.drainTimeoutMs
+    this.#drainTimeoutMs = options.drainTimeoutMs
     jobGroups.push(middleware.inbound.group)
     // Before Nest adds the body parsers and the middlewares of other modules.
     if (this.#platform === 'express') host.httpAdapter.use(middleware)
     if (this.#platform === 'fastify') {
-      const { logger: _, ...rest } = options ?? {}
+      const { logger: _, ...rest } = options
       const fastify = host.httpAdapter.getInstance() as FastifyInstance
       void fastify.register(fastifyContext, rest).after(() => runFirst(fastify))
     }

@@ -41,7 +41,7 @@ export interface NodeServerOptions extends ServerOptions {
 export const aLogger: Check = anyOf('a logger with the methods info, warn and error', (value) =>
   ['info', 'warn', 'error'].every((name) => typeof (value as Record<string, unknown> | null)?.[name] === 'function'),
 )
-const checks: Checks = { ...serverChecks, logger: aLogger }
+export const nodeServerChecks: Checks = { ...serverChecks, logger: aLogger }
 
 /** What a middleware for Node's servers has besides its call. */
 export interface NodeMiddleware {
@@ -66,7 +66,7 @@ export class NodeRequests {
 
   /** @throws {TypeError} for an option that is unknown or of the wrong type. */
   constructor(owner: string, options: NodeServerOptions | undefined) {
-    const checked: NodeServerOptions = checkOptions(owner, options, checks)
+    const checked: NodeServerOptions = checkOptions(owner, options, nodeServerChecks)
     const {
       replyIdHeader = serverDefaults.replyIdHeader,
       serverTiming = false,

@@ -172,7 +172,10 @@ export class ServerDrain {
   }
 }
 
-/** Logs the report of a close, and calls `onDrained`. If that throws, this rejects. A promise that it returns is awaited for a bounded time. */
+/**
+ * Logs the report of a close, and calls `onDrained`. If that fails, this rejects. A promise that it returns is awaited for
+ * a bounded time; if it rejects later, that is logged.
+ */
 export async function reportDrain(
   report: CloseReport,
   log: Log,
@@ -182,8 +185,12 @@ export async function reportDrain(
   const drained: unknown = onDrained?.(report)
   if (!isThenable(drained)) return
   const settled = Promise.resolve(drained).then(() => {})
-  settled.catch((error: unknown) => log.error({ err: error }, "the option 'onDrained' failed"))
+  let isLate = false
+  settled.catch((error: unknown) => {
+    if (isLate) log.error({ err: error }, "the option 'onDrained' failed")
+  })
   await within(graceMs, settled)
+  isLate = true
 }
 
 function logCloseReport(log: Log, report: CloseReport): void {

@@ -80,6 +80,7 @@ export function logicalContext(server: WebSocketServerLike, options?: WebSocketO
     settleTimeoutMs = serverDefaults.settleTimeoutMs,
     onDrained,
     logger = stderrLog,
+    limits,
     ...rest
   }: WebSocketOptions = checkOptions(owner, options, checks)
   if (typeof server?.emit !== 'function' || !(server.clients instanceof Set)) {
@@ -89,8 +90,7 @@ export function logicalContext(server: WebSocketServerLike, options?: WebSocketO
   }
   if (registeredKey in server) throw new TypeError(`${owner}: this WebSocketServer is registered already.`)
   Object.defineProperty(server, registeredKey, { value: true })
-  const inbound =
-    given ?? new Inbound({ ...rest, limits: { ...messageLimits, ...rest.limits } }, { owner, log: logger })
+  const inbound = given ?? new Inbound({ ...rest, limits: { ...messageLimits, ...limits } }, { owner, log: logger })
   const closing = new Closing(server, { inbound, isOwn: given === undefined, drainTimeoutMs, onDrained, log: logger })
   const settings: ConnectionSettings = { inbound, messagePolicy, settleTimeoutMs, log: logger, closing }
 

@@ -2,6 +2,8 @@ import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { credentials, makeGenericClientConstructor, Metadata, Server, ServerCredentials } from '@grpc/grpc-js'
 import { bind, ContextVar, openScope, spawn, TaskGroup } from 'logical-context'
+import { sqlCommenter } from 'logical-context/clients/sqlcommenter'
+import { doctor } from 'logical-context/doctor'
 import { Messages, type MessagesOptions } from 'logical-context/messages/message'
 import { grpcServerInterceptor } from 'logical-context/middleware/grpc'
 import type { InboundOptions } from 'logical-context/middleware/inbound'
@@ -89,6 +91,45 @@ export const otherOptions: readonly FunctionOption[] = [
     use: async (onError) => {
       const listener = openScope('events', { group: new TaskGroup() }).listener(fail, { onError })
       for (const _ of [1, 2]) listener()
+    },
+  },
+  {
+    name: 'onError of spawn after the response',
+    mayBeAsync: true,
+    reports: 2,
+    reportsAlso: /the task failed/,
+    use: async (onError) => {
+      for (const _ of [1, 2]) {
+        using scope = openScope('request', { group: new TaskGroup() })
+        scope.run(() => spawn(fail, { onError, after: 'response', timeoutMs: 1000 }))
+      }
+      await turn()
+    },
+  },
+  {
+    name: 'format of a field of sqlCommenter',
+    mayBeAsync: true,
+    use: async (format) => {
+      const { append } = sqlCommenter({ fields: { tenant: { variable: tenant, format } } })
+      for (const _ of [1, 2]) tenant.run('acme', () => append('select 1'))
+    },
+  },
+  {
+    name: 'onFinding of doctor',
+    mayBeAsync: true,
+    use: async (onFinding) => {
+      using found = doctor({ onFinding, summary: false })
+      const set = () => {
+        tenant.set('outside any unit')
+      }
+      for (const attempt of [() => set(), () => tenant.set('also outside')]) {
+        try {
+          attempt()
+        } catch {
+          // What it throws.
+        }
+      }
+      if (found.findings.length < 2) throw new Error('expected two findings')
     },
   },
   {

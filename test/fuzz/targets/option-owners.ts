@@ -9,30 +9,42 @@ import { inject } from 'logical-context/clients/inject'
 import { instrumentNodeHttp } from 'logical-context/clients/node-http'
 import { rewriteRequestHeaders } from 'logical-context/clients/reply-from'
 import { undiciInterceptor } from 'logical-context/clients/undici'
+import { sqlCommenter } from 'logical-context/clients/sqlcommenter'
 import { Outbound } from 'logical-context/clients/outbound'
 import { amqpContext } from 'logical-context/messages/amqp'
 import { bullContext } from 'logical-context/messages/bullmq'
+import { childContext } from 'logical-context/messages/child-process'
 import { kafkaContext } from 'logical-context/messages/kafka'
 import { Messages } from 'logical-context/messages/message'
 import { natsContext } from 'logical-context/messages/nats'
 import { contextBoss, openBoss } from 'logical-context/messages/pg-boss'
+import { signedContext, type SignedContextOptions } from 'logical-context/messages/signed-context'
 import { sqsContext } from 'logical-context/messages/sqs'
 import { threadContext } from 'logical-context/messages/worker-threads'
+import { logicalContext as expressContext } from 'logical-context/middleware/express'
 import { logicalContext } from 'logical-context/middleware/fastify'
 import { grpcServerInterceptor } from 'logical-context/middleware/grpc'
+import { logicalContext as honoContext } from 'logical-context/middleware/hono'
 import { Inbound } from 'logical-context/middleware/inbound'
+import { logicalContext as koaContext } from 'logical-context/middleware/koa'
+import { InContext, LogicalContextModule } from 'logical-context/middleware/nestjs'
+import { logicalContext as nodeContext } from 'logical-context/middleware/node-http'
+import { logicalContext as websocketContext } from 'logical-context/middleware/websocket'
 import {
+  awsXRay,
   b3,
   composite,
   jaeger,
   requestTimeout,
   fromTextMapPropagator,
+  sentry,
   xRequestId,
   toTextMapPropagator,
   w3cBaggage,
   w3cTraceContext,
 } from 'logical-context/propagators'
 import { pino } from 'pino'
+import { WebSocketServer } from 'ws'
 import { checkRoute } from '../../../src/middleware/fastify-route.ts'
 import { compileTrust } from '../../../src/propagators/trust.ts'
 
@@ -108,6 +120,19 @@ export const owners: ReadonlyMap<string, (options: never) => unknown> = new Map<
   ['sqsContext', sqsContext],
   ['sqsContext().close', (options) => sqsContext().close(options)],
   ['threadContext', threadContext],
+  ['awsXRay', awsXRay],
+  ['sentry', sentry],
+  ['sqlCommenter', sqlCommenter],
+  ['signedContext', (options) => signedContext([b3()], withKeys(options))],
+  ['childContext', childContext],
+  ['childContext().close', (options) => childContext().close(options)],
+  ['logicalContext of node-http', (options) => nodeContext(nothing, options)],
+  ['logicalContext of express', expressContext],
+  ['logicalContext of koa', koaContext],
+  ['logicalContext of hono', honoContext],
+  ['logicalContext of websocket', (options) => websocketContext(new WebSocketServer({ noServer: true }), options)],
+  ['logicalContext of nestjs', (options) => LogicalContextModule.forRoot(options)],
+  ['InContext', InContext],
   ['threadContext().close', (options) => threadContext().close(options)],
 ])
 
@@ -172,6 +197,12 @@ function isList(value: unknown): boolean {
 }
 
 const fakeBoss = { offWork: nothing, stop: nothing } as never
+
+/** `keys` is required. */
+function withKeys(options: unknown): SignedContextOptions {
+  const isObject = typeof options === 'object' && options !== null && !Array.isArray(options)
+  return (isObject && Object.getPrototypeOf(options) === Object.prototype ? { keys: {}, ...options } : options) as never
+}
 
 /** Valid options would start a database: they are refused as well. */
 function refused(options: object): object {
