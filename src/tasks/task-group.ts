@@ -122,11 +122,11 @@ export class TaskGroup {
     const policy = checked.policy ?? this.policy ?? settings.policy ?? 'inherit'
     const source = sourceOf(checked, policy, unit)
     const response = responseOf(checked, policy, unit)
-    if (this.#closed) throw this.#refused(name, new GroupClosedError(name, this.name))
+    if (this.#closed) throw this.#refused(name, new GroupClosedError(name, this.name), work, onError)
     const limits = this.#limits
     const slot = limits?.admit(unit)
     if (slot === undefined && limits !== undefined) {
-      throw this.#refused(name, new GroupFullError(name, this.name, limits.describe(unit)))
+      throw this.#refused(name, new GroupFullError(name, this.name, limits.describe(unit)), work, onError)
     }
     let task: Task<T> | undefined
     try {
@@ -269,8 +269,10 @@ export class TaskGroup {
     this.#hasOverflowed = false
   }
 
-  #refused(name: string, error: Error): Error {
+  #refused(name: string, error: Error, work: SpawnedWork<unknown>, onError: OnTaskError): Error {
     this.#refusedCount++
+    // Its work runs already: without an owner its rejection would end the process.
+    if (work instanceof Promise) this.adopt(name, work, onError)
     if (taskRefuse.hasSubscribers) taskRefuse.publish({ name, group: this, error })
     return error
   }

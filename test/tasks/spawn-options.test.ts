@@ -231,3 +231,40 @@ describe('spawn of a promise', () => {
     runInScope(() => expect(() => spawn(7 as never)).toThrow('spawn: expected a function or a promise, got 7.'))
   })
 })
+
+describe('spawn of a promise that a group refuses', () => {
+  it.each<[name: string, refusing: () => { group: TaskGroup; failures: unknown[] }]>([
+    [
+      'a closed group',
+      () => {
+        const made = groupWith()
+        made.group.close()
+        return made
+      },
+    ],
+    [
+      'a full group',
+      () => {
+        const made = groupWith({ maxConcurrent: 1, maxQueued: 0 })
+        made.group.spawn(() => new Promise(() => {}))
+        return made
+      },
+    ],
+  ])('reports its failure, because the work runs already: %s', async (_name, refusing) => {
+    const { group, failures } = refusing()
+    const unhandled = vi.fn()
+    process.on('unhandledRejection', unhandled)
+    onTestFinished(() => void process.off('unhandledRejection', unhandled))
+    const failure = new RangeError('no mail')
+    const own = vi.fn()
+
+    expect(() => group.spawn(Promise.reject(failure), { name: 'mail' })).toThrow(/mail/)
+    expect(() => group.spawn(Promise.reject(failure), { onError: own })).toThrow(/task/)
+    await new Promise((resolve) => setImmediate(resolve))
+    await new Promise((resolve) => setImmediate(resolve))
+
+    expect(failures).toEqual([failure])
+    expect(own).toHaveBeenCalledWith(failure, expect.anything())
+    expect(unhandled).not.toHaveBeenCalled()
+  })
+})
