@@ -1,5 +1,5 @@
 import type { Server } from 'node:net'
-import { TaskGroup } from '../tasks/task-group.ts'
+import type { TaskGroup } from '../tasks/task-group.ts'
 import { Connections } from './connections.ts'
 import { exchangeOf, Exchanges } from './exchange.ts'
 import type { Log } from './log.ts'
@@ -55,14 +55,10 @@ export class NodeServers {
   /** Begins the drain of a server. The result resolves at its end. */
   #close(watched: WatchedServer): Promise<void> {
     const { group, drainTimeoutMs, onDrained, log } = this.#options
-    const isLast = ![...this.#watched].some((other) => other !== watched && !other.isClosing)
     const { exchanges, connections } = watched
-    const drain = new ServerDrain({
-      group: isLast ? group : new TaskGroup({ name: group.name }),
-      exchanges,
-      connections,
-      drainTimeoutMs,
-    })
+    // Another server can start meanwhile.
+    const isLast = () => [...this.#watched].every(({ isClosing }) => isClosing)
+    const drain = new ServerDrain({ group, exchanges, connections, drainTimeoutMs, isLast })
     drain.calledFromHere()
     drain.begin()
     const others = [...this.#draining]

@@ -37,6 +37,8 @@ export interface ServerDrainOptions {
   exchanges: Exchanges
   connections: Connections
   drainTimeoutMs: number
+  /** Whether no other server uses the group. Until then its tasks continue, and it stays open. Default: always. */
+  isLast?: () => boolean
 }
 
 /**
@@ -106,7 +108,7 @@ export class ServerDrain {
     const elapsedMs = () => performance.now() - (this.#startedAt ?? 0)
     if (!this.#over) await this.#drainTasks(Math.max(0, this.#options.drainTimeoutMs - elapsedMs()))
     this.#disarm?.()
-    group.close()
+    if (this.#isLast) group.close()
     const unfinished = this.#unfinished
     const finished = group.endedCount - this.#endedBefore - unfinished.filter(({ ended }) => ended).length
     return { finished, unfinished, unfinishedRequests: this.#unfinishedRequests, elapsedMs: elapsedMs() }
@@ -132,13 +134,21 @@ export class ServerDrain {
   /** Resolves when no request and no task runs. It looks again: a request can spawn, and a task can send a request. */
   async #quiet(): Promise<void> {
     const { connections } = this.#options
-    while (this.#requests.size > 0 || connections.replies > this.#callersReplies || this.#tasks.size > 0) {
+    while (this.#requests.size > 0 || connections.replies > this.#callersReplies || this.#taskCount > 0) {
       if (this.#requests.size > 0) await this.#requests.idle()
       if (connections.replies > this.#callersReplies) await connections.nextReply()
-      if (this.#tasks.size > 0) await this.#tasks.idle()
+      if (this.#taskCount > 0) await this.#tasks.idle()
     }
     // A handler that does not wait for the close can reply.
     if (connections.replies > 0) await within(graceMs, this.#callersReplied())
+  }
+
+  get #isLast(): boolean {
+    return this.#options.isLast?.() ?? true
+  }
+
+  get #taskCount(): number {
+    return this.#isLast ? this.#tasks.size : 0
   }
 
   get #callersReplies(): number {
@@ -156,7 +166,7 @@ export class ServerDrain {
     // Before the requests are aborted: a task can end with its request, and would then be missing in the report.
     const drained = this.#drainTasks(0)
     // A task that is spawned from here on would be lost. A closed group throws to the spawner instead.
-    group.close()
+    if (this.#isLast) group.close()
     const reason = new AbandonedError(group.name, drainTimeoutMs)
     for (const { scope } of left) scope.abort(reason)
     await Promise.all([drained, within(graceMs, this.#quiet())])
@@ -164,6 +174,7 @@ export class ServerDrain {
   }
 
   async #drainTasks(timeoutMs: number): Promise<void> {
+    if (!this.#isLast) return
     const { group, drainTimeoutMs } = this.#options
     const drainGroup = () => drain(group, { timeoutMs, graceMs }, drainTimeoutMs)
     // In the contexts of a caller, a drain does not include it.

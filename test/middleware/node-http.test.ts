@@ -10,7 +10,7 @@ import { createServer as createHttpsServer, get as getOverTls } from 'node:https
 import { once } from 'node:events'
 import type { AddressInfo, Server as NetServer } from 'node:net'
 import { Readable } from 'node:stream'
-import { ContextVar, spawn } from 'logical-context'
+import { ContextVar, currentSignal, spawn } from 'logical-context'
 import { describeMiddleware } from 'logical-context/testing'
 import defaultExport, { logicalContext } from 'logical-context/middleware/node-http'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
@@ -234,6 +234,35 @@ describe('logicalContext of middleware/node-http', () => {
     await closed
 
     expect(order).toEqual(['first', 'task', 'task'])
+  })
+
+  it('leaves the tasks of a server that starts during the drain of the last one', async () => {
+    const go = Promise.withResolvers<void>()
+    const ended = vi.fn<(aborted: boolean | undefined) => void>()
+    const context = logicalContext(
+      (request, response) => {
+        if (request.url !== '/')
+          spawn(async () => {
+            await go.promise
+            ended(currentSignal()?.aborted)
+          })
+        spawn(() => response.end())
+      },
+      { drainTimeoutMs: 100, logger: silent },
+    )
+    const first = await open(createServer(context))
+    await fetch(`${urlOf(first)}/waits`)
+    const closed = closeOf(first)
+    const second = await open(createServer(context))
+
+    const during = await fetch(`${urlOf(second)}/waits`)
+    await closed
+    const after = await fetch(urlOf(second))
+    go.resolve()
+    await closeOf(second)
+
+    expect([during.status, after.status]).toEqual([200, 200])
+    expect(ended.mock.calls).toEqual([[false], [false]])
   })
 
   it('waits also where the server is disposed, and passes the error of a second close', async () => {
