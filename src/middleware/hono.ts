@@ -44,7 +44,8 @@ export function logicalContext(options?: NodeServerOptions): HonoMiddleware {
   const middleware = async (c: AnyContext, next: Next): Promise<void> => {
     const { incoming, outgoing } = (c.env ?? {}) as NodeEnvironment
     if (incoming === undefined || outgoing === undefined) return withoutServer(requests, c, next)
-    if (requests.enterAgain(incoming)) return next()
+    const leave = requests.enterAgain(incoming)
+    if (leave !== undefined) return next().finally(leave)
     let result: Promise<unknown> | undefined
     requests.begin(incoming, outgoing, (exchange) => {
       c.set('requestScope', exchange.scope)

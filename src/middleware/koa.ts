@@ -44,7 +44,8 @@ export function logicalContext(options?: NodeServerOptions): KoaMiddleware {
 
   const middleware = (context: KoaContext, next: Next): Promise<unknown> => {
     const { app, req, res } = context
-    if (requests.enterAgain(req)) return next()
+    const leave = requests.enterAgain(req)
+    if (leave !== undefined) return next().finally(leave)
     let chain = app === undefined ? undefined : chains.get(app)
     if (app !== undefined && chain === undefined) chains.set(app, (chain = chainAfter(exposed, app)))
     let result: Promise<unknown> | undefined

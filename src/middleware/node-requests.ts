@@ -102,19 +102,24 @@ export class NodeRequests {
   }
 
   /**
-   * Whether a request has a unit already, and continues in it: it was opened here, or another registration opened it and
-   * this one has the option `policy` only, which it then sets.
+   * Continues in the unit that a request has already: it was opened here, or another registration opened it and this one
+   * has the option `policy` only, which it then sets. Returns the function that ends that policy; undefined if the request
+   * has no unit.
    *
    * @throws {TypeError} for a second registration with other options.
    */
-  enterAgain(request: NodeRequest): boolean {
+  enterAgain(request: NodeRequest): (() => void) | undefined {
     const exchange = exchangeOf(request)
-    if (exchange === undefined) return false
+    if (exchange === undefined) return undefined
     const { scope } = exchange
-    if (scope.settings.group === this.inbound.group) return true
+    const { settings } = scope
+    const leave = () => {
+      scope.settings = settings
+    }
+    if (settings.group === this.inbound.group) return leave
     if (this.#innerPolicy === undefined) refuseSecond(this.#owner, 'In a router it takes the option policy only.')
-    scope.settings = { ...scope.settings, policy: this.#innerPolicy }
-    return true
+    scope.settings = { ...settings, policy: this.#innerPolicy }
+    return leave
   }
 
   /** Adds a name and the members of `NodeMiddleware` to a middleware. */

@@ -237,6 +237,26 @@ describe('logicalContext of middleware/hono', () => {
     expect([await ask('/orders/1?a=b'), await ask('/secret')]).toEqual(['GET /orders/:id', 'GET'])
   })
 
+  it('has the policy of the app again in the middlewares around these paths, after them', async () => {
+    const policies: unknown[] = []
+    const ask = await serve((app) => {
+      app.use(logicalContext())
+      app.use(async (_c, next) => {
+        await next()
+        policies.push(spawn(() => {}).policy)
+      })
+      app.use('/reports/*', logicalContext({ policy: 'isolate' }))
+      app.get('/reports/1', (c) => {
+        policies.push(spawn(() => {}).policy)
+        return c.text('')
+      })
+    })
+
+    await ask('/reports/1')
+
+    expect(policies).toEqual(['isolate', 'inherit'])
+  })
+
   it('has a policy for some paths', async () => {
     const seenByTask = async (c: Context) => c.text(await spawn(() => user.get() ?? 'nothing').result())
     const ask = await serve((app) => {

@@ -240,6 +240,28 @@ describe('logicalContext of middleware/koa', () => {
     expect([await ask('/inside'), await ask('/passes'), await ask('/outside')]).toEqual(['nothing', 'ann', 'ann'])
   })
 
+  it('has the policy of the app again in the middlewares around a router, after it', async () => {
+    const policies: unknown[] = []
+    const ask = await serve((app) => {
+      app.use(logicalContext())
+      app.use(async (_ctx, next) => {
+        await next()
+        policies.push(spawn(() => {}).policy)
+      })
+      const router = new Router()
+      router.use(logicalContext({ policy: 'isolate' }))
+      router.get('/', (ctx) => {
+        policies.push(spawn(() => {}).policy)
+        ctx.body = ''
+      })
+      app.use(router.routes())
+    })
+
+    await ask()
+
+    expect(policies).toEqual(['isolate', 'inherit'])
+  })
+
   it('fails a request that a second registration receives, with an error that says so', async () => {
     const errors: Error[] = []
     const ask = await serve((app) => {
