@@ -22,7 +22,8 @@ export interface OutboundOptions {
   values?: Destinations
   /**
    * Whether each call gets a span id of its own, below the unit's span. Calls that follow a redirect and retries are
-   * calls too. With the bridge to OpenTelemetry it has no effect: there, instrumentations start a span for each call.
+   * calls too. With the bridge to OpenTelemetry, the id is that of a span of kind client that the bridge records, which
+   * ends at once. Where an instrumentation starts a span for each call, its id is sent.
    * Default: false; all calls of a unit send the id of the unit's span.
    */
   spanPerCall?: boolean

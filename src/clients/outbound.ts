@@ -6,7 +6,7 @@ import { type Carrier, carrierOf } from '../propagators/carrier.ts'
 import { compilePropagators } from '../propagators/composite.ts'
 import { requestTimeout } from '../propagators/request-timeout.ts'
 import { isFieldValue, isToken } from '../variables/header-text.ts'
-import { traceContext } from '../variables/trace-context.ts'
+import { type TraceContext, traceContext, traceOf } from '../variables/trace-context.ts'
 import type { Refuse, RefusalReason, Destination, Propagator } from '../propagators/propagator.ts'
 import { xRequestId } from '../propagators/x-request-id.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
@@ -70,12 +70,13 @@ export class Outbound {
   write(caller: LogicalContext, carrier: Carrier, target: Target | null): WrittenFields {
     const refuse: Refuse = (reason, field) => this.#report({ reason, field, host: target?.hostname ?? '' })
     const isTraced = bridge.current?.suppressed?.() !== true
-    const context = this.#spanPerCall && isTraced ? inSpanOfCall(caller) : caller
     const toAll: Destination = { trace: isTraced && this.#trace === everyHost, values: false, refuse }
     const destination: Destination =
       target === null
         ? toAll
         : { trace: isTraced && this.#trace(target) === true, values: this.#values(target), refuse }
+    const hasSpan = this.#spanPerCall && destination.trace
+    const context = hasSpan ? inSpanOfCall(caller, target?.hostname ?? '') : caller
     const all = this.#write(context, carrier, destination)
     const isOpen = destination.values === false && destination.trace === toAll.trace
     if (isOpen || all.length === 0) return { all, confidential: [] }
@@ -109,10 +110,12 @@ export class Outbound {
   }
 }
 
-/** With a tracer, only its own spans may be parents: a span without a record would separate the callee from the trace. */
-function inSpanOfCall(context: LogicalContext): LogicalContext {
-  const trace = bridge.current === undefined ? context.get(traceContext) : undefined
-  return trace === undefined ? context : context.with(traceContext, trace.child())
+/** With a tracer, the span is one that it records, so that the callee is not separate from the trace. */
+function inSpanOfCall(context: LogicalContext, host: string): LogicalContext {
+  const trace = traceOf(context)
+  if (trace === undefined) return context
+  const own = bridge.current?.called?.(trace, host) as TraceContext | undefined
+  return context.with(traceContext, own ?? trace.child())
 }
 
 /** Sets valid headers only, and never one that is already set, whatever a propagator does. */

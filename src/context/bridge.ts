@@ -14,6 +14,11 @@ export interface Bridge {
    * Returns the place in the trace that the attempts of the job are below.
    */
   sent?(attributes: UnitAttributes, isolated: boolean, trace: unknown): unknown
+  /**
+   * Called for an outbound call with the `TraceContext` to send. Returns the one of a span of this call, the same one if
+   * it is the span of this call, or undefined if no span is recorded.
+   */
+  called?(trace: unknown, host: string): unknown
   /** Called with the unit's `TraceContext`; returns the one of the code that runs now: a span may be active there. */
   trace(known: unknown): unknown
   /** The same for `Baggage`. Omitted if the tracer's baggage is separate from ours. */

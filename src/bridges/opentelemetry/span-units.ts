@@ -184,6 +184,30 @@ export class SpanUnits implements Bridge, SpanMaker {
     })
   }
 
+  /** A span that marks a call. Nothing says when the call ends, so it ends at once. */
+  called(known: TraceContext, host: string): TraceContext | undefined {
+    const { api } = this
+    const around = api.context.active()
+    const span = this.#traces.localSpan(around)
+    const isActive = span?.spanContext().spanId === known.spanId
+    // Such a span of an instrumentation is that of this call.
+    if (isActive && (span as { kind?: SpanKind }).kind === api.SpanKind.CLIENT && !hasEnded(span)) return known
+    // Without a span, a tracer would record a root of its own.
+    if (!isActive && (known.sampling === 'defer' || known.sampling === 'deny')) return undefined
+    const context = isActive
+      ? around
+      : api.trace.setSpanContext(around, this.#traces.contextOf(known, known.spanId, false))
+    return this.guard(() => {
+      const attributes = host === '' ? {} : { 'server.address': host }
+      const name = host === '' ? 'call' : `call ${host}`
+      const own = this.#currentTracer().startSpan(name, { kind: api.SpanKind.CLIENT, attributes }, context)
+      own.end()
+      const { traceId, spanId } = own.spanContext()
+      if (traceId !== known.traceId || spanId === known.spanId) return undefined
+      return this.#traces.adopt(own, known, undefined)
+    })
+  }
+
   start(name: string, options: SpanOptions, context: Context): Span | undefined {
     return this.guard(() => {
       const parent = this.api.trace.getSpanContext(context)
