@@ -19,7 +19,7 @@ export type SqlCommentField =
 
 /** Options of `sqlCommenter`. */
 export interface SqlCommenterOptions {
-  /** Variables to write, by the key in the comment. Default: none. */
+  /** Variables to write, by the key in the comment. The keys of the trace can be used only without it. Default: none. */
   fields?: Readonly<Record<string, SqlCommentField>>
   /** Whether `traceparent` and `tracestate` are written. Default: true. */
   trace?: boolean
@@ -44,6 +44,7 @@ export interface SqlCommenter {
   append(sql: string): string
 }
 
+const traceKeys = ['traceparent', 'tracestate']
 /** Longer values are omitted: a comment is a part of each log line of its query. */
 const maxValueLength = 1024
 
@@ -85,7 +86,7 @@ interface Field {
  */
 export function sqlCommenter(options?: SqlCommenterOptions): SqlCommenter {
   const { fields: declared = {}, trace = true } = checkOptions('sqlCommenter', options, checks)
-  const fields = Object.entries(declared).map(([key, field]) => fieldOf(key, field))
+  const fields = Object.entries(declared).map(([key, field]) => fieldOf(key, field, trace))
 
   function append(sql: string): string {
     // The specification leaves a statement with a comment unchanged.
@@ -138,8 +139,11 @@ export function sqlCommenter(options?: SqlCommenterOptions): SqlCommenter {
   return { wrap, append }
 }
 
-function fieldOf(key: string, field: SqlCommentField): Field {
+function fieldOf(key: string, field: SqlCommentField, isTraced: boolean): Field {
   const owner = `sqlCommenter: field '${key}'`
+  if (key === '' || (isTraced && traceKeys.includes(key))) {
+    throw new TypeError(`${owner}: expected a key that is not empty and not one of the trace, got '${key}'.`)
+  }
   const { variable, format }: Partial<Field> =
     field instanceof ContextVar ? { variable: field, format: undefined } : (field ?? {})
   if (!(variable instanceof ContextVar) || (format !== undefined && !isFunction(format))) {

@@ -1,13 +1,17 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import * as fc from 'fast-check'
 import { Kysely, PostgresDialect, sql } from 'kysely'
+import { sql as drizzleSql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/node-postgres'
+import { integer, pgTable, text } from 'drizzle-orm/pg-core'
 import { ContextVar, LogicalContext, run, runInScope } from 'logical-context'
 import { sqlCommenter } from 'logical-context/clients/sqlcommenter'
 import { requestId, TraceContext, traceContext, Tracestate } from 'logical-context/variables'
 import { Pool } from 'pg'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { postgresProgram, startPostgres } from '../servers/postgres.ts'
-import type { RunningServer } from '../servers/server.ts'
+import { type Postgres, postgresProgram, startPostgres } from '../servers/postgres.ts'
 
 const tenant = new ContextVar<string>('tenant')
 const route = new ContextVar<string>('route')
@@ -63,6 +67,8 @@ describe('sqlCommenter', () => {
   it.each<[options: unknown, message: string]>([
     [{ fields: { token } }, "sqlCommenter: field 'token': expected a variable that may be logged, got the sensitive"],
     [{ fields: { a: {} } }, "sqlCommenter: field 'a': expected a ContextVar or { variable, format }"],
+    [{ fields: { '': tenant } }, "sqlCommenter: field '': expected a key that is not empty and not one of the trace"],
+    [{ fields: { traceparent: tenant } }, "sqlCommenter: field 'traceparent': expected a key that is not empty"],
     [{ fields: [tenant] }, "sqlCommenter: option 'fields' expected an object of variables"],
     [{ tags: {} }, "sqlCommenter: unknown option 'tags', expected one of: fields, trace."],
   ])('throws a TypeError for %o', (options, message) => {
@@ -141,17 +147,29 @@ describe('sqlCommenter', () => {
 })
 
 describe.skipIf(postgresProgram === undefined)('sqlCommenter, with PostgreSQL', () => {
-  let server: RunningServer
+  let server: Postgres
   beforeAll(async () => {
-    server = await startPostgres()
+    server = await startPostgres({
+      log_min_duration_statement: '0',
+      logging_collector: 'on',
+      log_directory: 'log',
+      log_filename: 'postgres.log',
+    })
   }, 60_000)
   afterAll(async () => server.stop())
+
+  function openPool(max: number): Pool {
+    const pool = new Pool({ connectionString: server.url, max })
+    // `end()` does not wait for the connections, which the server can end first.
+    pool.on('connect', (client) => client.on('error', () => {}))
+    onTestFinished(() => pool.end())
+    return pool
+  }
 
   const running = 'select query from pg_stat_activity where pid = pg_backend_pid()'
 
   it('names the request of a query of a pool, of its clients and of Kysely', async () => {
-    const pool = new Pool({ connectionString: server.url, max: 2 })
-    onTestFinished(() => pool.end())
+    const pool = openPool(2)
     const commented = sqlCommenter({ fields: { request_id: requestId }, trace: false }).wrap(pool)
     const database = new Kysely<Record<string, never>>({ dialect: new PostgresDialect({ pool: commented }) })
 
@@ -178,5 +196,61 @@ describe.skipIf(postgresProgram === undefined)('sqlCommenter, with PostgreSQL', 
 
     const expected = (id: string) => Array.from({ length: 4 }, () => `${running} /*request_id='${id}'*/`)
     expect(answers).toEqual(['r-1', 'r-2', 'r-3'].map(expected))
+  })
+
+  it('names the request of a query of Drizzle, also in a transaction', async () => {
+    const pool = openPool(2)
+    const activity = pgTable('pg_stat_activity', { query: text('query'), pid: integer('pid') })
+    const commented = sqlCommenter({ fields: { request_id: requestId }, trace: false }).wrap(pool)
+    const database = drizzle(commented)
+    const own = drizzleSql`${activity.pid} = pg_backend_pid()`
+
+    const queryAs = (id: string) =>
+      runInScope(async () => {
+        requestId.set(id)
+        const bySelect = await database.select().from(activity).where(own)
+        const byRaw = await database.execute<{ query: string }>(drizzleSql.raw(running))
+        const inTransaction = await database.transaction((transaction) =>
+          transaction.select().from(activity).where(own),
+        )
+        return [bySelect[0]?.query, byRaw.rows[0]?.query, inTransaction[0]?.query]
+      })
+
+    const answers = await Promise.all(['d-1', 'd-2', 'd-3'].map(queryAs))
+
+    const comments = answers.map((texts) => texts.map((query) => query?.match(/ \/\*.*$/)?.[0]))
+    expect(comments).toEqual(
+      ['d-1', 'd-2', 'd-3'].map((id) => Array.from({ length: 3 }, () => ` /*request_id='${id}'*/`)),
+    )
+  })
+
+  it('names the trace and the fields in the log of slow queries, with parameters too', async () => {
+    const pool = openPool(1)
+    const commented = sqlCommenter({ fields: { tenant, token_owner: route } }).wrap(pool)
+    const hostile = "*/ drop table t; -- '\n%"
+
+    await runInScope(
+      async () => {
+        tenant.set('acme')
+        route.set(hostile)
+        await commented.query('select pg_sleep(0.002)')
+        await commented.query('select pg_sleep($1)', [0.002])
+      },
+      { context: LogicalContext.empty.with(traceContext, trace) },
+    )
+
+    const lines = async () => {
+      const log = await readFile(join(server.data, 'log', 'postgres.log'), 'utf8')
+      return log.split('\n').filter((line) => /(?:statement|execute <unnamed>): .*pg_sleep/.test(line))
+    }
+    await expect.poll(lines).toHaveLength(2)
+    const comment =
+      String.raw`/*tenant='acme',token_owner='%2A%2F%20drop%20table%20t%3B%20--%20\'%0A%25',` +
+      `traceparent='00-${trace.traceId}-${trace.spanId}-01',tracestate='congo%3Dt61rcWkgMzE%2Crojo%3D00f067aa0ba902b7'*/`
+    const statements = (await lines()).map((line) => line.match(/duration: [\d.]+ ms {2}(.*)$/)?.[1])
+    expect(statements).toEqual([
+      `statement: select pg_sleep(0.002) ${comment}`,
+      `execute <unnamed>: select pg_sleep($1) ${comment}`,
+    ])
   })
 })

@@ -9,8 +9,13 @@ import { findProgram, freePort, type RunningServer, runServer, temporaryDirector
 const folders = globSync('/usr/lib/postgresql/*/bin')
 export const postgresProgram = findProgram('postgres', ...folders)
 
+export interface Postgres extends RunningServer {
+  /** The folder that its settings are relative to. */
+  readonly data: string
+}
+
 /** A PostgreSQL of its own, with an empty database. */
-export async function startPostgres(): Promise<RunningServer> {
+export async function startPostgres(settings: Readonly<Record<string, string>> = {}): Promise<Postgres> {
   const directory = await temporaryDirectory()
   const data = join(directory.path, 'data')
   await mkdir(data, { mode: 0o700 })
@@ -38,6 +43,7 @@ export async function startPostgres(): Promise<RunningServer> {
         directory.path,
         '-c',
         'fsync=off',
+        ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
       ],
       options: { ...user, cwd: '/' },
       async ready() {
@@ -50,6 +56,7 @@ export async function startPostgres(): Promise<RunningServer> {
   return {
     url,
     port,
+    data,
     kill: () => server.end('SIGKILL'),
     async restart() {
       server = await start()

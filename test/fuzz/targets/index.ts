@@ -15,6 +15,7 @@ import { redirects } from './redirects.ts'
 import { requestId } from './request-id.ts'
 import { sentryTrace } from './sentry-trace.ts'
 import { setters } from './setters.ts'
+import { sqlComment } from './sql-comment.ts'
 import { textMap } from './text-map.ts'
 import { traceparent } from './traceparent.ts'
 import { tracestate } from './tracestate.ts'
@@ -44,6 +45,7 @@ export const otherTargets: readonly FuzzTarget[] = [
   destinations,
   redirects,
   setters,
+  sqlComment,
   textMap,
   options,
 ]
