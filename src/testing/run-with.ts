@@ -1,5 +1,14 @@
 import { LogicalContext } from '../context/logical-context.ts'
-import { anAmount, anyOf, type Check, checkArgument, checkFunction, type Checks, checkOptions } from '../options.ts'
+import {
+  anAmount,
+  anyOf,
+  type Check,
+  checkArgument,
+  checkFunction,
+  type Checks,
+  checkOptions,
+  show,
+} from '../options.ts'
 import type { LateUse } from '../tasks/late-use.ts'
 import { runInScope } from '../tasks/open-scope.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
@@ -47,8 +56,16 @@ export async function runWith<R>(
     problems.push(...(await unfinishedTasks(group, timeoutMs)))
   }
   if (problems.length === 0) return result
-  const messages = problems.map((problem) => (problem instanceof Error ? problem.message : String(problem)))
-  throw new AggregateError(problems, `runWith: ${messages.join('\n')}`)
+  throw new AggregateError(problems, `runWith: ${problems.map(messageOf).join('\n')}`)
+}
+
+function messageOf(problem: unknown): string {
+  try {
+    if (problem instanceof Error) return String(problem.message)
+  } catch {
+    // A getter of the value failed.
+  }
+  return typeof problem === 'string' ? problem : show(problem)
 }
 
 function lateUseError({ operation, variable, unit, callSite }: LateUse): Error {

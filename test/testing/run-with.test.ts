@@ -5,6 +5,10 @@ import { describe, expect, it } from 'vitest'
 const user = new ContextVar<string>('user')
 const values = LogicalContext.empty.with(user, 'ann')
 
+function throwNo(): never {
+  throw new Error('no')
+}
+
 describe('runWith', () => {
   it('runs a function with the given values, and returns its result', async () => {
     expect(await runWith(values, () => `hello ${user.get()}`)).toBe('hello ann')
@@ -41,6 +45,22 @@ describe('runWith', () => {
     expect(error).toBeInstanceOf(AggregateError)
     expect((error as AggregateError).errors).toEqual([failure])
     expect((error as AggregateError).message).toBe('runWith: no mail server')
+  })
+
+  it.each<[name: string, thrown: unknown]>([
+    ['an object without a prototype', Object.create(null)],
+    ['a symbol', Symbol('no')],
+    ['an error whose message throws', Object.defineProperty(new Error('no'), 'message', { get: throwNo })],
+    ['a proxy that throws', new Proxy({}, { getPrototypeOf: throwNo, get: throwNo })],
+  ])('rejects with the failures of tasks that throw %s', async (_, thrown) => {
+    const throwIt = () => {
+      throw thrown
+    }
+
+    const error: unknown = await runWith(values, () => void spawn(throwIt)).catch((caught: unknown) => caught)
+
+    expect(error).toBeInstanceOf(AggregateError)
+    expect((error as AggregateError).errors[0] === thrown).toBe(true)
   })
 
   it('rejects with the failure of the function, after its tasks have ended', async () => {
