@@ -2,6 +2,7 @@
 import { ConsoleLogger, createParamDecorator, type DynamicModule, Module } from '@nestjs/common'
 import { HttpAdapterHost } from '@nestjs/core'
 import type { FastifyInstance } from 'fastify'
+import { outside } from '../context/current.ts'
 import { aString, type Checks, checkOptions } from '../options.ts'
 import { backgroundGroup, openScope } from '../tasks/open-scope.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
@@ -63,7 +64,9 @@ class NestContext {
   /** Drains the jobs. Nest closes the HTTP server after it, which drains the requests and their tasks. */
   async beforeApplicationShutdown(): Promise<void> {
     const { group } = this.#middleware.inbound
-    jobGroups.splice(jobGroups.lastIndexOf(group), 1)
+    const index = jobGroups.lastIndexOf(group)
+    // Nest calls it again at a second close.
+    if (index !== -1) jobGroups.splice(index, 1)
     if (this.#platform !== 'express') await group.drain({ timeoutMs: this.#drainTimeoutMs })
   }
 
@@ -114,12 +117,13 @@ export function InContext(options?: InContextOptions): MethodDecorator {
       using scope = openScope(unitName, { group, context: newIdentity() })
       const result = scope.run(() => method.apply(this, args))
       if (result instanceof Promise) {
-        // The task is what the drain waits for.
-        const wait = async ({ signal }: { signal: AbortSignal }) => {
-          signal.addEventListener('abort', () => scope.abort(signal.reason))
-          await result.catch(() => {})
-        }
-        group.spawn(wait, { name: unitName, policy: 'isolate' })
+        // The task is what the drain waits for. A full group cannot refuse it, because the job runs already.
+        const ended = result.then(
+          () => {},
+          () => {},
+        )
+        const { signal } = outside(() => group.adopt(unitName, ended))
+        signal.addEventListener('abort', () => scope.abort(signal.reason))
       }
       return result
     }

@@ -168,10 +168,11 @@ export class TaskGroup {
   }
 
   /** @internal Owns the rest of a call that no code awaits any more, whatever the limits; its failure is reported. */
-  adopt(name: string, rest: Promise<unknown>, onError: OnTaskError = this.#onError): void {
+  adopt(name: string, rest: Promise<unknown>, onError: OnTaskError = this.#onError): Task {
     const task = new Task(name, 'share', this.#settings, this, onError)
     this.#inFlight.add(task)
     task.start(() => rest, storage.getStore())
+    return task
   }
 
   /**

@@ -231,6 +231,33 @@ describe('InContext', () => {
     expect(jobs.ended).toEqual(['a true false'])
   })
 
+  it('runs also when the group of the app is full', async () => {
+    const root = { imports: [LogicalContextModule.forRoot({ limits: { maxConcurrent: 1, maxQueued: 0 } })] }
+    const app = await NestFactory.createApplicationContext(root as never, { logger: false })
+    const jobs = new Jobs()
+
+    const both = Promise.all([jobs.nightly('a'), jobs.nightly('b')])
+    await app.close()
+
+    expect(jobs.ended).toEqual(['a true false', 'b true false'])
+    expect(await both).toEqual(['a', 'b'])
+  })
+
+  it('is waited for by its app, also after another app was closed twice', async () => {
+    const open = () =>
+      NestFactory.createApplicationContext({ imports: [LogicalContextModule.forRoot()] } as never, { logger: false })
+    const app = await open()
+    const other = await open()
+    const jobs = new Jobs()
+    await other.close()
+    await other.close()
+    void jobs.nightly('a')
+
+    await app.close()
+
+    expect(jobs.ended).toEqual(['a true false'])
+  })
+
   it('passes a failure to the caller', async () => {
     class Fails {
       async run(): Promise<never> {
