@@ -1,3 +1,4 @@
+import { callContained } from '../callbacks.ts'
 import type { Task } from '../tasks/task.ts'
 import { requestId } from '../variables/request-id.ts'
 
@@ -13,6 +14,15 @@ export const stderrLog: Log = {
   info() {},
   warn: (fields, message) => console.error(`logical-context: ${message}`, fields),
   error: (fields, message) => console.error(`logical-context: ${message}`, fields),
+}
+
+/** A logger of the program. What it throws or rejects with ends nothing, and is printed once. */
+export function containedLog(log: Log): Log {
+  const contained = (level: keyof Log): Log['warn'] => {
+    const write = (fields: object, message: string) => log[level](fields, message)
+    return (fields, message) => callContained(`logger.${level}`, write, fields, message)
+  }
+  return { info: contained('info'), warn: contained('warn'), error: contained('error') }
 }
 
 /** Logs a failed task with the ids of its request and its task, in its own context. */

@@ -1,14 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
-import type { Server } from 'node:net'
-import { anyOf, type Check, type Checks, checkOptions } from '../options.ts'
+import { Server } from 'node:net'
+import { anyOf, type Check, checkArgument, type Checks, checkOptions } from '../options.ts'
 import type { Policy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { requestId } from '../variables/request-id.ts'
 import { traceContext } from '../variables/trace-context.ts'
 import { type Exchange, exchangeOf } from './exchange.ts'
 import { Inbound } from './inbound.ts'
-import { type Log, stderrLog } from './log.ts'
+import { containedLog, type Log, stderrLog } from './log.ts'
 import { NodeServers } from './node-servers.ts'
 import { enterAtReply } from './replies.ts'
 import { serverChecks, serverDefaults, type ServerOptions } from './server-options.ts'
@@ -41,6 +41,7 @@ export interface NodeServerOptions extends ServerOptions {
 export const aLogger: Check = anyOf('a logger with the methods info, warn and error', (value) =>
   ['info', 'warn', 'error'].every((name) => typeof (value as Record<string, unknown> | null)?.[name] === 'function'),
 )
+const aServer: Check = anyOf('a server, such as what `listen` returns', (value) => value instanceof Server)
 export const nodeServerChecks: Checks = { ...serverChecks, logger: aLogger }
 
 /** What a middleware for Node's servers has besides its call. */
@@ -76,14 +77,14 @@ export class NodeRequests {
       logger = stderrLog,
       ...rest
     } = checked
-    this.log = logger
+    this.log = containedLog(logger)
     this.#owner = owner
     this.#innerPolicy = policyAlone(checked)
     this.#replyIdHeader = replyIdHeader
     this.#serverTiming = serverTiming
-    this.inbound = new Inbound(rest, { owner, log: logger })
+    this.inbound = new Inbound(rest, { owner, log: this.log })
     const { group } = this.inbound
-    this.#servers = new NodeServers({ group, drainTimeoutMs, settleTimeoutMs, onDrained, log: logger })
+    this.#servers = new NodeServers({ group, drainTimeoutMs, settleTimeoutMs, onDrained, log: this.log })
   }
 
   /** Opens the unit of a request, and calls `fn` in it. What `fn` throws is the caller's. */
@@ -128,6 +129,7 @@ export class NodeRequests {
     return Object.assign(middleware, {
       inbound: this.inbound,
       drainAtClose: <S extends Server>(server: S): S => {
+        checkArgument('drainAtClose', aServer, server)
         this.#servers.watch(server)
         return server
       },

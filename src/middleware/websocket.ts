@@ -10,7 +10,7 @@ import type { RequestScope } from '../tasks/request-scope.ts'
 import { after } from '../tasks/timer.ts'
 import { exchangeOf } from './exchange.ts'
 import { Inbound } from './inbound.ts'
-import { type Log, stderrLog } from './log.ts'
+import { containedLog, type Log, stderrLog } from './log.ts'
 import { aLogger, type NodeServerOptions } from './node-requests.ts'
 import { type CloseReport, reportDrain } from './server-drain.ts'
 import { serverChecks, serverDefaults } from './server-options.ts'
@@ -83,6 +83,7 @@ export function logicalContext(server: WebSocketServerLike, options?: WebSocketO
     limits,
     ...rest
   }: WebSocketOptions = checkOptions(owner, options, checks)
+  const log = containedLog(logger)
   if (typeof server?.emit !== 'function' || !(server.clients instanceof Set)) {
     throw new TypeError(
       `${owner}: expected a WebSocketServer of 'ws' with its option 'clientTracking', got ${show(server)}.`,
@@ -90,9 +91,9 @@ export function logicalContext(server: WebSocketServerLike, options?: WebSocketO
   }
   if (registeredKey in server) throw new TypeError(`${owner}: this WebSocketServer is registered already.`)
   Object.defineProperty(server, registeredKey, { value: true })
-  const inbound = given ?? new Inbound({ ...rest, limits: { ...messageLimits, ...limits } }, { owner, log: logger })
-  const closing = new Closing(server, { inbound, isOwn: given === undefined, drainTimeoutMs, onDrained, log: logger })
-  const settings: ConnectionSettings = { inbound, messagePolicy, settleTimeoutMs, log: logger, closing }
+  const inbound = given ?? new Inbound({ ...rest, limits: { ...messageLimits, ...limits } }, { owner, log })
+  const closing = new Closing(server, { inbound, isOwn: given === undefined, drainTimeoutMs, onDrained, log })
+  const settings: ConnectionSettings = { inbound, messagePolicy, settleTimeoutMs, log, closing }
 
   const { emit, handleUpgrade } = server
   // The server binds its own `emit` in its constructor, where no replacement is seen.

@@ -51,6 +51,10 @@ async function open<S extends NetServer>(server: S): Promise<S> {
   return listen(server)
 }
 
+function throwNo(): never {
+  throw new Error('no')
+}
+
 describe('logicalContext of middleware/node-http', () => {
   it('is the default export too', () => {
     expect(defaultExport).toBe(logicalContext)
@@ -101,6 +105,34 @@ describe('logicalContext of middleware/node-http', () => {
     expect(error).toHaveBeenCalledExactlyOnceWith(
       { err: expect.objectContaining({ message: 'no' }), request_id: 'r-1', unit: 'GET' },
       'the listener failed',
+    )
+  })
+
+  it.each<[name: string, write: () => unknown]>([
+    ['throws', throwNo],
+    ['rejects', async () => throwNo()],
+  ])('answers and closes also with a logger that %s', async (_, write) => {
+    const errors = vi.spyOn(console, 'error').mockImplementation(() => {})
+    onTestFinished(() => errors.mockRestore())
+    const context = logicalContext(throwNo, { logger: { info: write, warn: write, error: write } as never })
+    const server = await open(createServer(context))
+
+    const { status } = await fetch(urlOf(server))
+    await closeOf(server)
+
+    expect(status).toBe(500)
+    expect(errors.mock.calls.map(([line]) => String(line).slice(0, 36))).toEqual([
+      'logical-context: logger.error failed',
+      'logical-context: logger.info failed.',
+    ])
+  })
+
+  it.each<[name: string, server: unknown]>([
+    ['undefined', undefined],
+    ['an app', { on() {}, listen() {} }],
+  ])('refuses %s in drainAtClose', (_, server) => {
+    expect(() => logicalContext(() => {}).drainAtClose(server as Server)).toThrow(
+      /^drainAtClose: expected a server, such as what `listen` returns, got/,
     )
   })
 
