@@ -114,7 +114,7 @@ describe('logicalContext of middleware/node-http', () => {
   ])('answers and closes also with a logger that %s', async (_, write) => {
     const errors = vi.spyOn(console, 'error').mockImplementation(() => {})
     onTestFinished(() => errors.mockRestore())
-    const context = logicalContext(throwNo, { logger: { info: write, warn: write, error: write } as never })
+    const context = logicalContext(throwNo, { logger: { info: write, warn: write, error: write } })
     const server = await open(createServer(context))
 
     const { status } = await fetch(urlOf(server))
