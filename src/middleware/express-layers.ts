@@ -1,8 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { isThenable } from '../callbacks.ts'
-import { captureSnapshot } from '../context/storage.ts'
 import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
-import { nameAfterRoute } from './node-requests.ts'
+import { nameAfterRoute, nextInUnit } from './node-requests.ts'
 
 const express4Router = '_router'
 
@@ -14,6 +13,8 @@ interface RoutedRequest extends IncomingMessage {
 
 interface Router {
   readonly stack: readonly Layer[]
+  /** The callbacks of `router.param`, by the names of the parameters. */
+  readonly params?: Readonly<Record<string, Handle[]>>
 }
 
 type Next = (error?: unknown) => void
@@ -21,7 +22,7 @@ type Handle = (...args: never[]) => unknown
 
 /** A middleware, a handler or a route in the stack of a router. The types of Express omit it. */
 interface Layer {
-  readonly handle: Handle & { stack?: unknown }
+  readonly handle: Handle & Partial<Router>
   /** For a layer that only passes requests on to the handlers of a route. */
   readonly route?: { readonly path: unknown }
   /** For a handler of a route. */
@@ -43,7 +44,9 @@ const patched = new WeakSet<object>()
  */
 export function trackLayers({ app }: RoutedRequest): void {
   // Express 4 throws if `app.router` is read.
-  const [layer] = (app?.[express4Router] ?? app?.router)?.stack ?? []
+  const router = app?.[express4Router] ?? app?.router
+  trackParams(router)
+  const [layer] = router?.stack ?? []
   if (layer === undefined) return
   const prototype = Object.getPrototypeOf(layer) as object & Handling
   if (patched.has(prototype)) return
@@ -71,7 +74,7 @@ function trackedLayer(layer: Layer): Layer {
   if (layer.route !== undefined) return layer
   // As Express decides what is an error handler.
   const requestAt = layer.handle.length === 4 ? 1 : 0
-  const track = isRouter(layer) ? routerInUnit : handleInUnit(describe(layer), 'handleRequest' in layer)
+  const track = isRouter(layer) ? routerInUnit(layer) : handleInUnit(describe(layer), 'handleRequest' in layer)
   const handle = function (this: unknown, ...args: unknown[]): unknown {
     const exchange = exchangeOf(args[requestAt] as RoutedRequest) as Exchange
     const original = layer.handle as (...args: unknown[]) => unknown
@@ -85,29 +88,51 @@ function trackedLayer(layer: Layer): Layer {
 /** Calls a layer's handle with a `next`. */
 type Track = (exchange: Exchange, call: (next: Next) => unknown, next: Next) => unknown
 
-/** A router can set a policy for its own routes: it ends when the request leaves the router. */
-const routerInUnit: Track = ({ scope }, call, next) => {
-  const { settings } = scope
-  return call((error) => {
-    scope.settings = settings
-    next(error)
-  })
+const trackedParams = new WeakSet<Handle>()
+
+/** Replaces the callbacks of `router.param`, which Express calls between two layers. */
+function trackParams({ params = {} }: Partial<Router> = {}): void {
+  for (const callbacks of Object.values(params)) {
+    for (const [index, callback] of callbacks.entries()) {
+      if (trackedParams.has(callback)) continue
+      const replacement = new Proxy(callback, { apply: applyParam })
+      trackedParams.add(replacement)
+      callbacks[index] = replacement
+    }
+  }
 }
+
+function applyParam(callback: Handle, receiver: unknown, args: unknown[]): unknown {
+  const [request, response, next, ...others] = args as [RoutedRequest, object, Next, ...unknown[]]
+  const exchange = exchangeOf(request)
+  const continued = exchange === undefined ? next : nextInUnit(exchange, next)
+  return Reflect.apply(callback, receiver, [request, response, continued, ...others])
+}
+
+/** A router can set a policy for its own routes: it ends when the request leaves the router. */
+const routerInUnit =
+  (layer: Layer): Track =>
+  ({ scope }, call, next) => {
+    trackParams(layer.handle)
+    const { settings } = scope
+    return call((error) => {
+      scope.settings = settings
+      next(error)
+    })
+  }
 
 /** Express 4 ignores the promise of a layer. Here its rejection goes to the error handlers, as in Express 5. */
 function handleInUnit(what: string, isAwaited: boolean): Track {
   const promised: Wait = { what, untilReply: false }
   const replying: Wait = { what, untilReply: true }
   return (exchange, call, next) => {
-    const snapshot = captureSnapshot()
+    const inUnit = nextInUnit(exchange, next)
     let isNext = false
     const continueInUnit: Next = (error) => {
       isNext = true
       exchange.end(replying)
       if (error && error !== 'route' && error !== 'router') exchange.scope.observation?.failed?.(error)
-      // A block or a span that the layer opened around this call stays.
-      if (exchange.isCurrent) next(error)
-      else snapshot.runInAsyncScope(next, undefined, error)
+      inUnit(error)
     }
     let result: unknown
     try {

@@ -1,11 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Context, Handler, MiddlewareHandler, Next } from 'hono'
-import { captureSnapshot } from '../context/storage.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
 import {
   nameAfterRoute,
+  nextInUnit,
   type NodeMiddleware,
   type NodeRequest,
   NodeRequests,
@@ -106,9 +106,7 @@ function applyInUnit(handler: Handler, receiver: unknown, [c, next]: [Context, N
   const { incoming } = (c.env ?? {}) as NodeEnvironment
   const exchange = exchangeOf(incoming)
   if (exchange === undefined) return handler.call(receiver, c, next)
-  const snapshot = captureSnapshot()
-  const nextInUnit = () => (exchange.isCurrent ? next() : snapshot.runInAsyncScope(next))
-  return handler.call(receiver, c, nextInUnit)
+  return handler.call(receiver, c, nextInUnit(exchange, next))
 }
 
 /** The server reads the body of the response outside the unit. */

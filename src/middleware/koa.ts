@@ -1,7 +1,7 @@
-import { captureSnapshot } from '../context/storage.ts'
 import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
 import {
   nameAfterRoute,
+  nextInUnit,
   type NodeMiddleware,
   type NodeRequest,
   NodeRequests,
@@ -119,11 +119,6 @@ function runChain(chain: readonly Called[], context: KoaContext, exchange: Excha
     return called?.(context, nextInUnit(exchange, next))
   }
   return dispatch(0)
-}
-
-function nextInUnit(exchange: Exchange, next: Next): Next {
-  const snapshot = captureSnapshot()
-  return () => (exchange.isCurrent ? next() : snapshot.runInAsyncScope(next))
 }
 
 /** The middleware of a router of `@koa/router`. */

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import { Server } from 'node:net'
+import { captureSnapshot } from '../context/storage.ts'
 import { anyOf, type Check, checkArgument, type Checks, checkOptions } from '../options.ts'
 import type { Policy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
@@ -148,6 +149,16 @@ export function refuseSecond(owner: string, advice: string): never {
 function policyAlone(options: NodeServerOptions): Policy | undefined {
   const names = Object.keys(options).filter((name) => options[name as keyof NodeServerOptions] !== undefined)
   return names.length === 1 ? options.policy : undefined
+}
+
+/** A `next` that continues in the contexts of this call, also if it is called in another request. */
+export function nextInUnit<Args extends unknown[], R>(
+  exchange: Exchange,
+  next: (...args: Args) => R,
+): (...args: Args) => R {
+  const snapshot = captureSnapshot()
+  // A block or a span that was opened around this call stays.
+  return (...args) => (exchange.isCurrent ? next(...args) : snapshot.runInAsyncScope(next, undefined, ...args))
 }
 
 /** Names the unit after its route: the pattern, never the path. */

@@ -162,7 +162,7 @@ describe.each([
       await expect.poll(() => seen).toEqual([404, 'ann', 500, 'ann'])
     })
 
-    it.each<[name: string, register: (app: Express, callIn: (fn: () => void) => void) => void]>([
+    it.each<[name: string, register: (app: Express, callIn: (fn: () => void) => void) => void, path?: string]>([
       [
         'a middleware',
         (app, callIn) => {
@@ -193,6 +193,26 @@ describe.each([
         },
       ],
       [
+        'a callback of a parameter',
+        (app, callIn) => {
+          app.param('first', (_request, _response, next) => callIn(next))
+          app.param('second', (_request, response) => void response.send(String(user.get())))
+          app.get('/:first/:second', answerUser)
+        },
+        '/1/2',
+      ],
+      [
+        'a callback of a parameter of a router',
+        (app, callIn) => {
+          const router = express.Router()
+          router.param('first', (_request, _response, next) => callIn(next))
+          router.param('first', (_request, response) => void response.send(String(user.get())))
+          router.get('/:first', answerUser)
+          app.use(router)
+        },
+        '/1',
+      ],
+      [
         'a failing middleware',
         (app, callIn) => {
           app.use((_request, _response, next) => callIn(() => next(new Error('no'))))
@@ -213,14 +233,14 @@ describe.each([
           )
         },
       ],
-    ])('stays in its unit where %s calls `next` in another request', async (_name, register) => {
+    ])('stays in its unit where %s calls `next` in another request', async (_name, register, path) => {
       const ask = await serve((app) => {
         app.use(logicalContext(), setAnn)
         register(app, otherRequest(app))
       })
       await ask('/other')
 
-      expect(await ask()).toBe('ann')
+      expect(await ask(path)).toBe('ann')
     })
 
     it('keeps the contexts of other libraries after a `next` from elsewhere', async () => {
