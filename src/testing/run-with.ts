@@ -61,7 +61,7 @@ export async function runWith<R>(
 
 function messageOf(problem: unknown): string {
   try {
-    if (problem instanceof Error) return String(problem.message)
+    if (problem instanceof Error) return problem.message
   } catch {
     // A getter of the value failed.
   }
