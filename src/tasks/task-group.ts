@@ -124,13 +124,14 @@ export class TaskGroup {
     const response = responseOf(checked, policy, unit)
     if (this.#closed) throw this.#refused(name, new GroupClosedError(name, this.name), work, onError)
     const limits = this.#limits
-    const slot = limits?.admit(unit)
+    const slot = response === undefined ? limits?.admit(unit) : limits?.admitLater(unit)
     if (slot === undefined && limits !== undefined) {
       throw this.#refused(name, new GroupFullError(name, this.name, limits.describe(unit)), work, onError)
     }
-    let task: Task<T> | undefined
+    let spawned: Task<T> | undefined
     try {
-      task = new Task<T>(name, policy, settings, this, onError, timeoutMs)
+      const task = new Task<T>(name, policy, settings, this, onError, timeoutMs)
+      spawned = task
       task.slot = slot
       this.#tasks.add(task)
       this.onSpawn(task)
@@ -138,19 +139,23 @@ export class TaskGroup {
       if (taskSpawn.hasSubscribers) taskSpawn.publish({ task: task })
       // A promise that rejects before its task begins has a handler.
       if (work instanceof Promise) work.catch(() => {})
-      const mayBegin = slot === undefined || slot.state === 'running'
-      if (mayBegin && response === undefined) task.start(fn, spawner)
-      else {
-        if (slot !== undefined && !mayBegin) limits?.defer(task, slot)
-        if (response !== undefined) task.beginAfter(response)
+      if (response === undefined && (slot === undefined || slot.state === 'running')) task.start(fn, spawner)
+      else if (response === undefined) {
+        if (slot !== undefined) limits?.defer(task, slot)
         task.defer(fn, spawner)
-        if (mayBegin) task.begin()
+      } else {
+        task.defer(fn, spawner)
+        response.onClose(() => {
+          if (task.began) return
+          if (slot === undefined) task.begin()
+          else limits?.queue(task, slot)
+        })
       }
       return task
     } catch (error) {
       // A failure of the task ends in the task. What comes here is an overflow of the stack in our own code.
       // No call and no allocation is certain to succeed here, so it only leaves a mark.
-      if (task !== undefined) task.overflowed = true
+      if (spawned !== undefined) spawned.overflowed = true
       else if (slot !== undefined) {
         slot.nextLost = this.#lostSlots
         this.#lostSlots = slot

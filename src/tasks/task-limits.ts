@@ -93,6 +93,25 @@ export class Limits {
     return slot
   }
 
+  /**
+   * Returns a slot for a task that begins after the response. It does not run until then, so that the request can wait for
+   * other tasks.
+   */
+  admitLater(unit: Unit | undefined): Slot | undefined {
+    const share = this.#shareOf(unit)
+    const isFull = this.#freeState() === undefined || (share !== undefined && share.slots >= this.#maxPerRequest)
+    if (isFull && this.#rejects) return undefined
+    if (share !== undefined) share.slots++
+    return new Slot('after response', share)
+  }
+
+  /** Puts a task that `admitLater` accepted into the queue, whatever its length. */
+  queue(task: Task, slot: Slot): void {
+    slot.state = 'queued'
+    this.defer(task, slot)
+    this.#assign()
+  }
+
   /** The limit that refused a task of `unit`, for the error. */
   describe(unit: Unit | undefined): string {
     const slots = this.#shareOf(unit)?.slots ?? 0
@@ -122,6 +141,7 @@ export class Limits {
 
   #listOf({ state, share }: Slot): LinkedList<Link<Task>> | undefined {
     if (state === 'queued') return this.#queue
+    if (state === 'after response') return undefined
     return state === 'waiting' ? this.#waiting : share?.waiting
   }
 
@@ -184,7 +204,7 @@ function aCount(least: number): Check {
 
 /** The slot of a task in a group with limits. */
 export class Slot {
-  state: 'running' | 'queued' | 'waiting' | 'waiting for unit'
+  state: 'after response' | 'running' | 'queued' | 'waiting' | 'waiting for unit'
   /** The place in a list, for a deferred task. */
   link: Link<Task> | undefined = undefined
   isReleased = false
@@ -199,7 +219,7 @@ export class Slot {
   }
 
   accepted(): Promise<void> {
-    if (this.state === 'running' || this.state === 'queued') return Promise.resolve()
+    if (this.state !== 'waiting' && this.state !== 'waiting for unit') return Promise.resolve()
     this.#accepted ??= Promise.withResolvers()
     this.#accepted.promise.catch(() => {})
     return this.#accepted.promise

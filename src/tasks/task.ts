@@ -8,7 +8,6 @@ import { CancelledError, TimeoutError } from '../errors.ts'
 import { taskEnd, type TaskOutcome, taskStart } from './lifecycle.ts'
 import { reportFailure } from './report-failure.ts'
 import { enterCell, openCell, type Policy } from './policy.ts'
-import type { RequestScope } from './request-scope.ts'
 import type { TaskGroup } from './task-group.ts'
 import type { Slot } from './task-limits.ts'
 import { after } from './timer.ts'
@@ -49,8 +48,6 @@ export class Task<T = unknown> extends Unit {
   readonly #onError: OnTaskError
   /** For a task that has not begun: its work, and all contexts of the spawn. */
   #deferred: { readonly body: TaskBody<T>; readonly snapshot: AsyncSnapshot } | undefined
-  /** For a task that waits for the close of a request: whether it has a slot by then. */
-  #begins: 'after close' | 'at close' | undefined
   /** One object, because most tasks have no limit, and each field makes every spawn slower. */
   readonly #timeout: Timeout | undefined
   #result: PromiseWithResolvers<unknown> | undefined
@@ -144,22 +141,8 @@ export class Task<T = unknown> extends Unit {
     if (this.aborted && !this.began) this.#withdraw()
   }
 
-  /** @internal Begins a deferred task after the close of a request, and not before `begin` is called. */
-  beginAfter(request: RequestScope): void {
-    this.#begins = 'after close'
-    request.onClose(() => {
-      const isDue = this.#begins === 'at close'
-      this.#begins = undefined
-      if (isDue) this.begin()
-    })
-  }
-
   /** @internal */
   begin(): void {
-    if (this.#begins !== undefined) {
-      this.#begins = 'at close'
-      return
-    }
     const deferred = this.#deferred
     this.#deferred = undefined
     try {

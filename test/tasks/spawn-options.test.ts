@@ -112,6 +112,46 @@ describe("spawn with after: 'response'", () => {
     expect(events).toEqual(['needs a slot', 'needs the close'])
   })
 
+  it('leaves the slots to tasks that its request waits for', async () => {
+    const { group } = groupWith({ maxConcurrent: 1 })
+    const events: string[] = []
+    const scope = openScope('request', { group })
+
+    await scope.run(async () => {
+      spawn(() => events.push('after the response'), { after: 'response' })
+      await spawn(() => events.push('before it')).result()
+    })
+    scope.close()
+    await group.drain()
+
+    expect(events).toEqual(['before it', 'after the response'])
+    expect(group.counters).toMatchObject({ running: 0, queued: 0, waiting: 0, ended: 2 })
+  })
+
+  it.each([
+    ['a queue', { maxConcurrent: 1, maxQueued: 0 }],
+    ['a unit', { maxPerRequest: 1 }],
+  ])('is refused by the limit of %s, and is not deferred with whenFull wait', async (_, limits) => {
+    const rejecting = groupWith(limits).group
+    const waiting = groupWith({ ...limits, whenFull: 'wait' }).group
+    const gate = Promise.withResolvers<void>()
+    const events: string[] = []
+    const spawnAfter = (group: TaskGroup) => {
+      group.spawn(() => gate.promise)
+      return group.spawn(() => events.push('ran'), { after: 'response' })
+    }
+    const scope = openScope('request')
+
+    scope.run(() => expect(() => spawnAfter(rejecting)).toThrow(expect.objectContaining({ code: 'LCTX_GROUP_FULL' })))
+    await scope.run(() => spawnAfter(waiting).accepted())
+    scope.close()
+    gate.resolve()
+    await Promise.all([rejecting.drain(), waiting.drain()])
+
+    expect(events).toEqual(['ran'])
+    expect(waiting.counters).toMatchObject({ running: 0, queued: 0, waiting: 0, ended: 2 })
+  })
+
   it('throws with share, and for another value', () => {
     runInScope(() => {
       expect(() => spawn(() => {}, { after: 'response', policy: 'share' })).toThrow(
