@@ -18,7 +18,8 @@ const tails: Record<Sampling, string> = { accept: '-1', debug: '-1', deny: '-0',
 
 /**
  * Sentry's `sentry-trace`: `trace-span` or `trace-span-sampled`. Sentry's entries in `baggage`, such as
- * `sentry-environment`, are other members of `w3cBaggage()`: with it in the list, they are passed on unchanged.
+ * `sentry-environment`, are other members of `w3cBaggage()`: with it in the list, they are passed on unchanged, or dropped
+ * if their `sentry-trace_id` is not the trace that is sent, for example after a restart.
  *
  * @throws {TypeError} if an option is unknown or has the wrong type.
  * @see {@link https://develop.sentry.dev/sdk/telemetry/traces/#header-sentry-trace Sentry, "Header sentry-trace"}

@@ -11,10 +11,12 @@ import {
   visitPlain,
 } from '../variables/baggage-grammar.ts'
 import { copyText } from '../variables/header-text.ts'
+import { traceOf } from '../variables/trace-context.ts'
 import { type BaggageCodec, type DeclaredMember, DeclaredMembers, declareMember } from './baggage-members.ts'
 import { type Destination, mayTell, type Propagator, type Refuse } from './propagator.ts'
 
 const field = 'baggage'
+const sentryPrefix = 'sentry-'
 
 /** Options of `w3cBaggage`. */
 export interface W3cBaggageOptions<Values> {
@@ -66,7 +68,7 @@ export function w3cBaggage<Values>(options?: W3cBaggageOptions<Values>): Propaga
     inject(context, carrier, destination) {
       if (destination.values === false || carrier.has(field)) return
       const texts = writeAll(context, declared, destination)
-      const unknown = keep && mayTell(destination, baggage) ? baggageOf(context) : undefined
+      const unknown = keep && mayTell(destination, baggage) ? ofTrace(baggageOf(context), context) : undefined
       const { refuse } = destination
       const text = unknown === undefined ? fit(texts, refuse) : withOthers(texts, unknown, declared, refuse)
       if (text !== '') carrier.set(field, text)
@@ -167,6 +169,19 @@ function withOthers(texts: string[], others: Baggage, declared: DeclaredMembers,
   const whole = list === undefined || declared.areIn(others) ? undefined : prepend(texts, list, others.size)
   if (whole !== undefined) return whole
   return fit([...texts, ...others.members.filter(({ key }) => !declared.has(key)).map(formatMember)], refuse)
+}
+
+/**
+ * Without the entries of Sentry if they are of another trace, for example of the caller's before a restart: a reader would
+ * apply that trace's sampling decision to this one. Without entries, it takes `sentry-trace` alone.
+ */
+function ofTrace(others: Baggage | undefined, context: LogicalContext): Baggage | undefined {
+  if (others === undefined || others.asItCame?.includes(sentryPrefix) === false) return others
+  const traceId = others.get(`${sentryPrefix}trace_id`)
+  const trace = traceId === undefined ? undefined : traceOf(context)
+  if (trace === undefined || trace.traceId === traceId) return others
+  const keys = others.members.map(({ key }) => key).filter((key) => key.startsWith(sentryPrefix))
+  return keys.reduce((rest, key) => rest.delete(key), others)
 }
 
 function fit(texts: readonly string[], refuse: Refuse): string {

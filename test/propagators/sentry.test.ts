@@ -4,10 +4,10 @@ import {
   generateSentryTraceHeader,
   propagationContextFromHeaders,
 } from '@sentry/core'
-import { LogicalContext } from 'logical-context'
-import { composite, sentry, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
+import { ContextVar, current, LogicalContext, runInScope, spawn } from 'logical-context'
+import { composite, type Peer, type Propagator, sentry, w3cBaggage, w3cTraceContext } from 'logical-context/propagators'
 import { extractFrom, injectInto } from 'logical-context/testing'
-import { type Sampling, TraceContext, traceContext } from 'logical-context/variables'
+import { type Baggage, baggage, type Sampling, TraceContext, traceContext } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
 
 const traceId = '771a43a4192642f0b136d5159a501700'
@@ -115,5 +115,61 @@ describe("Sentry's entries in baggage", () => {
     expect(injectInto(propagator, stranger).headers['baggage']).toBeUndefined()
     expect(injectInto(propagator, trusted, { values: false }).headers['baggage']).toBeUndefined()
     expect(injectInto(propagator, trusted, { values: false }).headers['sentry-trace']).toMatch(traceId)
+  })
+
+  it.each<[name: string, propagator: Propagator, peer: Partial<Peer>, given: Record<string, string>]>([
+    ['the trace was restarted', composite([sentry(), w3cBaggage()]), { trace: 'restart' }, headers],
+    ['the trace was ignored', composite([w3cBaggage(), sentry()]), { trace: 'ignore' }, headers],
+    ['the request has no trace', composite([w3cBaggage(), sentry()]), {}, { baggage: headers.baggage }],
+    [
+      'the trace is that of another header',
+      composite([w3cTraceContext(), sentry(), w3cBaggage()]),
+      {},
+      { ...headers, traceparent: `00-4bf92f3577b34da6a3ce929d0e0e4736-${spanId}-01` },
+    ],
+    [
+      'the list is not written as it came',
+      composite([sentry(), w3cBaggage()]),
+      { trace: 'restart' },
+      { ...headers, baggage: `${headers.baggage} , sentry-trace_id=${traceId}, bad` },
+    ],
+  ])('are not passed on if %s, and Sentry then uses the new trace alone', (_name, propagator, peer, given) => {
+    const { context } = extractFrom(propagator, given, peer)
+
+    const { headers: sent } = injectInto(propagator, context)
+
+    const theirs = propagationContextFromHeaders(sent['sentry-trace'], sent['baggage'])
+    expect(sent['baggage']).toBe('tenant=acme')
+    expect(theirs).toMatchObject({ traceId: context.get(traceContext)?.traceId, dsc: {} })
+    expect(theirs.traceId).not.toBe(traceId)
+  })
+
+  it('are not those of an isolated task, whose trace is new', async () => {
+    const propagator = composite([sentry(), w3cBaggage()])
+    const { context } = extractFrom(propagator, headers)
+    const keep = new ContextVar<Baggage>('keep', { onSpawn: 'keep' })
+
+    const sent = await runInScope(
+      () => {
+        keep.set(baggage.get() as Baggage)
+        return spawn(
+          () => {
+            baggage.set(keep.get() as Baggage)
+            return injectInto(propagator, current()).headers
+          },
+          { policy: 'isolate' },
+        ).result()
+      },
+      { context },
+    )
+
+    expect(sent['sentry-trace']).not.toMatch(traceId)
+    expect(sent['baggage']).toBe('tenant=acme')
+  })
+
+  it('stay if nothing says which trace is sent', () => {
+    const { context } = extractFrom(w3cBaggage(), headers)
+
+    expect(injectInto(w3cBaggage(), context).headers['baggage']).toBe(headers.baggage)
   })
 })
