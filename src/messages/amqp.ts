@@ -114,7 +114,8 @@ export function amqpContext(options?: AmqpContextOptions): AmqpContext {
     },
     async close(given) {
       const drainOptions = checkOptions('close', given, closeChecks)
-      await Promise.all(consumers.splice(0).map(({ channel, tag }) => channel.cancel(tag)))
+      // A channel that is closed throws, and has no consumers.
+      await Promise.allSettled(consumers.splice(0).map(async ({ channel, tag }) => channel.cancel(tag)))
       return messages.close(drainOptions)
     },
   }

@@ -63,7 +63,7 @@ export interface ContextBoss {
   workBatch<Data = object>(queue: string, options: WorkOptions, handler: BatchHandler<Data>): Promise<string>
   /**
    * Ends all workers of this `ContextBoss` and the boss. It waits for running jobs, aborts their signals at the limit,
-   * and reports the rest; pg-boss delivers them again.
+   * and reports the rest; pg-boss delivers them again. A second call returns the report of the first.
    */
   close(options?: DrainOptions): Promise<CloseReport>
 }
@@ -133,6 +133,7 @@ function bossOver(
   afterStop: () => Promise<void> = async () => {},
 ): ContextBoss {
   const queues = new Set<string>()
+  let closed: Promise<CloseReport> | undefined
 
   async function work<Data>(
     queue: string,
@@ -177,13 +178,17 @@ function bossOver(
     },
     async close(given) {
       const closeOptions = checkOptions('close', given, closeChecks)
-      await Promise.all(Array.from(queues, (queue) => boss.offWork(queue, { wait: false })))
-      const report = await messages.close(closeOptions)
-      // What is left fails in the database, and is delivered again.
-      await boss.stop({ graceful: report.unfinishedJobs.length === 0, close: true })
-      await afterStop()
-      return report
+      return (closed ??= end(closeOptions))
     },
+  }
+
+  async function end(closeOptions: DrainOptions): Promise<CloseReport> {
+    await Promise.all(Array.from(queues, (queue) => boss.offWork(queue, { wait: false })))
+    const report = await messages.close(closeOptions)
+    // What is left fails in the database, and is delivered again.
+    await boss.stop({ graceful: report.unfinishedJobs.length === 0, close: true })
+    await afterStop()
+    return report
   }
 }
 

@@ -1,7 +1,7 @@
 import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import { amqpContext } from 'logical-context/messages/amqp'
 import { describeMessages } from 'logical-context/testing'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { rabbitProgram, startRabbit } from '../servers/rabbitmq.ts'
 import { needs, type RunningServer } from '../servers/server.ts'
 
@@ -52,6 +52,28 @@ describe.skipIf(skip)(`on RabbitMQ${name}`, () => {
         },
       }
     },
+  })
+
+  it('waits for running messages at a close also if a channel is closed already', async () => {
+    const context = amqpContext({ onFailure() {} })
+    const channel = await connection.createChannel()
+    const queue = `jobs-${++queues}`
+    await channel.assertQueue(queue, { autoDelete: true })
+    const [entered, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const errors = vi.spyOn(console, 'error').mockImplementation(() => {})
+    onTestFinished(() => errors.mockRestore())
+    await context.consume(channel, queue, async () => {
+      entered.resolve()
+      await go.promise
+    })
+    channel.sendToQueue(queue, Buffer.from('x'))
+    await entered.promise
+    await channel.close()
+
+    const closed = context.close({ timeoutMs: 100, graceMs: 1 })
+
+    expect((await closed).unfinishedJobs).toMatchObject([{ queue }])
+    go.resolve()
   })
 
   it('keeps a header that the program has set', () => {

@@ -154,6 +154,15 @@ describe.skipIf(skip)(`on PostgreSQL${name}`, () => {
 })
 
 describe('openBoss', () => {
+  it('closes once: a second close returns the report of the first', async () => {
+    const context = await openBoss()
+
+    const [first, second] = await Promise.all([context.close(), context.close()])
+
+    expect(second).toBe(first)
+    expect(await context.close()).toBe(first)
+  })
+
   it('keeps jobs in a directory, which one process at a time may use', async () => {
     const { path, remove } = await temporaryDirectory()
     const first = await openBoss({ directory: path })
