@@ -1,5 +1,6 @@
 import type { Channel, ConfirmChannel, ConsumeMessage, Options, Replies } from 'amqplib'
 import { aBoolean, anAmount, checkFunction, checkOptions, type Checks, show, splitOptions } from '../options.ts'
+import { carrierOf, type HeaderObject } from '../propagators/carrier.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
@@ -74,7 +75,11 @@ export function amqpContext(options?: AmqpContextOptions): AmqpContext {
   function publishOptions(queue: string, given?: Options.Publish & PolicyOption): Options.Publish {
     const { own, others: publish } = splitOptions<PolicyOption, Options.Publish>('publishOptions', given, policyChecks)
     const { headers } = { headers: undefined, ...publish }
-    return { ...publish, headers: { ...messages.capture(queue, own.policy), ...(headers as object | undefined) } }
+    const set = { ...(headers as HeaderObject | undefined) }
+    // AMQP has `X-Request-Id` and `x-request-id` as two headers, and readers join them.
+    const carrier = carrierOf(set)
+    const fields = Object.entries(messages.capture(queue, own.policy)).filter(([name]) => !carrier.has(name))
+    return { ...publish, headers: { ...Object.fromEntries(fields), ...set } }
   }
 
   return {

@@ -1,6 +1,7 @@
 import type { JetStreamClient, JetStreamPublishOptions, JsMsg, PubAck } from '@nats-io/jetstream'
 import type { MsgHdrs, Payload } from '@nats-io/nats-core'
 import { anAmount, checkFunction, checkOptions, type Checks, splitOptions } from '../options.ts'
+import { carrierOf } from '../propagators/carrier.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import {
@@ -31,7 +32,8 @@ export interface NatsContext {
   readonly messages: Messages
   /**
    * Publishes a message, and waits for the server's acknowledgement at most for a time. It takes the options of
-   * `js.publish`, `msgID` included, and a policy. A header that is set already stays.
+   * `js.publish`, `msgID` included, and a policy. A header that is set already stays,
+   * in any case.
    *
    * @throws {EnqueueTimeoutError} if there was no acknowledgement in time: the message may have been accepted.
    */
@@ -85,7 +87,9 @@ export function natsContext(options?: NatsContextOptions): NatsContext {
       // Before the first await: the context of the caller.
       const fields = messages.capture(subject, own.policy)
       const headers = await copyOf(publish.headers)
-      for (const [name, value] of Object.entries(fields)) if (!headers.has(name)) headers.set(name, value)
+      // NATS sends `X-Request-Id` and `x-request-id` as two headers, and readers join them.
+      const carrier = carrierOf(headers)
+      for (const [name, value] of Object.entries(fields)) if (!carrier.has(name)) headers.set(name, value)
       const acknowledged = js.publish(subject, payload, {
         ...publish,
         headers,

@@ -76,10 +76,11 @@ describe.skipIf(skip)(`on RabbitMQ${name}`, () => {
     go.resolve()
   })
 
-  it('keeps a header that the program has set', () => {
-    const { headers } = amqpContext().publishOptions('jobs', { headers: { 'x-request-id': 'mine' } })
+  it.each(['x-request-id', 'X-Request-Id'])('keeps a header that the program has set: %s', (name) => {
+    const { headers } = amqpContext().publishOptions('jobs', { headers: { [name]: 'mine', 'x-kind': 1 } })
 
-    expect(headers).toMatchObject({ 'x-request-id': 'mine', traceparent: expect.stringMatching(/^00-/) })
+    expect(headers).toMatchObject({ [name]: 'mine', 'x-kind': 1, traceparent: expect.stringMatching(/^00-/) })
+    expect(Object.keys(headers as object).filter((key) => key.toLowerCase() === 'x-request-id')).toEqual([name])
   })
 })
 

@@ -86,6 +86,18 @@ describe.skipIf(skip)(`on a NATS server${name}`, () => {
     expect(failure).toMatchObject({ code: 'LCTX_ENQUEUE_TIMEOUT', message: expect.stringContaining('may accept') })
   })
 
+  it('adds no second header to one of the program whose name differs in case', async () => {
+    const js = jetstream(connection)
+    const subject = await openStream()
+    const own = headers()
+    own.set('X-Request-Id', 'mine')
+
+    const { seq } = await natsContext().publish(js, subject, '{}', { headers: own })
+    const stored = await (await jetstreamManager(connection)).streams.getMessage(subject, { seq })
+
+    expect(stored?.header.keys().toSorted()).toEqual(['X-Request-Id', 'logical-context', 'traceparent'])
+  })
+
   it('keeps a header that the program has set, and an id against duplicates', async () => {
     const context = natsContext()
     const js = jetstream(connection)
