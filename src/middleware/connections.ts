@@ -73,6 +73,11 @@ export class Connections {
     return () => void server.off('connection', connect).off('session', connect).off('request', request)
   }
 
+  /** Tracks a connection that was opened before `watch`. */
+  addConnection(connection: Connection): void {
+    this.#useOf(connection)
+  }
+
   /** Tracks a response, and its connection. A second call does nothing. */
   add(message: Message, response: Response): void {
     this.#begin(connectionOf(message), response)

@@ -51,7 +51,7 @@ export interface NodeMiddleware {
   readonly inbound: Inbound
   /**
    * Makes `server.close()` wait for the requests and the tasks, from now on. Without it, the first request of a server
-   * does that. The close then destroys the connections that were opened before and never sent a request only at its end.
+   * does that.
    */
   drainAtClose<S extends Server>(server: S): S
 }

@@ -1,4 +1,5 @@
-import type { Server } from 'node:net'
+import { subscribe } from 'node:diagnostics_channel'
+import type { Server, Socket } from 'node:net'
 import type { TaskGroup } from '../tasks/task-group.ts'
 import { Connections } from './connections.ts'
 import { exchangeOf, Exchanges } from './exchange.ts'
@@ -25,6 +26,7 @@ export class NodeServers {
   #others: Exchanges | undefined
 
   constructor(options: NodeServersOptions) {
+    subscribeOnce()
     this.#options = options
     this.#onUnsettled = unsettledReport(options.log, options.settleTimeoutMs)
   }
@@ -78,10 +80,27 @@ export class NodeServers {
   }
 }
 
-/** Methods of servers of `node:http`; a server of `node:http2` has only the first one. */
+/** A server of `node:http2` has no such method. */
 interface ClosableServer extends Server {
   closeIdleConnections?(): void
-  closeAllConnections?(): void
+}
+
+/** The connections of servers that no middleware watches yet, because they had no request. */
+const early = new WeakMap<Server, Set<Socket>>()
+const known = new WeakSet<Server>()
+let isSubscribed = false
+
+function subscribeOnce(): void {
+  if (isSubscribed) return
+  isSubscribed = true
+  subscribe('net.server.socket', (message) => {
+    const { socket } = message as { socket: Socket & { server?: Server } }
+    const { server } = socket
+    if (server === undefined || known.has(server)) return
+    const sockets = early.get(server) ?? new Set()
+    early.set(server, sockets.add(socket))
+    socket.once('close', () => sockets.delete(socket))
+  })
 }
 
 /** A server whose close waits. */
@@ -106,6 +125,9 @@ class WatchedServer {
       onResponseLost: (response) => exchangeOf(response)?.connectionClosed(),
     })
     this.#unwatch = this.connections.watch(server)
+    for (const socket of early.get(server) ?? []) this.connections.addConnection(socket)
+    early.delete(server)
+    known.add(server)
     const { close, emit } = server
     this.#replace('close', (callback?: (error?: Error) => void) => {
       this.#begin()
@@ -139,8 +161,7 @@ class WatchedServer {
     this.#isDrained = true
     for (const restore of this.#restore.toReversed()) restore()
     this.#unwatch()
-    // Those that were opened before the first request, and never sent one.
-    server.closeAllConnections?.()
+    known.delete(server)
     if (this.#held !== undefined) server.emit('close', ...this.#held)
   }
 

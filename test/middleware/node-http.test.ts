@@ -51,6 +51,22 @@ async function open<S extends NetServer>(server: S): Promise<S> {
   return listen(server)
 }
 
+async function askOverHttp2(server: NetServer): Promise<void> {
+  const idle = connect(urlOf(server))
+  await once(idle, 'connect')
+  const session = connect(urlOf(server))
+  onTestFinished(() => [idle, session].forEach((each) => each.destroy()))
+  await once(session.request().resume(), 'end')
+}
+
+async function askOverTls(server: NetServer): Promise<void> {
+  const { port } = server.address() as AddressInfo
+  const [response] = (await once(getOverTls({ port, rejectUnauthorized: false, agent: false }), 'response')) as [
+    IncomingMessage,
+  ]
+  await once(response.resume(), 'end')
+}
+
 function throwNo(): never {
   throw new Error('no')
 }
@@ -240,6 +256,24 @@ describe('logicalContext of middleware/node-http', () => {
     const server = await open(createServer(context))
     expect(context.drainAtClose(server)).toBe(server)
     const client = await Client.open((server.address() as AddressInfo).port)
+
+    await closeOf(server)
+
+    await client.closed
+  })
+
+  it.each<[name: string, create: (context: never) => NetServer, ask: (server: NetServer) => Promise<unknown>]>([
+    ['HTTP', createServer, (server) => fetch(urlOf(server))],
+    ['HTTP/2', createHttp2Server, askOverHttp2],
+    ['HTTPS', (context) => createHttpsServer(certificate, context), askOverTls],
+  ])('ends connections over %s that were opened before the first request', async (_, create, ask) => {
+    const context = logicalContext((_request: IncomingMessage, response: ServerResponse) => response.end())
+    const server = await open(create(context as never))
+    const accepted = once(server, 'connection')
+    const client = await Client.open((server.address() as AddressInfo).port)
+    onTestFinished(() => void client.socket.destroy())
+    await accepted
+    await ask(server)
 
     await closeOf(server)
 
