@@ -68,13 +68,12 @@ export class NodeServers {
       await drain.wait()
       // Their requests spawn in the same group.
       await Promise.all(others)
-      await reportDrain(await drain.finish(), log, onDrained)
-    })()
-      .catch((error: unknown) => log.error({ err: error }, "the option 'onDrained' failed"))
-      .then(() => {
-        this.#draining.delete(drained)
-        this.#watched.delete(watched)
-      })
+      const report = await drain.finish()
+      await reportDrain(report, log, onDrained).catch(() => {})
+    })().then(() => {
+      this.#draining.delete(drained)
+      this.#watched.delete(watched)
+    })
     this.#draining.add(drained)
     return drained
   }

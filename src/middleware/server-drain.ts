@@ -5,7 +5,6 @@ import { drain, type DrainReport, type UnfinishedTask } from '../tasks/drain.ts'
 import type { Wait } from '../tasks/linked-list.ts'
 import type { Task } from '../tasks/task.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
-import { isThenable } from '../callbacks.ts'
 import { after } from '../tasks/timer.ts'
 import { callingUnits } from '../tasks/unit.ts'
 import { requestId } from '../variables/request-id.ts'
@@ -184,8 +183,8 @@ export class ServerDrain {
 }
 
 /**
- * Logs the report of a close, and calls `onDrained`. If that fails, this rejects. A promise that it returns is awaited for
- * a bounded time; if it rejects later, that is logged.
+ * Logs the report of a close, and calls `onDrained`. If that fails, this logs the failure and rejects. A promise that
+ * `onDrained` returns is awaited for a bounded time; if it rejects later, that is logged.
  */
 export async function reportDrain(
   report: CloseReport,
@@ -193,15 +192,11 @@ export async function reportDrain(
   onDrained: ((report: CloseReport) => unknown) | undefined,
 ): Promise<void> {
   logCloseReport(log, report)
-  const drained: unknown = onDrained?.(report)
-  if (!isThenable(drained)) return
-  const settled = Promise.resolve(drained).then(() => {})
-  let isLate = false
-  settled.catch((error: unknown) => {
-    if (isLate) log.error({ err: error }, "the option 'onDrained' failed")
-  })
-  await within(graceMs, settled)
-  isLate = true
+  const drained = (async () => {
+    await onDrained?.(report)
+  })()
+  drained.catch((error: unknown) => log.error({ err: error }, "the option 'onDrained' failed"))
+  await within(graceMs, drained)
 }
 
 function logCloseReport(log: Log, report: CloseReport): void {

@@ -236,9 +236,7 @@ class Closing {
     await this.#closeClients()
     if (!isOwn) return
     inbound.group.close()
-    await reportDrain({ ...report, unfinishedRequests: [] }, log, onDrained).catch((error: unknown) =>
-      log.error({ err: error }, "the option 'onDrained' failed"),
-    )
+    await reportDrain({ ...report, unfinishedRequests: [] }, log, onDrained).catch(() => {})
   }
 
   async #closeClients(): Promise<void> {
