@@ -63,6 +63,8 @@ export class SpanUnits implements Bridge, SpanMaker {
   readonly baggage?: (own: Baggage | undefined) => Baggage | undefined
   readonly #parts: SpanUnitsParts
   readonly #traces: SpanTraces
+  /** The spans that are the place of a unit. */
+  readonly #taken = new WeakSet<Span>()
   #provider: TracerProvider | undefined
   #tracer: Tracer | undefined
 
@@ -95,13 +97,14 @@ export class SpanUnits implements Bridge, SpanMaker {
     }
     const context = this.below(received, active === undefined ? around : api.trace.deleteSpan(around))
     const span = this.#parts.requestSpans ? this.#startRequest(scope, received, context) : undefined
+    if (span !== undefined) this.#taken.add(span)
     const inside = this.#ofUnit(span === undefined ? context : api.trace.setSpan(context, span))
     return new ScopeObservation(scope, this, inside, span)
   }
 
   join(scope: RequestScope, context: Context, before: Context): Context | undefined {
     const span = this.#traces.localSpan(context)
-    if (span === undefined || this.api.trace.getSpan(before) === span) return undefined
+    if (span === undefined || this.api.trace.getSpan(before) === span || this.#taken.has(span)) return undefined
     return this.#joinSpan(scope, span, context)
   }
 
@@ -109,13 +112,15 @@ export class SpanUnits implements Bridge, SpanMaker {
     const received = scope.context.get(traceContext)
     scope.cell.write(traceContext, this.#traces.adopt(span, received, received?.link))
     this.fields.follow(span, scope.cell)
+    this.#taken.add(span)
     return this.#ofUnit(context)
   }
 
   /**
    * Whether the active span is the scope's own. A server that starts to listen in a span, and a timer that is set in
    * one, keep that span active for all later work. So the span must not have ended. For a peer's message it must also be
-   * the span of a server or a consumer, or below the peer's span.
+   * the span of a server or a consumer, or below the peer's span, and not the span of another unit, such as the one in
+   * which the server began to listen.
    */
   #isOf(scope: RequestScope, span: Span, context: Context): boolean {
     if (hasEnded(span)) return false
@@ -123,8 +128,7 @@ export class SpanUnits implements Bridge, SpanMaker {
     const isMessage = received?.parentSpanId !== undefined || scope.context.has(requestId)
     // A job has no message: it is part of the code that runs it.
     if (!isMessage) return true
-    // A request inside a request starts below its own caller, not below the span of the outer request.
-    if (storage.getStore() !== undefined) return received?.parentSpanId === undefined
+    if (this.#taken.has(span)) return false
     const caller = received?.parentSpanId === undefined ? received?.link : received
     if (caller !== undefined && span.spanContext().traceId === caller.traceId) return true
     const { SERVER, CONSUMER } = this.api.SpanKind

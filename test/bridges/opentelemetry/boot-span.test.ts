@@ -1,12 +1,25 @@
+import http from 'node:http'
+import { Metadata } from '@grpc/grpc-js'
+import { createAdaptorServer } from '@hono/node-server'
 import * as api from '@opentelemetry/api'
+import express from 'express'
+import { Hono } from 'hono'
+import Koa from 'koa'
+import { newIdentity, type TraceContext, traceContext } from 'logical-context/variables'
 import { runInScope } from 'logical-context'
-import { type TraceContext, traceContext } from 'logical-context/variables'
-import { describe, expect, it } from 'vitest'
+import { logicalContext as inExpress } from 'logical-context/middleware/express'
+import { grpcServerInterceptor } from 'logical-context/middleware/grpc'
+import { logicalContext as inHono } from 'logical-context/middleware/hono'
+import { logicalContext as inKoa } from 'logical-context/middleware/koa'
+import { logicalContext as inNodeHttp } from 'logical-context/middleware/node-http'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { connectTo, serve as serveGrpc } from '../../clients/grpc-service.ts'
+import { listen, urlOf } from '../../contracts/node-server.ts'
 import { instrumentHttp } from './instrumentations.ts'
 import { inSpan, setUpSdk } from './sdk.ts'
 import { caller, shop, type Shop, traceparent } from './shop.ts'
 
-const boots = ['that has ended', 'that has not ended'] as const
+const boots = ['that has ended', 'that has not ended', 'of a unit that is open'] as const
 
 /** Runs `start` in a span; whether the span then ends is in the name of the case. */
 async function boot<R>(
@@ -14,11 +27,31 @@ async function boot<R>(
   state: (typeof boots)[number],
   start: () => Promise<R>,
 ): Promise<readonly [R, api.Span]> {
+  if (state === 'of a unit that is open') return bootInUnit(tracer, start)
   return tracer.startActiveSpan('boot', async (span) => {
     const result = await start()
     if (state === 'that has ended') span.end()
     return [result, span] as const
   })
+}
+
+/** The unit and its span end with the test. */
+async function bootInUnit<R>(tracer: api.Tracer, start: () => Promise<R>): Promise<readonly [R, api.Span]> {
+  const booted = Promise.withResolvers<readonly [R, api.Span]>()
+  const end = Promise.withResolvers<void>()
+  const main = runInScope(
+    () =>
+      inSpan(tracer, 'boot', async (span) => {
+        booted.resolve([await start(), span])
+        await end.promise
+      }),
+    { context: newIdentity() },
+  )
+  onTestFinished(async () => {
+    end.resolve()
+    await main
+  })
+  return booted.promise
 }
 
 async function request(
@@ -102,6 +135,80 @@ describe.each(boots)('openTelemetry, a server that began to listen in a span %s'
     expect(spans().filter(({ kind }) => kind === api.SpanKind.SERVER)).toEqual([])
   })
 })
+
+type Note = () => string
+type Call = (headers: http.OutgoingHttpHeaders) => Promise<unknown>
+
+async function callOf(server: http.Server): Promise<Call> {
+  onTestFinished(() => void server.close())
+  await listen(server)
+  const url = urlOf(server)
+  return (headers) =>
+    new Promise((resolve) =>
+      http.get(url, { headers, agent: false }, (response) => response.resume().on('end', resolve)),
+    )
+}
+
+const servers: [name: string, start: (note: Note) => Promise<Call>][] = [
+  [
+    'node:http',
+    (note) => callOf(http.createServer(inNodeHttp((_request, response: http.ServerResponse) => response.end(note())))),
+  ],
+  [
+    'Express',
+    (note) => callOf(http.createServer(express().use(inExpress(), (_, response) => void response.send(note())))),
+  ],
+  [
+    'Koa',
+    (note) => {
+      const app = new Koa().use(inKoa()).use((ctx) => void (ctx.body = note()))
+      const handle = app.callback()
+      return callOf(http.createServer((request_, response) => void handle(request_, response)))
+    },
+  ],
+  [
+    'Hono',
+    (note) => {
+      const app = new Hono().use(inHono()).get('/', (c) => c.text(note()))
+      return callOf(createAdaptorServer({ fetch: app.fetch }) as http.Server)
+    },
+  ],
+  [
+    'gRPC',
+    async (note) => {
+      const port = await serveGrpc({ unary: (_, callback) => callback(null, note()) }, [grpcServerInterceptor()])
+      return (headers) => {
+        const metadata = new Metadata()
+        for (const [name, value] of Object.entries(headers)) metadata.set(name, String(value))
+        return new Promise((resolve) => connectTo(`127.0.0.1:${port}`)['unary']?.('tea', metadata, resolve))
+      }
+    },
+  ],
+]
+
+describe.each(servers)(
+  'openTelemetry, a server of %s that began to listen in the span of an open unit',
+  (_name, start) => {
+    it("continues a caller's trace, and starts a root without a caller", async () => {
+      const { tracer } = setUpSdk()
+      const seen: (TraceContext | undefined)[] = []
+      const [call, span] = await bootInUnit(tracer, () =>
+        start(() => {
+          seen.push(traceContext.get())
+          return 'ok'
+        }),
+      )
+
+      await call({})
+      await call(traceparent())
+
+      const [own, continued] = seen
+      expect(own?.traceId).toMatch(/^[\da-f]{32}$/)
+      expect(own?.traceId).not.toBe(span.spanContext().traceId)
+      expect(continued).toMatchObject({ traceId: caller.traceId, parentSpanId: caller.spanId })
+    })
+  },
+)
 
 describe('openTelemetry, a job', () => {
   it('from a timer that was set in a span starts a root if the span has ended', async () => {
