@@ -1,0 +1,285 @@
+import 'reflect-metadata'
+import { AsyncResource } from 'node:async_hooks'
+import {
+  type CanActivate,
+  Controller,
+  type ExceptionFilter,
+  type ExecutionContext,
+  Get,
+  type INestApplication,
+  Injectable,
+  Module,
+  type ModuleMetadata,
+  type NestInterceptor,
+  Param,
+  type PipeTransform,
+  Req,
+  type Type,
+  UseFilters,
+  UseGuards,
+  UseInterceptors,
+} from '@nestjs/common'
+import { NestFactory } from '@nestjs/core'
+import { ExpressAdapter } from '@nestjs/platform-express'
+import { FastifyAdapter } from '@nestjs/platform-fastify'
+import { ContextVar, currentSignal, spawn } from 'logical-context'
+import { ContextConsoleLogger, ContextValue, InContext, LogicalContextModule } from 'logical-context/middleware/nestjs'
+import type { NodeServerOptions } from 'logical-context/middleware/node-http'
+import { describeMiddleware } from 'logical-context/testing'
+import { requestId } from 'logical-context/variables'
+import { tap } from 'rxjs'
+import { describe, expect, it, onTestFinished } from 'vitest'
+
+const user = new ContextVar<string>('user', { default: 'nothing' })
+const platforms = [
+  ['Express', () => new ExpressAdapter()],
+  ['Fastify', () => new FastifyAdapter()],
+] as const
+
+/** Applies the decorators of a method and its parameters, as a compiler does. */
+function decorate(target: Type, name: string, decorators: MethodDecorator[], params: ParameterDecorator[] = []): void {
+  for (const [index, param] of params.entries()) param(target.prototype as object, name, index)
+  const descriptor = Object.getOwnPropertyDescriptor(target.prototype, name) as PropertyDescriptor
+  for (const decorator of decorators.toReversed()) decorator(target.prototype as object, name, descriptor)
+  Object.defineProperty(target.prototype, name, descriptor)
+}
+
+function rootOf(metadata: ModuleMetadata): Type {
+  class Root {
+    readonly metadata = metadata
+  }
+  Module(metadata)(Root)
+  return Root
+}
+
+async function appOf(
+  adapter: () => object,
+  controllers: Type[],
+  options: NodeServerOptions = {},
+  logger: false | ContextConsoleLogger = false,
+): Promise<INestApplication> {
+  const root = rootOf({ imports: [LogicalContextModule.forRoot(options)], controllers })
+  return NestFactory.create(root, adapter() as never, { logger })
+}
+
+async function listen(app: INestApplication): Promise<string> {
+  await app.listen(0, '127.0.0.1')
+  return app.getUrl()
+}
+
+/** What the module promises, on each version of Nest: these packages are those of the test file's mocks. */
+export function describeNestjs(version: string): void {
+  describe.each(platforms)(`LogicalContextModule of Nest ${version} on %s`, (platform, adapter) => {
+    describeMiddleware({ describe, it, expect }, `the module for Nest ${version} on ${platform}`, async (handler) => {
+      class Everything {
+        answer(request: { url: string; requestScope: never }): unknown {
+          return handler(request.url, (request as { requestScope: never }).requestScope)
+        }
+      }
+      Controller()(Everything)
+      decorate(Everything, 'answer', [Get(['', ':path'])], [Req()])
+      const app = await appOf(adapter, [Everything], { logger: { info() {}, warn() {}, error() {} } })
+      return { url: await listen(app), close: () => app.close() }
+    })
+
+    it('has the values in middlewares, guards, interceptors, pipes, handlers and filters', async () => {
+      const seen: string[] = []
+      const look = (stage: string) => seen.push(`${stage} ${user.get()}`)
+      class Guard implements CanActivate {
+        async canActivate(_context: ExecutionContext) {
+          await Promise.resolve()
+          look('guard')
+          return true
+        }
+      }
+      const interceptor: NestInterceptor = {
+        intercept(_context, next) {
+          look('interceptor')
+          return next.handle().pipe(tap({ error: () => look('after') }))
+        },
+      }
+      const pipe: PipeTransform = {
+        transform: (value: string) => {
+          look(`pipe ${value}`)
+          return value
+        },
+      }
+      const filter: ExceptionFilter = {
+        catch(_error, host) {
+          look('filter')
+          const reply = host.switchToHttp().getResponse<{ status(code: number): { send(body: string): void } }>()
+          reply.status(500).send('failed')
+        },
+      }
+      class Orders {
+        one(id: string, named: string): never {
+          look(`handler ${id} ${named}`)
+          throw new Error('no')
+        }
+      }
+      Controller('orders')(Orders)
+      decorate(
+        Orders,
+        'one',
+        [Get(':id'), UseGuards(Guard), UseInterceptors(interceptor), UseFilters(filter)],
+        [Param('id', pipe), ContextValue(user)],
+      )
+      const app = await appOf(adapter, [Orders])
+      onTestFinished(() => app.close())
+      const elsewhere = new AsyncResource('other')
+      app.use((_request: unknown, _response: unknown, next: () => void) => {
+        user.set('ann')
+        look('middleware')
+        // As the callback of a shared client does.
+        setImmediate(() => elsewhere.runInAsyncScope(next))
+      })
+
+      const reply = await fetch(`${await listen(app)}/orders/1`)
+
+      expect(await reply.text()).toBe('failed')
+      expect(seen).toEqual([
+        'middleware ann',
+        'guard ann',
+        'interceptor ann',
+        'pipe 1 ann',
+        'handler 1 ann ann',
+        'after ann',
+        'filter ann',
+      ])
+    })
+
+    it('waits for tasks at the close, before the hooks onApplicationShutdown', async () => {
+      const order: string[] = []
+      class Spawns {
+        spawn(): string {
+          spawn(async () => {
+            await new Promise((resolve) => setTimeout(resolve, 30))
+            order.push('task')
+          })
+          return 'ok'
+        }
+
+        onApplicationShutdown(): void {
+          order.push('onApplicationShutdown')
+        }
+      }
+      Controller()(Spawns)
+      decorate(Spawns, 'spawn', [Get()])
+      const app = await appOf(adapter, [Spawns])
+      await fetch(await listen(app))
+
+      await app.close()
+
+      expect(order).toEqual(['task', 'onApplicationShutdown'])
+    })
+
+    it('writes the request id on the lines of its logger', async () => {
+      const lines: unknown[] = []
+      class Logs {
+        log(): string {
+          logger.log('handled')
+          return 'ok'
+        }
+      }
+      class Lines extends ContextConsoleLogger {
+        protected override getJsonLogObject(...args: Parameters<ContextConsoleLogger['getJsonLogObject']>) {
+          const line = super.getJsonLogObject(...args)
+          if (line.message === 'handled') lines.push(line)
+          return line
+        }
+      }
+      const logger = new Lines({ json: true, forceConsole: false, logLevels: ['log'] })
+      Controller()(Logs)
+      decorate(Logs, 'log', [Get()])
+      const app = await appOf(adapter, [Logs])
+      onTestFinished(() => app.close())
+
+      await fetch(await listen(app), { headers: { 'x-request-id': 'r-1' } })
+
+      expect(lines).toMatchObject([{ message: 'handled', request_id: 'r-1', trace_id: expect.any(String) }])
+    })
+  })
+
+  describe(`LogicalContextModule of Nest ${version}`, () => {
+    it('refuses wrong options in forRoot', () => {
+      expect(() => LogicalContextModule.forRoot({ polcy: 'isolate' } as object)).toThrow(/unknown option 'polcy'/)
+    })
+  })
+
+  describe(`InContext of Nest ${version}`, () => {
+    class Jobs {
+      readonly ended: string[] = []
+
+      async nightly(argument: string): Promise<string> {
+        user.set(argument)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        this.ended.push(`${user.get()} ${requestId.get() !== undefined} ${currentSignal()?.aborted}`)
+        return argument
+      }
+    }
+    Injectable()(Jobs)
+    decorate(Jobs, 'nightly', [
+      InContext(),
+      (_target, _key, { value }) => Reflect.defineMetadata('cron', '*', value as object),
+    ])
+
+    it('runs each call in a unit of its own, with the arguments, the result and the metadata of the method', async () => {
+      const jobs = new Jobs()
+
+      expect(await Promise.all([jobs.nightly('a'), jobs.nightly('b')])).toEqual(['a', 'b'])
+      expect(jobs.ended).toEqual(['a true false', 'b true false'])
+      expect(Reflect.getMetadata('cron', jobs.nightly)).toBe('*')
+      expect(user.get()).toBe('nothing')
+    })
+
+    it('is waited for by the shutdown of an app without a server', async () => {
+      const root = rootOf({ imports: [LogicalContextModule.forRoot()], providers: [Jobs] })
+      const app = await NestFactory.createApplicationContext(root, { logger: false })
+      const jobs = app.get(Jobs)
+      void jobs.nightly('a')
+
+      await app.close()
+
+      expect(jobs.ended).toEqual(['a true false'])
+    })
+
+    it('runs also when the group of the app is full', async () => {
+      const root = rootOf({ imports: [LogicalContextModule.forRoot({ limits: { maxConcurrent: 1, maxQueued: 0 } })] })
+      const app = await NestFactory.createApplicationContext(root, { logger: false })
+      const jobs = new Jobs()
+
+      const both = Promise.all([jobs.nightly('a'), jobs.nightly('b')])
+      await app.close()
+
+      expect(jobs.ended).toEqual(['a true false', 'b true false'])
+      expect(await both).toEqual(['a', 'b'])
+    })
+
+    it('is waited for by its app, also after another app was closed twice', async () => {
+      const open = () =>
+        NestFactory.createApplicationContext(rootOf({ imports: [LogicalContextModule.forRoot()] }), { logger: false })
+      const app = await open()
+      const other = await open()
+      const jobs = new Jobs()
+      await other.close()
+      await other.close()
+      void jobs.nightly('a')
+
+      await app.close()
+
+      expect(jobs.ended).toEqual(['a true false'])
+    })
+
+    it('passes a failure to the caller', async () => {
+      class Fails {
+        async run(): Promise<never> {
+          throw new Error('no')
+        }
+      }
+      decorate(Fails, 'run', [InContext({ name: 'job' })])
+
+      await expect(new Fails().run()).rejects.toThrow('no')
+      expect(() => InContext({ nme: 'x' } as object)).toThrow(/InContext: unknown option 'nme'/)
+    })
+  })
+}
