@@ -2,6 +2,10 @@ import { channel } from 'node:diagnostics_channel'
 import type { LostEvent } from './errors.ts'
 import * as lifecycle from './tasks/lifecycle.ts'
 import type {
+  CallEndEvent,
+  CallEvent,
+  DrainEndEvent,
+  DrainEvent,
   InboundRefuseEvent,
   LateEvent,
   MessageEndEvent,
@@ -17,6 +21,10 @@ import type {
 
 export type { LostEvent } from './errors.ts'
 export type {
+  CallEndEvent,
+  CallEvent,
+  DrainEndEvent,
+  DrainEvent,
   InboundRefuseEvent,
   LateEvent,
   MessageEndEvent,
@@ -24,6 +32,7 @@ export type {
   MessageEventJob,
   MessageRefuseEvent,
   MessageSendEvent,
+  OutboundCall,
   ScopeEvent,
   TaskAbandonEvent,
   TaskEndEvent,
@@ -64,6 +73,14 @@ export const channels: {
   readonly taskRefuse: EventChannel<TaskRefuseEvent>
   /** A task did not end before the limit of its group's drain. */
   readonly taskAbandon: EventChannel<TaskAbandonEvent>
+  /** A drain of a group, or the close of a server, began. */
+  readonly drainStart: EventChannel<DrainEvent>
+  /** A drain has nothing left to wait for, or its time is over. */
+  readonly drainEnd: EventChannel<DrainEndEvent>
+  /** A client of this package is about to make a call, in the context of the caller. */
+  readonly callStart: EventChannel<CallEvent>
+  /** The response of a call began, or the call failed. */
+  readonly callEnd: EventChannel<CallEndEvent>
   /** A variable was read or written after its unit ended, in the context of that code. */
   readonly contextLate: EventChannel<LateEvent>
   /** A function that needs a unit was called outside any unit. */
@@ -87,6 +104,10 @@ export const channels: {
   taskEnd: typed(lifecycle.taskEnd),
   taskRefuse: typed(lifecycle.taskRefuse),
   taskAbandon: typed(lifecycle.taskAbandon),
+  drainStart: typed(lifecycle.drainStart),
+  drainEnd: typed(lifecycle.drainEnd),
+  callStart: typed(lifecycle.callStart),
+  callEnd: typed(lifecycle.callEnd),
   contextLate: typed(lifecycle.contextLate),
   contextLost: typed<LostEvent>(channel('logical-context:context:lost')),
   inboundRefuse: typed(lifecycle.inboundRefuse),

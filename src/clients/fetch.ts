@@ -5,6 +5,7 @@ import { callContext, withDeadline } from './call-deadline.ts'
 import { guardOrigin } from './origin-guard.ts'
 import { Outbound } from './outbound.ts'
 import { outboundChecks, type OutboundOptions } from './outbound-options.ts'
+import { startCall } from './start-call.ts'
 import { followRedirects, type Hop, type ReplayableBody } from './redirects.ts'
 
 /** The first argument of `fetch`. */
@@ -68,26 +69,33 @@ async function call(
   init: RequestInit | undefined,
 ): Promise<Response> {
   const { url, method, headers, signal: own, redirect, init: given, firstHop } = readCall(input, init)
-  const { signal, clear } = withDeadline(context, () => `${method} ${url?.origin ?? ''}${url?.pathname ?? ''}`, own)
+  const name = () => `${method} ${url?.origin ?? ''}${url?.pathname ?? ''}`
+  const { signal, clear } = withDeadline(context, name, own)
+  const end = startCall('contextFetch', name)
   try {
     signal?.throwIfAborted()
     if (url === null || redirect !== 'follow' || !outbound.dependsOnHost) {
-      return await send(fetch, outbound, context, input, url, { ...given, signal, headers })
+      const response = await send(fetch, outbound, context, input, url, { ...given, signal, headers })
+      end?.(response.status, undefined)
+      return response
     }
     const followed: RequestInit = { signal, redirect: 'manual', integrity: '' }
     const first = firstHop(url)
     try {
-      const response = await send(fetch, outbound, context, input, url, { ...given, ...followed, headers })
-      return await followRedirects(response, first, async (hop) => {
+      const redirecting = await send(fetch, outbound, context, input, url, { ...given, ...followed, headers })
+      const response = await followRedirects(redirecting, first, async (hop) => {
         const body = await hop.body?.again?.()
         const settings = { ...hop.settings, ...followed, method: hop.method, headers: hop.headers, body }
         return send(fetch, outbound, context, hop.url.href, hop.url, settings)
       })
+      end?.(response.status, undefined)
+      return response
     } finally {
       first.body?.release()
     }
   } catch (error) {
     clear?.()
+    end?.(undefined, error)
     throw error
   }
 }

@@ -6,12 +6,15 @@ import { callContext, callerStop } from './call-deadline.ts'
 import { type Target, targetOf } from './destinations.ts'
 import { Outbound } from './outbound.ts'
 import type { OutboundOptions } from './outbound-options.ts'
+import { type EndCall, startCall } from './start-call.ts'
 
 type Start = InterceptingCall['start']
 type Listener = NonNullable<Parameters<Start>[1]>
 
 /** The status of a call whose deadline has passed. */
 const deadlineExceeded: Status = 4
+/** The status of a call that succeeded. */
+const succeeded: Status = 0
 /** The port of a target without one. */
 const defaultPort = '443'
 
@@ -45,12 +48,13 @@ export function grpcClientInterceptor(options?: OutboundOptions): GrpcClientInte
       ...callOptions,
       deadline: earlier(callOptions.deadline, end),
     }) as InterceptingCall
+    const endCall = startCall('grpcClientInterceptor', () => `gRPC ${callOptions.method_definition.path}`)
     const next: Start = call.start.bind(call)
     // A new InterceptingCall would load the package. This one belongs to this call only, so it can be changed.
     call.start = function start(metadata, listener) {
       const written = metadata.clone()
       outbound.inject(context, new MetadataCarrier(written), targetOfCall(call))
-      next(written, listener && listenerIn(snapshot, listener, stopIfTimedOut))
+      next(written, listener && listenerIn(snapshot, listener, stopIfTimedOut, endCall))
     }
     return call
   }
@@ -93,7 +97,12 @@ function targetOfUri(target: string): Target | null {
 }
 
 /** Each callback has one parameter: grpc-js tells kinds of listeners apart by that. */
-function listenerIn(snapshot: AsyncSnapshot, listener: Listener, stopIfTimedOut: () => unknown): Listener {
+function listenerIn(
+  snapshot: AsyncSnapshot,
+  listener: Listener,
+  stopIfTimedOut: () => unknown,
+  endCall: EndCall | undefined,
+): Listener {
   return {
     onReceiveMetadata: (metadata) => snapshot.runInAsyncScope(() => listener.onReceiveMetadata?.(metadata)),
     onReceiveMessage: (message) => snapshot.runInAsyncScope(() => listener.onReceiveMessage?.(message)),
@@ -101,6 +110,7 @@ function listenerIn(snapshot: AsyncSnapshot, listener: Listener, stopIfTimedOut:
       // grpc-js copies all properties of the status to the error.
       const cause = status.code === deadlineExceeded ? stopIfTimedOut() : undefined
       const withCause = cause === undefined ? status : { ...status, cause }
+      endCall?.(undefined, status.code === succeeded ? undefined : withCause)
       snapshot.runInAsyncScope(() => listener.onReceiveStatus?.(withCause))
     },
   }

@@ -5,6 +5,7 @@ import { atDeadline, callContext } from './call-deadline.ts'
 import { type Target, targetOf } from './destinations.ts'
 import { Outbound } from './outbound.ts'
 import type { OutboundOptions } from './outbound-options.ts'
+import { startCall } from './start-call.ts'
 
 /** What `instrumentNodeHttp` installed. */
 export interface NodeHttpInstrumentation extends Disposable {
@@ -42,6 +43,13 @@ export function instrumentNodeHttp(options?: OutboundOptions): NodeHttpInstrumen
     const call = () => `${method} ${protocol}//${host}${path.split('?', 1)[0]}`
     const clear = atDeadline(context, call, (reason) => abort(request, reason))
     if (clear !== undefined) request.once('close', clear)
+    const end = startCall('instrumentNodeHttp', call)
+    if (end !== undefined) {
+      request.once('close', () => {
+        const status = responseOf(request)?.statusCode
+        end(status, status === undefined ? (request.errored ?? new Error('The connection closed.')) : undefined)
+      })
+    }
   }
   subscribe(channel, onCreated)
   const stop = () => void unsubscribe(channel, onCreated)
@@ -49,7 +57,7 @@ export function instrumentNodeHttp(options?: OutboundOptions): NodeHttpInstrumen
 }
 
 function abort(request: ClientRequest, reason: Error): void {
-  const { res: response } = request as { res?: IncomingMessage | null }
+  const response = responseOf(request)
   if (!response) {
     request.destroy(reason)
     return
@@ -57,6 +65,11 @@ function abort(request: ClientRequest, reason: Error): void {
   // Code that has the response may no longer listen to the request; an error there would end the process.
   request.once('error', () => {})
   response.destroy(reason)
+}
+
+/** Node sets it, and does not declare it. */
+function responseOf(request: ClientRequest): IncomingMessage | null | undefined {
+  return (request as { res?: IncomingMessage | null }).res
 }
 
 /**

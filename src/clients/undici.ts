@@ -6,6 +6,7 @@ import { carrierOf, type HeaderObject } from '../propagators/carrier.ts'
 import { atDeadline, callContext } from './call-deadline.ts'
 import { anyOrigin, guardOrigin } from './origin-guard.ts'
 import { Outbound } from './outbound.ts'
+import { type EndCall, startCall } from './start-call.ts'
 import { aUrl, outboundChecks, type OutboundOptions } from './outbound-options.ts'
 
 /** Options of `undiciInterceptor`. */
@@ -55,8 +56,11 @@ export function undiciInterceptor(options?: UndiciInterceptorOptions): UndiciInt
       const guardedOrigin = fixedOrigin === undefined ? target?.origin : anyOrigin
       const endGuard = guardedOrigin === undefined ? undefined : guardOrigin(path, guardedOrigin, fields)
       const isConfidential = fields.confidential.length > 0
-      return new ContextHandler(handler, isConfidential, endGuard).dispatch(context, call, (handlerInContext) =>
-        next({ ...request, headers: written as typeof headers }, handlerInContext),
+      const endCall = startCall('undiciInterceptor', call)
+      return new ContextHandler(handler, isConfidential, endGuard, endCall).dispatch(
+        context,
+        call,
+        (handlerInContext) => next({ ...request, headers: written as typeof headers }, handlerInContext),
       )
     }
   }
@@ -114,15 +118,22 @@ class ContextHandler implements Dispatcher.DispatchHandler {
   /** Whether the headers contain something that only the first host may receive. */
   readonly #isConfidential: boolean
   readonly #endGuard: (() => void) | undefined
+  readonly #endCall: EndCall | undefined
   #controller: Controller | undefined
   #clearTimer: (() => void) | undefined
   /** The error that the handler received before the request started. */
   #earlyError: Error | undefined
 
-  constructor(handler: Dispatcher.DispatchHandler, isConfidential: boolean, endGuard: (() => void) | undefined) {
+  constructor(
+    handler: Dispatcher.DispatchHandler,
+    isConfidential: boolean,
+    endGuard: (() => void) | undefined,
+    endCall: EndCall | undefined,
+  ) {
     this.#handler = handler
     this.#isConfidential = isConfidential
     this.#endGuard = endGuard
+    this.#endCall = endCall
   }
 
   /** Dispatches, unless the deadline of `context` has passed. */
@@ -133,6 +144,7 @@ class ContextHandler implements Dispatcher.DispatchHandler {
       return dispatch(this)
     } catch (error) {
       this.#finish()
+      this.#endCall?.(undefined, error)
       throw error
     }
   }
@@ -155,6 +167,7 @@ class ContextHandler implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(...args: Parameters<Handler['onResponseStart']>): void {
+    this.#endCall?.(args[1], undefined)
     this.#call('onResponseStart', ...args)
   }
 
@@ -169,6 +182,7 @@ class ContextHandler implements Dispatcher.DispatchHandler {
 
   onResponseError(...args: Parameters<Handler['onResponseError']>): void {
     this.#finish()
+    this.#endCall?.(undefined, args[1])
     this.#call('onResponseError', ...args)
   }
 
@@ -198,6 +212,7 @@ class ContextHandler implements Dispatcher.DispatchHandler {
       return
     }
     this.#finish()
+    this.#endCall?.(undefined, reason)
     this.#snapshot.runInAsyncScope(() => this.#handler.onResponseError?.(null as never, reason))
     this.#earlyError = reason
   }

@@ -2,14 +2,14 @@ import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import { currentCell } from '../context/cell.ts'
-import { type AsyncSnapshot, captureSnapshot, root } from '../context/storage.ts'
+import { type AsyncSnapshot, captureSnapshot } from '../context/storage.ts'
 import { ClientGoneError } from '../errors.ts'
-import { InFlight, LinkedList, type Listed } from '../tasks/linked-list.ts'
+import type { Listed } from '../tasks/linked-list.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
-import { after } from '../tasks/timer.ts'
+import type { Exchanges, Unsettled } from './exchanges.ts'
 
-type Message = IncomingMessage | Http2ServerRequest
-type Response = ServerResponse | Http2ServerResponse
+export type Message = IncomingMessage | Http2ServerRequest
+export type Response = ServerResponse | Http2ServerResponse
 
 /** A handler or a hook that has not ended. */
 export interface Wait {
@@ -150,6 +150,11 @@ export class Exchange implements Listed<Exchange> {
     this.#responseClosed()
   }
 
+  /** For an endless response that shows the close of its server: the close does not wait for it. */
+  exempt(): void {
+    this.#exchanges.exempt(this)
+  }
+
   /** Called after the seal of the scope. */
   sealed(): void {
     this.#exchanges.delete(this)
@@ -170,6 +175,7 @@ export class Exchange implements Listed<Exchange> {
 
   #end(): void {
     this.#responseOpen = false
+    if (this.#response.headersSent) this.scope.status = this.#response.statusCode
     if (!this.#response.writableEnded) this.scope.abort(new ClientGoneError(this.scope.name))
     this.#lost = !this.#hasReply
     if (this.#lost) for (const { untilReply } of this.#waits) if (untilReply) this.scope.retain()
@@ -232,67 +238,4 @@ function emitInUnit(this: ScopedEmitter, event: string | symbol, ...args: unknow
 
 function isClosed(response: Response): boolean {
   return 'stream' in response ? response.stream.closed : response.closed
-}
-
-/** An exchange that closed and is not sealed, with the time at which it must be. */
-class Unsettled implements Listed<Unsettled> {
-  readonly exchange: Exchange
-  readonly dueAt: number
-  before: Unsettled | undefined = undefined
-  after: Unsettled | undefined = undefined
-
-  constructor(exchange: Exchange, dueAt: number) {
-    this.exchange = exchange
-    this.dueAt = dueAt
-  }
-}
-
-/** The exchanges of a server that are not sealed. After the response has closed, the wait for each of them is bounded. */
-export class Exchanges extends InFlight<Exchange> {
-  readonly #settleTimeoutMs: number
-  readonly #onUnsettled: (exchange: Exchange) => void
-  /** In the order of their times, since all have the same limit. */
-  readonly #unsettled = new LinkedList<Unsettled>()
-  #hasTimer = false
-
-  constructor(settleTimeoutMs: number, onUnsettled: (exchange: Exchange) => void) {
-    super()
-    this.#settleTimeoutMs = settleTimeoutMs
-    this.#onUnsettled = onUnsettled
-  }
-
-  open(scope: RequestScope, request: Message, response: Response): Exchange {
-    const exchange = new Exchange(scope, request, response, this)
-    this.add(exchange)
-    scope.onSeal(exchange)
-    return exchange
-  }
-
-  override delete(exchange: Exchange): void {
-    super.delete(exchange)
-    if (exchange.unsettled !== undefined) this.#unsettled.delete(exchange.unsettled)
-  }
-
-  /** Starts the limit of an exchange that closed. */
-  limit(exchange: Exchange): void {
-    exchange.unsettled = new Unsettled(exchange, performance.now() + this.#settleTimeoutMs)
-    this.#unsettled.add(exchange.unsettled)
-    if (!this.#hasTimer) this.#startTimer(this.#settleTimeoutMs)
-  }
-
-  /** One timer for all; it keeps neither the process alive nor the contexts of a request. */
-  #startTimer(ms: number): void {
-    this.#hasTimer = true
-    root.runInAsyncScope(() => after(ms, () => this.#sealDue(), { ref: false }))
-  }
-
-  #sealDue(): void {
-    this.#hasTimer = false
-    const now = performance.now()
-    for (const { exchange, dueAt } of this.#unsettled.items) {
-      if (dueAt > now) return this.#startTimer(dueAt - now)
-      this.#onUnsettled(exchange)
-      exchange.scope.sealNow()
-    }
-  }
 }

@@ -1,7 +1,8 @@
 import type { LogicalContext } from '../context/logical-context.ts'
 import { type AsyncSnapshot, captureSnapshot } from '../context/storage.ts'
 import { AbandonedError } from '../errors.ts'
-import { drain, type DrainReport, type UnfinishedTask } from '../tasks/drain.ts'
+import { type DrainReport, drainTasks, type UnfinishedTask } from '../tasks/drain.ts'
+import { drainEnd, drainStart } from '../tasks/lifecycle.ts'
 import type { Wait } from '../tasks/linked-list.ts'
 import type { Task } from '../tasks/task.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
@@ -9,7 +10,8 @@ import { after } from '../tasks/timer.ts'
 import { callingUnits } from '../tasks/unit.ts'
 import { requestId } from '../variables/request-id.ts'
 import type { Connections } from './connections.ts'
-import type { Exchange, Exchanges } from './exchange.ts'
+import type { Exchange } from './exchange.ts'
+import type { Exchanges } from './exchanges.ts'
 import type { Log } from './log.ts'
 
 /** A request that had not ended at the limit of the server's close. */
@@ -92,6 +94,7 @@ export class ServerDrain {
     this.#endedBefore = group.endedCount
     this.#disarm = after(drainTimeoutMs, () => this.#limit.resolve('over'))
     connections.endIdle()
+    if (drainStart.hasSubscribers) drainStart.publish({ group, timeoutMs: drainTimeoutMs })
   }
 
   /** Resolves when the server can close: when nothing runs, or after the limit and the grace period. */
@@ -104,13 +107,12 @@ export class ServerDrain {
   async finish(): Promise<CloseReport> {
     await this.wait()
     const { group } = this.#options
-    const elapsedMs = () => performance.now() - (this.#startedAt ?? 0)
-    if (!this.#over) await this.#drainTasks(Math.max(0, this.#options.drainTimeoutMs - elapsedMs()))
+    if (!this.#over) await this.#drainTasks(Math.max(0, this.#options.drainTimeoutMs - this.#elapsedMs))
     this.#disarm?.()
     if (this.#isLast) group.close()
     const unfinished = this.#unfinished
     const finished = group.endedCount - this.#endedBefore - unfinished.filter(({ ended }) => ended).length
-    return { finished, unfinished, unfinishedRequests: this.#unfinishedRequests, elapsedMs: elapsedMs() }
+    return { finished, unfinished, unfinishedRequests: this.#unfinishedRequests, elapsedMs: this.#elapsedMs }
   }
 
   async #wait(): Promise<void> {
@@ -123,7 +125,23 @@ export class ServerDrain {
       over = await this.#quietOrOver()
     }
     if (over) await this.#abandon()
+    await this.#announceEnd()
     connections.destroy()
+  }
+
+  /** The responses that show the close end after this event. */
+  async #announceEnd(): Promise<void> {
+    const { group, exchanges, connections, drainTimeoutMs } = this.#options
+    if (!drainEnd.hasSubscribers) return
+    drainEnd.publish({ group, timeoutMs: drainTimeoutMs, elapsedMs: this.#elapsedMs, reachedLimit: this.#over })
+    const replied = async () => {
+      while (exchanges.exemptReplies > 0) await connections.nextReply()
+    }
+    if (exchanges.exemptReplies > 0) await within(graceMs, replied())
+  }
+
+  get #elapsedMs(): number {
+    return performance.now() - (this.#startedAt ?? 0)
   }
 
   async #quietOrOver(): Promise<boolean> {
@@ -133,9 +151,9 @@ export class ServerDrain {
   /** Resolves when no request and no task runs. It looks again: a request can spawn, and a task can send a request. */
   async #quiet(): Promise<void> {
     const { connections } = this.#options
-    while (this.#requests.size > 0 || connections.replies > this.#callersReplies || this.#taskCount > 0) {
+    while (this.#requests.size > 0 || connections.replies > this.#unawaitedReplies || this.#taskCount > 0) {
       if (this.#requests.size > 0) await this.#requests.idle()
-      if (connections.replies > this.#callersReplies) await connections.nextReply()
+      if (connections.replies > this.#unawaitedReplies) await connections.nextReply()
       if (this.#taskCount > 0) await this.#tasks.idle()
     }
     // A handler that does not wait for the close can reply.
@@ -152,6 +170,10 @@ export class ServerDrain {
 
   get #callersReplies(): number {
     return this.#callers.filter(({ responseOpen }) => responseOpen).length
+  }
+
+  get #unawaitedReplies(): number {
+    return this.#callersReplies + this.#options.exchanges.exemptReplies
   }
 
   async #callersReplied(): Promise<void> {
@@ -175,7 +197,7 @@ export class ServerDrain {
   async #drainTasks(timeoutMs: number): Promise<void> {
     if (!this.#isLast) return
     const { group, drainTimeoutMs } = this.#options
-    const drainGroup = () => drain(group, { timeoutMs, graceMs }, drainTimeoutMs)
+    const drainGroup = () => drainTasks(group, { timeoutMs, graceMs }, drainTimeoutMs)
     // In the contexts of a caller, a drain does not include it.
     const { unfinished } = await (this.#snapshot?.runInAsyncScope(drainGroup) ?? drainGroup())
     this.#unfinished = unfinished

@@ -2,6 +2,7 @@ import type { PolicyName } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { AbandonedError } from '../errors.ts'
 import { anAmount, type Checks } from '../options.ts'
+import { drainEnd, drainStart } from './lifecycle.ts'
 import type { Wait } from './linked-list.ts'
 import { policyName } from './policy.ts'
 import type { Task } from './task.ts'
@@ -40,11 +41,25 @@ export interface DrainReport {
 
 export const drainChecks: Checks = { timeoutMs: anAmount, graceMs: anAmount }
 
-/** `limitMs` is the limit in the reason of the abort: a server waited before, and not only for tasks. */
+/** `limitMs` is the limit in the reason of the abort: a worker waited before, and not only for tasks. */
 export async function drain(
   group: TaskGroup,
   { timeoutMs = 10_000, graceMs = 500 }: DrainOptions,
   limitMs: number = timeoutMs,
+): Promise<DrainReport> {
+  if (drainStart.hasSubscribers) drainStart.publish({ group, timeoutMs })
+  const report = await drainTasks(group, { timeoutMs, graceMs }, limitMs)
+  if (drainEnd.hasSubscribers) {
+    drainEnd.publish({ group, timeoutMs, elapsedMs: report.elapsedMs, reachedLimit: report.unfinished.length > 0 })
+  }
+  return report
+}
+
+/** The same without events: a part of a server's close. */
+export async function drainTasks(
+  group: TaskGroup,
+  { timeoutMs, graceMs }: Required<DrainOptions>,
+  limitMs: number,
 ): Promise<DrainReport> {
   const startedAt = performance.now()
   const endedBefore = group.endedCount

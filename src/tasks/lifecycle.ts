@@ -41,6 +41,42 @@ export interface TaskAbandonEvent extends TaskEvent {
   readonly error: Error
 }
 
+/** On `logical-context:drain:start`: a group, or the server that it belongs to, waits for its work. */
+export interface DrainEvent {
+  readonly group: TaskGroup
+  /** How long it waits before the signals of the remaining work abort, in milliseconds. */
+  readonly timeoutMs: number
+}
+
+/** On `logical-context:drain:end`: nothing is left, or the time is over. A server has not closed its connections yet. */
+export interface DrainEndEvent extends DrainEvent {
+  readonly elapsedMs: number
+  /** Whether work was left at the limit. */
+  readonly reachedLimit: boolean
+}
+
+/** On `logical-context:call:start`, with the caller's context active. */
+export interface CallEvent {
+  /** One object for both events of a call. */
+  readonly call: OutboundCall
+}
+
+/** A call to another service. */
+export interface OutboundCall {
+  /** The function that made it, such as `contextFetch`. */
+  readonly client: string
+  /** The method and the URL, without its query: `GET http://127.0.0.1:3000/prices`. */
+  readonly name: string
+}
+
+/** On `logical-context:call:end`: the response began, or the call failed. For `node:http`: the response ended. */
+export interface CallEndEvent extends CallEvent {
+  /** The HTTP status of the response. Undefined for a call that failed, and for gRPC. */
+  readonly status: number | undefined
+  /** Why the call failed; undefined if it did not. */
+  readonly error: unknown
+}
+
 /** On `logical-context:context:late`, for each late use. */
 export type LateEvent = Omit<LateUse, 'callSite'>
 
@@ -109,6 +145,10 @@ export const taskStart: EventChannel<TaskEvent> = open('task:start')
 export const taskEnd: EventChannel<TaskEndEvent> = open('task:end')
 export const taskRefuse: EventChannel<TaskRefuseEvent> = open('task:refuse')
 export const taskAbandon: EventChannel<TaskAbandonEvent> = open('task:abandon')
+export const drainStart: EventChannel<DrainEvent> = open('drain:start')
+export const drainEnd: EventChannel<DrainEndEvent> = open('drain:end')
+export const callStart: EventChannel<CallEvent> = open('call:start')
+export const callEnd: EventChannel<CallEndEvent> = open('call:end')
 export const contextLate: EventChannel<LateEvent> = open('context:late')
 export const inboundRefuse: EventChannel<InboundRefuseEvent> = open('inbound:refuse')
 export const messageSend: EventChannel<MessageSendEvent> = open('message:send')

@@ -24,6 +24,8 @@ export class RequestScope extends Unit implements Disposable {
   readonly cell: Cell
   /** @internal */
   readonly origin: number = ++origins.last
+  /** @internal The status of the response, once it has closed. */
+  status: number | undefined = undefined
   #snapshot: AsyncSnapshot | undefined
   #pending = 0
   #closed = false

@@ -173,6 +173,20 @@ describe('the lifecycle events', () => {
     expect(group.counters.abandoned).toBe(1)
   })
 
+  it('publish the start and the end of a drain', async () => {
+    const drains: [string, unknown][] = []
+    for (const name of ['drain:start', 'drain:end']) listen(name, (message) => drains.push([name, message]))
+    const group = new TaskGroup()
+    group.spawn(() => new Promise(() => {}))
+
+    await group.drain({ timeoutMs: 0, graceMs: 0 })
+
+    expect(drains).toEqual([
+      ['drain:start', { group, timeoutMs: 0 }],
+      ['drain:end', { group, timeoutMs: 0, elapsedMs: expect.any(Number), reachedLimit: true }],
+    ])
+  })
+
   it('publish a context that is lost', () => {
     const events = record()
 
