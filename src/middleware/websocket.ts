@@ -66,6 +66,8 @@ const goingAway = 1001
  *
  * Under `@fastify/websocket` with the Fastify plugin of this package, the unit of a connection is that of its request.
  *
+ * The signal of a connection and of its messages aborts when it closes.
+ *
  * The server's `close()` waits for the running listeners and their tasks, up to a limit. Messages that arrive meanwhile
  * are dropped. Then the clients are closed with the code 1001.
  *
@@ -176,7 +178,8 @@ class Connection {
       // It reads the values of the connection, which can close before it has ended.
       return policy === 'share' ? scope.postponeSealUntil(result) : result
     }
-    const contained = scope.listener(call, { policy, name: listener.name.replace(/^bound /, '') || event })
+    const name = listener.name.replace(/^bound /, '') || event
+    const contained = scope.listener(call, { policy, name, cancelWith: 'request' })
     this.#contained.set(listener, contained)
     return contained
   }

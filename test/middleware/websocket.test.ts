@@ -3,15 +3,9 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import websocket from '@fastify/websocket'
-import { createTRPCClient, createWSClient, wsLink } from '@trpc/client'
-import { initTRPC } from '@trpc/server'
-import { applyWSSHandler } from '@trpc/server/adapters/ws'
 import express from 'express'
 import Fastify from 'fastify'
-import { execute, GraphQLObjectType, GraphQLSchema, GraphQLString, parse, subscribe, validate } from 'graphql'
-import { createClient } from 'graphql-ws'
-import { useServer } from 'graphql-ws/use/ws'
-import { ContextVar, type RequestScope, spawn } from 'logical-context'
+import { ContextVar, currentSignal, type RequestScope, spawn } from 'logical-context'
 import { logicalContext as expressContext } from 'logical-context/middleware/express'
 import fastifyContext from 'logical-context/middleware/fastify'
 import defaultExport, {
@@ -202,6 +196,32 @@ describe('logicalContext of middleware/websocket', () => {
     expect(scope?.context.has(user)).toBe(false)
   })
 
+  it('aborts the signals of running messages at the end of their connection, which is not a failure', async () => {
+    const began = Promise.withResolvers<void>()
+    const ended = Promise.withResolvers<unknown>()
+    const onError = vi.fn()
+    const { port } = serve(
+      (socket) => {
+        onMessage(socket, async () => {
+          began.resolve()
+          await delay(60_000, undefined, { signal: currentSignal() as AbortSignal }).catch((error: unknown) => {
+            ended.resolve(currentSignal()?.reason)
+            throw error
+          })
+        })
+      },
+      { onError },
+    )
+    const client = await dial(await port())
+    client.send('')
+    await began.promise
+
+    client.terminate()
+
+    expect(await ended.promise).toMatchObject({ code: 'LCTX_CLIENT_GONE' })
+    expect(onError).not.toHaveBeenCalled()
+  })
+
   it('keeps the values of a connection for its listeners that have not ended', async () => {
     const [entered, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
     const seen: unknown[] = []
@@ -346,82 +366,5 @@ describe('logicalContext of middleware/websocket', () => {
     expect(failures).toEqual(['no', 'ann'])
     await app.close()
     await goodbye
-  })
-
-  it('has the values in the resolvers and subscriptions of graphql-ws', async () => {
-    const tick = {
-      type: GraphQLString,
-      subscribe: async function* () {
-        for (let i = 0; i < 2; i++) {
-          await delay(1)
-          yield { tick: `${user.get()} ${i}` }
-        }
-      },
-    }
-    const me = { type: GraphQLString, resolve: async () => (await delay(1), user.get()) }
-    const schema = new GraphQLSchema({
-      query: new GraphQLObjectType({ name: 'Query', fields: { me } }),
-      subscription: new GraphQLObjectType({ name: 'Subscription', fields: { tick } }),
-    })
-    const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
-    logicalContext(server, { logger: silent })
-    server.on('connection', (_socket, request) => user.set(String(request.headers['x-user'])))
-    const disposable = useServer({ schema, execute, parse, subscribe, validate }, server as never)
-    onTestFinished(async () => disposable.dispose())
-    const seen = async (name: string, query: string) => {
-      class NamedSocket extends WebSocket {
-        constructor(url: string, protocols: string[]) {
-          super(url, protocols, { headers: { 'x-user': name } })
-        }
-      }
-      const client = createClient({ url: `ws://127.0.0.1:${await portOf(server)}`, webSocketImpl: NamedSocket })
-      const results: unknown[] = []
-      for await (const { data } of client.iterate({ query })) results.push(Object.values(data ?? {})[0])
-      await client.dispose()
-      return results
-    }
-
-    expect(await Promise.all([seen('ann', '{ me }'), seen('bob', 'subscription { tick }')])).toEqual([
-      ['ann'],
-      ['bob 0', 'bob 1'],
-    ])
-  })
-
-  it('has the values in the procedures and subscriptions of tRPC', async () => {
-    const t = initTRPC.create()
-    const router = t.router({
-      me: t.procedure.query(async () => (await delay(1), user.get())),
-      ticks: t.procedure.subscription(async function* () {
-        for (let i = 0; i < 2; i++) {
-          await delay(1)
-          yield `${user.get()} ${i}`
-        }
-      }),
-    })
-    const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
-    // The listener of tRPC returns before its procedure has ended.
-    logicalContext(server, { logger: silent, messagePolicy: 'share' })
-    server.on('connection', (_socket, request) => user.set(String(request.url?.slice(2))))
-    applyWSSHandler({ wss: server, router })
-    onTestFinished(() => server.close())
-    const seen = async (name: string) => {
-      const client = createWSClient({
-        url: `ws://127.0.0.1:${await portOf(server)}/?${name}`,
-        WebSocket: WebSocket as never,
-      })
-      const trpc = createTRPCClient<typeof router>({ links: [wsLink({ client })] })
-      const me = await trpc.me.query()
-      const ticks: string[] = []
-      await new Promise<void>((onComplete) => {
-        trpc.ticks.subscribe(undefined, { onData: (tick) => void ticks.push(tick), onComplete })
-      })
-      await client.close()
-      return [me, ...ticks]
-    }
-
-    expect(await Promise.all([seen('ann'), seen('bob')])).toEqual([
-      ['ann', 'ann 0', 'ann 1'],
-      ['bob', 'bob 0', 'bob 1'],
-    ])
   })
 })
