@@ -73,7 +73,7 @@ async function call(
   const { signal, clear } = withDeadline(context, name, own)
   const end = startCall('contextFetch', name)
   try {
-    signal?.throwIfAborted()
+    signal?.throwIfAborted?.()
     if (url === null || redirect !== 'follow' || !outbound.dependsOnHost) {
       const response = await send(fetch, outbound, context, input, url, { ...given, signal, headers })
       end?.(response.status, undefined)
@@ -157,7 +157,7 @@ function readCall(input: FetchInput, init: RequestInit | undefined): FetchCall {
   // A Request is a valid init, but has no own properties to spread.
   const given: RequestInit = isRequest(init) ? { ...settingsOf(init), body: init.body, duplex: 'half' } : { ...init }
   const method = (given.method ?? request?.method ?? 'GET').toUpperCase()
-  const set = given.headers ?? request?.headers
+  const set = given.headers === undefined ? request?.headers : given.headers
   const headers = set === undefined ? {} : new Headers(set)
   return {
     url: URL.parse(textOf(input)),
@@ -177,9 +177,10 @@ function readCall(input: FetchInput, init: RequestInit | undefined): FetchCall {
   }
 }
 
-function textOf(input: FetchInput): string {
-  if (typeof input === 'string') return input
-  return 'href' in input ? input.href : input.url
+/** `fetch` converts any other value to a text, and refuses it if that is not a URL. */
+function textOf(input: unknown): string {
+  if (isRequest(input)) return input.url
+  return typeof input === 'object' && input !== null && 'href' in input ? String(input.href) : String(input)
 }
 
 /** Recognised by its form, because another `fetch` has another `Request` class. */

@@ -78,7 +78,9 @@ function isOriginOf({ origin: connected, host }: UndiciRequest, origin: string):
   // The interceptor `dns` replaces the host by its address, and keeps it in the `Host` header.
   const url = URL.parse(connected)
   if (url === null || host === null || isIP(url.hostname.replace(/^\[|\]$/g, '')) === 0) return false
-  return URL.parse(`${url.protocol}//${host}`)?.origin === origin
+  // With another port, it is the address of a `Pool` of another service.
+  const named = URL.parse(`${url.protocol}//${host}`)
+  return named?.origin === origin && named.port === url.port
 }
 
 function indexOf(headers: readonly unknown[], [name, value]: WrittenField): number {

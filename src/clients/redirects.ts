@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { createHash } from 'node:crypto'
 
 /** One request of a call: the first, or one that a redirect asks for. */
 export interface Hop {
@@ -23,6 +23,8 @@ export interface ReplayableBody {
 
 /** Fetch, 4.4 "HTTP-redirect fetch": "if request's redirect count is 20, then return a network error". */
 const maxRedirects = 20
+type ResponseType = Response['type']
+
 const redirectStatuses: readonly number[] = [301, 302, 303, 307, 308]
 /** Fetch, 2.2.2 "request-body-header name", and the length, which Node's fetch also removes. */
 const bodyHeaders = ['content-encoding', 'content-language', 'content-location', 'content-type', 'content-length']
@@ -43,30 +45,47 @@ export async function followRedirects(
 ): Promise<Response> {
   let response = first
   let hop = firstHop
+  let type: ResponseType = 'basic'
   for (let count = 1; ; count++) {
     const location = redirectStatuses.includes(response.status) ? response.headers.get('location') : null
-    if (location === null) return withIntegrity(response, firstHop.integrity ?? '')
+    if (location === null) {
+      return withIntegrity(count === 1 ? response : redirected(response, type), firstHop.integrity ?? '')
+    }
     // An unread body would occupy its connection.
     response.body?.cancel().catch(() => {})
     if (count > maxRedirects) throw networkError('redirect count exceeded')
     hop = nextHop(hop, response.status, location)
-    response = markRedirected(await send(hop))
+    type = typeOf(hop, firstHop, type)
+    response = await send(hop)
   }
 }
 
-/** A clone is redirected too, which a property of the response alone would not show. */
-function markRedirected(response: Response): Response {
+/** Fetch, 4.1 "Main fetch": a response is basic as long as all hops have the origin of the first. */
+function typeOf({ url, settings }: Hop, firstHop: Hop, before: ResponseType): ResponseType {
+  if (before !== 'basic' || url.origin === firstHop.url.origin) return before
+  if (settings.mode === 'same-origin') throw networkError('request mode cannot be "same-origin"')
+  return settings.mode === 'no-cors' ? 'opaque' : 'cors'
+}
+
+/** The final response as `fetch` shows it. */
+function redirected(response: Response, type: ResponseType): Response {
+  const { url, headers } = response
+  if (type !== 'opaque') return withProperties(response, { redirected: true, type })
+  response.body?.cancel().catch(() => {})
+  const opaque = { redirected: true, type, url, status: 0, ok: false }
+  return withProperties(new Response(null, { headers }), opaque)
+}
+
+/** Its clones have these properties too. */
+function withProperties(response: Response, properties: Readonly<Record<string, unknown>>): Response {
   const original = response.clone
-  return Object.defineProperties(response, {
-    redirected: { value: true, configurable: true },
-    clone: {
-      value: function clone(this: Response) {
-        return markRedirected(original.call(this))
-      },
-      configurable: true,
-      writable: true,
-    },
-  })
+  const clone = function clone(this: Response): Response {
+    return withProperties(original.call(this), properties)
+  }
+  for (const [name, value] of Object.entries(properties)) {
+    Object.defineProperty(response, name, { value, configurable: true })
+  }
+  return Object.defineProperty(response, 'clone', { value: clone, configurable: true, writable: true })
 }
 
 /** Reads a copy of the whole body first, as `fetch` does with `integrity`. */
@@ -78,17 +97,18 @@ async function withIntegrity(response: Response, integrity: string): Promise<Res
 
 /** Subresource Integrity, 3.3.4: of the strongest algorithm, any digest may match. Unknown metadata matches all. */
 function hasIntegrity(body: Buffer, integrity: string): boolean {
-  const digests = [...integrity.matchAll(/(?<=^|\s)(sha256|sha384|sha512)-([A-Za-z0-9+/_-]+={0,2})(?=$|[\s?])/g)]
-  const strongest = digests
-    .map(([, algorithm = '']) => algorithm)
+  const items = integrity.split(' ').map((item) => /^(sha256|sha384|sha512)-([^?]*)/.exec(item) ?? [])
+  const strongest = items
+    .flatMap(([, algorithm]) => algorithm ?? [])
     .toSorted()
     .at(-1)
   if (strongest === undefined) return true
-  const actual = createHash(strongest).update(body).digest()
-  return digests.some(([, algorithm, digest = '']) => {
-    const expected = Buffer.from(digest, 'base64')
-    return algorithm === strongest && expected.length === actual.length && timingSafeEqual(expected, actual)
-  })
+  const actual = createHash(strongest).update(body).digest('base64url')
+  return items.some(([, algorithm, digest = '']) => algorithm === strongest && asBase64Url(digest) === actual)
+}
+
+function asBase64Url(base64: string): string {
+  return base64.replace(/=+$/, '').replaceAll('+', '-').replaceAll('/', '_')
 }
 
 function nextHop(hop: Hop, status: number, location: string): Hop {

@@ -188,6 +188,15 @@ const promises: [promise: string, call: (fetch: Fetch, url: string) => unknown][
   ['fails for an invalid method', async (fetch, url) => fetch(url, { method: 'A B' })],
   ['fails for an invalid name of a header', async (fetch, url) => fetch(url, { headers: { 'a b': 'c' } })],
   ['fails for an invalid value of a header', async (fetch, url) => fetch(url, { headers: { a: 'b\nc' } })],
+  ['fails for null as headers', async (fetch, url) => fetch(url, { headers: null as never })],
+  ['fails for an invalid signal', async (fetch, url) => fetch(url, { signal: {} as never })],
+  ['fails for a number as URL', async (fetch) => fetch(5 as never)],
+  ['fails for no URL', async (fetch) => fetch(undefined as never)],
+  ['fails for null as URL', async (fetch) => fetch(null as never)],
+  [
+    'accepts an object with toString',
+    async (fetch, url) => read(await fetch({ toString: () => `${url}/moved` } as never)),
+  ],
   ['fails for an unknown mode of redirects', async (fetch, url) => fetch(url, { redirect: 'never' as never })],
   // Other schemes
   ['reads a data URL', async (fetch) => read(await fetch('data:text/plain,tea'))],

@@ -15,7 +15,10 @@ const putOfBytes: [name: string, init: () => RequestInit] = [
 async function outcomeOf(fetch: Fetch, servers: readonly Upstream[], call: (fetch: Fetch) => Promise<Response>) {
   for (const { received } of servers) received.length = 0
   const reply = await call(fetch).then(
-    async (response) => [response.status, response.redirected, response.url, await response.text()],
+    async (response) => {
+      const { status, statusText, ok, type, redirected, url } = response
+      return { status, statusText, ok, type, redirected, url, text: await response.text() }
+    },
     (error: Error) => [error.name, error.message],
   )
   return { reply, received: servers.map(({ received }) => received.map(comparable)) }
@@ -37,15 +40,18 @@ function form(): FormData {
 describe('the redirects that contextFetch follows', () => {
   /** Two origins; the first redirects to the second, or to a path of its own. */
   const open = async () => {
-    const other = await upstream((_, response) => void response.end('arrived elsewhere'))
-    const first = await upstream(({ path }, response) => {
-      const [, status, location] = /^\/(\d\d\d)\/(.*)$/.exec(path) ?? []
-      if (location === undefined) response.end('arrived')
-      else
-        response
-          .writeHead(Number(status), { location: Buffer.from(decodeURIComponent(location)).toString('latin1') })
-          .end()
-    })
+    const redirect =
+      (text: string): Parameters<typeof upstream>[0] =>
+      ({ path }, response) => {
+        const [, status, location] = /^\/(\d\d\d)\/(.*)$/.exec(path) ?? []
+        if (location === undefined) response.end(text)
+        else
+          response
+            .writeHead(Number(status), { location: Buffer.from(decodeURIComponent(location)).toString('latin1') })
+            .end()
+      }
+    const other = await upstream(redirect('arrived elsewhere'))
+    const first = await upstream(redirect('arrived'))
     const same = async (call: (fetch: Fetch) => Promise<Response>) => {
       const expected = await outcomeOf(globalThis.fetch, [first, other], call)
       expect(await outcomeOf(byHand, [first, other], call)).toEqual(expected)
@@ -127,6 +133,11 @@ describe('the redirects that contextFetch follows', () => {
     ['whose strongest algorithm does not match', `${sha('sha256')} ${sha('sha512', 'departed')}`],
     ['whose strongest algorithm matches', `${sha('sha256', 'departed')} ${sha('sha512')}`],
     ['with an option', `${sha('sha256')}?ct=text/plain`],
+    ['without padding', sha('sha256').replace('=', '')],
+    ['in the alphabet of URLs', sha('sha512').replaceAll('+', '-').replaceAll('/', '_')],
+    ['with a tab at its end', `${sha('sha256')}\t`],
+    ['in upper case', sha('sha256').replace('sha', 'SHA')],
+    ['with blanks', `  ${sha('sha384')}  `],
     ['of an unknown algorithm', 'md5-abc'],
     ['that is empty', ''],
   ])('apply an integrity to the final response: %s', async (_, integrity) => {
@@ -136,6 +147,20 @@ describe('the redirects that contextFetch follows', () => {
     await same((fetch) => fetch(new Request(moved(302, '/here'), { integrity })))
     await same((fetch) => fetch(moved(200, '/here').replace('/200', '/404'), { integrity }))
   })
+
+  it.each<RequestInit['mode']>(['cors', 'no-cors', 'same-origin'])(
+    'lead as far as fetch lets them, and show the same response, with the mode %s',
+    async (mode) => {
+      const { same, moved, other } = await open()
+      const andBack = `${other.url}/302/${encodeURIComponent(moved(302, '/back'))}`
+
+      await same((fetch) => fetch(moved(302, '/here'), { mode }))
+      await same((fetch) => fetch(moved(302, `${other.url}/there`), { mode }))
+      await same((fetch) => fetch(new Request(moved(307, `${other.url}/there`), { mode })))
+      await same((fetch) => fetch(moved(302, andBack), { mode }))
+      await same(async (fetch) => (await fetch(moved(302, andBack))).clone())
+    },
+  )
 
   it('leave a clone of the response redirected, and a clone of that', async () => {
     const { moved, first } = await open()

@@ -39,6 +39,9 @@ const free: [name: string, make: (undici: Undici) => Dispatcher][] = [
   ['EnvHttpProxyAgent', ({ EnvHttpProxyAgent }) => new EnvHttpProxyAgent({ connect: { lookup }, noProxy: '*' })],
 ]
 
+const toLoopback: NonNullable<undici8.interceptors.DNSInterceptorOpts['lookup']> = (_origin, _options, callback) =>
+  callback(null, [{ address: '127.0.0.1', family: 4, ttl: 1000 }])
+
 const passesOn: Interceptor = (dispatch) =>
   function pass(options, handler) {
     return dispatch(options, { ...wrapped(handler) })
@@ -94,6 +97,24 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
         expect(received[0]?.headers).toHaveProperty('traceparent')
       },
     )
+
+    it('sends no values to its address after a redirect to another port, with dns', async () => {
+      const { port, received } = await upstream(({ path }, response) => {
+        if (path === '/') response.writeHead(302, { location: `http://listed.test:${port + 1}/away` }).end()
+        else response.end('arrived')
+      })
+      const url = `http://127.0.0.1:${port}`
+      const { dns, redirect } = undici.interceptors
+      const dispatcher = compose(make(undici, url), (own) => [
+        dns({ lookup: toLoopback }),
+        own,
+        redirect({ maxRedirections: 3 }),
+      ])
+
+      await asCaller(() => undici.request(url, { dispatcher })).catch(ignore)
+
+      expect(received.map(({ headers }) => headers['baggage'])).toEqual(received.map(() => undefined))
+    })
 
     it('sends no values to its host after a redirect that fetch follows', async () => {
       const { url, received } = await openUnlisted()
@@ -158,15 +179,7 @@ describe.each(versions)('undiciInterceptor of %s', (_, undici) => {
   it.each(free)('of an %s sends values below other interceptors', async (_name, make) => {
     const { port, received } = await openUnlisted()
     const { cache, dns, retry } = undici.interceptors
-    const dispatcher = compose(make(undici), (own) => [
-      cache(),
-      dns({
-        lookup: (_origin, _options, callback) => callback(null, [{ address: '127.0.0.1', family: 4, ttl: 1000 }]),
-      }),
-      passesOn,
-      own,
-      retry(),
-    ])
+    const dispatcher = compose(make(undici), (own) => [cache(), dns({ lookup: toLoopback }), passesOn, own, retry()])
 
     await asCaller(() => undici.request(`http://listed.test:${port}/away`, { dispatcher })).catch(ignore)
 
