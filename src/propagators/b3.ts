@@ -98,8 +98,8 @@ function isParentAt(text: string, start: number): boolean {
 }
 
 function readMulti(carrier: Carrier, { refuse }: Peer): CallerTrace | CallerDecision | undefined {
-  const traceId = carrier.get(traceField)
-  const spanId = carrier.get(spanField)
+  const traceId = carrier.get(traceField) ?? undefined
+  const spanId = carrier.get(spanField) ?? undefined
   const sampling = readSampling(carrier, refuse)
   if (traceId === undefined && spanId === undefined) {
     return sampling === 'defer' ? undefined : decisionOf(sampling, traceField)

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { show } from '../options.ts'
 import { attempt } from './propagator.ts'
 
@@ -28,8 +29,11 @@ export interface MessageHeadersLike extends Iterable<[name: string, values: stri
   keys(): Iterable<string>
 }
 
-/** Alternating names and values, as in `rawHeaders`, or pairs. An empty array is of the first kind. */
-export type HeaderList = string[] | [name: string, value: string][]
+/**
+ * Alternating names and values, as in `rawHeaders`, pairs, or an object for each header, as in node-rdkafka. An empty
+ * array is of the first kind.
+ */
+export type HeaderList = string[] | [name: string, value: string][] | HeaderObject[]
 
 /**
  * The sources of a carrier: `Headers`, a `Map`, `request.headers`, `request.rawHeaders` and similar objects; the headers
@@ -46,18 +50,26 @@ export type CarrierSource =
 /**
  * A carrier that reads from and writes to the source; a carrier is returned unchanged. Names match in any case, and
  * lines whose names differ only in case are lines of one field. Bytes are read as UTF-8. A name or a value that is not
- * text is absent. A message without headers is a carrier without fields, which cannot be written.
+ * text, or that throws when it is read, is absent. A message without headers is a carrier without fields, which cannot be
+ * written.
  *
  * @throws {TypeError} if it is neither an object nor absent.
  */
 export function carrierOf(source: CarrierSource | null | undefined): Carrier {
   if (source === null || source === undefined) return noFields
   if (typeof source !== 'object') throw new TypeError(`carrierOf: expected a carrier, got ${show(source)}.`)
-  if (Array.isArray(source)) return isFlat(source) ? new FlatCarrier(source) : new PairsCarrier(source)
+  if (Array.isArray(source)) return carrierOfList(source)
   if (source instanceof Map) return new EntriesCarrier(source)
   if (!hasMethods(source)) return new HeaderObjectCarrier(source)
   if (isHeaders(source)) return new HeadersCarrier(source)
   return isMessageHeaders(source) ? new EntriesCarrier(source) : source
+}
+
+function carrierOfList(list: HeaderList): Carrier {
+  const first: unknown = list.find((item) => item !== null && item !== undefined)
+  if (Array.isArray(first)) return new PairsCarrier(list as [name: string, value: string][])
+  const isRecord = typeof first === 'object' && !isBytes(first)
+  return isRecord ? new RecordsCarrier(list as HeaderObject[]) : new FlatCarrier(list as string[])
 }
 
 /** The headers of an incoming Node message. Node has converted the names to lower case and joined the lines. */
@@ -73,6 +85,7 @@ const noFields: Carrier = Object.freeze<Carrier>({
   },
 })
 
+/** Names and values come from other code: a getter or a proxy can throw. */
 abstract class SourceCarrier<Source> implements Carrier {
   protected readonly source: Source
 
@@ -80,16 +93,24 @@ abstract class SourceCarrier<Source> implements Carrier {
     this.source = source
   }
 
-  abstract get(name: string): string | undefined
-  abstract set(name: string, value: string): void
+  get(name: string): string | undefined {
+    try {
+      return this.read(name)
+    } catch {
+      return undefined
+    }
+  }
 
   has(name: string): boolean {
     return this.get(name) !== undefined
   }
+
+  abstract set(name: string, value: string): void
+  protected abstract read(name: string): string | undefined
 }
 
 class IncomingCarrier extends SourceCarrier<HeaderObject> {
-  get(name: string): string | undefined {
+  protected read(name: string): string | undefined {
     return Object.hasOwn(this.source, name) ? join(undefined, this.source[name]) : undefined
   }
 
@@ -99,17 +120,13 @@ class IncomingCarrier extends SourceCarrier<HeaderObject> {
 }
 
 class HeaderObjectCarrier extends IncomingCarrier {
-  override get(name: string): string | undefined {
-    let found: string | undefined
-    for (const key in this.source) {
-      if (isName(key, name) && Object.hasOwn(this.source, key)) found = join(found, this.source[key])
-    }
-    return found
+  protected override read(name: string): string | undefined {
+    return joinOwn(undefined, this.source, name)
   }
 }
 
 class EntriesCarrier extends SourceCarrier<Map<string, string | readonly string[]> | MessageHeadersLike> {
-  get(name: string): string | undefined {
+  protected read(name: string): string | undefined {
     let found: string | undefined
     for (const [key, value] of this.source) if (isName(key, name)) found = join(found, value)
     return found
@@ -121,7 +138,7 @@ class EntriesCarrier extends SourceCarrier<Map<string, string | readonly string[
 }
 
 class FlatCarrier extends SourceCarrier<string[]> {
-  get(name: string): string | undefined {
+  protected read(name: string): string | undefined {
     let found: string | undefined
     for (let i = 0; i < this.source.length; i += 2) {
       if (isName(this.source[i], name)) found = join(found, this.source[i + 1])
@@ -135,9 +152,11 @@ class FlatCarrier extends SourceCarrier<string[]> {
 }
 
 class PairsCarrier extends SourceCarrier<[name: string, value: string][]> {
-  get(name: string): string | undefined {
+  protected read(name: string): string | undefined {
     let found: string | undefined
-    for (const [key, value] of this.source) if (isName(key, name)) found = join(found, value)
+    for (const pair of this.source) {
+      if (Array.isArray(pair) && isName(pair[0], name)) found = join(found, pair[1])
+    }
     return found
   }
 
@@ -146,14 +165,33 @@ class PairsCarrier extends SourceCarrier<[name: string, value: string][]> {
   }
 }
 
+class RecordsCarrier extends SourceCarrier<HeaderObject[]> {
+  protected read(name: string): string | undefined {
+    return this.source.reduce<string | undefined>((found, record) => joinOwn(found, record, name), undefined)
+  }
+
+  set(name: string, value: string): void {
+    this.source.push({ [name]: value })
+  }
+}
+
 class HeadersCarrier extends SourceCarrier<HeadersLike> {
-  get(name: string): string | undefined {
+  protected read(name: string): string | undefined {
     return this.source.get(name) ?? undefined
   }
 
   set(name: string, value: string): void {
     this.source.set(name, value)
   }
+}
+
+/** The text of the earlier lines and the lines of a name in any case. */
+function joinOwn(found: string | undefined, headers: HeaderObject, name: string): string | undefined {
+  let text = found
+  for (const key in headers) {
+    if (isName(key, name) && Object.hasOwn(headers, key)) text = join(text, headers[key])
+  }
+  return text
 }
 
 /** The text of the earlier lines and one more line. */
@@ -163,9 +201,12 @@ function join(found: string | undefined, value: HeaderValue): string | undefined
   return found === undefined ? text : `${found}, ${text}`
 }
 
-/** @internal Several lines joined; any other value as `lineOf`. An array in an array is absent: it could be nested endlessly. */
+/**
+ * @internal Several lines joined; any other value as `lineOf`. An array in an array is absent: it could be nested
+ * endlessly. So is a number, which could be a byte.
+ */
 export function textOf(value: unknown): string | undefined {
-  if (!Array.isArray(value)) return lineOf(value)
+  if (!Array.isArray(value)) return typeof value === 'number' ? String(value) : lineOf(value)
   const lines = value.map(lineOf).filter((line) => line !== undefined)
   return lines.length === 0 ? undefined : lines.join(', ')
 }
@@ -173,11 +214,20 @@ export function textOf(value: unknown): string | undefined {
 /** Text and bytes as text, and the text of an SQS attribute. Any other value is absent. */
 function lineOf(value: unknown): string | undefined {
   if (typeof value === 'string') return value
-  if (typeof value === 'number') return String(value)
-  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString()
+  if (isBytes(value)) return textOfBytes(value)
   if (typeof value !== 'object' || value === null) return undefined
   const text = attempt(() => (value as SqsAttributeLike).StringValue ?? (value as SqsAttributeLike).stringValue)
   return typeof text === 'string' ? text : undefined
+}
+
+/** Not `instanceof`: Jest runs tests in another realm, with classes of its own. */
+function isBytes(value: unknown): value is ArrayBufferView | ArrayBuffer {
+  return ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)
+}
+
+function textOfBytes(bytes: ArrayBufferView | ArrayBuffer): string {
+  if (!ArrayBuffer.isView(bytes)) return Buffer.from(bytes).toString()
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()
 }
 
 interface SqsAttributeLike {
@@ -194,10 +244,6 @@ function isName(key: unknown, name: string): boolean {
 }
 
 type WithMethods = Carrier | HeadersLike | MessageHeadersLike
-
-function isFlat(list: HeaderList): list is string[] {
-  return !Array.isArray(list[0])
-}
 
 function hasMethods(source: WithMethods | HeaderObject): source is WithMethods {
   return typeof source.get === 'function' && typeof source.has === 'function' && typeof source.set === 'function'

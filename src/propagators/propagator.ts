@@ -71,8 +71,9 @@ export function readField<T>(
   refuse: Refuse,
   parse: ((text: string) => T | undefined) | undefined,
 ): T | undefined {
-  const text = carrier.get(field)
-  if (text === undefined) return undefined
+  const text: unknown = carrier.get(field)
+  // A carrier of the program may return null.
+  if (typeof text !== 'string') return undefined
   if (parse === undefined) {
     refuse('refused', field)
     return undefined

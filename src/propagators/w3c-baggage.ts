@@ -55,8 +55,8 @@ export function w3cBaggage<Values>(options?: W3cBaggageOptions<Values>): Propaga
     fields: [field],
     variables: [...declared.list.map(({ variable }) => variable), baggage],
     extract(context, carrier, peer) {
-      const text = carrier.get(field)
-      if (text === undefined || text === '') return context
+      const text = carrier.get(field) ?? ''
+      if (text === '') return context
       if (!peer.values) {
         peer.refuse('refused', field)
         return context

@@ -34,8 +34,8 @@ export function w3cTraceContext(options?: UndecidedOption): Propagator {
 function parse(carrier: Carrier, peer: Peer): CallerTrace | undefined {
   const caller = readField(carrier, parentField, peer.refuse, parseTraceparent)
   if (caller === undefined || peer.trace !== 'continue') return caller
-  const text = carrier.get(stateField)
-  return text === undefined || text === '' ? caller : { ...caller, state: readState(text, peer.refuse) }
+  const text = carrier.get(stateField) ?? ''
+  return text === '' ? caller : { ...caller, state: readState(text, peer.refuse) }
 }
 
 /**

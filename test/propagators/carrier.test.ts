@@ -6,9 +6,11 @@ import {
   carrierOf,
   type CarrierSource,
   composite,
+  w3cBaggage,
   w3cTraceContext,
 } from 'logical-context/propagators'
 import { traceContext } from 'logical-context/variables'
+import { runInNewContext } from 'node:vm'
 import { Headers as UndiciHeaders } from 'undici'
 import { describe, expect, it } from 'vitest'
 import { incomingCarrier } from '../../src/propagators/carrier.ts'
@@ -70,6 +72,7 @@ const sources: [name: string, make: () => CarrierSource][] = [
       ['baggage', 'y=2'],
     ],
   ],
+  ['records of node-rdkafka', () => [{ TraceParent: 'a' }, { Baggage: 'x=1' }, { baggage: 'y=2' }]],
 ]
 
 describe('carrierOf', () => {
@@ -184,6 +187,10 @@ describe('a carrier of a message', () => {
   it.each<[name: string, value: unknown, text: string | undefined]>([
     ['bytes', Buffer.from('00-ab'), '00-ab'],
     ['a Uint8Array', new TextEncoder().encode('é'), 'é'],
+    ['bytes of another realm', runInNewContext('Uint8Array.of(48, 48)'), '00'],
+    ['an ArrayBuffer', new TextEncoder().encode('é').buffer, 'é'],
+    ['a DataView', new DataView(new TextEncoder().encode('é').buffer), 'é'],
+    ['a list of numbers', [48, 48], undefined],
     ['several lines of bytes', [Buffer.from('a'), 'b'], 'a, b'],
     ['an SQS attribute', { DataType: 'String', StringValue: 'a' }, 'a'],
     ['an SQS attribute of bytes', { DataType: 'Binary', BinaryValue: Buffer.from('a') }, undefined],
@@ -211,11 +218,41 @@ describe('a carrier of a message', () => {
     ['a symbol', Symbol('a'), undefined],
     ['a list of nothing', [null, undefined], undefined],
   ])('reads %s', (_name, value, text) => {
-    const sources = [{ name: value }, new Map([['name', value]]), ['name', value], [['name', value]]] as never[]
+    const record = { name: value }
+    const sources = [record, [record], new Map([['name', value]]), ['name', value], [['name', value]]] as never[]
     const carriers = [...sources.map((source) => carrierOf(source)), incomingCarrier({ name: value } as never)]
 
     expect(carriers.map((carrier) => carrier.get('name'))).toEqual(carriers.map(() => text))
     expect(carriers.map((carrier) => carrier.has('name'))).toEqual(carriers.map(() => text !== undefined))
+  })
+
+  it('does not throw for a getter or a proxy that throws, and for entries of another form', () => {
+    const throwing = () => {
+      throw new Error('boom')
+    }
+    const getter = { other: 'b', get name() { return throwing() } } // prettier-ignore
+    const proxy = new Proxy({}, { ownKeys: throwing })
+    const sources = [getter, [getter], proxy, [null, ['other', 'b'], undefined, 7, []], [{}, null]] as never[]
+
+    const carriers = sources.map((source) => carrierOf(source))
+
+    expect(carriers.map((carrier) => carrier.get('name'))).toEqual(sources.map(() => undefined))
+    expect(carriers.map((carrier) => carrier.get('other'))).toEqual(['b', 'b', undefined, 'b', undefined])
+    expect(incomingCarrier(getter).get('name')).toBeUndefined()
+  })
+
+  it('has no field for the null that a carrier of the program returns', () => {
+    const refusals: string[] = []
+    const carrier = { get: () => null, has: () => false, set() {} } as unknown as Carrier
+
+    const context = composite([w3cTraceContext(), b3(), w3cBaggage()]).extract(
+      LogicalContext.empty,
+      carrierOf(carrier),
+      { trace: 'continue', values: true, refuse: (reason, field) => refusals.push(`${reason} ${field}`) },
+    )
+
+    expect(refusals).toEqual([])
+    expect(context.has(traceContext)).toBe(true)
   })
 
   it('finds names that are bytes', () => {
