@@ -141,7 +141,14 @@ type OptionsArgument<T, D> = undefined extends D
   ? [options?: ContextVarOptions<T, D>]
   : [options: ContextVarOptions<T, D> & { default: D }]
 
+/** Set once, below: private names are visible in the class only. */
+let isOwn: (value: object) => boolean
+
 export const ContextVar: ContextVarConstructor = class<T, D> {
+  static {
+    isOwn = (value) => #name in value
+  }
+
   readonly index: number
   readonly onSpawn: SpawnRule<unknown> | undefined
   readonly ruled: boolean
@@ -276,6 +283,11 @@ export const ContextVar: ContextVarConstructor = class<T, D> {
 }
 
 shareClass(ContextVar, 'ContextVar')
+
+/** `instanceof`, and faster for the variables of this copy of the package. */
+export function isContextVar(value: unknown): value is AnyContextVar {
+  return typeof value === 'object' && value !== null && (isOwn(value) || value instanceof ContextVar)
+}
 
 /** The value in a cell, or the default. Does not report a late read, as `get` does. */
 export function peek<T, D>(variable: ContextVar<T, D>, cell: Cell | undefined = currentCell()): T | D {

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { anyOf, checkArgument, show } from '../options.ts'
-import { ContextVar } from './context-var.ts'
+import { type ContextVar, isContextVar } from './context-var.ts'
 import { sensitiveVariables, shareClass, variableNames } from './storage.ts'
 import {
   copyFor,
@@ -16,7 +16,7 @@ import {
   write,
 } from './values.ts'
 
-const aContextVar = anyOf('a ContextVar', (value) => value instanceof ContextVar)
+const aContextVar = anyOf('a ContextVar', isContextVar)
 
 /**
  * An immutable mapping of variables to values. A reference to one is a snapshot: no later write changes it.
@@ -50,7 +50,7 @@ export class LogicalContext {
    * @throws {TypeError} if `variable` is not a `ContextVar`.
    */
   get<T, D>(variable: ContextVar<T, D>): T | D {
-    checkArgument('LogicalContext.get', aContextVar, variable)
+    if (!isContextVar(variable)) checkArgument('LogicalContext.get', aContextVar, variable)
     const raw = read(this.#values, variable.index)
     return isPresent(raw) ? (decode(raw) as T) : variable.default
   }
@@ -61,7 +61,7 @@ export class LogicalContext {
    * @throws {TypeError} if `variable` is not a `ContextVar`.
    */
   has<T, D>(variable: ContextVar<T, D>): boolean {
-    checkArgument('LogicalContext.has', aContextVar, variable)
+    if (!isContextVar(variable)) checkArgument('LogicalContext.has', aContextVar, variable)
     return isPresent(read(this.#values, variable.index))
   }
 
@@ -71,7 +71,7 @@ export class LogicalContext {
    * @throws {TypeError} if `variable` is not a `ContextVar`.
    */
   with<T, D>(variable: ContextVar<T, D>, value: T): LogicalContext {
-    checkArgument('LogicalContext.with', aContextVar, variable)
+    if (!isContextVar(variable)) checkArgument('LogicalContext.with', aContextVar, variable)
     return this.#written(variable, encode(value))
   }
 
@@ -81,7 +81,7 @@ export class LogicalContext {
    * @throws {TypeError} if `variable` is not a `ContextVar`.
    */
   without<T, D>(variable: ContextVar<T, D>): LogicalContext {
-    checkArgument('LogicalContext.without', aContextVar, variable)
+    if (!isContextVar(variable)) checkArgument('LogicalContext.without', aContextVar, variable)
     return this.has(variable) ? this.#written(variable, deletedValue) : this
   }
 

@@ -2,28 +2,43 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2'
 import type { Server, Socket } from 'node:net'
 import { LinkedList, type Listed } from '../tasks/linked-list.ts'
-import { exchangeOf } from './exchange.ts'
+import { exchangeOf, type ResponseUse } from './exchange.ts'
 
 type Connection = Socket | ServerHttp2Session
 type Message = IncomingMessage | Http2ServerRequest
 type Response = ServerResponse | Http2ServerResponse
 
 /** How a connection is used. */
-interface Use extends Listed<Use> {
+class Use implements Listed<Use>, ResponseUse {
+  readonly connections: Connections
   readonly connection: Connection
+  before: Use | undefined = undefined
+  after: Use | undefined = undefined
   /** Whether it has received a request. */
-  asked: boolean
+  asked = false
   /** The response to the newest request, until it is sent or lost. */
-  newest: Response | undefined
+  newest: Response | undefined = undefined
   /** The earlier responses that are neither sent nor lost: pipelined ones, or those of HTTP/2. */
-  earlier: Set<Response> | undefined
+  earlier: Set<Response> | undefined = undefined
+
+  constructor(connections: Connections, connection: Connection) {
+    this.connections = connections
+    this.connection = connection
+  }
+
+  responseClosed(response: Response): void {
+    this.connections.end(this, response)
+  }
 }
 
-/** A connection, or a response that is neither sent nor lost. It has the use of its connection under a symbol. */
+/**
+ * A connection, or a response that is neither sent nor lost, with the use of its connection under a symbol. A response
+ * that has an exchange has it there.
+ */
 type Tracked = Record<symbol, Use | undefined>
 
 export interface ConnectionsOptions {
-  /** Called when a response has closed. */
+  /** Called when a response that had no exchange at first has closed. */
   onResponseClosed(response: ServerResponse): void
   /** Called for a response whose connection closed and that emitted no `close`: Node 22, pipelined requests. */
   onResponseLost(response: ServerResponse): void
@@ -49,7 +64,7 @@ export class Connections {
     this.#options = options
     const useKey = this.#useKey
     const open = this.#open
-    const end = (use: Use, response: Response) => this.#end(use, response)
+    const end = (use: Use, response: Response) => this.end(use, response)
     const lost = (response: Response & Tracked) => this.#lost(response)
     this.#onConnectionClose = function onConnectionClose(this: Connection & Tracked) {
       const use = this[useKey] as Use
@@ -126,14 +141,7 @@ export class Connections {
     const known = tracked[this.#useKey]
     if (known !== undefined) return known
     // A TLS connection is two sockets: the raw one, known from the start, and the TLS socket, known at the first request.
-    const use: Use = {
-      connection,
-      asked: false,
-      newest: undefined,
-      earlier: undefined,
-      before: undefined,
-      after: undefined,
-    }
+    const use = new Use(this, connection)
     tracked[this.#useKey] = use
     this.#open.add(use)
     connection.on('close', this.#onConnectionClose)
@@ -141,35 +149,43 @@ export class Connections {
   }
 
   #begin(connection: Connection | undefined, response: Response): void {
+    const exchange = exchangeOf(response)
     const tracked = response as Response & Tracked
     // A program can emit the same request twice.
-    if (connection === undefined || tracked[this.#useKey] !== undefined) return
+    if (connection === undefined || exchange?.use !== undefined || tracked[this.#useKey] !== undefined) return
     const use = this.#useOf(connection)
     if (use.newest !== undefined) (use.earlier ??= new Set()).add(use.newest)
     use.asked = true
     use.newest = response
     this.#replies++
-    tracked[this.#useKey] = use
-    const exchange = exchangeOf(response)
     // An exchange observes the events of its response anyway.
-    if (exchange === undefined) response.on('close', this.#onResponseClose)
-    else exchange.onResponseClosed = this.#onResponseClose
+    if (exchange !== undefined) exchange.use = use
+    else {
+      tracked[this.#useKey] = use
+      response.on('close', this.#onResponseClose)
+    }
   }
 
-  #end(use: Use, response: Response): void {
+  /** @internal Called when a response is sent or lost. */
+  end(use: Use, response: Response): void {
     if (use.newest === response) use.newest = undefined
     else use.earlier?.delete(response)
     this.#replies--
-    this.#nextReply?.resolve()
-    this.#nextReply = undefined
+    if (this.#nextReply !== undefined) {
+      this.#nextReply.resolve()
+      this.#nextReply = undefined
+    }
     if (this.#ending && responsesOf(use).length === 0) endSoon(use.connection)
   }
 
   #lost(response: Response & Tracked): void {
+    const exchange = exchangeOf(response)
     const use = response[this.#useKey]
-    if (use === undefined) return
-    response[this.#useKey] = undefined
-    this.#end(use, response)
+    if (use !== undefined) {
+      response[this.#useKey] = undefined
+      this.end(use, response)
+    } else if (exchange?.use !== undefined) exchange.endUse()
+    else return
     this.#options.onResponseLost(response as ServerResponse & Tracked)
   }
 }

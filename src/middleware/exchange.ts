@@ -11,6 +11,11 @@ import type { Exchanges, Unsettled } from './exchanges.ts'
 export type Message = IncomingMessage | Http2ServerRequest
 export type Response = ServerResponse | Http2ServerResponse
 
+/** What a response occupies until it is sent or lost. */
+export interface ResponseUse {
+  responseClosed(response: Response): void
+}
+
 /** A handler or a hook that has not ended. */
 export interface Wait {
   /** For reports: 'the handler', "the hook onResponse 'audit'". */
@@ -35,11 +40,14 @@ export class Exchange implements Listed<Exchange> {
   after: Exchange | undefined = undefined
   /** Its entry in the list of exchanges that are closed and not sealed. */
   unsettled: Unsettled | undefined = undefined
-  /** Called on the response after its event `close`. */
-  onResponseClosed: ((this: Response) => void) | undefined = undefined
+  /** The use of the connection by the response, until that is sent or lost. */
+  use: ResponseUse | undefined = undefined
   readonly #request: Message
   readonly #response: Response
   readonly #exchanges: Exchanges
+  /** What `emitInUnit` replaces. In here, because a property more on Node's objects costs more. */
+  readonly #emitOfRequest: EventEmitter['emit']
+  readonly #emitOfResponse: EventEmitter['emit']
   /** Replaced by each change: an array that grows takes room for sixteen more. */
   #waits: readonly Wait[] = noWaits
   /** The contexts in which a handler in callback style was called. */
@@ -57,8 +65,8 @@ export class Exchange implements Listed<Exchange> {
     this.#response = response
     this.#exchanges = exchanges
     this.#requestOpen = !request.closed
-    emitIn(this, request as EventEmitter as ScopedEmitter)
-    emitIn(this, response as EventEmitter as ScopedEmitter)
+    this.#emitOfRequest = emitIn(this, request)
+    this.#emitOfResponse = emitIn(this, response)
     // The client disconnected during an earlier hook: `close` was emitted before, and the later hooks still run.
     if (isClosed(response)) this.#endSoon()
   }
@@ -134,14 +142,26 @@ export class Exchange implements Listed<Exchange> {
     this.#replied = false
   }
 
+  /** The method `emit` of the request or the response, without ours. */
+  emitOf(emitter: EventEmitter): EventEmitter['emit'] {
+    return emitter === this.#request ? this.#emitOfRequest : this.#emitOfResponse
+  }
+
   /** Called after `close` of a request or a response. */
   closed(emitter: EventEmitter): void {
     if (emitter !== this.#request) {
-      this.onResponseClosed?.call(this.#response)
+      this.endUse()
       return this.#responseClosed()
     }
     this.#requestOpen = false
     if (!this.#responseOpen) this.#close()
+  }
+
+  /** The response no longer uses its connection. A second call does nothing. */
+  endUse(): void {
+    const { use } = this
+    this.use = undefined
+    use?.responseClosed(this.#response)
   }
 
   /** Node 22 emits no `close` for pipelined responses if the connection closes first. */
@@ -199,11 +219,9 @@ const noWaits: readonly Wait[] = []
 
 interface ScopedEmitter extends EventEmitter {
   [exchangeKey]: Exchange
-  [emitKey]: EventEmitter['emit']
 }
 
 const exchangeKey: unique symbol = Symbol('logical-context.exchange')
-const emitKey: unique symbol = Symbol('logical-context.emit')
 
 /** The exchange of a raw request or response; undefined before our `onRequest` hook, and for other objects. */
 export function exchangeOf(message: object | undefined): Exchange | undefined {
@@ -214,26 +232,26 @@ export function exchangeOf(message: object | undefined): Exchange | undefined {
  * Node calls listeners in the context of a socket, a timer or an HTTP/2 session; with pipelining, in the context of
  * another request.
  */
-function emitIn(exchange: Exchange, emitter: ScopedEmitter): void {
-  emitter[exchangeKey] = exchange
-  emitter[emitKey] = emitter.emit
+function emitIn(exchange: Exchange, emitter: EventEmitter): EventEmitter['emit'] {
+  const { emit } = emitter
+  ;(emitter as ScopedEmitter)[exchangeKey] = exchange
   emitter.emit = emitInUnit
+  return emit
 }
 
 /** One function for all emitters: one closure per emitter costs more than the rest. */
 function emitInUnit(this: ScopedEmitter, event: string | symbol, ...args: unknown[]): boolean {
   const exchange = this[exchangeKey]
-  const emit = this[emitKey]
-  // After the listeners, which still read the values; also if one of them throws.
-  if (event === 'close') {
-    try {
-      return exchange.enter(emit, this, event, ...args)
-    } finally {
-      exchange.closed(this)
-    }
-  }
+  const emit = exchange.emitOf(this)
   // Most events have no listener.
-  return this.listenerCount(event) === 0 ? emit.call(this, event, ...args) : exchange.enter(emit, this, event, ...args)
+  const isHeard = this.listenerCount(event) > 0
+  if (event !== 'close') return isHeard ? exchange.enter(emit, this, event, ...args) : emit.call(this, event, ...args)
+  try {
+    return isHeard ? exchange.enter(emit, this, event, ...args) : emit.call(this, event, ...args)
+  } finally {
+    // After the listeners, which still read the values; also if one of them throws.
+    exchange.closed(this)
+  }
 }
 
 function isClosed(response: Response): boolean {

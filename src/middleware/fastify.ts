@@ -106,10 +106,11 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   /** Opens the exchange of a request, and runs `fn` in its unit. */
   const begin = (request: FastifyRequest, reply: FastifyReply, fn: (error?: Error) => void) => {
     // A plugin with a generator of its own was registered before: then Fastify has not called ours.
-    const scope = scopeFor(request.raw, () => request.id)
+    const message: ScopedMessage = request.raw
+    const scope = message[scopeKey] ?? scopeFor(message, () => request.id)
     // A request that is routed again, for example by `fastify.routing`, continues in its unit.
-    const isNew = exchangeOf(request.raw) === undefined
-    if (isNew) exchanges.open(scope, request.raw, reply.raw)
+    const isNew = exchangeOf(message) === undefined
+    if (isNew) exchanges.open(scope, message, reply.raw)
     const units = routeUnits(request, inbound)
     scope.name = units.nameFor(request.method)
     scope.settings = units.settings
