@@ -6,6 +6,7 @@ import { type AsyncSnapshot, captureSnapshot } from '../context/storage.ts'
 import { ClientGoneError } from '../errors.ts'
 import type { Listed } from '../tasks/linked-list.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
+import { currentUnit } from '../tasks/unit.ts'
 import type { Exchanges, Unsettled } from './exchanges.ts'
 
 export type Message = IncomingMessage | Http2ServerRequest
@@ -71,6 +72,17 @@ export class Exchange implements Listed<Exchange> {
     if (isClosed(response)) this.#endSoon()
   }
 
+  get request(): Message {
+    return this.#request
+  }
+
+  /** The path of the URL. */
+  get path(): string {
+    // Express changes `url` in a router, and keeps the whole one.
+    const { originalUrl, url = '' } = this.#request as { originalUrl?: string; url?: string }
+    return (originalUrl ?? url).split(/[?#]/, 1)[0] as string
+  }
+
   get responseOpen(): boolean {
     return this.#responseOpen
   }
@@ -106,6 +118,13 @@ export class Exchange implements Listed<Exchange> {
     if (wait.untilReply && this.#hasReply) return
     this.#waits = this.#waits.length === 0 ? [wait] : this.#waits.concat(wait)
     if (this.#postpones(wait)) this.scope.retain()
+  }
+
+  /** Begins `wait`, and ends those that exist: the handler of connect-fastify returns a promise that never settles. */
+  beginInstead(wait: Wait): void {
+    const replaced = this.#waits
+    this.begin(wait)
+    for (const each of replaced) this.end(each)
   }
 
   /** A second call does nothing. */
@@ -226,6 +245,12 @@ const exchangeKey: unique symbol = Symbol('logical-context.exchange')
 /** The exchange of a raw request or response; undefined before our `onRequest` hook, and for other objects. */
 export function exchangeOf(message: object | undefined): Exchange | undefined {
   return (message as ScopedEmitter | undefined)?.[exchangeKey]
+}
+
+/** The exchange of the request whose unit is the current one. */
+export function currentExchange(): Exchange | undefined {
+  const follower = currentUnit()?.ownRequest?.follower
+  return follower instanceof Exchange ? follower : undefined
 }
 
 /**

@@ -11,7 +11,7 @@ import {
   NodeRequests,
   type NodeResponse,
   type NodeServerOptions,
-  refuseSecond,
+  secondRegistration,
 } from './node-requests.ts'
 
 export type { NodeMiddleware, NodeServerOptions } from './node-requests.ts'
@@ -49,7 +49,7 @@ export function logicalContext(
   const replying: Wait = { what, untilReply: true }
 
   const wrapped = function (this: unknown, request: NodeRequest, response: NodeResponse): void {
-    if (exchangeOf(request) !== undefined) refuseSecond('logicalContext', 'Wrap the listener once.')
+    if (exchangeOf(request) !== undefined) throw secondRegistration('logicalContext', 'Wrap the listener once.')
     requests.begin(request, response, (exchange) => {
       const fail = (error: unknown) => replyToFailure(requests.log, exchange, response, what, error)
       let result: unknown

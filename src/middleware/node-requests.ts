@@ -119,7 +119,8 @@ export class NodeRequests {
       scope.settings = settings
     }
     if (settings.group === this.inbound.group) return leave
-    if (this.#innerPolicy === undefined) refuseSecond(this.#owner, 'In a router it takes the option policy only.')
+    if (this.#innerPolicy === undefined)
+      throw secondRegistration(this.#owner, 'In a router it takes the option policy only.')
     scope.settings = { ...settings, policy: this.#innerPolicy }
     return leave
   }
@@ -138,9 +139,8 @@ export class NodeRequests {
   }
 }
 
-/** @throws {TypeError} that says what happened. */
-export function refuseSecond(owner: string, advice: string): never {
-  throw new TypeError(
+export function secondRegistration(owner: string, advice: string): TypeError {
+  return new TypeError(
     `${owner}: this request has a unit already, of an earlier registration. Register it once for each app. ${advice}`,
   )
 }

@@ -4,7 +4,7 @@ import type { Exchange } from './exchange.ts'
 import type { Log } from './log.ts'
 
 /** Warns once for each handler and hook that did not end in time. */
-export function unsettledReport(log: Log, limitMs: number): (exchange: Exchange) => void {
+export function unsettledReport(log: Log, limitMs: number): (unsettled: Pick<Exchange, 'scope' | 'waitsFor'>) => void {
   const reported = new ReportedKeys()
   return ({ scope, waitsFor }) => {
     const what = waitsFor.join(', ') || 'work that was started with scope.run()'

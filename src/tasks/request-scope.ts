@@ -145,6 +145,11 @@ export class RequestScope extends Unit implements Disposable {
     this.#follower = follower
   }
 
+  /** @internal Of the middleware that opened the scope; undefined after the seal. */
+  get follower(): unknown {
+    return this.#follower
+  }
+
   /** @internal Calls `fn` once, at the close. */
   onClose(fn: () => void): void {
     ;(this.#onClose ??= []).push(fn)

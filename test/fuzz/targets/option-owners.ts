@@ -3,6 +3,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { ContextVar, gather, openScope, race, runInScope, TaskGroup, withTaskGroup, withTimeout } from 'logical-context'
 import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
 import { openTelemetry } from 'logical-context/bridges/opentelemetry'
+import { connectClientInterceptor } from 'logical-context/clients/connect'
 import { contextFetch } from 'logical-context/clients/fetch'
 import { grpcClientInterceptor } from 'logical-context/clients/grpc'
 import { inject } from 'logical-context/clients/inject'
@@ -22,6 +23,7 @@ import { signedContext, type SignedContextOptions } from 'logical-context/messag
 import { sqsContext } from 'logical-context/messages/sqs'
 import { threadContext } from 'logical-context/messages/worker-threads'
 import { logicalContext as expressContext } from 'logical-context/middleware/express'
+import { connectServerInterceptor } from 'logical-context/middleware/connect'
 import { logicalContext } from 'logical-context/middleware/fastify'
 import { grpcServerInterceptor } from 'logical-context/middleware/grpc'
 import { logicalContext as honoContext } from 'logical-context/middleware/hono'
@@ -79,6 +81,8 @@ export const owners: ReadonlyMap<string, (options: never) => unknown> = new Map<
   ['instrumentNodeHttp', (options) => instrumentNodeHttp(options)[Symbol.dispose]()],
   ['rewriteRequestHeaders', rewriteRequestHeaders],
   ['grpcClientInterceptor', grpcClientInterceptor],
+  ['connectClientInterceptor', connectClientInterceptor],
+  ['connectServerInterceptor', connectServerInterceptor],
   ['grpcServerInterceptor', grpcServerInterceptor],
   ['pinoMixin', pinoMixin],
   ['contextLogger', (options) => contextLogger(logger, options)],

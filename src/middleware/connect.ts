@@ -1,0 +1,209 @@
+import type { Code, ContextKey, ContextValues, Interceptor, StreamRequest, UnaryRequest } from '@connectrpc/connect'
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Socket } from 'node:net'
+import { reportOnce } from '../callbacks.ts'
+import { stepsIn } from '../context/steps-in.ts'
+import { root } from '../context/storage.ts'
+import { ClientGoneError, TimeoutError } from '../errors.ts'
+import { checkOptions } from '../options.ts'
+import type { RequestScope } from '../tasks/request-scope.ts'
+import { after } from '../tasks/timer.ts'
+import { currentExchange, type Exchange, exchangeOf, type Wait } from './exchange.ts'
+import { Inbound, type InboundMessage, type InboundOptions } from './inbound.ts'
+import { inboundChecks } from './inbound-options.ts'
+import { stderrLog } from './log.ts'
+import { nameAfterRoute, type NodeRequest, secondRegistration } from './node-requests.ts'
+import { serverDefaults } from './server-options.ts'
+import { unsettledReport } from './unsettled-report.ts'
+
+type Request = UnaryRequest | StreamRequest
+
+/** For the option `interceptors` of a router or an adapter. */
+export interface ConnectServerInterceptor extends Interceptor {
+  /** The task group and the counters. Call `inbound.group.drain()` after the close of the server. */
+  readonly inbound: Inbound
+  /**
+   * For the option `contextValues` of an adapter. Without it the peer of a call is unknown: only a function as `trust` can
+   * trust it. Add your own values to the result with its method `set`.
+   */
+  readonly contextValues: (request: NodeRequest | { readonly raw: NodeRequest }) => ContextValues
+}
+
+const owner = 'connectServerInterceptor'
+
+/**
+ * Creates an interceptor for servers of `@connectrpc/connect` that opens a unit for each call, unary or streaming: it has
+ * values in the handler, in each step of a stream, and in the interceptors after it. The signals of the unit and of the
+ * handler abort when the client disconnects, at the deadline of the call, and when the unit is cancelled.
+ *
+ * If a middleware of this package opened a unit for the HTTP request, the call continues in it, and the interceptor takes
+ * the option `policy` only: the policy of the tasks that are spawned in calls.
+ *
+ * @throws {TypeError} for an option that is unknown or of the wrong type.
+ */
+export function connectServerInterceptor(options?: InboundOptions): ConnectServerInterceptor {
+  const checked: InboundOptions = checkOptions(owner, options, inboundChecks)
+  const { policy, ...others } = checked
+  const hasOthers = Object.values(others).some((value) => value !== undefined)
+  const inbound = new Inbound(checked, { owner })
+
+  const begin = (request: Request): ServedCall => {
+    const exchange = exchangeOfCall(request)
+    if (exchange === undefined) return new ServedCall(request, inbound.open(pathOf(request), messageOf(request)))
+    if (hasOthers) throw refused()
+    const { scope } = exchange
+    if (policy !== undefined) scope.settings = { ...scope.settings, policy }
+    return new ServedCall(request, scope, exchange)
+  }
+
+  /** Connect answers a call that fails with an internal error, and does not log it. */
+  const refused = (): TypeError => {
+    const error = secondRegistration(owner, 'Below a middleware the interceptor takes the option policy only.')
+    reportOnce(inbound, owner, error)
+    return error
+  }
+
+  const intercept: Interceptor = (next) => async (request) => {
+    const call = begin(request)
+    try {
+      const response = await call.enter(() => next({ ...request, signal: call.signal }))
+      if (response.stream) return { ...response, message: stepsIn(call.enter, response.message, call.ended) }
+      call.ended()
+      return response
+    } catch (error) {
+      call.ended(error)
+      throw error
+    }
+  }
+  Object.defineProperty(intercept, 'name', { value: owner })
+  return Object.assign(intercept, { inbound, contextValues })
+}
+
+const nodeRequest: ContextKey<NodeRequest | undefined> = {
+  id: Symbol('logical-context.request'),
+  defaultValue: undefined,
+}
+
+/** As `createContextValues` of Connect, which would load the package. */
+function contextValues(request: NodeRequest | { readonly raw: NodeRequest }): ContextValues {
+  const values = new Map<symbol, unknown>()
+  const all: ContextValues = {
+    get: <T>({ id, defaultValue }: ContextKey<T>) => (values.has(id) ? (values.get(id) as T) : defaultValue),
+    set: ({ id }, value) => (values.set(id, value), all),
+    delete: ({ id }) => (values.delete(id), all),
+  }
+  return all.set(nodeRequest, 'raw' in request ? request.raw : request)
+}
+
+/** The exchange of a call's HTTP request, if a middleware opened one. */
+function exchangeOfCall(request: Request): Exchange | undefined {
+  const raw = request.contextValues.get(nodeRequest)
+  if (raw !== undefined) return exchangeOf(raw)
+  const exchange = currentExchange()
+  // A handler can call another one through a transport in memory: that is another call.
+  return exchange?.path.endsWith(pathOf(request)) === true ? exchange : undefined
+}
+
+/** A call that runs in the unit of its HTTP request, or in a unit of its own. */
+class ServedCall {
+  readonly signal: AbortSignal
+  readonly #scope: RequestScope
+  readonly #exchange: Exchange | undefined
+  readonly #wait: Wait
+  readonly #path: string
+  readonly #startedAt = Date.now()
+  #isEnded = false
+
+  constructor(request: Request, scope: RequestScope, exchange?: Exchange) {
+    const path = pathOf(request)
+    this.#scope = scope
+    this.#path = path
+    this.#exchange = exchange
+    this.#wait = { what: `the handler of ${path}`, untilReply: false }
+    if (exchange === undefined) {
+      scope.begin(() => {})
+      scope.retain()
+    } else {
+      exchange.beginInstead(this.#wait)
+      // A framework that has routes has named it.
+      if (scope.name === exchange.request.method) nameAfterRoute(exchange, exchange.request, path)
+    }
+    const isGrpc = request.header.get('content-type')?.startsWith('application/grpc') === true
+    scope.observation?.setAttributes?.({
+      'rpc.system.name': isGrpc ? 'grpc' : 'connectrpc',
+      'rpc.method': path.slice(1),
+    })
+    const { signal } = request
+    this.signal = AbortSignal.any([signal, scope.signal])
+    // Connect aborts it at the end of every call.
+    const onAbort = () => this.#abort(signal.reason)
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+  }
+
+  readonly enter = <R>(step: () => R): R => this.#scope.runInSnapshot(step, undefined)
+
+  /** The handler, or its stream, has ended or failed. A second call does nothing. */
+  readonly ended = (...failure: [error?: unknown]): void => {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    if (failure.length > 0) this.#failed(failure[0])
+    if (this.#exchange !== undefined) return this.#exchange.end(this.#wait)
+    this.#scope.close()
+    this.#scope.release()
+  }
+
+  #failed(error: unknown): void {
+    const code = statuses[Number(codeOf(error))] ?? 'internal'
+    this.#scope.observation?.setAttributes?.({ 'rpc.response.status_code': code })
+    this.#scope.observation?.failed?.(error)
+  }
+
+  #abort(reason: unknown): void {
+    if (this.#isEnded) return
+    const scope = this.#scope
+    const isTimeout = codeOf(reason) === deadlineExceeded
+    if (isTimeout) scope.abort(new TimeoutError(this.#path, Date.now() - this.#startedAt))
+    // The middleware of the HTTP request observes its connection, and closes the unit.
+    if (this.#exchange !== undefined) return
+    if (!isTimeout) scope.abort(new ClientGoneError(scope.name))
+    scope.close()
+    const sealNow = () => {
+      onUnsettled({ scope, waitsFor: [this.#wait.what] })
+      scope.sealNow()
+    }
+    const disarm = root.runInAsyncScope(() => after(serverDefaults.settleTimeoutMs, sealNow, { ref: false }))
+    scope.onSeal({ sealed: disarm })
+  }
+}
+
+const onUnsettled: ReturnType<typeof unsettledReport> = unsettledReport(stderrLog, serverDefaults.settleTimeoutMs)
+
+const deadlineExceeded: Code = 4
+/** By number. Connect, "Error Codes" */
+const statuses: readonly string[] =
+  'ok canceled unknown invalid_argument deadline_exceeded not_found already_exists permission_denied resource_exhausted failed_precondition aborted out_of_range unimplemented internal unavailable data_loss unauthenticated'.split(
+    ' ',
+  )
+
+function codeOf(error: unknown): unknown {
+  return (error as { code?: unknown } | null | undefined)?.code
+}
+
+/** As gRPC names a method, whatever the prefix of its URL. */
+function pathOf({ service, method }: Request): string {
+  return `/${service.typeName}/${method.name}`
+}
+
+/** Connect, "Timeout-Milliseconds": at most 10 digits; gRPC's field has 8. */
+const connectTimeout = /^\d{1,10}$/
+const maxGrpcMs = 99_999_999
+
+function messageOf(request: Request): InboundMessage {
+  const { requestMethod: method, url } = request
+  const raw = request.contextValues.get(nodeRequest)
+  const headers: IncomingHttpHeaders = raw === undefined ? Object.fromEntries(request.header) : { ...raw.headers }
+  const timeout = String(headers['connect-timeout-ms'])
+  if (connectTimeout.test(timeout)) headers['grpc-timeout'] = `${Math.min(Number(timeout), maxGrpcMs)}m`
+  return { headers, socket: raw?.socket ?? ({} as Socket), method, url }
+}
