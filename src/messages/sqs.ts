@@ -22,12 +22,20 @@ export interface SqsAttribute {
   StringValue: string
 }
 
-/** A received message, as far as the context needs it; a message of `@aws-sdk/client-sqs` is one. */
+type Attributes<Key extends string> = Readonly<Record<string, { readonly [Name in Key]?: string | undefined }>>
+
+/**
+ * A received message, as far as the context needs it: a message of `@aws-sdk/client-sqs`, or a record of an event of AWS
+ * Lambda, whose names begin with a small letter.
+ */
 export interface SqsMessage {
   readonly MessageId?: string | undefined
-  readonly MessageAttributes?: Readonly<Record<string, { readonly StringValue?: string | undefined }>> | undefined
+  readonly MessageAttributes?: Attributes<'StringValue'> | undefined
   /** With `ApproximateReceiveCount`, if the receiver asks for it: the number of the attempt. */
   readonly Attributes?: Readonly<Record<string, string | undefined>> | undefined
+  readonly messageId?: string
+  readonly messageAttributes?: Attributes<'stringValue'>
+  readonly attributes?: object
 }
 
 /** The context for Amazon SQS, in one message attribute. */
@@ -77,8 +85,9 @@ export function sqsContext(options?: MessagesOptions): SqsContext {
   function receivedOf(queue: string, message: SqsMessage): ReceivedMessage {
     const { fields, refused } = openEnvelope(envelopeOf(message))
     if (refused !== undefined) messages.refuse(queue, refused)
-    const attempt = Number(message.Attributes?.['ApproximateReceiveCount'] ?? 1)
-    return { queue, id: message.MessageId, attempt, fields }
+    const { MessageId, messageId: id = MessageId, Attributes, attributes = Attributes } = message
+    const { ApproximateReceiveCount: attempt = 1 } = (attributes ?? {}) as Record<string, string | undefined>
+    return { queue, id, attempt: Number(attempt), fields }
   }
 
   return {
@@ -104,8 +113,8 @@ export function sqsContext(options?: MessagesOptions): SqsContext {
   }
 }
 
-function envelopeOf({ MessageAttributes: attributes }: SqsMessage): object {
-  const text = attributes?.[attributeName]?.StringValue
+function envelopeOf({ MessageAttributes, messageAttributes }: SqsMessage): object {
+  const text = MessageAttributes?.[attributeName]?.StringValue ?? messageAttributes?.[attributeName]?.stringValue
   if (text === undefined) return {}
   try {
     return { [envelopeKey]: JSON.parse(text) as unknown }

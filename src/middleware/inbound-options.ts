@@ -16,6 +16,13 @@ export interface InboundMessage {
   readonly url?: string | undefined
 }
 
+/** A message without a socket, such as an event of AWS Lambda. Its peer has no address. */
+export interface SocketlessMessage {
+  /** `Headers`, or an object with names in any case. */
+  readonly headers?: Headers | Readonly<Record<string, string | readonly string[] | undefined>> | null | undefined
+  readonly socket?: undefined
+}
+
 /** Options of every middleware. */
 export interface InboundOptions extends LateUseOptions {
   /** The policy of tasks without a policy of their own, of their group or of their route. Default: `inherit`. */

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { LogicalContext } from '../context/logical-context.ts'
 import { checkOptions, noOptions } from '../options.ts'
 import { incomingCarrier } from '../propagators/carrier.ts'
@@ -17,11 +18,11 @@ import { deadline } from '../variables/deadline.ts'
 import { newUuid } from '../variables/ids.ts'
 import { requestId } from '../variables/request-id.ts'
 import { withGivenValues } from './given-values.ts'
-import { inboundChecks, type InboundMessage, type InboundOptions } from './inbound-options.ts'
+import { inboundChecks, type InboundMessage, type InboundOptions, type SocketlessMessage } from './inbound-options.ts'
 import { type Log, logFailure, stderrLog } from './log.ts'
 import { PeerWatch, type Refusals, trustRule } from './trust.ts'
 
-export type { InboundMessage, InboundOptions } from './inbound-options.ts'
+export type { InboundMessage, InboundOptions, SocketlessMessage } from './inbound-options.ts'
 export type { Log } from './log.ts'
 export type { Refusal, RefusalCounters, Refusals, Trust, TrustByAddress, TrustedAddresses } from './trust.ts'
 
@@ -69,13 +70,17 @@ export class Inbound {
 
   /**
    * Opens a scope with what the message's peer may set. It always has a request id: the peer's, else one by the
-   * propagator's `generate`, else one by `generate`, else a UUID.
+   * propagator's `generate`, else one by `generate`, else a UUID. A message without a socket has a peer without an
+   * address: `inbound.open('POST /orders', { headers: event.headers })`.
    */
   open<Message extends InboundMessage>(
     name: string,
     message: Message,
     generate?: (message: Message) => string,
-  ): RequestScope {
+  ): RequestScope
+  open(name: string, message: SocketlessMessage): RequestScope
+  open(name: string, given: InboundMessage | SocketlessMessage, generate?: (message: never) => string): RequestScope {
+    const message = given.socket === undefined ? withSocket(given) : given
     const peer = this.#watch.judge(message)
     const newRequestId = (own?: (request: never) => string) =>
       own === undefined
@@ -103,6 +108,19 @@ export interface InboundAdapter {
   readonly owner?: string
   /** The server's logger. Default: stderr. */
   readonly log?: Log
+}
+
+/** In the shape that `trust` functions and generators of ids read. The names of the headers are in lower case. */
+function withSocket(message: SocketlessMessage): InboundMessage {
+  const headers: Record<string, string> = Object.create(null) as object as Record<string, string>
+  const source = message.headers ?? {}
+  for (const [name, value] of Symbol.iterator in source ? source : Object.entries(source)) {
+    const text = Array.isArray(value) ? value.join(', ') : value
+    if (typeof text !== 'string') continue
+    const key = name.toLowerCase()
+    headers[key] = key in headers ? `${headers[key]}, ${text}` : text
+  }
+  return { ...message, headers, socket: {} as Socket }
 }
 
 /** An option with the value `undefined` is not set. */

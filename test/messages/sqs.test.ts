@@ -6,8 +6,10 @@ import {
   SendMessageCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs'
+import { runInScope } from 'logical-context'
 import { sqsContext } from 'logical-context/messages/sqs'
 import { describeMessages } from 'logical-context/testing'
+import { message, requestId } from 'logical-context/variables'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startSqsFake } from '../servers/sqs-fake.ts'
 
@@ -88,10 +90,27 @@ describe('on a fake of SQS', () => {
 describe('sqsContext', () => {
   it('runs a message whose attribute is not JSON', async () => {
     const sqs = sqsContext()
-    const message = { MessageAttributes: { 'logical-context': { StringValue: '{' } } }
+    const broken = { MessageAttributes: { 'logical-context': { StringValue: '{' } } }
 
-    expect(await sqs.process('jobs', message, () => 'done')).toBe('done')
+    expect(await sqs.process('jobs', broken, () => 'done')).toBe('done')
     expect(sqs.messages.counters.malformed).toBe(1)
+  })
+
+  it('reads a record of an event of AWS Lambda', async () => {
+    const sqs = sqsContext()
+    const sent = runInScope(() => {
+      requestId.set('r-1')
+      return sqs.attributes('jobs')['logical-context'].StringValue
+    })
+    const record = {
+      messageId: 'm-1',
+      attributes: { ApproximateReceiveCount: '2', SentTimestamp: '1523232000000' },
+      messageAttributes: { 'logical-context': { stringValue: sent, dataType: 'String' } },
+    }
+
+    const read = await sqs.process('jobs', record, () => [requestId.get(), message.get()])
+
+    expect(read).toMatchObject(['r-1', { id: 'm-1', attempt: 2 }])
   })
 
   it('writes one attribute', () => {
