@@ -12,10 +12,10 @@ export class MemoryConnection extends Duplex {
   #reply = ''
   #replied: ((reply: string) => void) | undefined
 
-  constructor(server: Server, headers: Readonly<Record<string, string>>) {
+  constructor(server: Server, headers: Readonly<Record<string, string>>, path: string = '/') {
     super()
     const lines = Object.entries({ host: 'localhost', ...headers }).map(([name, value]) => `${name}: ${value}\r\n`)
-    this.#request = Buffer.from(`GET / HTTP/1.1\r\n${lines.join('')}\r\n`, 'latin1')
+    this.#request = Buffer.from(`GET ${path} HTTP/1.1\r\n${lines.join('')}\r\n`, 'latin1')
     server.emit('connection', this)
   }
 

@@ -15,6 +15,8 @@ export interface Load {
   /** The minimum time and the minimum number of requests. */
   readonly ms: number
   readonly requests: number
+  /** The requests per second of an open loop. Without it, a connection sends a request after each reply. */
+  readonly rate?: number
 }
 
 /** An answer of the process: first `ready` or `listening`, then one answer for each question. */

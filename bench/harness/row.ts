@@ -88,6 +88,8 @@ export interface ServerSide {
 
 export interface ServerRow extends RowBase<ServerSide> {
   readonly kind: 'fastify'
+  /** Whether requests are sent at a fixed rate: half of what the floor reaches. Default: each after a reply. */
+  readonly openLoop?: true
   /** The headers of each request. */
   readonly headers: Readonly<Record<string, string>>
 }
@@ -122,5 +124,3 @@ export const ofFloor = (atMost: number): Target => ({
   against: 'floor',
   atMost,
 })
-
-export const noPeerFaster: Target = { words: 'no peer faster', figure: 'ns', against: 'peers', atMost: 1 }

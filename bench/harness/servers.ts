@@ -1,6 +1,6 @@
 import { Child } from './child.ts'
 import type { Load } from './protocol.ts'
-import type { ServerRow } from './row.ts'
+import { baseOf, type ServerRow } from './row.ts'
 import { Samples } from './samples.ts'
 import { shuffled } from './shuffled.ts'
 
@@ -22,12 +22,14 @@ const [serverCore, loadCore] = [0, 1] as const
 export async function measureServers(row: ServerRow, options: ServersOptions): Promise<Samples> {
   const samples = new Samples()
   await withServers(row, options.node, async (sides, loader) => {
+    let rate: number | undefined
     for (let window = -1; window < options.windows; window++) {
       for (const [name, server, port] of shuffled(sides)) {
         const before = await server.ask({ ask: 'usage' }, 'usage')
         const { connections, windowMs: ms, warmUpRequests } = options
         const load = { port, headers: row.headers, connections, ms, requests: window === -1 ? warmUpRequests : 0 }
-        const { requests, ms: tookMs, p99Ms } = await loadOne(loader, name, load)
+        const atRate = rate === undefined ? load : { ...load, rate }
+        const { requests, ms: tookMs, p99Ms } = await loadOne(loader, name, atRate)
         const after = await server.ask({ ask: 'usage' }, 'usage')
         // The first window is the warm-up.
         if (window === -1) continue
@@ -35,9 +37,23 @@ export async function measureServers(row: ServerRow, options: ServersOptions): P
         samples.add(name, 'p99 ms', p99Ms)
         samples.add(name, 'CPU µs', (after.cpuMicros - before.cpuMicros) / requests)
       }
+      if (row.openLoop) rate ??= await halfOfLimit(row, sides, loader, options)
     }
   })
   return samples
+}
+
+/** Half of the requests per second that the base of the row reaches. */
+async function halfOfLimit(
+  row: ServerRow,
+  sides: readonly Server[],
+  loader: Child,
+  { connections, windowMs: ms }: ServersOptions,
+): Promise<number> {
+  const [name = '', , port = 0] = sides.find(([side]) => side === baseOf(row)) ?? []
+  const load = { port, headers: row.headers, connections, ms, requests: 0 }
+  const { requests, ms: tookMs } = await loadOne(loader, name, load)
+  return (requests / tookMs) * 500
 }
 
 /** Sends a few requests to each server. Measures nothing. */

@@ -27,6 +27,8 @@ export const sections: readonly Section[] = [
     name: 'fastify',
     title: 'Fastify',
     rows: [
+      'import-index',
+      'import-plugin',
       'request-import',
       'request-hello',
       'request-full',
@@ -36,6 +38,7 @@ export const sections: readonly Section[] = [
       'fastify-spawn',
       'fastify-undici',
       'fastify-fetch',
+      'fastify-open-loop',
     ],
     charted: true,
   },
@@ -50,5 +53,16 @@ export const sections: readonly Section[] = [
     rows: ['memory-in-flight', 'memory-idle', 'memory-tasks-10000', 'memory-tasks-100000'],
     charted: true,
   },
-  { name: 'growth', title: 'Growth', rows: ['growth-variables', 'growth-chain', 'growth-baggage', 'growth-pending'] },
+  {
+    name: 'growth',
+    title: 'Growth',
+    rows: [
+      'growth-variables',
+      'growth-chain',
+      'growth-baggage',
+      'growth-pending',
+      'growth-in-flight',
+      'growth-connections',
+    ],
+  },
 ]

@@ -1,6 +1,7 @@
 import type { ServerRow } from '../harness/row.ts'
 import { ours } from '../harness/row.ts'
 import * as ways from './fastify-contexts.ts'
+import { bareWithLogging, withMixin, withOtel } from './fastify-logging.ts'
 import { helloServer } from './hello-server.ts'
 import { lastLine, logOf } from './log-of.ts'
 
@@ -19,33 +20,18 @@ export const fastifyFull: ServerRow = {
   name: 'fastify-full',
   title: 'Fastify: extraction, baggage, ids and log fields',
   about:
-    'Each request brings traceparent, tracestate, three members of baggage and an id. Its handler writes one log ' +
-    'line. Ours has five context fields on the line, including the trace id and the tenant, and the reply has the ' +
-    'id. @fastify/otel makes a span, has no fields on the line, and reads the baggage.',
+    'Each request brings traceparent, tracestate, three members of baggage and an id, and writes three log lines: two ' +
+    'by Fastify, one by its handler with a logger that is not bound to the request. Ours has five context fields on ' +
+    'each line, including the trace id and the tenant, and the reply has the id. @fastify/otel makes a span, and has ' +
+    'the fields of the trace on the lines. The mixin has the request id.',
   headers: tracedHeaders,
   sides: [
-    { name: 'bare', role: 'floor', serve: () => server(ways.none) },
+    { name: 'bare', role: 'floor', serve: bareWithLogging },
     { name: ours, role: 'ours', serve: oursInFull },
-    { name: '@fastify/otel', role: 'peer', serve: () => server(ways.fastifyOtel) },
-    { name: 'one-line als.run in onRequest', role: 'reference', serve: () => server(ways.oneLineOfAls) },
+    { name: 'als.run and mixin', role: 'peer', serve: withMixin },
+    { name: '@fastify/otel and pino instrumentation', role: 'peer', serve: withOtel },
   ],
-  targets: [
-    {
-      words: 'adds at most a third of the CPU that @fastify/otel adds',
-      figure: 'CPU µs',
-      against: '@fastify/otel',
-      above: 'bare',
-      atMost: 1 / 3,
-    },
-  ],
-}
-
-async function server(way: ways.ContextWay) {
-  const log = await logOf()
-  return helloServer(way, { loggerInstance: log, disableRequestLogging: true }, (app) => () => {
-    app.log.info('reserved')
-    return lastLine().includes('reserved')
-  })
+  targets: [],
 }
 
 async function oursInFull() {
@@ -55,12 +41,8 @@ async function oursInFull() {
   const tenant = new ContextVar<string>('tenant')
   const log = contextLogger(await logOf(), { fields: { tenant } })
   const propagators = [w3cTraceContext(), w3cBaggage({ members: { tenant } }), xRequestId()]
-  return helloServer(
-    ways.logicalContext({ propagators, trust: 'loopback' }),
-    { loggerInstance: log, disableRequestLogging: true },
-    (app) => () => {
-      app.log.info('reserved')
-      return lastLine().includes(traceId) && lastLine().includes('"tenant":"acme"')
-    },
-  )
+  return helloServer(ways.logicalContext({ propagators, trust: 'loopback' }), { loggerInstance: log }, (app) => () => {
+    app.log.info('reserved')
+    return lastLine().includes(traceId) && lastLine().includes('"tenant":"acme"')
+  })
 }

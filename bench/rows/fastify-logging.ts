@@ -15,15 +15,14 @@ export const fastifyLogging: ServerRow = {
     'request. All sides except the first have the request id or the span on the handler’s line.',
   headers: {},
   sides: [
-    { name: 'bare', role: 'floor', serve: async () => server(ways.none, { loggerInstance: await logOf() }, '') },
+    { name: 'bare', role: 'floor', serve: bareWithLogging },
     { name: ours, role: 'ours', serve: withContextLogger },
     { name: 'als.run and mixin', role: 'peer', serve: withMixin },
     { name: '@fastify/request-context and mixin', role: 'peer', serve: withRequestContextMixin },
     { name: '@fastify/otel and pino instrumentation', role: 'peer', serve: withOtel },
   ],
   targets: [
-    { words: 'ahead of every peer in requests/s', figure: 'requests/s', against: 'peers', atLeast: 1 },
-    { words: 'ahead of every peer in CPU a request', figure: 'CPU µs', against: 'peers', atMost: 1 },
+    { words: 'at most the CPU of als.run and mixin', figure: 'CPU µs', against: 'als.run and mixin', atMost: 1 },
   ],
 }
 
@@ -35,12 +34,16 @@ function server(way: ways.ContextWay, options: Parameters<typeof helloServer>[1]
   })
 }
 
+export async function bareWithLogging() {
+  return server(ways.none, { loggerInstance: await logOf() }, '')
+}
+
 async function withContextLogger() {
   const { contextLogger } = await import('logical-context/bridges/pino')
   return server(ways.logicalContextAlone, { loggerInstance: contextLogger(await logOf()) }, 'request_id":')
 }
 
-async function withMixin() {
+export async function withMixin() {
   const storage = new AsyncLocalStorage<{ request_id: string }>()
   const way: ways.ContextWay = async (app) => {
     app.addHook('onRequest', (request, _reply, done) => storage.run({ request_id: request.id }, done))
@@ -56,7 +59,7 @@ async function withRequestContextMixin() {
   return server(ways.fastifyRequestContext, { loggerInstance: log }, 'request_id":')
 }
 
-async function withOtel() {
+export async function withOtel() {
   const { registerInstrumentations } = await import('@opentelemetry/instrumentation')
   const { PinoInstrumentation } = await import('@opentelemetry/instrumentation-pino')
   registerInstrumentations({ instrumentations: [new PinoInstrumentation({ disableLogSending: true })] })

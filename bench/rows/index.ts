@@ -6,6 +6,7 @@ import { fastifyHello } from './fastify-hello.ts'
 import { fastifyLogging } from './fastify-logging.ts'
 import { requestFull, requestHello, requestImport } from './fastify-requests.ts'
 import { fastifyFetch, fastifyUndici } from './fastify-outbound.ts'
+import { fastifyOpenLoop } from './fastify-open-loop.ts'
 import { fastifySpans } from './fastify-spans.ts'
 import { fastifySpawn } from './fastify-spawn.ts'
 import { forks } from './fork.ts'
@@ -13,8 +14,10 @@ import { get } from './get.ts'
 import { growthBaggage } from './growth-baggage.ts'
 import { growthChain } from './growth-chain.ts'
 import { growthPending } from './growth-pending.ts'
+import { growthConnections, growthInFlight } from './growth-requests.ts'
 import { growthVariables } from './growth-variables.ts'
 import { ids } from './ids.ts'
+import { imports } from './import.ts'
 import { isolate } from './isolate.ts'
 import { logLine } from './log-line.ts'
 import { memoryIdle, memoryInFlight } from './memory-requests.ts'
@@ -38,6 +41,7 @@ const measured: readonly Row[] = [
   awaitsRow,
   otelTask,
   otelScope,
+  ...imports,
   requestImport,
   requestHello,
   requestFull,
@@ -47,6 +51,7 @@ const measured: readonly Row[] = [
   fastifySpawn,
   fastifyUndici,
   fastifyFetch,
+  fastifyOpenLoop,
   fastifySpans,
   memoryInFlight,
   memoryIdle,
@@ -55,6 +60,8 @@ const measured: readonly Row[] = [
   growthChain,
   growthBaggage,
   growthPending,
+  growthInFlight,
+  growthConnections,
 ]
 
 export const rows: readonly Row[] = measured.map(withControl)

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
-import { type MicroRow, noPeerFaster, ofFloor, ours } from '../harness/row.ts'
+import { type MicroRow, ofFloor, ours } from '../harness/row.ts'
 import { nestCls } from './peers.ts'
 import { type Spawner, type SpawnerSide, type Tasks, timed } from './tasks.ts'
 
@@ -76,7 +76,7 @@ export const isolate: MicroRow = {
     'The same task, without the values of the request. All sides report a failure. All sides except the last keep ' +
     'a registry of pending tasks.',
   sides: [byRoot, bySpawnIsolated, byRunOfNothing, byClsExit, byRootAlone].map((side) => timed(side, undefined)),
-  targets: [ofFloor(1.5), noPeerFaster],
+  targets: [ofFloor(1.5)],
 }
 
 function leaving(

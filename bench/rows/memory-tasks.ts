@@ -16,7 +16,7 @@ export const memoryTasks: readonly MemoryRow[] = [10_000, 100_000].map((count) =
     byLimit,
     byQueue,
   ].map(side),
-  targets: [{ words: 'at most 1,100 B a task', figure: 'bytes', against: ours, atMostItself: 1100 }],
+  targets: [{ words: 'at most 1,000 B a task', figure: 'bytes', against: ours, atMostItself: 1000 }],
 }))
 
 function side({ name, role, make }: SpawnerSide): MemorySide {

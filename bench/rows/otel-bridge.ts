@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type MicroRow, ours, type Work } from '../harness/row.ts'
+import { type MicroRow, ofFloor, ours, type Work } from '../harness/row.ts'
 import { bySpawn } from './spawners.ts'
 import { type SpawnerSide, timed } from './tasks.ts'
 
@@ -59,7 +59,7 @@ export const otelTask: MicroRow = {
     timed(byBridge, 'work'),
     timed({ ...bySpawn, name: `${ours}, no bridge`, role: 'reference' }, 'ann'),
   ],
-  targets: [],
+  targets: [ofFloor(1.5)],
 }
 
 export const otelScope: MicroRow = {
@@ -103,7 +103,7 @@ export const otelScope: MicroRow = {
       },
     },
   ],
-  targets: [],
+  targets: [ofFloor(1.5)],
 }
 
 /** OpenTelemetry's SDK with a processor that counts the spans that end and drops them. */

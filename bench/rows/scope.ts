@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { type MicroRow, noPeerFaster, ofFloor, ours, type Work } from '../harness/row.ts'
+import { type MicroRow, ofFloor, ours, type Work } from '../harness/row.ts'
 import { honoContext, nestCls, otelContext } from './peers.ts'
 
 export const scope: MicroRow = {
@@ -106,7 +106,7 @@ export const scope: MicroRow = {
       },
     },
   ],
-  targets: [ofFloor(1.3), noPeerFaster],
+  targets: [ofFloor(1.5)],
 }
 
 function opens(open: (fn: () => unknown) => unknown, scopeHere: () => unknown): Work {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { type MicroRow, noPeerFaster, ofFloor, ours, type Work } from '../harness/row.ts'
+import { type MicroRow, ofFloor, ours, type Work } from '../harness/row.ts'
 import { honoContext, nestCls, otelContext } from './peers.ts'
 
 export const set: MicroRow = {
@@ -98,7 +98,7 @@ export const set: MicroRow = {
       },
     },
   ],
-  targets: [ofFloor(3), noPeerFaster],
+  targets: [ofFloor(2)],
 }
 
 function writes(side: { set(value: string): unknown; get(): unknown; within: <R>(loop: () => R) => R }): Work {

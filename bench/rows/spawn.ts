@@ -1,4 +1,4 @@
-import { type MicroRow, noPeerFaster, ofFloor } from '../harness/row.ts'
+import { type MicroRow, ofFloor } from '../harness/row.ts'
 import { byHand, byLimit, byPromise, byQueue, bySpawn, bySpawnInServer } from './spawners.ts'
 import { timed } from './tasks.ts'
 
@@ -10,5 +10,5 @@ export const inherit: MicroRow = {
     'A task with one await starts in a request with two values, sees them, ends, and leaves the registry. A ' +
     'failure would be reported. 100 tasks at a time. Ours also has a name, an owner and a signal.',
   sides: [byHand, bySpawn, bySpawnInServer, byPromise, byLimit, byQueue].map((side) => timed(side, 'ann')),
-  targets: [ofFloor(1.3), noPeerFaster],
+  targets: [ofFloor(1.5)],
 }
