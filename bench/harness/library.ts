@@ -5,16 +5,21 @@ import { join } from 'node:path'
 const bench = join(import.meta.dirname, '..')
 const root = join(bench, '..')
 
-/** Builds the library. Installs the peers, unless the installed ones match the lockfile. */
+/** Builds the library, and installs the peers. */
 export function prepare(): void {
   npm(root, 'run', 'build')
+  installPeers()
+  link(join(bench, 'node_modules', 'logical-context'))
+}
+
+/** Installs the peers, unless the installed ones match the lockfile. */
+export function installPeers(): void {
   const lockfile = readFileSync(join(bench, 'package-lock.json'), 'utf8')
   const installed = join(bench, 'node_modules', '.installed-lock')
   if (!existsSync(installed) || readFileSync(installed, 'utf8') !== lockfile) {
     npm(bench, 'ci')
     writeFileSync(installed, lockfile)
   }
-  link(join(bench, 'node_modules', 'logical-context'))
 }
 
 /** Not by npm: its lockfile would repeat the library's dependencies, and would be out of date after each change. */
