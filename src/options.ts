@@ -97,6 +97,11 @@ function isOptions(options: unknown): options is object {
   return typeof options === 'object' && options !== null && !Array.isArray(options)
 }
 
+/** Whether a value has properties by name. A Map or a Date has none that can be read. */
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return isOptions(value) && (isPlain(value) || Object.keys(value).length > 0)
+}
+
 function notOptions(owner: string, options: unknown): TypeError {
   return new TypeError(`${owner}: expected an options object, got ${show(options)}.`)
 }

@@ -20,9 +20,10 @@ import {
 import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
 import { contextFetch } from 'logical-context/clients/fetch'
 import { inject } from 'logical-context/clients/inject'
+import { sqlCommenter } from 'logical-context/clients/sqlcommenter'
 import logicalContext from 'logical-context/middleware/fastify'
 import { Inbound } from 'logical-context/middleware/inbound'
-import { xRequestId } from 'logical-context/propagators'
+import { w3cBaggage, xRequestId } from 'logical-context/propagators'
 import { pino } from 'pino'
 import { describe, expect, it } from 'vitest'
 
@@ -81,6 +82,31 @@ describe('a call with a wrong argument throws a TypeError that names the functio
       'contextLogger with a list',
       () => contextLogger(pino(), { fields: [user] as never }),
       "contextLogger: option 'fields' expected an object of variables by key, got [ ContextVar(user) ].",
+    ],
+    [
+      'contextLogger with a Map',
+      () => contextLogger(pino(), { fields: new Map([['user', user]]) as never }),
+      "contextLogger: option 'fields' expected an object of variables by key, got Map(1) {",
+    ],
+    [
+      'contextLogger with keys in a Map',
+      () => contextLogger(pino(), { keys: new Map([['trace_id', 'id']]) as never }),
+      "contextLogger: option 'keys' expected an object that has a key or false for some of request_id, trace_id",
+    ],
+    [
+      'contextLogger with a list of keys',
+      () => contextLogger(pino(), { keys: [] as never }),
+      "contextLogger: option 'keys' expected an object that has a key or false for some of request_id, trace_id",
+    ],
+    [
+      'w3cBaggage with a Map',
+      () => w3cBaggage({ members: new Map([['user', user]]) as never }),
+      "w3cBaggage: option 'members' expected an object of members, got Map(1) {",
+    ],
+    [
+      'sqlCommenter with a Map',
+      () => sqlCommenter({ fields: new Map([['user', user]]) as never }),
+      "sqlCommenter: option 'fields' expected an object of variables, got Map(1) {",
     ],
     [
       'pinoMixin as a mixin',

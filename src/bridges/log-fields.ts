@@ -1,7 +1,7 @@
 import { containedValue } from '../callbacks.ts'
 import { type Cell, cellKey, currentCell } from '../context/cell.ts'
 import { type AnyContextVar, ContextVar, peek } from '../context/context-var.ts'
-import { anyOf, type Check, type Checks, checkOptions, isFunction, show } from '../options.ts'
+import { anyOf, type Check, type Checks, checkOptions, isFunction, isRecord, show } from '../options.ts'
 import { Task } from '../tasks/task.ts'
 import type { Unit } from '../tasks/unit.ts'
 import { message } from '../variables/message.ts'
@@ -57,7 +57,7 @@ const reserved = ['level', 'time', 'msg']
 
 export const aFieldList: Check = anyOf(
   'an object of variables by key',
-  (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof ContextVar),
+  (value) => isRecord(value) && !(value instanceof ContextVar),
 )
 
 export const logFieldsChecks: Checks = {
@@ -65,9 +65,7 @@ export const logFieldsChecks: Checks = {
   keys: anyOf(
     `an object that has a key or false for some of ${Object.keys(knownFields).join(', ')}`,
     (value) =>
-      typeof value === 'object' &&
-      value !== null &&
-      Object.entries(value).every(([field, key]) => Object.hasOwn(knownFields, field) && isKey(key)),
+      isRecord(value) && Object.entries(value).every(([field, key]) => Object.hasOwn(knownFields, field) && isKey(key)),
   ),
 }
 

@@ -51,18 +51,25 @@ export const anArray: Check = anyOf('an array', Array.isArray)
 // `parseRule` checks the host.
 const ruleChecks: Checks = { host: anything, only: anArray }
 
+const listServices =
+  "each of them would receive the values. List your services, for example '*.example.com' or '10.20.0.0/16'."
+
 /**
  * Compiles a list of hosts to a matcher. A rule matches a whole host, or whole labels at its end.
  *
  * @param owner the function that error messages name.
+ * @param remedy for a list that contains every host.
  * @throws {TypeError} if a host is invalid or a variable is sensitive.
  */
-export function compileDestinations(owner: string, list: Destinations): HostMatcher {
+export function compileDestinations(owner: string, list: Destinations, remedy: string = listServices): HostMatcher {
   if (list.length === 0) return noHost
+  const everywhere = list.map(hostOf).find(isEveryHost)
+  if (everywhere !== undefined) throw everyHost(owner, everywhere, remedy)
   const rules = list.map((entry) => ruleOf(owner, entry))
   const byKey = Map.groupBy(rules, ({ pattern }) => pattern?.key)
   const ranges = byKey.get(undefined) ?? []
-  if (containsEveryHost((address) => ranges.some(({ contains }) => contains?.(address)))) throw everyHost(owner, list)
+  const isInRange = (address: string) => ranges.some(({ contains }) => contains?.(address))
+  if (containsEveryHost(isInRange)) throw everyHost(owner, list, remedy)
 
   function matches(target: Target): Rule[] {
     const address = ranges.length === 0 ? undefined : addressOf(target.hostname)
@@ -93,6 +100,10 @@ export function targetOf(protocol: string, host: string, port: string): Target |
   return hostname === undefined ? null : { protocol, hostname, port }
 }
 
+function hostOf(entry: string | Partial<DestinationRule> | null): unknown {
+  return typeof entry === 'string' ? entry : entry?.host
+}
+
 function ruleOf(owner: string, entry: unknown): Rule {
   if (typeof entry === 'string') return { ...parseRule(owner, entry), only: undefined }
   const { host, only }: Partial<DestinationRule> = checkOptions(`${owner}: a destination`, entry ?? [], ruleChecks)
@@ -105,7 +116,6 @@ function ruleOf(owner: string, entry: unknown): Rule {
 }
 
 function parseRule(owner: string, entry: unknown): Pick<Rule, 'pattern' | 'contains'> {
-  if (isEveryHost(entry)) throw everyHost(owner, entry)
   const contains = isRange(entry) ? rangeOf(entry) : undefined
   const pattern = contains === undefined ? parseHost(entry) : undefined
   if (pattern !== undefined || contains !== undefined) return { pattern, contains }
@@ -115,11 +125,8 @@ function parseRule(owner: string, entry: unknown): Pick<Rule, 'pattern' | 'conta
   )
 }
 
-function everyHost(owner: string, hosts: unknown): TypeError {
-  return new TypeError(
-    `${owner}: expected a host of your own, got ${show(hosts)}, which is every host: each of them would receive the values. ` +
-      "List your services, for example '*.example.com' or '10.20.0.0/16'.",
-  )
+function everyHost(owner: string, hosts: unknown, remedy: string): TypeError {
+  return new TypeError(`${owner}: expected a host of your own, got ${show(hosts)}, which is every host: ${remedy}`)
 }
 
 /** Undefined for an invalid range. */

@@ -157,6 +157,6 @@ class GuardedCarrier implements Carrier {
 const everyHost: HostMatcher = () => true
 
 function matcherOf(owner: string, trace: boolean | Hosts): HostMatcher {
-  if (typeof trace !== 'boolean') return compileDestinations(owner, trace)
+  if (typeof trace !== 'boolean') return compileDestinations(owner, trace, 'write trace: true.')
   return trace ? everyHost : noHost
 }

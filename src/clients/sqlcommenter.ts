@@ -4,7 +4,7 @@ import { type AnyContextVar, ContextVar } from '../context/context-var.ts'
 import { current } from '../context/current.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { captureSnapshot } from '../context/storage.ts'
-import { aBoolean, anyOf, type Checks, checkArgument, checkOptions, isFunction, show } from '../options.ts'
+import { aBoolean, anyOf, type Checks, checkArgument, checkOptions, isFunction, isRecord, show } from '../options.ts'
 import { formatTraceparent } from '../propagators/w3c-trace-context.ts'
 import { traceOf } from '../variables/trace-context.ts'
 
@@ -49,10 +49,7 @@ const traceKeys = ['traceparent', 'tracestate']
 const maxValueLength = 1024
 
 const checks: Checks = {
-  fields: anyOf(
-    'an object of variables',
-    (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof ContextVar),
-  ),
+  fields: anyOf('an object of variables', (value) => isRecord(value) && !(value instanceof ContextVar)),
   trace: aBoolean,
 }
 const aClient = anyOf('a Pool or a Client of pg', (value) => isFunction((value as Partial<PgLike> | undefined)?.query))

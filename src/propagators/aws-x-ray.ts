@@ -2,7 +2,7 @@ import { aBoolean, type Checks, checkOptions } from '../options.ts'
 import { copyText, trimOws } from '../variables/header-text.ts'
 import { isHex, isId } from '../variables/hex.ts'
 import { requestId } from '../variables/request-id.ts'
-import type { Sampling, TraceContext } from '../variables/trace-context.ts'
+import { randomFlag, type Sampling, type TraceContext } from '../variables/trace-context.ts'
 import { type Propagator, readField } from './propagator.ts'
 import { type CallerRoot, type CallerTrace, traceFormat, undecidedCheck, type UndecidedOption } from './trace-format.ts'
 
@@ -33,8 +33,8 @@ const sampledTexts: Record<Sampling, string> = {
 
 /**
  * The header `X-Amzn-Trace-Id` of AWS X-Ray: `Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1`.
- * AWS's load balancers send `Root` without `Parent`: the request then is the first span of this trace. `Self`, `Lineage`
- * and other parts are neither kept nor written.
+ * AWS's load balancers send `Root` without `Parent`: the request then is the first span of this trace, and if there is no
+ * `Sampled`, the option `undecided` applies. `Self`, `Lineage` and other parts are neither kept nor written.
  *
  * @throws {TypeError} if an option is unknown or has the wrong type.
  * @see {@link https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader AWS X-Ray, "Tracing header"}
@@ -77,7 +77,8 @@ export function parseXRay(text: string): CallerTrace | CallerRoot | undefined {
   if (traceId === undefined) return undefined
   const sampling = samplingByText.get(parts.get('Sampled')) ?? 'defer'
   const parent = parts.get('Parent')
-  if (parent === undefined) return { traceId, flags: 0, sampling }
+  // No service has decided then: as for a trace that begins here. The last 12 bytes of a root are random.
+  if (parent === undefined) return { traceId, flags: randomFlag, sampling }
   if (parent.length !== 16 || !isId(parent, 0, 16)) return undefined
   return { traceId, spanId: copyText(parent), flags: 0, sampling }
 }

@@ -1,6 +1,6 @@
 import type { ContextVar } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
-import { anyOf, type Checks, checkOptions, oneOf } from '../options.ts'
+import { anyOf, type Checks, checkOptions, isRecord, oneOf } from '../options.ts'
 import { Baggage, baggage, baggageOf } from '../variables/baggage.ts'
 import {
   fitMembers,
@@ -30,10 +30,7 @@ export interface W3cBaggageOptions<Values> {
 }
 
 const checks: Checks = {
-  members: anyOf(
-    'an object of members',
-    (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-  ),
+  members: anyOf('an object of members', isRecord),
   others: oneOf('keep', 'drop'),
 }
 

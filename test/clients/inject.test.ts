@@ -127,6 +127,11 @@ describe('inject', () => {
     ['an unknown option', () => inject.with({ value: [] } as never), "unknown option 'value'"],
     ['null as the options of with()', () => inject.with(null as never), 'inject: expected an options object, got null'],
     ['an invalid host', () => inject.with({ values: ['*'] }), 'inject: expected a host of your own'],
+    [
+      'every host for the trace',
+      () => inject.with({ trace: ['0.0.0.0/0'] }),
+      "inject: expected a host of your own, got '0.0.0.0/0', which is every host: write trace: true.",
+    ],
   ])('throws a TypeError for %s', (_, call, message) => {
     expect(() => runInScope(call)).toThrow(TypeError)
     expect(() => runInScope(call)).toThrow(message)

@@ -1,4 +1,4 @@
-import { ROOT_CONTEXT, trace as otelTrace } from '@opentelemetry/api'
+import { defaultTextMapGetter, ROOT_CONTEXT, trace as otelTrace } from '@opentelemetry/api'
 import { AWSXRayPropagator } from '@opentelemetry/propagator-aws-xray'
 import { LogicalContext } from 'logical-context'
 import { awsXRay, composite, w3cTraceContext, xRequestId } from 'logical-context/propagators'
@@ -138,11 +138,32 @@ describe('awsXRay, injecting', () => {
   })
 
   it('writes no decision for a caller that made none', () => {
-    const { context } = extractFrom(awsXRay(), { 'x-amzn-trace-id': `Root=${root}` })
+    const { context } = extractFrom(awsXRay(), { 'x-amzn-trace-id': `Root=${root};Parent=${parent}` })
 
     const { headers } = injectInto(awsXRay(), context)
 
     expect(headers['x-amzn-trace-id']).toBe(`Root=${root};Parent=${context.get(traceContext)?.spanId}`)
+  })
+
+  it.each([
+    ['accept', ';Sampled=1'],
+    ['deny', ';Sampled=0'],
+    ['defer', ''],
+  ] as const)('writes the trace of a load balancer with the option undecided: %s', (undecided, tail) => {
+    const { context } = extractFrom(awsXRay(), { 'x-amzn-trace-id': `Self=${self};Root=${root}` })
+
+    const { headers } = injectInto(awsXRay({ undecided }), context)
+
+    expect(headers['x-amzn-trace-id']).toBe(`Root=${root};Parent=${context.get(traceContext)?.spanId}${tail}`)
+  })
+
+  it('writes the trace of a load balancer so that OpenTelemetry continues it', () => {
+    const { context } = extractFrom(awsXRay(), { 'x-amzn-trace-id': `Root=${root}` })
+
+    const { headers } = injectInto(awsXRay(), context)
+
+    const read = new AWSXRayPropagator().extract(ROOT_CONTEXT, headers, defaultTextMapGetter)
+    expect(otelTrace.getSpanContext(read)).toMatchObject({ traceId, traceFlags: 1 })
   })
 
   it('writes what OpenTelemetry reads, and reads what it writes', () => {

@@ -6,10 +6,12 @@ import { JaegerPropagator } from '@opentelemetry/propagator-jaeger'
 import { AlwaysOnSampler, ParentBasedSampler, TracerProvider } from '@opentelemetry/sdk-trace'
 import { LogicalContext } from 'logical-context'
 import {
+  awsXRay,
   b3,
   fromTextMapPropagator,
   jaeger,
   type Propagator,
+  sentry,
   type UndecidedOption,
   w3cTraceContext,
 } from 'logical-context/propagators'
@@ -26,6 +28,7 @@ const formats: [name: string, ours: (options?: UndecidedOption) => Propagator, t
     new B3Propagator({ injectEncoding: B3InjectEncoding.MULTI_HEADER }),
   ],
   ['Jaeger', jaeger, new JaegerPropagator()],
+  ['AWS X-Ray', awsXRay, new AWSXRayPropagator()],
   [
     'an OpenTelemetry propagator',
     (options) => fromTextMapPropagator(new AWSXRayPropagator(), options),
@@ -81,7 +84,7 @@ describe.each(formats)(
 )
 
 describe('undecided: defer', () => {
-  it.each(formats.filter(([name]) => !name.startsWith('B3')))(
+  it.each(formats.filter(([name]) => !name.startsWith('B3') && name !== 'AWS X-Ray'))(
     'does not write %s, which cannot express it: the callee begins and records a trace',
     (_name, ours, theirs) => {
       const { headers } = injectInto(ours({ undecided: 'defer' }), newIdentity())
@@ -102,6 +105,13 @@ describe('undecided: defer', () => {
 
     expect(single['b3']).toMatch(/^[\da-f]{32}-1{16}$/)
     expect(Object.keys(multi)).toEqual(['x-b3-traceid', 'x-b3-spanid', 'x-b3-parentspanid'])
+  })
+
+  it('writes X-Ray without a decision, which OpenTelemetry does not continue', () => {
+    const { headers } = injectInto(awsXRay({ undecided: 'defer' }), newIdentity())
+
+    expect(headers['x-amzn-trace-id']).toMatch(/^Root=[\da-f-]{35};Parent=[\da-f]{16}$/)
+    expect(callee(headers, new AWSXRayPropagator())).toMatchObject({ isRecording: true, hasParent: false })
   })
 
   it('writes a trace that is decided', () => {
@@ -134,6 +144,8 @@ describe('undecided', () => {
     ['w3cTraceContext', w3cTraceContext],
     ['b3', b3],
     ['jaeger', jaeger],
+    ['awsXRay', awsXRay],
+    ['sentry', sentry],
     ['fromTextMapPropagator', (options) => fromTextMapPropagator(new AWSXRayPropagator(), options)],
   ])('is checked by %s', (name, make) => {
     expect(() => make({ undecided: 'maybe' } as never)).toThrow(

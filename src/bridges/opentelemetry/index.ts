@@ -1,7 +1,7 @@
 import type * as otel from '@opentelemetry/api'
 import { bridge } from '../../context/bridge.ts'
 import { aBoolean, anyOf, type Checks, checkOptions } from '../../options.ts'
-import { logFieldsChecks, type LogField } from '../log-fields.ts'
+import { aFieldList, type LogField } from '../log-fields.ts'
 import { Diagnosis } from './diagnosis.ts'
 import { SharedBaggage } from './shared-baggage.ts'
 import { type ContextSpanProcessor, SpanFields } from './span-fields.ts'
@@ -45,7 +45,7 @@ const checks: Checks = {
   api: anApi,
   requestSpans: aBoolean,
   baggage: aBoolean,
-  ...logFieldsChecks,
+  fields: aFieldList,
 }
 
 /**

@@ -36,6 +36,7 @@ describe('openTelemetry, its options', () => {
     ['no api', {}, "option 'api' expected all of '@opentelemetry/api', got undefined"],
     ['a part of the api', { api: { trace: api.trace } }, "option 'api' expected all of '@opentelemetry/api'"],
     ['an unknown option', { api, span: true }, "unknown option 'span'"],
+    ['an option of loggers', { api, keys: { trace_id: 'id' } }, "unknown option 'keys'"],
     ['a text for a boolean', { api, requestSpans: 'yes' }, "option 'requestSpans' expected a boolean"],
     ['a field that is not a variable', { api, fields: { a: 1 } }, "field 'a': expected a ContextVar"],
     [
