@@ -34,10 +34,13 @@ export function environmentCarrier(environment: Environment): Carrier {
   }
 }
 
+/** Those of the specification: a child may read them, also if the propagator writes another format. */
+const standardVariables = ['TRACEPARENT', 'TRACESTATE', 'BAGGAGE']
+
 /**
- * A copy of the environment without the variables that the propagator can write, in any case. A child process that
- * inherits these variables would continue the trace of another process's parent. Write to the copy with
- * `environmentCarrier`.
+ * A copy of the environment without the variables that the propagator can write, and without `TRACEPARENT`, `TRACESTATE`
+ * and `BAGGAGE`, in any case. A child process that inherits these variables would continue the trace of another process's
+ * parent. Write to the copy with `environmentCarrier`.
  *
  * @param environment Default: `process.env`.
  * @throws {TypeError} if an argument has the wrong type.
@@ -45,7 +48,7 @@ export function environmentCarrier(environment: Environment): Carrier {
 export function childEnvironment(propagator: Propagator, environment: Environment = process.env): Environment {
   checkArgument('childEnvironment', aPropagator, propagator)
   checkArgument('childEnvironment', anEnvironment, environment)
-  const written = new Set(propagator.fields.map(variableOf))
+  const written = new Set([...standardVariables, ...propagator.fields.map(variableOf)])
   // Names differ in case on POSIX. On Windows they do not: two spellings in one object are one variable.
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !written.has(name.toUpperCase())))
 }

@@ -117,6 +117,13 @@ describe('childEnvironment', () => {
     expect(Object.keys(parents)).toHaveLength(5)
   })
 
+  it.each([
+    ['b3()', b3(), { PATH: '/bin' }],
+    ['w3cTraceContext()', w3cTraceContext(), { PATH: '/bin', B3: 'old' }],
+  ])('has no trace and no baggage of the parent, with %s alone', (_name, alone, expected) => {
+    expect(childEnvironment(alone, parents)).toEqual(expected)
+  })
+
   it('copies process.env by default', () => {
     expect(childEnvironment(b3())).toEqual({ ...process.env })
   })
