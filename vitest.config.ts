@@ -1,4 +1,4 @@
-// First of all: a Node that is too old gets told so, and not a stack trace of the test runner.
+// First: with a Node that is too old, its message is printed, not a stack trace of the test runner.
 import './scripts/check-node.js'
 import { defineConfig } from 'vitest/config'
 

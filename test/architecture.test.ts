@@ -32,7 +32,7 @@ describe('the sources', () => {
     expect(wrongCircles(sources)).toEqual([])
   })
 
-  it('know packages in the leaves only, and load them when they are needed', () => {
+  it('import packages in the leaves only, and load them when they are needed', () => {
     expect(wrongPackages(sources, declared)).toEqual([])
   })
 
@@ -162,7 +162,12 @@ describe('wrongCircles', () => {
 
 describe('wrongPackages', () => {
   it.each<[name: string, path: string, text: string, problem: string]>([
-    ['a package below the leaves', 'src/tasks/a.ts', "import type { Logger } from 'pino'", 'only the leaves may know'],
+    [
+      'a package below the leaves',
+      'src/tasks/a.ts',
+      "import type { Logger } from 'pino'",
+      'only the leaves may import',
+    ],
     [
       'an undeclared package',
       'src/clients/a.ts',
@@ -306,7 +311,7 @@ describe('wrongLockfile', () => {
 })
 
 describe('importsOf', () => {
-  it('tells static, type and lazy imports apart', () => {
+  it('distinguishes static, type and lazy imports', () => {
     const text = "import a from 'a'\nimport type { B } from 'b'\nexport type { C } from 'c'\nawait import('d')"
 
     expect(importsOf({ path: 'src/a.ts', text }).map(({ specifier, kind }) => [specifier, kind])).toEqual([

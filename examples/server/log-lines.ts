@@ -31,7 +31,7 @@ export function subjectOf({ order, reqId, request_id }: LogLine): string {
 
 /** Whether a line has the values of its request, and no value that a policy should have removed. */
 export function isRight(line: LogLine, unit?: Unit, sent?: { id: string; tenant: string; user: string }): boolean {
-  // The gateway writes its first line before it knows the caller.
+  // The gateway writes its first line before the caller is known.
   const known = line.name === 'gateway' && line.msg === 'incoming request' ? undefined : sent
   const user = maySeeUser(unit) ? known?.user : undefined
   return line.request_id === sent?.id && line.tenant === known?.tenant && line.user === user

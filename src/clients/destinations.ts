@@ -94,7 +94,7 @@ export function compileDestinations(owner: string, list: Destinations, remedy: s
 
 export const noHost: HostMatcher = () => false
 
-/** Makes a target of what a client knows about its destination; null for an invalid host. */
+/** Makes a target of the parts of a destination; null for an invalid host. */
 export function targetOf(protocol: string, host: string, port: string): Target | null {
   const hostname = canonicalHost(host)
   return hostname === undefined ? null : { protocol, hostname, port }

@@ -96,7 +96,7 @@ function targetOfUri(target: string): Target | null {
   return host === undefined ? null : targetOf('grpc:', host, port)
 }
 
-/** Each callback has one parameter: grpc-js tells kinds of listeners apart by that. */
+/** Each callback has one parameter: grpc-js distinguishes kinds of listeners by that. */
 function listenerIn(
   snapshot: AsyncSnapshot,
   listener: Listener,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 
-/** One request of a call: the first, or one that a redirect asks for. */
+/** One request of a call: the first, or one after a redirect. */
 export interface Hop {
   readonly url: URL
   /** In upper case. */

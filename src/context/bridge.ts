@@ -27,7 +27,7 @@ export interface Bridge {
   suppressed?(): boolean
 }
 
-/** What a middleware knows of a message, by the names of OpenTelemetry's conventions. */
+/** The attributes of a message, by the names of OpenTelemetry's conventions. */
 export type UnitAttributes = Readonly<Record<string, string | number | undefined>>
 
 /** Wraps the work of one unit. */

@@ -87,7 +87,7 @@ class Layer {
   cells: readonly LayerCell[] = []
   #latest: Step | undefined
 
-  /** The cell for a step that the code in `driver` asks for. */
+  /** The cell for a step that the code in `driver` requests. */
   step(driver: View | undefined): View {
     const scope = driver?.scope
     // A body that drives its own generator, also through another one, stays in its step: a chain of steps would grow.

@@ -1,6 +1,6 @@
 /**
  * The same stream, each of whose steps is called by `enter`: the body of a generator runs in the context of the code that
- * asks for its next item. `ended` is called after the last step, with the failure if there is one.
+ * requests its next item. `ended` is called after the last step, with the failure if there is one.
  */
 export function stepsIn<T>(
   enter: <R>(step: () => R) => R,

@@ -72,7 +72,7 @@ export function copyFor(values: Values, { index }: Slot): Values {
 }
 
 /**
- * Writes a raw value, of a variable without rules or with rules that `values` know already: in place, or in a copy where
+ * Writes a raw value, of a variable without rules or with rules that are in `values` already: in place, or in a copy where
  * it has no place yet. The caller owns `values`, and goes on with the result.
  */
 export function put(values: Values, index: number, raw: unknown): Values {
@@ -98,7 +98,7 @@ export function ruledOf(values: Values): Ruled | undefined {
   return values[ruledPlace] as Ruled | undefined
 }
 
-/** Values that know the variables with rules of others, and hold nothing. */
+/** Values with the list of variables with rules of others, and without a value. */
 export function emptyWithRules(values: Values): Values {
   return [undefined, values[ruledPlace]]
 }

@@ -31,7 +31,7 @@ type Attributes<Key extends string> = Readonly<Record<string, { readonly [Name i
 export interface SqsMessage {
   readonly MessageId?: string | undefined
   readonly MessageAttributes?: Attributes<'StringValue'> | undefined
-  /** With `ApproximateReceiveCount`, if the receiver asks for it: the number of the attempt. */
+  /** With `ApproximateReceiveCount`, if the receiver requested it: the number of the attempt. */
   readonly Attributes?: Readonly<Record<string, string | undefined>> | undefined
   readonly messageId?: string
   readonly messageAttributes?: Attributes<'stringValue'>
@@ -48,7 +48,7 @@ export interface SqsContext {
    * @throws {TypeError} if the policy is `share`, or names a variable that does not travel.
    */
   attributes(queue: string, policy?: MessagePolicy): Record<typeof attributeName, SqsAttribute>
-  /** What a receiver asks for: `new ReceiveMessageCommand({ …, ...sqs.receive })`. */
+  /** What a receiver requests: `new ReceiveMessageCommand({ …, ...sqs.receive })`. */
   readonly receive: {
     readonly MessageAttributeNames: (typeof attributeName)[]
     readonly MessageSystemAttributeNames: 'ApproximateReceiveCount'[]

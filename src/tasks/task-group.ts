@@ -53,7 +53,7 @@ const groupChecks: Checks = { name: aString, policy: aPolicy, onError: aFunction
  * 4. A drain waits for the tasks that other tasks spawn. It does not wait for the code that calls it.
  * 5. A closed group accepts no task. Its tasks continue, and can be drained.
  *
- * Comparison to a `Set` of promises: the group also knows the names, can abort its tasks, and keeps no ended task.
+ * Comparison to a `Set` of promises: the group also has the names, can abort its tasks, and keeps no ended task.
  */
 export class TaskGroup {
   readonly name: string

@@ -64,7 +64,7 @@ export async function withTimeout<T>(
   let stop = after(due === undefined || due.target === scope ? ms : due.leftMs, onTimer)
   const call = (async () => await scope.run(() => start(fn(scope))))()
   const rest = call.then(result.resolve, (error: unknown) => {
-    // A call that knows the limit may notice it a little earlier than our timer.
+    // A call with the same limit may reach it a little earlier than our timer.
     if (!isOver) result.reject(isTimeout(scope, error) ? scope.reason : error)
     else if (!scope.isCancellation(error)) throw error
   })

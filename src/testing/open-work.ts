@@ -35,7 +35,7 @@ const checks: Checks = {
 
 /**
  * Fails each test that leaves a task, a unit, a listener or a server open. Call it once in a file, or in its setup. Tests
- * that run at the same time in one process cannot be told apart: do not use it with them.
+ * that run at the same time in one process cannot be distinguished: do not use it with them.
  *
  * @throws {TypeError} without the two hooks, or for an option that is unknown or of the wrong type.
  */

@@ -54,7 +54,7 @@ export function wrongPackages(files: readonly SourceFile[], declared: readonly s
       if (isBuiltin(specifier)) {
         return specifier.startsWith('node:') ? [] : [`${place} imports '${specifier}': write 'node:${specifier}'.`]
       }
-      if (!leaves.includes(room)) return [`${place} imports '${name}': only the leaves may know a package.`]
+      if (!leaves.includes(room)) return [`${place} imports '${name}': only the leaves may import a package.`]
       if (!declared.includes(name)) return [`${place} imports '${name}': it is neither a dependency nor a peer.`]
       if (kind !== 'static' || loadedWithUs[room]?.includes(name) === true) return []
       return [`${place} loads '${name}' with us: use 'import type', or 'await import()' where it is needed.`]

@@ -368,7 +368,7 @@ describe('contextLogger', () => {
     ['redacts a field', { redact: ['tenant'] }, { tenant: '[Redacted]' }],
     ['redacts inside a field', { redact: ['user.password'] }, { user: { id: 7, password: '[Redacted]' } }],
     ['serializes a field', { serializers: { user: (value: { id: number }) => value.id } }, { user: 7 }],
-  ])('%s as the logger is told to', (_case, options, expected) => {
+  ])('%s by the options of the logger', (_case, options, expected) => {
     const { out, log: logger } = log(options, { user })
 
     runInScope(() => {

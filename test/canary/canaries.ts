@@ -24,7 +24,7 @@ export function setAll(): void {
   sensitive.set(canaries.sensitive)
 }
 
-/** Runs `fn` in a unit that knows all canaries. */
+/** Runs `fn` in a unit that has all canaries. */
 export function knowingAll<R>(fn: (scope: RequestScope) => R, onLateUse: () => void = () => {}): R {
   return runInScope(
     (scope) => {
@@ -33,7 +33,7 @@ export function knowingAll<R>(fn: (scope: RequestScope) => R, onLateUse: () => v
       traceContext.set(new TraceContext())
       return fn(scope)
     },
-    { name: 'knows all', onLateUse },
+    { name: 'all canaries', onLateUse },
   )
 }
 

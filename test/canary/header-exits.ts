@@ -20,7 +20,7 @@ const listedHost = '127.0.0.1'
 const foreignHost = 'evil.test'
 const lists = { 'a listed host': [listedHost], 'a host that is not listed': ['other.test'] } as const
 
-/** Calls a URL, telling its host what those on the list may know. */
+/** Calls a URL, whose host receives what those on the list may receive. */
 type Call = (url: string, values: readonly string[]) => Promise<unknown>
 
 const clients: Record<string, Call> = {
@@ -89,7 +89,7 @@ const byGrpc: Exit[] = Object.entries(lists).map(([host, values]) => ({
   },
 }))
 
-/** What a host is told that a listed one redirects to. */
+/** What a host receives that a listed one redirects to. */
 const byRedirect: Exit[] = [301, 303, 307].flatMap((status) =>
   Object.entries<Call>({
     contextFetch: clients['contextFetch'] as Call,
@@ -99,7 +99,7 @@ const byRedirect: Exit[] = [301, 303, 307].flatMap((status) =>
         undiciInterceptor({ propagators, values }),
         interceptors.redirect({ maxRedirections: 2 }),
       )
-      // It does not follow where that would tell values.
+      // It does not follow a redirect that would send values.
       await dispatcher.request({ origin, path, method: 'GET' }).catch(() => {})
     },
   }).map(([client, call]) => ({

@@ -19,7 +19,7 @@ function closed(group: TaskGroup): TaskGroup {
   return group
 }
 
-/** The whole reply of a request that knows all. */
+/** The whole reply of a request that has all canaries. */
 async function replyTo(path: string, fail: Fail): Promise<unknown> {
   const app = Fastify()
   await app.register(logicalContext, { drainTimeoutMs: 1, limits: { maxPerRequest: 2 } })

@@ -275,7 +275,7 @@ describe('grpcClientInterceptor', () => {
       expect([toProxy.baggage, toService.baggage]).toEqual([undefined, 'tenant=acme,user=ann'])
     })
 
-    it('matches the service of a tunnel that the client asks for itself', async () => {
+    it('matches the service of a tunnel that the client opens itself', async () => {
       const [port, proxy] = [await serve(echo()), await startProxy()]
       const clientFor = (values: string[]) =>
         connectTo(`127.0.0.1:${proxy.port}`, {

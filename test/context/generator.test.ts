@@ -502,7 +502,7 @@ describe('isolateGenerator of an async generator', () => {
     expect(log).toEqual(['body', 'body', 'body', 'after next()'])
   })
 
-  it('answers steps that are asked for at once in their order', async () => {
+  it('answers steps that are requested at once in their order', async () => {
     const generator = isolateGenerator(async function* () {
       for (let i = 1; i <= 3; i++) {
         await Promise.resolve()
@@ -520,7 +520,7 @@ describe('isolateGenerator of an async generator', () => {
     ])
   })
 
-  it('runs each step with the values of the unit that has asked for it, when two ask at once', async () => {
+  it('runs each step with the values of the unit that requested it, if two request at once', async () => {
     const gate = Promise.withResolvers<void>()
     const generator = isolateGenerator(async function* () {
       for (;;) {
@@ -540,7 +540,7 @@ describe('isolateGenerator of an async generator', () => {
     expect(await Promise.all(answers)).toEqual(['ada', 'grace', 'barbara'])
   })
 
-  it('lets a step that is asked for between two others wait for both', async () => {
+  it('runs a step that is requested between two others after both', async () => {
     const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
     const generator = isolateGenerator(async function* () {
       for (const gate of gates) {
@@ -661,7 +661,7 @@ describe('isolateGenerator of an async generator', () => {
     await expect(generator.next()).rejects.toBe(error)
   })
 
-  it('does not end the body’s values with a unit that has only asked before', async () => {
+  it('does not end the body’s values with a unit that only requested before', async () => {
     const gate = Promise.withResolvers<void>()
     const generator = isolateGenerator(async function* () {
       yield 'ready'
@@ -969,11 +969,11 @@ describe('a generator that two units drive', () => {
     expect(seen).toEqual(['override', 'own', undefined])
   })
 
-  it('does not grow with the steps that its body asks for', async () => {
+  it('does not grow with the steps that its body requests', async () => {
     const last = Promise.withResolvers<string>()
     const generator: AsyncGenerator<void> = isolateGenerator(async function* () {
       for (let i = 0; i < 20_000; i++) {
-        // The body asks for its own next step, in the context of this one.
+        // The body requests its own next step, in the context of this one.
         void generator.next()
         yield
       }

@@ -186,7 +186,7 @@ function circle(): unknown {
 }
 
 describe('the classes of the package', () => {
-  it('are told apart by instanceof', () => {
+  it('are distinguished by instanceof', () => {
     expect(LogicalContext.empty instanceof LogicalContext).toBe(true)
     expect(LogicalContext.empty instanceof ContextVar).toBe(false)
     expect(new TaskGroup() instanceof LogicalContext).toBe(false)

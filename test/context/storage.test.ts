@@ -142,7 +142,7 @@ describe('two copies of the package', () => {
 })
 
 describe('the classes of the package', () => {
-  it('know their own subclasses by instanceof, and take no others for them', () => {
+  it('recognise their own subclasses by instanceof, and no others', () => {
     class Special extends ours.ContextVar<string, undefined> {}
     const [plain, special] = [new ours.ContextVar('plain'), new Special('special')]
 

@@ -110,7 +110,7 @@ class NodeShop {
   }
 }
 
-/** A handler that has entered and answers when it is told to. */
+/** A handler that was entered, and answers when `answer` is called. */
 function gate() {
   const entered = Promise.withResolvers<void>()
   const go = Promise.withResolvers<void>()

@@ -47,6 +47,13 @@ export const patterns: readonly Pattern[] = [
     pattern: /(?<=^|[.:*/-] +|[.*/-]{2})Of +(?:a|an|the|what|each|those) +[\w`’' -]{1,60}?:/gm,
   },
   {
+    name: 'knows, tells, asks',
+    write: 'has, reads; returns, logs; calls, requests',
+    // Not for people, and not for names in code.
+    pattern:
+      /(?<!\b(?:const|let|function|async|await|you|I|we|they|users?|who|to|for|people|do +not) +|[|-] +)\b(?:(?:tells?|told|telling)(?! +of\b)|hears?|heard|believes?|believed|knows?|knew|wants?|wanted|asks?|asked|asking|thinks?)(?= +[\w`'"’])/gi,
+  },
+  {
     name: 'behind',
     write: 'after',
     pattern:

@@ -85,7 +85,7 @@ describe('a request in flight', () => {
   })
 })
 
-/** Opens a connection that stays open, by asking a server through it. */
+/** Opens a connection that stays open, by a request to a server. */
 type Client = (url: string) => Promise<Opened>
 
 type Row<C = Client> = [name: string, client: C, serve?: () => Server]

@@ -99,7 +99,7 @@ describe('a pool of pg with one connection', () => {
 })
 
 describe('LISTEN', () => {
-  /** A connection that hears of `prices`, opened by a user's request. */
+  /** A connection that listens to `prices`, opened by a user's request. */
   async function subscriber(listener: (message: Notification) => void): Promise<PoolClient> {
     return runInScope(async () => {
       user.set('ann')

@@ -36,7 +36,7 @@ describe('a failing task', () => {
         for (const policy of ['inherit', 'isolate', 'share', { only: [] }]) {
           for (const fn of failing) for (const onError of handlers) {
             const task = spawn(fn, { policy, onError })
-            // Asked for, and not waited for.
+            // Read, and not awaited.
             if (onError === undefined) task.result()
           }
         }

@@ -35,7 +35,7 @@ export async function checkAll(target: FuzzTarget, inputs: Iterable<string>): Pr
   return undefined
 }
 
-/** A failure for people, who may want to look at the input that was found, too. */
+/** A failure for people, with the input that was found. */
 export function describeFailure({ name }: FuzzTarget, { input, minimized, error }: Failure): string {
   const found = input === minimized ? '' : `\nfound as ${JSON.stringify(input).slice(0, 500)}`
   return `${name} has failed on ${JSON.stringify(minimized)}: ${String(error)}${found}`

@@ -5,7 +5,7 @@ const sources = new URL('../../src/', import.meta.url).href
 /** By file, a byte a character: whether it has run. */
 type Ran = Map<string, Uint8Array>
 
-/** What code of ours has run: it tells whether an input has come to where none before had been. */
+/** What code of ours ran: it shows whether an input reached code that no input reached before. */
 export class Coverage {
   readonly #session = new Session()
   readonly #known: Ran = new Map()

@@ -222,7 +222,7 @@ describe('connectServerInterceptor', () => {
     expect(inbound.peers.counters.refused).toBe(1)
   })
 
-  it('does not know the peer without its context values: only a function can trust it', async () => {
+  it('has no address of the peer without its context values: only a function can trust it', async () => {
     const ask = async (trust: InboundOptions['trust']) => {
       const interceptors = [connectServerInterceptor({ propagators, trust, onRefusal() {} })]
       const { url } = await serve(implementation, { interceptors })

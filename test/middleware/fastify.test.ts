@@ -384,7 +384,7 @@ describe("logicalContext's policy for tasks", () => {
     )
   })
 
-  it('is told at the registration of the route when it is none', async () => {
+  it('throws at the registration of the route if it is not a policy', async () => {
     const app = await open()
 
     expect(() => app.get('/', { config: { logicalContext: { policy: 'inherits' as never } } }, async () => 1)).toThrow(
@@ -462,7 +462,7 @@ describe("logicalContext's tasks", () => {
     })
   })
 
-  it('tell onError of their failure in their own context, and touch nothing else', async () => {
+  it('call onError with their failure in their own context, and change nothing else', async () => {
     const told: unknown[] = []
     const app = await open({
       onError: (error, task) => told.push([(error as Error).message, task.name, user.get(), requestId.get()]),
@@ -601,7 +601,7 @@ describe("logicalContext's way in", () => {
     ])
   })
 
-  it('believes nothing, and says so, where a function of the program fails on a request', async () => {
+  it('takes nothing from the peer, and logs it, if a function of the program fails on a request', async () => {
     const refusals: { field: string; hint: string }[] = []
     const failing = () => {
       throw new Error('no certificate')

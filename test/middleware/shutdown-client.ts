@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 
-/** A client that says just what a test tells it to, and remembers what it has heard. */
+/** A client that sends just what a test passes to it, and keeps what it received. */
 export class Client {
   readonly socket: Socket
   /** Resolves when the connection has ended, well or badly. */

@@ -57,7 +57,7 @@ describe("requests during logicalContext's close", () => {
     expect(await closed).toBeLessThan(soonMs)
   })
 
-  it('are answered with a goodbye where Fastify is told not to refuse them', async () => {
+  it('are answered with a last reply if an option of Fastify does not refuse them', async () => {
     const shop = await Shop.open(longMs, { return503OnClosing: false })
     const gate = shop.gate()
     const busy = await shop.dial()
@@ -136,7 +136,7 @@ describe("the order of logicalContext's close", () => {
 })
 
 describe("logicalContext's close", () => {
-  it('happens once, however often it is asked for', async () => {
+  it('happens once, however often it is called', async () => {
     const shop = await Shop.open(longMs)
     const gate = shop.gate()
     const client = await shop.dial()

@@ -144,7 +144,7 @@ describe("logicalContext's close at its limit", () => {
     )
   })
 
-  it('tells what has ended in its grace from what still runs, and counts what had ended before', async () => {
+  it('distinguishes what ended in its grace from what still runs, and counts what ended before', async () => {
     const shop = await Shop.open(limitMs)
     shop.app.get('/', async () => {
       spawn(async () => {}, { name: 'quick' })

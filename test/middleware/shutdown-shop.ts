@@ -70,7 +70,7 @@ export class Shop {
     await vi.waitUntil(() => socket()?.bytesRead === text.length)
   }
 
-  /** A route that answers when it is told to. */
+  /** A route that answers when `answer` is called. */
   gate(path = '/gate') {
     const entered = Promise.withResolvers<void>()
     const go = Promise.withResolvers<void>()

@@ -71,7 +71,7 @@ export class Model {
     return this.#snapshots.map(showValues)
   }
 
-  /** A flow does a step; says what comes of it. What a generator's body does then is told in its own time. */
+  /** A flow does a step; says what comes of it. What a generator's body does then is recorded in its own time. */
   act({ flow: number, ...act }: Step): unknown {
     const flow = this.#flows[number] as Flow
     const { cell } = flow
@@ -222,7 +222,7 @@ export class Model {
     return undefined
   }
 
-  /** A worker runs all jobs where it was started, so a job has to be told where it belongs: rules 11 and 6. */
+  /** A worker runs all jobs where it was started, so a job has to be bound to its unit: rules 11 and 6. */
   #handOver(cell: Cell | undefined, { worker, job }: Extract<Act, { does: 'hand over' }>): unknown {
     const jobs = this.#workers[pick(this.#workers.length, worker) ?? -1]?.jobs
     const snapshot = visible(cell)

@@ -38,7 +38,7 @@ export type Act =
   | { readonly does: 'hand over'; readonly worker: number; readonly job: (typeof preparations)[number] }
 
 /**
- * A flow is a piece of code that waits to be told what to do next; each step tells one flow to do one thing. Numbers
+ * A flow is a piece of code that waits for its next step; each step makes one flow do one thing. Numbers
  * pick one of what there is at the time, modulo its count.
  */
 export type Step = { readonly flow: number } & Act

@@ -183,7 +183,7 @@ describe('asyncio.TaskGroup in CPython', () => {
   })
 
   it('test_taskgroup_13: a failure in the outer group cancels the inner one, and is the only one', async () => {
-    // In a unit: outside of any there is no current signal by which the inner group could know of the outer one.
+    // In a unit: outside of any there is no current signal by which the outer group could stop the inner one.
     const failure = await runInScope(() =>
       failureOf(
         withTaskGroup(async (outer) => {

@@ -82,7 +82,7 @@ describe('deadline, extracting grpc-timeout', () => {
 
   it.each<[name: string, text: string, options: RequestTimeoutOptions, ms: number]>([
     ['to an hour', '2H', {}, 3_600_000],
-    ['from a peer that asks for years', '99999999H', {}, 3_600_000],
+    ['from a peer that requests years', '99999999H', {}, 3_600_000],
     ['to the limit it is told', '1H', { maxMs: 500 }, 500],
     ['to nothing', '1S', { maxMs: 0 }, 0],
   ])('cuts it, and says so: %s', (_name, text, options, ms) => {

@@ -204,7 +204,7 @@ describe('fromTextMapPropagator, extracting', () => {
     expect(composite([fromTextMapPropagator(both), w3cBaggage()]).fields).toEqual(['x-own', 'baggage'])
   })
 
-  it('tells it which of its fields are there', () => {
+  it('returns from keys() those of its fields that exist', () => {
     const seen: string[][] = []
     const curious = fromTextMapPropagator({
       fields: () => ['A', 'B', 'C'],
@@ -342,7 +342,7 @@ describe('toTextMapPropagator', () => {
     expect(found?.traceState?.serialize()).toBe('a=1')
   })
 
-  it('extracts no values by default, and those of a peer it is told to believe', () => {
+  it('extracts no values by default, and those of a peer with `values`', () => {
     const careful = toTextMapPropagator(ours).extract(emptyOtelContext, headers, getter)
     const trusting = toTextMapPropagator(ours, { peer: { values: true } }).extract(emptyOtelContext, headers, getter)
 
@@ -418,7 +418,7 @@ describe('toTextMapPropagator', () => {
     expect(spanOf(context)).toBeUndefined()
   })
 
-  it('has a carrier that tells what there is to read, and what was written', () => {
+  it('has a carrier that has what can be read, and what was written', () => {
     const seen: unknown[] = []
     const look = (carrier: Carrier) => seen.push(['a', 'b'].map((name) => [carrier.has(name), carrier.get(name)]))
     const curious: Propagator = {
@@ -456,7 +456,7 @@ describe('toTextMapPropagator', () => {
     expect(carrier).toEqual({ traceparent: `00-${trace}-${span}-01`, tracestate: 'a=1' })
   })
 
-  it('injects the variables of the context it has extracted, to a destination that may be told them', () => {
+  it('injects the variables of the context it has extracted, to a destination that may receive them', () => {
     const propagator = toTextMapPropagator(ours, { peer: { values: true }, destination: { values: [tenant] } })
     const carrier: Record<string, string> = {}
 

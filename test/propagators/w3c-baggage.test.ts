@@ -145,7 +145,7 @@ describe('w3cBaggage, extracting the others', () => {
     },
   )
 
-  it.each(['a=1,tenant=acme,b=2', 'a=1, tenant=acme, b=2'])('knows how many are left: %s', (header) => {
+  it.each(['a=1,tenant=acme,b=2', 'a=1, tenant=acme, b=2'])('counts how many are left: %s', (header) => {
     const { context } = extractFrom(propagator, { baggage: header })
 
     expect(context.get(baggage)?.size).toBe(2)
@@ -154,14 +154,14 @@ describe('w3cBaggage, extracting the others', () => {
   it.each<[name: string, text: string]>([
     ['many members', Array.from({ length: 65 }, () => 'a=1').join(',')],
     ['as many bytes as may be', ','.repeat(8192)],
-  ])('does not read a text before it is asked for, where no member is declared: %s', (_name, text) => {
+  ])('does not parse a text before it is read, if no member is declared: %s', (_name, text) => {
     const { context, refusals } = extractFrom(w3cBaggage(), { baggage: text })
 
     expect(refusals).toEqual([])
     expect(context.get(baggage)?.refusals).toEqual(['truncated'])
   })
 
-  it('drops them if it is told to', () => {
+  it('drops them with others: drop', () => {
     const { context } = extractFrom(w3cBaggage({ members: { tenant }, others: 'drop' }), { baggage: 'a=1,tenant=acme' })
 
     expect(context.get(tenant)).toBe('acme')
@@ -310,7 +310,7 @@ describe('w3cBaggage, injecting', () => {
     ['one member and the others', [baggage, plan], 'plan=7,x=1;p,y=2'],
     ['nothing by an empty list', [], undefined],
     ['nothing of another variable', [secret], undefined],
-  ])('tells a destination %s', (_name, values, header) => {
+  ])('sends a destination %s', (_name, values, header) => {
     expect(injectInto(propagator, context, { values }).headers['baggage']).toBe(header)
   })
 
@@ -421,7 +421,7 @@ describe('w3cBaggage, injecting', () => {
     expect(refusals).toEqual(['malformed baggage'])
   })
 
-  it('writes none of the others if it is told to drop them', () => {
+  it('writes none of the others with others: drop', () => {
     const dropping = w3cBaggage({ members: { tenant }, others: 'drop' })
 
     expect(injectInto(dropping, context).headers['baggage']).toBe('tenant=a%20b')

@@ -188,7 +188,7 @@ describe('tracestate on its way through', () => {
   it.each<[name: string, tracestate: string]>([
     ['a short one', 'BAD'],
     ['one at the limit', 'B'.repeat(512)],
-  ])('is not read before it is asked for: %s', (_name, tracestate) => {
+  ])('is not parsed before it is read: %s', (_name, tracestate) => {
     expect(extractFrom(w3cTraceContext(), { traceparent, tracestate }).refusals).toEqual([])
   })
 

@@ -59,7 +59,7 @@ describe('requestId, extracting', () => {
     expect(extractFrom(generated, { 'x-request-id': 'abc' }, {}, before).context).toBe(before)
   })
 
-  it('reads the header it is told to, in any case', () => {
+  it('reads the header of the option, in any case', () => {
     const { context } = extractFrom(xRequestId({ header: 'X-Correlation-ID' }), { 'x-correlation-id': 'abc' })
 
     expect(context.get(requestIdVar)).toBe('abc')
@@ -73,7 +73,7 @@ describe('requestId, injecting', () => {
     expect(injectInto(generated, context).headers).toEqual({ 'x-request-id': 'abc' })
   })
 
-  it('writes to the header it is told to, in lower case', () => {
+  it('writes to the header of the option, in lower case', () => {
     expect(injectInto(xRequestId({ header: 'X-Correlation-ID' }), context).headers).toEqual({
       'x-correlation-id': 'abc',
     })

@@ -56,7 +56,7 @@ describe('the request’s abort', () => {
     expect(tasks.map((task) => task.signal.aborted)).toEqual([false, false, false])
   })
 
-  it('reaches those that asked for it, whatever their policy', () => {
+  it('reaches those with the option, whatever their policy', () => {
     const tasks = runInScope((scope) => {
       const spawned = (['inherit', 'isolate', { only: [] }, 'share'] as const).map((policy) =>
         pending({ policy, cancelWith: 'request' }),
@@ -110,7 +110,7 @@ describe('the request’s abort', () => {
     expect(seen).toBe(reason)
   })
 
-  it('cannot be asked for in a group outside any request', async () => {
+  it('throws in a group outside any request', async () => {
     const outcome = await withTaskGroup((group) => {
       group.spawn(() => pending({ cancelWith: 'request' }))
     }).catch((error: unknown) => error)
@@ -140,7 +140,7 @@ describe('the request’s abort', () => {
     expect(seen).toBe(reason)
   })
 
-  it('cannot be asked for by a task that has let the request go', async () => {
+  it('throws in a task that does not depend on the request', async () => {
     const onError = vi.fn()
     const group = new TaskGroup({ onError })
 

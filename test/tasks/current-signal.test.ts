@@ -45,7 +45,7 @@ describe('currentSignal', () => {
     expect(seen).toEqual([true, true, false])
   })
 
-  it('tells apart what runs at the same time in one unit', async () => {
+  it('is another one for each call that runs at the same time in one unit', async () => {
     const [slow, quick, own] = await runInScope(async (scope) => {
       const look = async () => {
         await tick()
@@ -75,7 +75,7 @@ describe('currentSignal', () => {
     expect(seen).toEqual([true, false])
   })
 
-  it('is made only when it is asked for, and one', () => {
+  it('is made only when it is read, and once', () => {
     const made = vi.spyOn(globalThis, 'AbortController')
 
     runInScope(() => spawn(() => {}))
@@ -191,7 +191,7 @@ describe('currentDeadline', () => {
     expect(deadlines).toEqual([deadline, deadline, true])
   })
 
-  it('is not the request’s in a task, unless that asks for it', async () => {
+  it('is not the request’s in a task, unless an option requests it', async () => {
     const deadline = Date.now() + 10_000
     const deadlines = await runInScope(
       () =>
@@ -216,7 +216,7 @@ describe('the deadline of a request', () => {
     vi.useRealTimers()
   })
 
-  it('aborts its signal, and the tasks that ask for it', async () => {
+  it('aborts its signal, and the tasks with the option', async () => {
     const open = Promise.withResolvers<void>()
     const signals: (AbortSignal | undefined)[] = []
     const ended = runInScope(

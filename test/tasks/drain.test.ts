@@ -189,7 +189,7 @@ describe('a drain', () => {
     expect(report.elapsedMs).toBeLessThanOrEqual(2)
   })
 
-  it('tells tasks to stop before anything else can happen, with a limit of 0', async () => {
+  it('aborts tasks before anything else can happen, with a limit of 0', async () => {
     const group = new TaskGroup()
     const { signal } = group.spawn(() => new Promise(() => {}))
 

@@ -198,7 +198,7 @@ describe('a late write', () => {
     expect(uses).toHaveLength(throws ? 0 : 1)
   })
 
-  it('is reported where that is all that is asked for', () => {
+  it('is reported if the option requests a report only', () => {
     vi.spyOn(console, 'error').mockImplementation(() => {})
     const lateWrite = runInScope(() => bind(() => user.set('late')), { lateWrites: 'report' })
 

@@ -83,7 +83,7 @@ describe('the lifecycle events', () => {
     expect(byName.get('task:end') as TaskEndEvent).toMatchObject({ outcome: 'done', error: undefined })
   })
 
-  it('tell once of a scope that is closed twice', () => {
+  it('have one event for a scope that is closed twice', () => {
     const events = record()
 
     runInScope((scope) => {
@@ -94,7 +94,7 @@ describe('the lifecycle events', () => {
     expect(events.map(([name]) => name)).toEqual(['scope:open', 'scope:close', 'scope:seal'])
   })
 
-  it('tell what has become of a task', async () => {
+  it('have the outcome of a task', async () => {
     const ends: [string, string, unknown][] = []
     listen('task:end', (message) => {
       const { task, outcome, error } = message as TaskEndEvent

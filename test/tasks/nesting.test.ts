@@ -63,7 +63,7 @@ interface Expected {
 }
 
 describe('any schedule of calls in calls', { timeout: 120_000 }, () => {
-  it('shares the values that are shared, keeps the others, and knows the signal of each', async () => {
+  it('shares the values that are shared, keeps the others, and has the signal of each', async () => {
     await checkSchedules(calls, async (program, scheduler) => {
       let writes = 0
       const group = new TaskGroup({ onError: (error) => expect.fail(String(error)) })

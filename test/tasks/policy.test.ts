@@ -213,7 +213,7 @@ describe('a policy', () => {
     expect({ started, left: group.tasks.length }).toEqual({ started: false, left: 0 })
   })
 
-  it('asks no derive function under share', () => {
+  it('calls no derive function under share', () => {
     const broken = new ContextVar<string>('broken', {
       onSpawn: () => {
         throw new Error('cannot be derived')

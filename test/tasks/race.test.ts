@@ -35,7 +35,7 @@ describe('race', () => {
     ])
   })
 
-  it('rejects with the first failure, of which it tells the others', async () => {
+  it('rejects with the first failure, which is the reason of the others’ signals', async () => {
     const reasons: unknown[] = []
 
     const outcome = await race([
@@ -61,7 +61,7 @@ describe('race', () => {
     expect(begun).toEqual([0, 1])
   })
 
-  it('tells onError of what fails later, in its own context, unless it only says "aborted"', async () => {
+  it('calls onError for what fails later, in its own context, unless it was only aborted', async () => {
     const told: unknown[] = []
     const group = new TaskGroup({ onError: (error, task) => told.push(error, task.name, user.get()) })
 

@@ -146,7 +146,7 @@ describe('RequestScope', () => {
     expect(scope.context.get(kept)).toBe('kept')
   })
 
-  it('asks a foreign thenable once, and waits for it in its own context', async () => {
+  it('calls `then` of a foreign thenable once, and waits for it in its own context', async () => {
     const scope = open()
     const asked: unknown[] = []
     const query = {

@@ -160,7 +160,7 @@ describe('any schedule of withTaskGroup', { timeout: 120_000 }, () => {
       let cutOff = false
       let open = 0
 
-      /** The work of the body and of a task: each obeys its signal where it is told to abort. */
+      /** The work of the body and of a task: each obeys its signal if its step is an abort. */
       const work = async (
         name: string,
         some: Step[],

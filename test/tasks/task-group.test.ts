@@ -10,7 +10,7 @@ describe('TaskGroup', () => {
     expect([plain.name, plain.policy, named.name, named.policy]).toEqual(['tasks', undefined, 'mail', 'isolate'])
   })
 
-  it('knows its tasks in the order of their spawning, and forgets those that have ended', async () => {
+  it('has its tasks in the order of their spawning, without those that ended', async () => {
     const group = new TaskGroup()
     const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
     const tasks = gates.map(({ promise }) => group.spawn(() => promise))
@@ -25,7 +25,7 @@ describe('TaskGroup', () => {
     expect(after).toEqual([tasks[1]])
   })
 
-  it('knows a task while that begins', () => {
+  it('has a task while the task begins', () => {
     const group = new TaskGroup()
 
     group.spawn((task) => {

@@ -294,7 +294,7 @@ describe('maxPerRequest', () => {
 })
 
 describe("whenFull: 'reject'", () => {
-  it('is what a group does that is told nothing else', () => {
+  it('is the default', () => {
     for (const options of [{}, { whenFull: 'reject' }] as const) {
       const group = new TaskGroup({ maxConcurrent: 1, maxQueued: 0, ...options })
       group.spawn(never)
@@ -409,7 +409,7 @@ describe("whenFull: 'wait'", () => {
     expect(unhandled).toEqual([])
   })
 
-  it('tells a spawner whose task was aborted before', async () => {
+  it('throws to a spawner whose task was aborted before', async () => {
     const shop = new Shop({ maxConcurrent: 1, maxQueued: 0, maxPerRequest: 2, whenFull: 'wait' })
     runInScope(() => shop.spawn(3))
     const [, outside, parked] = shop.tasks

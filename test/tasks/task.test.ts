@@ -137,7 +137,7 @@ describe('the result of a task', () => {
     expect(await left).toEqual([0, false])
   })
 
-  it('asks a lazy thenable once, in the context of the task', async () => {
+  it('calls `then` of a lazy thenable once, in the context of the task', async () => {
     const seen: unknown[] = []
     const lazy = {
       then(resolve: (value: string) => void) {
@@ -153,7 +153,7 @@ describe('the result of a task', () => {
   })
 })
 
-describe('the result of a task, asked for twice', () => {
+describe('the result of a task, read twice', () => {
   it('comes to both', async () => {
     const gate = Promise.withResolvers<number>()
     const task = runInScope(() => spawn(() => gate.promise))
@@ -282,7 +282,7 @@ describe('the failure of a task', () => {
     const told: unknown[] = []
     const group = new TaskGroup({ onError: (error) => told.push(['group', error]) })
 
-    group.spawn(() => Promise.reject(new Error('not told here')), { onError: () => {} })
+    group.spawn(() => Promise.reject(new Error('not for the group')), { onError: () => {} })
     group.spawn(() => {
       throw new Error('failed')
     })

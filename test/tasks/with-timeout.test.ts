@@ -135,7 +135,7 @@ describe('withTimeout', () => {
     await expect(call).rejects.toThrow('boom')
   })
 
-  it('rejects with the function’s own error where the caller was told to stop before the limit', async () => {
+  it('rejects with the function’s own error if the caller was aborted before the limit', async () => {
     const own = new DOMException('stopped', 'AbortError')
 
     const call = runInScope((scope) =>
@@ -149,7 +149,7 @@ describe('withTimeout', () => {
     await expect(call).rejects.toBe(own)
   })
 
-  it('has its own error for what asks after its end, whatever has become of the caller', async () => {
+  it('has its own error for work after its end, whatever the outcome of the caller', async () => {
     const reason = await runInScope(async (scope) => {
       const limit = await withTimeout((inside) => inside, 1000, { name: 'reserve' })
       scope.abort(new Error('gone'))

@@ -8,7 +8,7 @@ describe('isHex', () => {
     ['the last digits', '-a0', 1, 2],
     ['digits in the middle', '-a0-', 1, 2],
     ['zeros', '00', 0, 2],
-    ['no digit, where none is asked for', '-', 0, 0],
+    ['no digit, if the length is zero', '-', 0, 0],
   ])('takes %s', (_name, text, start, length) => {
     expect(isHex(text, start, length)).toBe(true)
   })

@@ -66,7 +66,7 @@ async function getByHttp(url: string): Promise<void> {
 }
 
 describe.each(clients)('openTelemetry, calls by %s', (_name, call) => {
-  it('tells the callee of the active span', async () => {
+  it('sends the active span to the callee', async () => {
     const { tracer } = setUpSdk()
     const warehouse = await upstream()
 
@@ -93,7 +93,7 @@ describe.each(clients)('openTelemetry, calls by %s', (_name, call) => {
     }
   })
 
-  it('tells the callee of a decision not to sample', async () => {
+  it('sends a decision not to sample to the callee', async () => {
     const { tracer } = setUpSdk()
     const warehouse = await upstream()
     const unsampled = api.trace.setSpanContext(api.ROOT_CONTEXT, {

@@ -54,7 +54,7 @@ describe('openTelemetry, requests', () => {
     expect(server?.attributes['http.route']).toBe('/orders/:id')
   })
 
-  it('starts a span for a request that has none, if asked to', async () => {
+  it('starts a span for a request that has none, with requestSpans', async () => {
     const { span, tracer, spans } = setUpSdk({ requestSpans: true, fields: { tenant } })
     const { get, lines } = await shop((app) => {
       app.get('/orders/:id', async (request) => {
@@ -108,7 +108,7 @@ describe('openTelemetry, requests', () => {
     expect(spans().filter(({ kind }) => kind === api.SpanKind.SERVER)).toHaveLength(1)
   })
 
-  it('writes what the unit knows at the end on a span that OpenTelemetry has started', async () => {
+  it('writes the values that the unit has at its end on a span that OpenTelemetry has started', async () => {
     const { spans } = setUpSdk({ fields: { tenant } })
     instrumentHttp()
     const { get } = await shop((app) => {

@@ -142,7 +142,7 @@ describe('openTelemetry, a wrong set-up', () => {
     expect(started).toEqual(['task'])
   })
 
-  it('tells that there is no context manager', () => {
+  it('logs that there is no context manager', () => {
     const lines = diagLines()
     bridgeOnly()
     api.trace.setGlobalTracerProvider(new TracerProvider())
@@ -152,7 +152,7 @@ describe('openTelemetry, a wrong set-up', () => {
     expect(lines).toEqual([expect.stringContaining('no context manager is registered')])
   })
 
-  it('tells that two copies of the API are there', () => {
+  it('logs that two copies of the API exist', () => {
     const lines = diagLines()
     const proxy = new api.ProxyTracerProvider()
     const trace = Object.assign(Object.create(api.trace) as typeof api.trace, { getTracerProvider: () => proxy })

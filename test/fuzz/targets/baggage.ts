@@ -39,8 +39,8 @@ export const baggage: FuzzTarget = {
     ensureSame(entries, referenceBaggage(input), 'reads what the grammar says')
 
     const text = read.toString()
-    ensureSame(Baggage.parse(input).toString(), text, 'writes the same before its members are asked for')
-    ensureSame(Baggage.parse(input).size, read.size, 'counts the same before its members are asked for')
+    ensureSame(Baggage.parse(input).toString(), text, 'writes the same before its members are read')
+    ensureSame(Baggage.parse(input).size, read.size, 'counts the same before its members are read')
     ensureLegalBaggage(text)
     if (text !== input) ensureSame(entriesOf(Baggage.parse(text)), entries, 'reads what it has written')
     for (const { key, value } of entries.slice(-3)) {

@@ -61,7 +61,7 @@ function sourcesOf(input: string): CarrierSource[] {
   return made
 }
 
-/** The same headers, in the forms that libraries have for them; the last two know no order among spellings. */
+/** The same headers, in the forms that libraries have for them; the last two have no order among spellings. */
 function carriersOf(lines: Line[]): CarrierSource[] {
   const spellings = spellingsOf(lines)
   return [lines.flat(), lines.map(([name, value]): Line => [name, value]), spellings, Object.fromEntries(spellings)]

@@ -53,12 +53,12 @@ export const destinations: FuzzTarget = {
     ensureSame(
       told,
       rules.some((rule) => reaches(rule, url)),
-      'tells the listed hosts, and no others',
+      'matches the listed hosts, and no others',
     )
     // A host that no list can name is none of a client's parts either.
     if (!/^[\w-][\w.-]*$|^\[/.test(url.hostname)) return
     const target = targetOf(url.protocol, url.hostname.replace(/^\[|\]$/g, ''), url.port)
-    ensureSame(target?.hostname, url.hostname, 'knows a host by its parts as by its URL')
+    ensureSame(target?.hostname, url.hostname, 'matches a host by its parts as by its URL')
   },
 }
 

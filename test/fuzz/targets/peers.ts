@@ -20,7 +20,7 @@ export interface Exchanged<T> {
   refusals: string[]
 }
 
-/** What a propagator reads from a peer that may tell everything. */
+/** What a propagator reads from a peer that may set everything. */
 export function extractAll(propagator: Propagator, source: CarrierSource): Exchanged<LogicalContext> {
   const refusals: string[] = []
   const peer: Peer = {
@@ -31,7 +31,7 @@ export function extractAll(propagator: Propagator, source: CarrierSource): Excha
   return { found: propagator.extract(LogicalContext.empty, carrierOf(source), peer), refusals }
 }
 
-/** What it writes to a destination that may be told everything; legal in a header. */
+/** What it writes to a destination that may receive everything; legal in a header. */
 export function injectAll(propagator: Propagator, context: LogicalContext): Exchanged<Record<string, string>> {
   const refusals: string[] = []
   const found: Record<string, string> = {}

@@ -46,7 +46,7 @@ export const privateAddress: FuzzTarget = {
     const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(input)?.[1]
     const address = mapped ?? input
     if (!isIPv4(address) && !isAsNodeWrites(address)) return
-    ensureSame(isPrivate, list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6'), 'knows the private ranges')
+    ensureSame(isPrivate, list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6'), 'finds the private ranges')
   },
 }
 

@@ -41,7 +41,7 @@ export const traceparent: FuzzTarget = {
       [traceId, trace.spanId, flags],
       'reads what it has written',
     )
-    // It knows one blank around the header and no tab, and no line end in it.
+    // It accepts one blank around the header and no tab, and no line end in it.
     if (/[\n\r\u2028\u2029]/.test(input)) return
     const theirs = parseTraceParent(input.replace(/^[ \t]+|[ \t]+$/g, ''))
     ensureSame([theirs?.traceId, theirs?.spanId], [traceId, spanId], 'reads what OpenTelemetry reads')

@@ -38,7 +38,7 @@ export const tracestate: FuzzTarget = {
     const expected = referenceTracestate(input)
     const text = state.toString()
     ensureLegal(text)
-    ensureSame(Tracestate.parse(input).toString(), text, 'writes the same before its members are asked for')
+    ensureSame(Tracestate.parse(input).toString(), text, 'writes the same before its members are read')
     ensure(
       entries.length <= 32 && text.length <= 512,
       'keeps within 32 members and 512 characters',

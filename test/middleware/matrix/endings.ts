@@ -26,12 +26,7 @@ export const endings: Readonly<Record<string, readonly Ending[]>> = {
     answered('callback', '/callback', 'The handler calls `reply.send()` in a timer.'),
     answered('throws', '/throws', 'The handler throws; the error handler answers.'),
     answered('no route', '/nowhere', 'There is no route; the not-found handler answers.'),
-    answered(
-      'validation',
-      '/ok',
-      'The headers are not what the schema asks for; the error handler answers.',
-      'x-fail: 1',
-    ),
+    answered('validation', '/ok', 'The headers do not match the schema; the error handler answers.', 'x-fail: 1'),
     answered(
       'stream',
       '/stream',

@@ -67,7 +67,7 @@ ${writeRecipe(runs, 'bare run', allPlaces.filter(isLostBare))}
 `
 }
 
-/** What a page says of a runtime; undefined if it does not know it. */
+/** What a page says of a runtime; undefined if it has no such column. */
 export function readPage(page: string, runtime: string): Record<RecipeName, Measured> | undefined {
   const known = readTables(page).some(
     ({ heads, rows }) => heads[0] === 'runtime' && rows.some(([name]) => name === runtime),

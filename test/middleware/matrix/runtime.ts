@@ -31,7 +31,7 @@ export async function runOn(path: string, major: number, mechanism: Mechanism): 
   throw new Error(`${path} ${args.join(' ')} has run over ${run.mechanism}, expected ${mechanism}.`)
 }
 
-/** Node 22 has async_hooks unless it is asked for the other; later ones have it the other way round. */
+/** Node 22 uses async_hooks unless a flag selects the other; later ones the other way round. */
 function flagsFor(major: number, mechanism: Mechanism): string[] {
   if (mechanism === 'AsyncContextFrame') return major < 24 ? ['--experimental-async-context-frame'] : []
   return major < 24 ? [] : ['--no-async-context-frame']

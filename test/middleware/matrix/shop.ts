@@ -21,7 +21,7 @@ export interface Shop {
   close(): Promise<void>
 }
 
-/** Tells what a request of `caller` has seen at a place. */
+/** Records what a request of `caller` saw at a place. */
 export type See = (caller: Caller, place: Place, seen: string | undefined) => void
 
 export async function openShop(recipe: Recipe, options: FastifyServerOptions, call?: ForeignCall): Promise<Shop> {
@@ -62,7 +62,7 @@ export async function openShop(recipe: Recipe, options: FastifyServerOptions, ca
   }
 }
 
-/** The request says itself whose it is, so that what belongs to it can be told from where it is seen. */
+/** The request says itself whose it is, so that what belongs to it can be distinguished from where it is seen. */
 export function callerOf(request: { headers: Record<string, unknown> }): Caller {
   return request.headers['x-request-id'] as Caller
 }
