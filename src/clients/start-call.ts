@@ -5,7 +5,7 @@ export type EndCall = (status: number | undefined, error: unknown) => void
 
 /** Publishes the start of a call, if there is a listener. `name` returns the method and the URL without its query. */
 export function startCall(client: string, name: () => string): EndCall | undefined {
-  if (!callStart.hasSubscribers) return undefined
+  if (!callStart.hasSubscribers && !callEnd.hasSubscribers) return undefined
   const call = { client, name: name() }
   callStart.publish({ call })
   let isOver = false

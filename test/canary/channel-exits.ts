@@ -1,6 +1,7 @@
 import Fastify from 'fastify'
 import { type DrainReport, outside, runInScope, spawn, TaskGroup } from 'logical-context'
 import { channels } from 'logical-context/channels'
+import { contextFetch } from 'logical-context/clients/fetch'
 import { Messages } from 'logical-context/messages/message'
 import logicalContext from 'logical-context/middleware/fastify'
 import { vi } from 'vitest'
@@ -25,6 +26,7 @@ async function causeAllEvents(): Promise<void> {
     caught(() => fill(new TaskGroup({ maxConcurrent: 1, maxQueued: 0 })))
     await drained()
     const messages = new Messages('canary', { propagators })
+    await contextFetch.with({ propagators, fetch: async () => new Response() })('http://127.0.0.1/')
     const fields = { ...messages.capture('jobs'), traceparent: 'malformed' }
     await messages.process({ queue: 'jobs', fields }, setAll)
   })
