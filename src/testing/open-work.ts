@@ -87,8 +87,10 @@ export function watchOpenWork(options?: OpenWorkOptions): OpenWork {
     onChange()
     await limit.promise
     stop()
-    // A server that closed, and a listener that is removed after the last event.
-    await new Promise((resolve) => setImmediate(resolve))
+    // For a listener that is removed after the last event, and for servers: Node ends a handle after the immediates.
+    let turns = 0
+    do await new Promise((resolve) => setImmediate(resolve))
+    while (++turns < maxTurns && listeningServers() > serversBefore)
   }
 
   return {
@@ -113,6 +115,9 @@ export function watchOpenWork(options?: OpenWorkOptions): OpenWork {
     },
   }
 }
+
+/** How many turns of the event loop a server has for the end of its close. */
+const maxTurns = 10
 
 type Listeners = ReadonlyMap<string | symbol, readonly Function[]>
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createServer } from 'node:net'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import Fastify from 'fastify'
 import { ContextVar, LogicalContext } from 'logical-context'
@@ -40,6 +41,13 @@ void describe('the kit', () => {
     await app.close()
 
     assert.deepEqual(await response.json(), { user: 'ann' })
+  })
+
+  void it('accepts a server whose close ends after the test', async () => {
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+
+    server.close()
   })
 })
 
