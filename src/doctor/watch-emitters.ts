@@ -50,8 +50,9 @@ export function watchEmitters(onSwap: (swap: Swap) => void, isBound: (fn: object
     const site = readCallSite(stack)
     // A callback that a library passes for itself reads no variables.
     if (!site.isProgram) return
-    const { library: caller, libraries } = readCallSite(captureStack())
-    const ran = { ...site, library: caller, libraries }
+    const { library: caller, libraries, isProgram } = readCallSite(captureStack())
+    // If the program emits, the libraries above it only called the program.
+    const ran = isProgram ? { ...site, library: undefined, libraries: [] } : { ...site, library: caller, libraries }
     onSwap({ what, site: ran, library, createdHere: creators.get(owner) === current })
   }
 

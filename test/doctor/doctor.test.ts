@@ -204,6 +204,22 @@ describe('doctor', () => {
     expect(opened.findings()[0]?.library).toBe('fastify')
   })
 
+  it('advises to bind a listener that a handler of Fastify registers and another request calls', async () => {
+    const opened = open()
+    const bus = new EventEmitter()
+    const app = Fastify()
+    onTestFinished(() => app.close())
+    await app.register(logicalContext)
+    app.get('/subscribe', async () => void bus.on('order', () => {}))
+    app.get('/publish', async () => void bus.emit('order'))
+
+    await app.inject('/subscribe')
+    await app.inject('/publish')
+
+    expect(opened.found).toEqual(["1 × listener of 'order' of one request ran in another: bind"])
+    expect(opened.findings()[0]?.library).toBeUndefined()
+  })
+
   it('finds nothing in an app that keeps the context', async () => {
     const opened = open()
     const app = Fastify({ loggerInstance: contextLogger(pino({}, { write() {} })) })

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { createServer } from 'node:net'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import Fastify from 'fastify'
 import { ContextVar, LogicalContext } from 'logical-context'
@@ -43,11 +42,13 @@ void describe('the kit', () => {
     assert.deepEqual(await response.json(), { user: 'ann' })
   })
 
-  void it('accepts a server whose close ends after the test', async () => {
-    const server = createServer()
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  void it('accepts a server that has just closed', async () => {
+    const app = Fastify()
+    await app.listen({ port: 0, host: '127.0.0.1' })
 
-    server.close()
+    await sendRequest(app)
+
+    await app.close()
   })
 })
 
