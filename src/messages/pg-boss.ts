@@ -1,5 +1,16 @@
 import type { ConstructorOptions, Job, PgBoss, SendOptions, WorkOptions } from 'pg-boss'
-import { anAmount, anyOf, aString, checkFunction, checkOptions, type Checks, show, splitOptions } from '../options.ts'
+import {
+  anAmount,
+  anyOf,
+  aString,
+  checkArgument,
+  checkFunction,
+  checkOptions,
+  isFunction,
+  type Checks,
+  show,
+  splitOptions,
+} from '../options.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { lockDirectory } from './directory-lock.ts'
@@ -17,6 +28,8 @@ import { defaultEnqueueTimeoutMs, messagesChecks } from './messages-options.ts'
 import { closeChecks } from './running-jobs.ts'
 
 export type { BatchItem, CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
+
+const aBoss = anyOf('a PgBoss', (value) => isFunction((value as Partial<PgBoss> | null | undefined)?.stop))
 
 /** Options of `contextBoss`. */
 export interface ContextBossOptions extends MessagesOptions {
@@ -119,9 +132,10 @@ export async function openBoss(options?: OpenBossOptions): Promise<ContextBoss> 
  * Adds the context to a boss of yours, which is started and stays the same for all other calls. Enqueue with its `send`,
  * consume with its `work`.
  *
- * @throws {TypeError} if an option is unknown or of the wrong type.
+ * @throws {TypeError} if `boss` is not one, or an option is unknown or of the wrong type.
  */
 export function contextBoss(boss: PgBoss, options?: ContextBossOptions): ContextBoss {
+  checkArgument('contextBoss', aBoss, boss)
   const { enqueueTimeoutMs, ...others } = checkOptions('contextBoss', options, checks)
   return bossOver(boss, new Messages('contextBoss', others, 'pg-boss'), enqueueTimeoutMs)
 }

@@ -1,13 +1,28 @@
 // oxlint-disable typescript/no-extraneous-class -- Nest needs classes
-import { ConsoleLogger, createParamDecorator, type DynamicModule, Module } from '@nestjs/common'
+import {
+  ConsoleLogger,
+  type ConsoleLoggerOptions,
+  createParamDecorator,
+  type DynamicModule,
+  Module,
+} from '@nestjs/common'
 import { HttpAdapterHost } from '@nestjs/core'
 import type { FastifyInstance } from 'fastify'
 import { outside } from '../context/current.ts'
-import { aString, type Checks, checkOptions } from '../options.ts'
+import {
+  anyOf,
+  aString,
+  checkArgument,
+  type Checks,
+  checkOptions,
+  isFunction,
+  isRecord,
+  splitOptions,
+} from '../options.ts'
 import { backgroundGroup, openScope } from '../tasks/open-scope.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
 import { newIdentity, requestId } from '../variables/request-id.ts'
-import { traceContext } from '../variables/trace-context.ts'
+import { activeTrace, traceContext } from '../variables/trace-context.ts'
 import { type ExpressMiddleware, logicalContext as expressContext } from './express.ts'
 import { logicalContext as fastifyContext } from './fastify.ts'
 import { nodeServerChecks, type NodeServerOptions } from './node-requests.ts'
@@ -88,8 +103,15 @@ const jobGroups: TaskGroup[] = []
 
 const valueOf = createParamDecorator((variable: { get(): unknown }) => variable.get())
 
-/** A parameter decorator: the value of a variable in the request, or its default. */
+const aVariable = anyOf('a ContextVar', (value) => isFunction((value as { get?: unknown } | null | undefined)?.get))
+
+/**
+ * A parameter decorator: the value of a variable in the request, or its default.
+ *
+ * @throws {TypeError} if the argument is not a variable.
+ */
 export function ContextValue(variable: { get(): unknown }): ParameterDecorator {
+  checkArgument('ContextValue', aVariable, variable)
   return valueOf(variable)
 }
 
@@ -144,24 +166,65 @@ interface Metadata {
   defineMetadata(key: unknown, value: unknown, target: object): void
 }
 
+/** Options of `ContextConsoleLogger`: those of Nest's logger, and `keys`. */
+export interface ContextConsoleLoggerOptions extends ConsoleLoggerOptions {
+  /** Other keys for the ids in a line of JSON; `false` omits one. Default: their names. */
+  keys?: { readonly request_id?: string | false; readonly trace_id?: string | false }
+}
+
+const loggerChecks: Checks = {
+  keys: anyOf(
+    'an object that has a key or false for request_id or trace_id',
+    (value) =>
+      isRecord(value) &&
+      Object.entries(value).every(
+        ([id, key]) =>
+          (id === 'request_id' || id === 'trace_id') && (key === undefined || key === false || aString.accepts(key)),
+      ),
+  ),
+}
+
 /**
  * Nest's logger, with the ids of the request and its trace on each line: as fields with the option `json`, else before the
  * message. Pass it as the option `logger` of `NestFactory.create`.
+ *
+ * @throws {TypeError} if `keys` is of the wrong type.
  */
 export class ContextConsoleLogger extends ConsoleLogger {
+  readonly #keys: NonNullable<ContextConsoleLoggerOptions['keys']>
+
+  constructor(
+    ...args: [context?: string, options?: ContextConsoleLoggerOptions] | [options: ContextConsoleLoggerOptions]
+  ) {
+    const last = args.at(-1)
+    const options = typeof last === 'object' ? last : undefined
+    const { own, others } = splitOptions<Pick<ContextConsoleLoggerOptions, 'keys'>, ConsoleLoggerOptions>(
+      'ContextConsoleLogger',
+      options,
+      loggerChecks,
+    )
+    const given = args.map((arg) => (typeof arg === 'object' ? others : arg))
+    super(...(given as [string, ConsoleLoggerOptions]))
+    this.#keys = own.keys ?? {}
+  }
+
   protected override getJsonLogObject(
     ...args: Parameters<ConsoleLogger['getJsonLogObject']>
   ): ReturnType<ConsoleLogger['getJsonLogObject']> {
-    return { ...super.getJsonLogObject(...args), ...ids() }
+    return { ...super.getJsonLogObject(...args), ...this.#ids() }
   }
 
   protected override formatContext(context: string): string {
     const id = requestId.get()
     return id === undefined ? super.formatContext(context) : `${super.formatContext(context)}[${id}] `
   }
-}
 
-function ids(): Record<string, string> {
-  const [id, trace] = [requestId.get(), traceContext.get()]
-  return { ...(id !== undefined && { request_id: id }), ...(trace !== undefined && { trace_id: trace.traceId }) }
+  #ids(): Record<string, string> {
+    const { request_id: idKey = 'request_id', trace_id: traceKey = 'trace_id' } = this.#keys
+    const ids = [
+      [idKey, requestId.get()],
+      [traceKey, activeTrace(traceContext.get())?.traceId],
+    ]
+    return Object.fromEntries(ids.filter(([key, value]) => key !== false && value !== undefined)) as never
+  }
 }

@@ -1,9 +1,5 @@
 import { Link, LinkedList } from './linked-list.ts'
-
-/** Something that a signal can abort. */
-interface Abortable {
-  abort(reason: unknown): void
-}
+import type { Abortable } from './timer.ts'
 
 /** What follows one signal, with one listener: with a listener for each task, ten thousand tasks took quadratic time. */
 class Followers extends LinkedList<Link<Abortable>> {

@@ -20,7 +20,8 @@ export function after(ms: number, fn: () => void, { ref = true }: AfterOptions =
   return () => clearTimeout(timer)
 }
 
-interface Abortable {
+/** What a signal or a limit of time can abort. */
+export interface Abortable {
   abort(reason: unknown): void
 }
 

@@ -22,13 +22,19 @@ import {
 import { NestFactory } from '@nestjs/core'
 import { ExpressAdapter } from '@nestjs/platform-express'
 import { FastifyAdapter } from '@nestjs/platform-fastify'
-import { ContextVar, currentSignal, spawn } from 'logical-context'
-import { ContextConsoleLogger, ContextValue, InContext, LogicalContextModule } from 'logical-context/middleware/nestjs'
+import { ContextVar, currentSignal, runInScope, spawn } from 'logical-context'
+import {
+  ContextConsoleLogger,
+  type ContextConsoleLoggerOptions,
+  ContextValue,
+  InContext,
+  LogicalContextModule,
+} from 'logical-context/middleware/nestjs'
 import type { NodeServerOptions } from 'logical-context/middleware/node-http'
 import { describeMiddleware } from 'logical-context/testing'
-import { requestId } from 'logical-context/variables'
+import { newIdentity, requestId } from 'logical-context/variables'
 import { tap } from 'rxjs'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 
 const user = new ContextVar<string>('user', { default: 'nothing' })
 const platforms = [
@@ -200,7 +206,59 @@ export function describeNestjs(version: string): void {
     })
   })
 
+  describe(`ContextConsoleLogger of Nest ${version}`, () => {
+    class Lines extends ContextConsoleLogger {
+      readonly lines: object[] = []
+      protected override getJsonLogObject(...args: Parameters<ContextConsoleLogger['getJsonLogObject']>) {
+        const line = super.getJsonLogObject(...args)
+        this.lines.push(line)
+        return line
+      }
+    }
+
+    it.each<[name: string, keys: ContextConsoleLoggerOptions['keys'], ids: object]>([
+      ['no other keys', undefined, { request_id: 'r-1', trace_id: expect.any(String) }],
+      [
+        'other keys',
+        { request_id: 'reqId', trace_id: 'dd.trace_id' },
+        { reqId: 'r-1', 'dd.trace_id': expect.any(String) },
+      ],
+      ['one key that is omitted', { request_id: 'reqId', trace_id: false }, { reqId: 'r-1' }],
+      ['no keys', { request_id: false, trace_id: false }, {}],
+    ])('writes the ids with %s', (_name, keys, ids) => {
+      const print = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
+      const loggers = [
+        new Lines({ json: true, forceConsole: false, logLevels: ['log'], ...(keys && { keys }) }),
+        new Lines('Orders', { json: true, forceConsole: false, logLevels: ['log'], ...(keys && { keys }) }),
+      ]
+
+      runInScope(() => loggers.forEach((logger) => logger.log('handled')), {
+        context: newIdentity().with(requestId, 'r-1'),
+      })
+
+      print.mockRestore()
+      const known = ['level', 'pid', 'timestamp', 'message', 'context']
+      const own = loggers.flatMap(({ lines }) =>
+        lines.map((line) => Object.fromEntries(Object.entries(line).filter(([key]) => !known.includes(key)))),
+      )
+      expect(own).toEqual([ids, ids])
+      expect(loggers[1]?.lines).toMatchObject([{ context: 'Orders' }])
+    })
+
+    it.each([{ span_id: 'x' }, { trace_id: 5 }, { trace_id: '' }, []])('refuses the keys %o', (keys) => {
+      expect(() => new ContextConsoleLogger({ keys: keys as never })).toThrow(
+        /^ContextConsoleLogger: option 'keys' expected an object that has a key or false for request_id or trace_id, got /,
+      )
+    })
+  })
+
   describe(`LogicalContextModule of Nest ${version}`, () => {
+    it('refuses an argument of ContextValue that is not a variable', () => {
+      expect(() => ContextValue('user' as never)).toThrow(
+        new TypeError("ContextValue: expected a ContextVar, got 'user'."),
+      )
+    })
+
     it('refuses wrong options in forRoot', () => {
       expect(() => LogicalContextModule.forRoot({ polcy: 'isolate' } as object)).toThrow(/unknown option 'polcy'/)
     })
