@@ -14,6 +14,7 @@ find_program postgres postgresql
 find_program redis-server redis-server
 find_program nats-server nats-server
 find_program rabbitmq-server rabbitmq-server
+find_program nginx nginx-light
 find_program kcat kcat
 
 if ((${#missing[@]} == 0)); then
