@@ -9,7 +9,8 @@ import { createProcess } from './service.ts'
 
 // The embedded PostgreSQL belongs to one process. This one runs the statements of the others, as soon as it has started.
 const { ready } = await createProcess('database')
-const database = PGlite.create({ loadDataDir: await dataDir() }).then(fromPglite)
+const startParams = [...PGlite.defaultStartParams, '-c', 'shared_buffers=4MB']
+const database = PGlite.create({ loadDataDir: await dataDir(), startParams }).then(fromPglite)
 const server = createServer((request, response) => void execute(request).then((answer) => response.end(answer)))
 server.listen(0, '127.0.0.1', () => ready(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, () => {}))
 

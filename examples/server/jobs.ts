@@ -12,10 +12,9 @@ export async function openJobs() {
     if (typeof result === 'string') throw new Error(result)
     return result
   }
-  const embedded = { backend: 'pglite' as const, db: { executeSql } }
-  const database = url.startsWith('http') ? embedded : { connectionString: url }
+  const engine = url.startsWith('http') ? { backend: 'pglite' as const, db: { executeSql } } : { connectionString: url }
   const options = { schedule: false, superviseIntervalSeconds: 1, monitorIntervalSeconds: 1 }
-  const boss = new PgBoss({ ...database, ...options, openTelemetry: { enabled: false } })
+  const boss = new PgBoss({ ...engine, ...options, openTelemetry: { enabled: false } })
   const jobs = contextBoss(await boss.on('error', console.error).start(), { propagators })
   await boss.createQueue('send-receipt', { expireInSeconds: 1, retryLimit: 5 })
   return jobs

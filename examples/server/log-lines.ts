@@ -25,9 +25,7 @@ export function unitsOf(lines: readonly LogLine[]): Map<string, Unit> {
 }
 
 /** The request of a line, by the logger's bindings or an argument of the call, not by the context. */
-export function subjectOf({ order, reqId, request_id }: LogLine): string {
-  return order ?? reqId ?? request_id ?? ''
-}
+export const subjectOf = ({ order, reqId, request_id }: LogLine): string => order ?? reqId ?? request_id ?? ''
 
 /** Whether a line has the values of its request, and no value that a policy should have removed. */
 export function isRight(line: LogLine, unit?: Unit, sent?: { id: string; tenant: string; user: string }): boolean {
@@ -37,6 +35,5 @@ export function isRight(line: LogLine, unit?: Unit, sent?: { id: string; tenant:
   return line.request_id === sent?.id && line.tenant === known?.tenant && line.user === user
 }
 
-function maySeeUser(unit: Unit | undefined): boolean {
-  return unit === undefined || ((unit.first.policy ?? 'inherit') === 'inherit' && maySeeUser(unit.parent))
-}
+const maySeeUser = (unit: Unit | undefined): boolean =>
+  unit === undefined || ((unit.first.policy ?? 'inherit') === 'inherit' && maySeeUser(unit.parent))

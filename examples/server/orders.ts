@@ -14,8 +14,7 @@ app.post<{ Body: Order }>('/orders', async ({ body: order }) => {
   // The receipt must be sent, also if this process ends. So it is a job. It sees what a task would see.
   log.info({ order: order.id, job: await (await jobs).send('send-receipt', order) }, 'order accepted')
 
-  // The order is valid and its tasks run, even if the client disconnected meanwhile.
-  // A part of the request that no code awaits.
+  // All tasks run, also if the client disconnected meanwhile. This one is a part of the request that no code awaits.
   spawn(() => log.info({ order: order.id }, 'order counted'), { name: 'count-order', policy: 'share' })
   // The index belongs to the tenant, so the task sees the tenant only.
   spawn((task) => logged(task, order), { name: 'reindex', policy: { only: [tenant] } })

@@ -12,6 +12,10 @@ export type Order = { id: string; item: string; quantity: number; jams?: boolean
 
 /** A process of the shop, and a logger that adds the request, the job, the tenant, the user and the span to every line. */
 export async function createProcess(name: string) {
+  // Until it is ready, it ends at once with the shop.
+  let close: () => unknown = () => process.exit(1)
+  process.once('disconnect', () => close())
+  if (!process.connected) close()
   const collector = collectorUrl(process.argv.slice(2))
   // Without the option, no package of OpenTelemetry is loaded.
   const sendSpans = collector && (await import('./tracing.ts')).startTracing(name, collector)
@@ -20,15 +24,14 @@ export async function createProcess(name: string) {
   const log = contextLogger(pino({ name }), { fields: { tenant, user, caused_by, policy } })
   /** Sends the shop the address of the process, and closes it with the shop. */
   function ready(address: string, finish: () => unknown): void {
-    if (!process.send?.(address)) process.exit(1)
-    const { close } = closeWithGrace({ delay: 10_000, skip: ['SIGINT'] }, async () => {
+    process.send?.(address)
+    ;({ close } = closeWithGrace({ delay: 10_000, skip: ['SIGINT'] }, async () => {
       await finish()
       // After the drain, because tasks and their spans end until then.
       if (sendSpans) log.info(await sendSpans(), 'spans sent')
-    })
-    // By a message on Windows, which has no SIGTERM, and at the end of the shop, the only process that handles Ctrl-C.
-    process.once('message', close).once('disconnect', close)
-    process.on('SIGINT', () => {})
+    }))
+    // Windows has no SIGTERM. The shop is the only process that handles Ctrl-C.
+    process.once('message', () => close()).on('SIGINT', () => {})
   }
   return { log, ready }
 }

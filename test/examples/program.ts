@@ -20,13 +20,18 @@ interface ProgramOptions {
   readonly args?: readonly string[]
   /** Options of Node, for the program and its child processes. */
   readonly nodeOptions?: readonly string[]
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** Starts a program of the example like `npm run`, in a terminal without colors. */
-export function startProgram(path: string, { args = [], nodeOptions = [] }: ProgramOptions = {}): Program {
+export function startProgram(
+  path: string,
+  { args = [], nodeOptions = [], env: added = {} }: ProgramOptions = {},
+): Program {
   const { NO_COLOR: _, FORCE_COLOR: __, ...env } = process.env
   const child = spawn(process.execPath, ['--conditions=logical-context-source', ...nodeOptions, path, ...args], {
-    env,
+    env: { ...env, ...added },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const waiting = new Set<() => void>()
