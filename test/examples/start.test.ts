@@ -41,7 +41,7 @@ describe.skipIf(process.platform === 'win32')('npm start', { timeout: 120_000 },
     const asked = Promise.withResolvers<void>()
     const silent = createServer(() => asked.resolve())
     await once(silent.listen(0, '127.0.0.1'), 'listening')
-    onTestFinished(() => void silent.close().closeAllConnections())
+    onTestFinished(() => silent.close().closeAllConnections())
     const worker = fork(fileURLToPath(new URL('../../examples/server/worker.ts', import.meta.url)), {
       execArgv: ['--conditions=logical-context-source'],
       env: { ...process.env, DATABASE_URL: `http://127.0.0.1:${(silent.address() as AddressInfo).port}` },

@@ -18,6 +18,8 @@ export async function startRabbit(): Promise<RunningServer> {
   const env = {
     ...process.env,
     HOME: directory.path,
+    // Without it, the process is a shell that waits for the broker, and a kill of it leaves the broker.
+    RUNNING_UNDER_SYSTEMD: 'true',
     ERL_EPMD_ADDRESS: '127.0.0.1',
     ERL_EPMD_PORT: String(epmdPort),
     RABBITMQ_NODENAME: `test${port}@localhost`,
