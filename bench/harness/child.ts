@@ -57,8 +57,10 @@ export class Child {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#child.once('exit', () => resolve())
-    this.#child.kill('SIGKILL')
+    this.#child.kill('SIGTERM')
+    const late = setTimeout(() => this.#child.kill('SIGKILL'), 5000)
     await promise
+    clearTimeout(late)
   }
 
   #expect<Is extends Answer['is']>(answer: Answer, expected: Is): Extract<Answer, { is: Is }> {

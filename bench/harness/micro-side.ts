@@ -16,6 +16,6 @@ answerWith(async (question) => {
   await (work.within ?? ((loop) => loop()))(() => runLoop(work, 3))
   // A read of the last result, so that the compiler keeps it.
   lastResult()
-  return { is: 'done' }
-})
+  return { is: 'done', bytes: work.bytes }
+}, work.close)
 tell({ is: 'ready' })

@@ -20,7 +20,8 @@ export async function measureMicro(row: MicroRow | GrowthRow, options: MicroOpti
   const samples = new Samples()
   const windows = row.kind === 'micro' ? (row.windows ?? 1) : 1
   for (let round = 0; round < options.rounds; round++) {
-    await withSides(row, options.node, async (sides) => {
+    await withSides(row, options.node, async (sides, bytes) => {
+      for (const [name, written] of bytes) samples.add(name, 'bytes', written)
       const counts = new Map<string, number>()
       for (const [name, side] of shuffled(sides)) {
         const { batchMs, warmUpMs } = options
@@ -53,13 +54,21 @@ export function checkMicro(row: MicroRow | GrowthRow, node: string): Promise<voi
 async function withSides(
   row: MicroRow | GrowthRow,
   node: string,
-  use: (sides: (readonly [name: string, side: Child])[]) => Promise<void>,
+  use: (
+    sides: (readonly [name: string, side: Child])[],
+    bytes: (readonly [name: string, bytes: number])[],
+  ) => Promise<void>,
 ): Promise<void> {
   const sides = row.sides.map(({ name }) => [name, new Child('micro-side', [row.name, name], { node })] as const)
   try {
     await Promise.all(sides.map(([, side]) => side.first))
-    await Promise.all(sides.map(([, side]) => side.ask({ ask: 'check' }, 'done')))
-    await use(sides)
+    const checked = await Promise.all(
+      sides.map(async ([name, side]) => [name, (await side.ask({ ask: 'check' }, 'done')).bytes] as const),
+    )
+    await use(
+      sides,
+      checked.flatMap(([name, bytes]) => (bytes === undefined ? [] : [[name, bytes] as const])),
+    )
   } finally {
     await Promise.all(sides.map(([, side]) => side.stop()))
   }

@@ -23,7 +23,7 @@ export interface Load {
 export type Answer =
   | { readonly is: 'ready' }
   | { readonly is: 'listening'; readonly port: number }
-  | { readonly is: 'done' }
+  | { readonly is: 'done'; readonly bytes?: number | undefined }
   | { readonly is: 'count'; readonly count: number }
   | { readonly is: 'time'; readonly nsPerOp: number }
   | { readonly is: 'loaded'; readonly requests: number; readonly ms: number; readonly p99Ms: number }
@@ -31,11 +31,18 @@ export type Answer =
   | { readonly is: 'bytes'; readonly bytes: number }
   | { readonly is: 'failed'; readonly error: string }
 
-/** Answers the questions of the parent, one at a time. If `answer` throws, the answer is the error. */
-export function answerWith(answer: (question: Question) => Answer | Promise<Answer>): void {
+/**
+ * Answers the questions of the parent, one at a time. If `answer` throws, the answer is the error. Calls `close` before the
+ * process ends.
+ */
+export function answerWith(
+  answer: (question: Question) => Answer | Promise<Answer>,
+  close: () => Promise<unknown> = async () => {},
+): void {
   process.on('message', (question: Question) => void reply(question))
   // Without it a server would outlive its parent.
-  process.on('disconnect', () => process.exit())
+  const end = () => void close().finally(() => process.exit())
+  process.once('disconnect', end).once('SIGTERM', end)
 
   async function reply(question: Question): Promise<void> {
     try {

@@ -48,6 +48,10 @@ export interface Work {
   awaited?: boolean
   /** The number of units in an operation. Default: 1. */
   units?: number
+  /** How many bytes the operation writes. Shown next to the time. */
+  bytes?: number
+  /** Frees what the setup started. */
+  close?(): Promise<unknown>
 }
 
 export interface Side {
@@ -64,6 +68,8 @@ export interface MicroRow extends RowBase<Side> {
    * batches.
    */
   readonly windows?: number
+  /** What a figure counts, instead of the nanoseconds of one operation. */
+  readonly rate?: 'jobs/s'
 }
 
 export interface GrowthSide extends Side {

@@ -123,7 +123,11 @@ export function cellOf(row: Row, side: string, figures: Figures | undefined): st
   const ratio = (of: Figures) => (isBase ? '1' : spread(spreadOf(of)))
   const difference = (value = 0) => (isBase ? '' : `${value < 0 ? '−' : '+'}${number(Math.abs(value))}`)
   const [first = 0] = figures
-  if (row.kind === 'micro') return `${ratio(figures.slice(1))}, ${number(first)} ns`
+  if (row.kind === 'micro') {
+    const time = row.rate === undefined ? `${number(first)} ns` : `${number(1e9 / first)} ${row.rate}`
+    const bytes = figures[4] === undefined ? '' : `, ${number(figures[4])} B`
+    return `${ratio(figures.slice(1, 4))}, ${time}${bytes}`
+  }
   if (row.kind === 'growth') return `${spread(spreadOf(figures))} ns`
   if (row.kind === 'memory') return [`${number(first)} B`, difference(figures[1])].filter(Boolean).join(', ')
   const [cpu = 0, more = 0, p99 = 0] = figures.slice(4)

@@ -48,6 +48,11 @@ export const sections: readonly Section[] = [
     rows: ['fastify-spans', 'otel-task', 'otel-scope'],
   },
   {
+    name: 'jobs',
+    title: 'Jobs',
+    rows: ['job-context', 'job-pg-boss', 'job-bullmq'],
+  },
+  {
     name: 'memory',
     title: 'Memory',
     rows: ['memory-in-flight', 'memory-idle', 'memory-tasks-10000', 'memory-tasks-100000'],

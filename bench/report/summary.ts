@@ -31,7 +31,7 @@ export interface RowSummary {
 /**
  * Medians, and quartiles in the order median, lower, upper. By kind of row:
  *
- * - micro: ns, its ratio to the base with quartiles
+ * - micro: ns, its ratio to the base with quartiles, and bytes if the row has some
  * - growth: ns with quartiles
  * - memory: bytes, how many more than the base
  * - fastify: requests/s, their ratio with quartiles, CPU µs, how many more than the base, p99 ms
@@ -53,7 +53,7 @@ export function figuresOf(row: Row, side: string, samples: Samples): Figures {
     return spreadOf(samples.of(side, figure).map((own, i) => own - (others[i] ?? Number.NaN))).median
   }
   const figures = {
-    micro: () => [value('ns').median, ...ratio('ns')],
+    micro: () => [value('ns').median, ...ratio('ns'), ...samples.of(side, 'bytes').slice(0, 1)],
     growth: () => triple(value('ns')),
     memory: () => [value('bytes').median, more('bytes')],
     fastify: () => [

@@ -19,6 +19,8 @@ import { growthVariables } from './growth-variables.ts'
 import { ids } from './ids.ts'
 import { imports } from './import.ts'
 import { isolate } from './isolate.ts'
+import { jobContext } from './jobs.ts'
+import { jobEngines } from './job-engines.ts'
 import { logLine } from './log-line.ts'
 import { memoryIdle, memoryInFlight } from './memory-requests.ts'
 import { memoryTasks } from './memory-tasks.ts'
@@ -53,6 +55,8 @@ const measured: readonly Row[] = [
   fastifyFetch,
   fastifyOpenLoop,
   fastifySpans,
+  jobContext,
+  ...jobEngines,
   memoryInFlight,
   memoryIdle,
   ...memoryTasks,
