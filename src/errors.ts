@@ -159,12 +159,14 @@ export class DeadlineError extends LogicalContextError {
   }
 }
 
-/** An engine did not accept a message in time. It may have accepted the message, or may accept it later. */
+/** An engine did not confirm a message in time. It may have accepted the message, or may accept it later. */
 export class EnqueueTimeoutError extends LogicalContextError {
-  constructor(queue: string, timeoutMs: number, cause?: unknown) {
+  /** @param timeoutMs Undefined if the connection ended first. */
+  constructor(queue: string, timeoutMs: number | undefined, cause?: unknown) {
+    const when = timeoutMs === undefined ? 'before its connection ended' : `within ${timeoutMs} ms`
     super(
       'LCTX_ENQUEUE_TIMEOUT',
-      `The queue '${queue}' did not accept a message within ${timeoutMs} ms; it may accept the message later. ` +
+      `The queue '${queue}' did not confirm a message ${when}; it may accept the message later. ` +
         'Check the connection to the broker, and enqueue again with the same id or idempotency key.',
       cause === undefined ? undefined : { cause },
     )

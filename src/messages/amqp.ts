@@ -1,4 +1,5 @@
 import type { Channel, ConfirmChannel, ConsumeMessage, Options, Replies } from 'amqplib'
+import { EnqueueTimeoutError } from '../errors.ts'
 import { aBoolean, anAmount, checkFunction, checkOptions, type Checks, show, splitOptions } from '../options.ts'
 import { carrierOf, type HeaderObject } from '../propagators/carrier.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
@@ -6,6 +7,7 @@ import type { RequestScope } from '../tasks/request-scope.ts'
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
 import { defaultEnqueueTimeoutMs, messagesChecks } from './messages-options.ts'
+import { lostMessage } from './received-message.ts'
 import { closeChecks } from './running-jobs.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
@@ -39,7 +41,9 @@ export interface AmqpContext {
   /**
    * Sends a message to a queue, and waits for the broker's confirmation at most for a time.
    *
-   * @throws {EnqueueTimeoutError} if there was no confirmation in time: the message may have been accepted.
+   * @throws {EnqueueTimeoutError} if there was no confirmation in time, or before the channel closed: the message may
+   *   have been accepted.
+   * @throws {Error} of amqplib, if the channel was closed before or the broker refused the message.
    */
   send(
     channel: ConfirmChannel,
@@ -49,7 +53,7 @@ export interface AmqpContext {
   ): Promise<void>
   /**
    * Runs `handler` for each message of a queue, as a unit of its own. A message is acknowledged when its handler has
-   * succeeded, and rejected when it has failed.
+   * succeeded, and rejected when it has failed. If the channel closes, the unit's signal aborts.
    */
   consume(channel: Channel, queue: string, handler: AmqpHandler, options?: AmqpConsumeOptions): Promise<Replies.Consume>
   /**
@@ -88,7 +92,11 @@ export function amqpContext(options?: AmqpContextOptions): AmqpContext {
     async send(channel, queue, content, sendOptions) {
       const publish = publishOptions(queue, sendOptions)
       const confirmed = new Promise<void>((resolve, reject) => {
-        channel.sendToQueue(queue, content, publish, (error) => (error === null ? resolve() : reject(error as Error)))
+        channel.sendToQueue(queue, content, publish, (error: Error | null) => {
+          if (error === null) resolve()
+          // amqplib's error of a channel that closed before the broker confirmed or refused the message.
+          else reject(error.message === 'channel closed' ? new EnqueueTimeoutError(queue, undefined, error) : error)
+        })
       })
       return messages.enqueue(queue, enqueueTimeoutMs, confirmed)
     },
@@ -97,10 +105,14 @@ export function amqpContext(options?: AmqpContextOptions): AmqpContext {
       const { own, others } = splitOptions<ConsumeOptions, Options.Consume>('consume', given, consumeChecks)
       const { requeue = false, noAck } = own
       const consume = { ...others, ...(noAck !== undefined && { noAck }) }
+      // The broker delivers the messages of a closed channel again.
+      const lost = new AbortController()
+      channel.once('close', () => lost.abort(lostMessage('its channel closed')))
       const onMessage = async (message: ConsumeMessage | null) => {
         if (message === null) return
         const { messageId: id, headers = {} } = message.properties
-        const received = { queue, id: textOf(id), attempt: attemptOf(message), fields: headers }
+        const { signal } = lost
+        const received = { queue, id: textOf(id), attempt: attemptOf(message), fields: headers, signal }
         const outcome = await messages.acknowledge(received, (scope) => handler(message, scope))
         if (noAck === true) return
         if (outcome === 'succeeded') channel.ack(message)

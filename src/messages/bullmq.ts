@@ -6,6 +6,7 @@ import { envelopeKey, openEnvelope, withEnvelope } from './envelope.ts'
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
 import { defaultEnqueueTimeoutMs, messagesChecks } from './messages-options.ts'
+import { lostMessage } from './received-message.ts'
 import { closeChecks } from './running-jobs.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
@@ -59,7 +60,7 @@ export interface BullContext {
     queue: Queue<Data>,
     ...args: Parameters<Queue<Data>['upsertJobScheduler']>
   ): ReturnType<Queue<Data>['upsertJobScheduler']>
-  /** A processor for a `Worker`: it runs each attempt as a unit of its own. */
+  /** A processor for a `Worker`: it runs each attempt as a unit of its own, whose signal aborts if the lock is lost. */
   processor<Data, Result>(
     handler: BullHandler<Data, Result>,
   ): (job: Job<Data, Result>, token?: string, signal?: AbortSignal) => Promise<Result>
@@ -133,6 +134,7 @@ export function bullContext(options?: BullContextOptions): BullContext {
       checkFunction('processor', handler)
       // BullMQ passes a signal to a processor of three parameters.
       return async (job, token, signal) => {
+        cancelLostJobs(job)
         const { queueName: queue, name, id, attemptsStarted, repeatJobKey, opts } = job
         const { fields, refused } = openEnvelope(
           parsed(repeatJobKey === undefined ? opts.telemetry?.metadata : undefined),
@@ -151,6 +153,19 @@ export function bullContext(options?: BullContextOptions): BullContext {
       return report
     },
   }
+}
+
+const watched = new WeakSet<object>()
+
+/** BullMQ publishes that a lock was not renewed, and leaves it to the program to cancel the job. */
+function cancelLostJobs(job: object): void {
+  // Jobs of a worker refer to it.
+  const { queue: worker } = job as { queue?: Partial<Worker> }
+  if (worker?.on === undefined || worker.cancelJob === undefined || watched.has(worker)) return
+  watched.add(worker)
+  worker.on('lockRenewalFailed', (ids) => {
+    for (const id of ids) worker.cancelJob?.(id, lostMessage('its lock was lost') as never)
+  })
 }
 
 /** BullMQ's metadata is one text. A text that is not JSON has no envelope, and does not change. */

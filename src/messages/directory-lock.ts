@@ -1,5 +1,9 @@
-import { mkdir, open, readFile, rm } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { link, mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+
+/** The locks that this process holds: the id of an ended process can be that of this one, as in containers. */
+const held = new Set<string>()
 
 /**
  * Locks a directory for this process. A lock whose process has ended is replaced. Returns the function that frees it.
@@ -8,25 +12,44 @@ import { join } from 'node:path'
  */
 export async function lockDirectory(directory: string): Promise<() => Promise<void>> {
   await mkdir(directory, { recursive: true })
-  const path = join(directory, 'logical-context.lock')
-  for (let tries = 0; ; tries++) {
-    try {
-      const file = await open(path, 'wx')
-      await file.writeFile(String(process.pid))
-      await file.close()
-      return () => rm(path, { force: true })
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  const path = join(await realpath(directory), 'logical-context.lock')
+  const own = `${path}.${randomUUID()}`
+  try {
+    // A link appears with its content at once: no process reads a lock that has no holder yet.
+    await writeFile(own, String(process.pid))
+    for (;;) {
+      try {
+        await link(own, path)
+        held.add(path)
+        return async () => {
+          held.delete(path)
+          await rm(path, { force: true })
+        }
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+      }
+      await removeStale(directory, path)
     }
-    const holder = Number(await readFile(path, 'utf8').catch(() => ''))
-    if (tries > 0 || isRunning(holder)) {
-      throw new Error(
-        `The directory '${directory}' is in use by process ${holder}: two processes would corrupt the database. ` +
-          'End that process, use another directory, or use a PostgreSQL server by its URL.',
-      )
-    }
-    await rm(path, { force: true })
+  } finally {
+    await rm(own, { force: true })
   }
+}
+
+/** @throws {Error} if the holder of the lock still runs. */
+async function removeStale(directory: string, path: string): Promise<void> {
+  const holder = Number(await readFile(path, 'utf8').catch(() => ''))
+  if (held.has(path) || (holder !== process.pid && isRunning(holder))) {
+    throw new Error(
+      `The directory '${directory}' is in use by process ${holder}: two processes would corrupt the database. ` +
+        'End that process, use another directory, or use a PostgreSQL server by its URL.',
+    )
+  }
+  // Another process may have replaced the lock meanwhile. A rename moves one file only, so each lock is seen once.
+  const stale = `${path}.${randomUUID()}`
+  await rename(path, stale).catch(() => {})
+  const moved = await readFile(stale, 'utf8').catch(() => '')
+  if (moved !== '' && Number(moved) !== holder) await link(stale, path).catch(() => {})
+  await rm(stale, { force: true })
 }
 
 /** Whether a process exists. A signal of 0 is only checked, never sent. */

@@ -10,8 +10,16 @@ import {
   type MessagesOptions,
   type ReceivedMessage,
 } from './message.ts'
+import { type ProcessOptions, signalOf } from './received-message.ts'
 
-export type { BatchItem, CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
+export type {
+  BatchItem,
+  CloseReport,
+  MessagePolicy,
+  MessagesOptions,
+  ProcessOptions,
+  UnfinishedJob,
+} from './message.ts'
 
 /** The headers of a consumed record, as kafkajs and `@platformatic/kafka` have them. */
 type RecordHeaders =
@@ -38,7 +46,12 @@ export interface KafkaContext {
    * Runs `handler` for one record, as a unit of its own. The result and the failure are the handler's. Kafka does not
    * count deliveries, so the attempt is always 1.
    */
-  process<R>(topic: string, record: KafkaRecord, handler: (scope: RequestScope) => R | PromiseLike<R>): Promise<R>
+  process<R>(
+    topic: string,
+    record: KafkaRecord,
+    handler: (scope: RequestScope) => R | PromiseLike<R>,
+    options?: ProcessOptions,
+  ): Promise<R>
   /**
    * Runs `handler` for the records of a batch, as for `eachBatch`: one unit that links to all senders. `item.run(fn)` runs
    * `fn` in the context of one record.
@@ -47,6 +60,7 @@ export interface KafkaContext {
     topic: string,
     records: readonly Item[],
     handler: (items: readonly BatchItem<Item>[], scope: RequestScope) => R | PromiseLike<R>,
+    options?: ProcessOptions,
   ): Promise<R>
   /**
    * Waits for running records, aborts their signals at the limit, and reports the rest. Stop the consumers first; an
@@ -65,13 +79,14 @@ export function kafkaContext(options?: MessagesOptions): KafkaContext {
   return {
     messages,
     headers: (topic, policy) => messages.capture(topic, policy),
-    async process(topic, record, handler) {
+    async process(topic, record, handler, given) {
       checkFunction('process', handler)
-      return messages.process(receivedOf(topic, record), handler)
+      return messages.process({ ...receivedOf(topic, record), signal: signalOf(given) }, handler)
     },
-    async processBatch(topic, records, handler) {
+    async processBatch(topic, records, handler, given) {
       checkFunction('processBatch', handler)
-      const batch = records.map((record) => ({ message: record, received: receivedOf(topic, record) }))
+      const signal = signalOf(given)
+      const batch = records.map((record) => ({ message: record, received: { ...receivedOf(topic, record), signal } }))
       return messages.processBatch(topic, batch, handler)
     },
     close: (drainOptions) => messages.close(drainOptions),

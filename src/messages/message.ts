@@ -48,7 +48,7 @@ import { closeChecks, type CloseReport, printFailedJob, RunningJobs } from './ru
 export { type Enveloped, openEnvelope, type Opened, withEnvelope } from './envelope.ts'
 export type { MessageFields, MessagePolicy } from './message-fields.ts'
 export type { MessageRefusal, MessagesOptions } from './messages-options.ts'
-export type { BatchItem, ReceivedMessage } from './received-message.ts'
+export type { BatchItem, ProcessOptions, ReceivedMessage } from './received-message.ts'
 export type { CloseReport, UnfinishedJob } from './running-jobs.ts'
 
 /**

@@ -14,8 +14,16 @@ import {
 } from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
 import { defaultEnqueueTimeoutMs, messagesChecks } from './messages-options.ts'
+import { type ProcessOptions, signalOf } from './received-message.ts'
 
-export type { BatchItem, CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
+export type {
+  BatchItem,
+  CloseReport,
+  MessagePolicy,
+  MessagesOptions,
+  ProcessOptions,
+  UnfinishedJob,
+} from './message.ts'
 
 /** Options of `natsContext`. */
 export interface NatsContextOptions extends MessagesOptions {
@@ -47,7 +55,7 @@ export interface NatsContext {
    * Runs `handler` for one message, as a unit of its own. The message is acknowledged when the handler has succeeded;
    * else the server delivers it again. Never rejects.
    */
-  process(message: JsMsg, handler: NatsHandler): Promise<void>
+  process(message: JsMsg, handler: NatsHandler, options?: ProcessOptions): Promise<void>
   /**
    * Runs `handler` for several messages, for example those of one `fetch`: one unit that links to all senders.
    * `item.run(fn)` runs `fn` in the context of one message. All are acknowledged when the handler has succeeded; else the
@@ -56,6 +64,7 @@ export interface NatsContext {
   processBatch<R>(
     messages: readonly JsMsg[],
     handler: (items: readonly BatchItem<JsMsg>[], scope: RequestScope) => R | PromiseLike<R>,
+    options?: ProcessOptions,
   ): Promise<R>
   /**
    * Waits for running messages, aborts their signals at the limit, and reports the rest, which the server delivers again.
@@ -97,15 +106,17 @@ export function natsContext(options?: NatsContextOptions): NatsContext {
       })
       return messages.enqueue(subject, enqueueTimeoutMs, acknowledged)
     },
-    async process(message, handler) {
+    async process(message, handler, given) {
       checkFunction('process', handler)
-      const outcome = await messages.acknowledge(receivedOf(message), (scope) => handler(message, scope))
+      const received = { ...receivedOf(message), signal: signalOf(given) }
+      const outcome = await messages.acknowledge(received, (scope) => handler(message, scope))
       if (outcome === 'succeeded') message.ack()
       else message.nak()
     },
-    async processBatch(batch, handler) {
+    async processBatch(batch, handler, given) {
       checkFunction('processBatch', handler)
-      const items = batch.map((message) => ({ message, received: receivedOf(message) }))
+      const signal = signalOf(given)
+      const items = batch.map((message) => ({ message, received: { ...receivedOf(message), signal } }))
       try {
         const result = await messages.processBatch(batch[0]?.subject ?? 'batch', items, handler)
         for (const message of batch) message.ack()

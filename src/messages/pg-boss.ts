@@ -1,4 +1,5 @@
 import type { ConstructorOptions, Job, PgBoss, SendOptions, WorkOptions } from 'pg-boss'
+import { EnqueueTimeoutError } from '../errors.ts'
 import {
   anAmount,
   anyOf,
@@ -63,7 +64,8 @@ export interface ContextBoss {
    * Enqueues a job. It takes the options of `boss.send`, `db` and `id` included, and a policy.
    *
    * @throws {TypeError} if the policy is `share`, or names a variable that does not travel.
-   * @throws {EnqueueTimeoutError} if the database has not answered in time: the job may have been accepted.
+   * @throws {EnqueueTimeoutError} if the database did not answer in time, or before its connection ended: the job may
+   *   have been accepted.
    */
   send(queue: string, data?: object | null, options?: SendOptions & { policy?: MessagePolicy }): Promise<string | null>
   /** Runs `handler` for each job of a queue, as a unit of its own. Returns the id of the worker. */
@@ -180,7 +182,10 @@ function bossOver(
     async send(queue, data, given) {
       const { own, others: sendOptions } = splitOptions<PolicyOption, SendOptions>('send', given, policyChecks)
       const enveloped = withEnvelope(data, messages.capture(queue, own.policy))
-      return messages.enqueue(queue, enqueueTimeoutMs, boss.send(queue, enveloped, sendOptions))
+      const sent = boss.send(queue, enveloped, sendOptions).catch((error: unknown) => {
+        throw isLostConnection(error) ? new EnqueueTimeoutError(queue, undefined, error) : error
+      })
+      return messages.enqueue(queue, enqueueTimeoutMs, sent)
     },
     work,
     async workBatch<Data>(queue: string, workOptions: WorkOptions, handler: BatchHandler<Data>) {
@@ -204,6 +209,12 @@ function bossOver(
     await afterStop()
     return report
   }
+}
+
+/** Whether a connection ended while a statement ran: the statement may have been committed. */
+function isLostConnection(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown }
+  return /^(08|57P0)|^(ECONNRESET|EPIPE)$/.test(String(code)) || String(message).startsWith('Connection terminated')
 }
 
 async function started(boss: PgBoss): Promise<PgBoss> {

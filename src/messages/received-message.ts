@@ -1,4 +1,4 @@
-import { splitOptions } from '../options.ts'
+import { anyOf, checkOptions, type Checks, splitOptions } from '../options.ts'
 import type { CarrierSource } from '../propagators/carrier.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 
@@ -22,6 +22,24 @@ export interface ReceivedMessage {
   readonly fields?: CarrierSource | undefined
   /** Aborts the unit's signal, for example if the engine's lock is lost. */
   readonly signal?: AbortSignal | undefined
+}
+
+/** How a program can end an attempt. */
+export interface ProcessOptions {
+  /** Aborts the unit's signal, for example when the engine delivers the message to another worker. Default: none. */
+  signal?: AbortSignal
+}
+
+const processChecks: Checks = { signal: anyOf('an AbortSignal', (value) => value instanceof AbortSignal) }
+
+/** @throws {TypeError} if an option is unknown or of the wrong type. */
+export function signalOf(options: ProcessOptions | undefined): AbortSignal | undefined {
+  return checkOptions('process', options, processChecks).signal
+}
+
+/** The reason of a unit's signal when the engine delivers the message again while its handler runs. */
+export function lostMessage(why: string): DOMException {
+  return new DOMException(`The message is no longer this worker's: ${why}. The engine delivers it again.`, 'AbortError')
 }
 
 /** @throws {TypeError} if it is not an object. */

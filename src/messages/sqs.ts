@@ -10,8 +10,16 @@ import {
   type MessagesOptions,
   type ReceivedMessage,
 } from './message.ts'
+import { type ProcessOptions, signalOf } from './received-message.ts'
 
-export type { BatchItem, CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
+export type {
+  BatchItem,
+  CloseReport,
+  MessagePolicy,
+  MessagesOptions,
+  ProcessOptions,
+  UnfinishedJob,
+} from './message.ts'
 
 /** The one message attribute that carries the context: SQS allows ten for a message. */
 const attributeName = 'logical-context'
@@ -57,7 +65,12 @@ export interface SqsContext {
    * Runs `handler` for one message, as a unit of its own. The result and the failure are the handler's: delete the
    * message after it.
    */
-  process<R>(queue: string, message: SqsMessage, handler: (scope: RequestScope) => R | PromiseLike<R>): Promise<R>
+  process<R>(
+    queue: string,
+    message: SqsMessage,
+    handler: (scope: RequestScope) => R | PromiseLike<R>,
+    options?: ProcessOptions,
+  ): Promise<R>
   /**
    * Runs `handler` for the messages of one receive: one unit that links to all senders. `item.run(fn)` runs `fn` in the
    * context of one message.
@@ -66,6 +79,7 @@ export interface SqsContext {
     queue: string,
     messages: readonly Item[],
     handler: (items: readonly BatchItem<Item>[], scope: RequestScope) => R | PromiseLike<R>,
+    options?: ProcessOptions,
   ): Promise<R>
   /**
    * Waits for running messages, aborts their signals at the limit, and reports the rest. SQS delivers it again after the
@@ -100,13 +114,14 @@ export function sqsContext(options?: MessagesOptions): SqsContext {
       const { [envelopeKey]: envelope } = withEnvelope({}, messages.capture(queue, policy))
       return { [attributeName]: { DataType: 'String', StringValue: JSON.stringify(envelope) } }
     },
-    async process(queue, message, handler) {
+    async process(queue, message, handler, given) {
       checkFunction('process', handler)
-      return messages.process(receivedOf(queue, message), handler)
+      return messages.process({ ...receivedOf(queue, message), signal: signalOf(given) }, handler)
     },
-    async processBatch(queue, received, handler) {
+    async processBatch(queue, received, handler, given) {
       checkFunction('processBatch', handler)
-      const batch = received.map((message) => ({ message, received: receivedOf(queue, message) }))
+      const signal = signalOf(given)
+      const batch = received.map((message) => ({ message, received: { ...receivedOf(queue, message), signal } }))
       return messages.processBatch(queue, batch, handler)
     },
     close: (drainOptions) => messages.close(drainOptions),

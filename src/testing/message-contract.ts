@@ -1,12 +1,11 @@
 import { outside } from '../context/current.ts'
-import { LogicalContextError } from '../errors.ts'
-import type { MessagesOptions } from '../messages/message.ts'
 import { runInScope } from '../tasks/open-scope.ts'
-import { spawn } from '../tasks/spawn.ts'
+import { describeDelivery } from './message-delivery.ts'
 import {
   asRequest,
   type Engine,
   type EngineQueue,
+  type QueueOptions,
   propagators,
   results,
   type Seen,
@@ -34,15 +33,15 @@ const unusable: readonly (readonly [description: string, fields: unknown])[] = [
 
 /** Defines the tests that every adapter for messages must pass, on a real engine. */
 export function describeMessages({ describe, it, expect }: TestRunner, name: string, engine: Engine): void {
-  type Open = (options?: MessagesOptions) => Promise<EngineQueue>
+  type Open = (options?: QueueOptions, lostAfterMs?: number) => Promise<EngineQueue>
 
   /** A test whose queues are closed at its end. */
   const test = (title: string, body: (open: Open) => Promise<void>) =>
     it(title, async () => {
       const queues: EngineQueue[] = []
       try {
-        await body(async (options) => {
-          const queue = await engine.open({ propagators, ...options })
+        await body(async (options, lostAfterMs) => {
+          const queue = await engine.open({ propagators, ...options }, lostAfterMs)
           queues.push(queue)
           return queue
         })
@@ -106,48 +105,6 @@ export function describeMessages({ describe, it, expect }: TestRunner, name: str
       expect(failures[1]?.message.includes("'undeclared'")).toEqual(true)
     })
 
-    test('opens each attempt with identical values, in the same trace and its own span', async (open) => {
-      const queue = await open()
-
-      await asRequest(() => queue.enqueue({ n: 1 }))
-      const [first, second] = await twoAttempts(queue)
-
-      expect([first, second].map((attempt) => [attempt?.tenant, attempt?.user, attempt?.attempt])).toEqual([
-        ['acme', 'ann', 1],
-        ['acme', 'ann', 2],
-      ])
-      expect([first?.requestId, second?.requestId]).toEqual(['r-1', 'r-1'])
-      expect(second?.trace?.traceId).toEqual(first?.trace?.traceId)
-      expect(second?.trace?.spanId === first?.trace?.spanId).toEqual(false)
-    })
-
-    const { restart } = engine
-    if (restart !== undefined) {
-      test('delivers a job with the same context after kill -9 of the broker', async (open) => {
-        const queue = await open()
-
-        const sender = await asRequest(() => queue.enqueue({ n: 1 }))
-        await restart()
-        const [job] = await results(queue, 1, seen)
-        const { trace, ...values } = job as Seen
-
-        expect(values).toEqual({ tenant: 'acme', user: 'ann', undeclared: null, requestId: 'r-1', attempt: 1 })
-        expect([trace?.traceId, trace?.parentSpanId]).toEqual([sender.traceId, sender.spanId])
-      })
-    }
-
-    test('a job from outside any unit has a request id and a trace, the same in each attempt', async (open) => {
-      const queue = await open()
-
-      await outside(() => queue.enqueue({ n: 1 }))
-      const [first, second] = await twoAttempts(queue)
-
-      expect(uuid.test(String(first?.requestId))).toEqual(true)
-      expect(second?.requestId).toEqual(first?.requestId)
-      expect(typeof first?.trace?.traceId).toEqual('string')
-      expect(second?.trace?.traceId).toEqual(first?.trace?.traceId)
-    })
-
     test('separates two jobs that run at the same time', async (open) => {
       const queue = await open()
       const both = Promise.withResolvers<void>()
@@ -207,73 +164,6 @@ export function describeMessages({ describe, it, expect }: TestRunner, name: str
       expect([job?.requestId === 'r-1', job?.trace?.traceId === sender.traceId]).toEqual([false, false])
     })
 
-    test('waits at the close for running jobs and for the tasks that they spawned', async (open) => {
-      const queue = await open()
-      const events: string[] = []
-      const begun = Promise.withResolvers<void>()
-      const gate = Promise.withResolvers<void>()
-
-      await queue.enqueue({ n: 1 })
-      await queue.work(async () => {
-        spawn(
-          async () => {
-            await gate.promise
-            await new Promise((resolve) => setImmediate(resolve))
-            events.push('task')
-          },
-          { name: 'index' },
-        )
-        begun.resolve()
-        await gate.promise
-        events.push('job')
-      })
-      await begun.promise
-      const closing = queue.closeWorkers({ timeoutMs: 20_000, graceMs: 100 }).then((report) => {
-        events.push('closed')
-        return report
-      })
-      gate.resolve()
-      const { unfinished, unfinishedJobs } = await closing
-
-      expect(events).toEqual(['job', 'task', 'closed'])
-      expect([unfinished.length, unfinishedJobs.length]).toEqual([0, 0])
-    })
-
-    test('aborts jobs at the limit of the close, and reports them', async (open) => {
-      const queue = await open()
-      const begun = Promise.withResolvers<void>()
-      const reasons: unknown[] = []
-
-      await queue.enqueue({ n: 1 })
-      await queue.work(async (_data, { signal }) => {
-        begun.resolve()
-        await new Promise<void>((resolve) => {
-          signal.addEventListener('abort', () => {
-            reasons.push(signal.reason instanceof LogicalContextError && signal.reason.code)
-            resolve()
-          })
-        })
-        throw signal.reason
-      })
-      await begun.promise
-      const report = await queue.closeWorkers({ timeoutMs: 50, graceMs: 2000 })
-
-      expect(reasons).toEqual(['LCTX_ABANDONED'])
-      expect(report.unfinishedJobs.map(({ attempt, ended }) => [attempt, ended])).toEqual([[1, true]])
-    })
+    describeDelivery(test, expect, engine)
   })
-}
-
-/** Starts a worker whose first attempt fails. Resolves after the second one. */
-async function twoAttempts(queue: EngineQueue): Promise<Seen[]> {
-  const attempts: Seen[] = []
-  const done = Promise.withResolvers<void>()
-  await queue.work(() => {
-    attempts.push(seen())
-    user.set('written by an attempt')
-    if (attempts.length === 1) throw new Error('the first attempt fails')
-    done.resolve()
-  })
-  await done.promise
-  return attempts
 }

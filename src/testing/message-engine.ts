@@ -10,8 +10,24 @@ import { message } from '../variables/message.ts'
 import { requestId } from '../variables/request-id.ts'
 import { TraceContext, traceContext } from '../variables/trace-context.ts'
 
+/** Options of the adapter under test. */
+export interface QueueOptions extends MessagesOptions {
+  /** How long an enqueue waits, in milliseconds. Only for an engine with `kill`. Default: as the adapter has it. */
+  enqueueTimeoutMs?: number
+}
+
+/** A worker in a process of its own. */
+export interface WorkerProcess {
+  /** What its first job has read. It does not end this job. */
+  readonly seen: Promise<Seen>
+  /** Ends the process at once. */
+  kill(): Promise<unknown>
+}
+
 /** A queue of an engine, with the adapter under test. It is empty. */
 export interface EngineQueue {
+  /** For `startWorker`. */
+  readonly name?: string
   enqueue(data: object, policy?: MessagePolicy): Promise<unknown>
   /** Enqueues a job whose context fields, or whose envelope, are `fields` unchanged. */
   enqueueRaw(data: object, fields: unknown): Promise<unknown>
@@ -25,9 +41,20 @@ export interface EngineQueue {
 
 /** An engine for messages, such as a broker that the test has started. */
 export interface Engine {
-  /** Opens a new queue. Jobs are tried twice, without a delay. */
-  open(options: MessagesOptions): Promise<EngineQueue>
-  /** Ends the broker at once, as `kill -9` does, and starts it again with the same data. Omit it for an engine without one. */
+  /**
+   * Opens a new queue. Jobs are tried twice, without a delay.
+   *
+   * @param lostAfterMs When a job is delivered again whose worker was killed, in milliseconds. Only for an engine with
+   *   `startWorker`. Default: as the engine has it.
+   */
+  open(options: QueueOptions, lostAfterMs?: number): Promise<EngineQueue>
+  /** Whether a job whose handler failed runs again, and whether the engine counts the attempts. Default: 'counted'. */
+  readonly retries?: 'counted' | 'uncounted' | 'none'
+  /** Starts a worker of a queue in a process of its own. Omit it if all workers are in one process. */
+  startWorker?(queue: EngineQueue): WorkerProcess | Promise<WorkerProcess>
+  /** Ends the broker at once, as `kill -9` does. Omit it for an engine without one. */
+  kill?(): Promise<unknown>
+  /** Starts the broker again, with the same data. */
   restart?(): Promise<unknown>
 }
 

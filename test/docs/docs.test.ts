@@ -17,7 +17,8 @@ describe('the examples in README and docs', () => {
     expect(await compileModules('docs', modules)).toEqual([])
   })
 
-  it.each(programs)('%s', (_, module) => runModule(module))
+  // The embedded PostgreSQL of some examples takes long to start on a busy machine.
+  it.each(programs)('%s', (_, module) => runModule(module), 120_000)
 
   it.skipIf(process.platform === 'win32').each(servers)(
     '%s serves, is not ready from SIGTERM on, and ends well',

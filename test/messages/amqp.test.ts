@@ -1,34 +1,65 @@
 import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
+import { runInScope } from 'logical-context'
 import { amqpContext } from 'logical-context/messages/amqp'
 import { describeMessages } from 'logical-context/testing'
+import { message, requestId, type TraceContext, traceContext } from 'logical-context/variables'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
-import { rabbitProgram, startRabbit } from '../servers/rabbitmq.ts'
-import { needs, type RunningServer } from '../servers/server.ts'
+import { type Rabbit, rabbitProgram, startRabbit } from '../servers/rabbitmq.ts'
+import { needs } from '../servers/server.ts'
+import { startWorkerProcess } from './worker-process.ts'
 
 const { name, skip } = needs(rabbitProgram, 'rabbitmq-server')
 
 describe.skipIf(skip)(`on RabbitMQ${name}`, () => {
-  let server: RunningServer
+  let server: Rabbit
   let connection: ChannelModel
   let queues = 0
   beforeAll(async () => {
     server = await startRabbit()
-    connection = await connect(server.url)
+    await open()
   }, 120_000)
   afterAll(async () => {
-    await connection.close()
+    // The last test ends the broker.
+    await connection.close().catch(() => {})
     await server.stop()
   })
 
-  describeMessages({ describe, it, expect }, 'amqplib', {
+  async function open(): Promise<void> {
+    connection = await connect(server.url)
+    connection.on('error', () => {})
+  }
+
+  // A restart of RabbitMQ takes some seconds, and more on a busy machine.
+  const patient = (title: string, body: () => Promise<void>) => it(title, body, 120_000)
+
+  describeMessages({ describe, it: patient, expect }, 'amqplib', {
+    kill: () => server.kill(),
+    restart: async () => {
+      await server.restart()
+      await open()
+    },
+    startWorker: ({ name: queue = '' }) => startWorkerProcess('amqp', server.url, queue),
     async open(options) {
       const context = amqpContext({ onFailure() {}, ...options })
-      const sender: ConfirmChannel = await connection.createConfirmChannel()
+      let usedBy = connection
+      let sender = await connection.createConfirmChannel()
       const channels: Channel[] = [sender]
+      // The channels of a killed broker are closed.
+      const openSender = async (): Promise<ConfirmChannel> => {
+        if (usedBy === connection) return sender
+        usedBy = connection
+        channels.push((sender = await connection.createConfirmChannel()))
+        return sender
+      }
       const queue = `jobs-${++queues}`
-      await sender.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+      await sender.assertQueue(queue, { durable: true })
       return {
-        enqueue: (data, policy) => context.send(sender, queue, Buffer.from(JSON.stringify(data)), policy && { policy }),
+        name: queue,
+        enqueue: async (data, policy) =>
+          context.send(await openSender(), queue, Buffer.from(JSON.stringify(data)), {
+            persistent: true,
+            ...(policy && { policy }),
+          }),
         async enqueueRaw(data, fields) {
           const headers = typeof fields === 'object' && fields !== null ? { ...fields } : { baggage: fields }
           sender.sendToQueue(queue, Buffer.from(JSON.stringify(data)), { headers })
@@ -48,10 +79,86 @@ describe.skipIf(skip)(`on RabbitMQ${name}`, () => {
         closeWorkers: (closeOptions) => context.close(closeOptions),
         close: async () => {
           await context.close({ timeoutMs: 0, graceMs: 0 })
-          await Promise.all(channels.map((channel) => channel.close()))
+          await Promise.allSettled(channels.map(async (channel) => channel.close()))
         },
       }
     },
+  })
+
+  it('counts the deliveries of a quorum queue', async () => {
+    const context = amqpContext({ onFailure() {} })
+    const channel = await connection.createConfirmChannel()
+    const queue = `jobs-${++queues}`
+    await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+    const attempts: unknown[] = []
+    const third = Promise.withResolvers<void>()
+
+    await context.send(channel, queue, Buffer.from('x'))
+    const handler = () => {
+      if (attempts.push(message.get()?.attempt) < 3) throw new Error('again')
+      third.resolve()
+    }
+    await context.consume(channel, queue, handler, { requeue: true })
+    await third.promise
+    await context.close()
+    await channel.close()
+
+    expect(attempts).toEqual([1, 2, 3])
+  })
+
+  it('delivers a dead letter with the context of its message, as an attempt of its own', async () => {
+    const context = amqpContext({ onFailure() {} })
+    const channel = await connection.createConfirmChannel()
+    const [queue, dead] = [`jobs-${++queues}`, `dead-${queues}`]
+    await channel.assertQueue(dead, { autoDelete: true })
+    const deadLetter = { deadLetterExchange: '', deadLetterRoutingKey: dead }
+    await channel.assertQueue(queue, { autoDelete: true, ...deadLetter })
+    const seen: [queue: string | undefined, id: string | undefined, trace: TraceContext | undefined][] = []
+    const see = () => seen.push([message.get()?.queue, requestId.get(), traceContext.get()])
+    const both = Promise.withResolvers<void>()
+
+    await runInScope(() => context.send(channel, queue, Buffer.from('x')))
+    await context.consume(channel, dead, () => {
+      see()
+      both.resolve()
+    })
+    await context.consume(channel, queue, () => {
+      see()
+      throw new Error('the only attempt fails')
+    })
+    await both.promise
+    await context.close()
+    await channel.close()
+
+    const [[, id, trace] = [], [, deadId, deadTrace] = []] = seen
+    expect(seen.map(([name]) => name)).toEqual([queue, dead])
+    expect([deadId, deadTrace?.traceId]).toEqual([id, trace?.traceId])
+    expect(deadTrace?.spanId).not.toBe(trace?.spanId)
+  })
+
+  it('aborts the signal of a running message when its channel closes', async () => {
+    const context = amqpContext({ onFailure() {} })
+    const channel = await connection.createConfirmChannel()
+    const queue = `jobs-${++queues}`
+    await channel.assertQueue(queue, { autoDelete: true })
+    const errors = vi.spyOn(console, 'error').mockImplementation(() => {})
+    onTestFinished(() => errors.mockRestore())
+    const [begun, ended] = [Promise.withResolvers<void>(), Promise.withResolvers<unknown>()]
+
+    await context.send(channel, queue, Buffer.from('x'))
+    await context.consume(channel, queue, (_message, { signal }) => {
+      signal.addEventListener('abort', () => ended.resolve(signal.reason))
+      begun.resolve()
+      return ended.promise
+    })
+    await begun.promise
+    await channel.close()
+
+    expect(await ended.promise).toMatchObject({
+      name: 'AbortError',
+      message: expect.stringContaining('channel closed'),
+    })
+    await context.close()
   })
 
   it('waits for running messages at a close also if a channel is closed already', async () => {
@@ -81,6 +188,25 @@ describe.skipIf(skip)(`on RabbitMQ${name}`, () => {
 
     expect(headers).toMatchObject({ [name]: 'mine', 'x-kind': 1, traceparent: expect.stringMatching(/^00-/) })
     expect(Object.keys(headers as object).filter((key) => key.toLowerCase() === 'x-request-id')).toEqual([name])
+  })
+
+  it('says that a message may be accepted if the broker does not confirm it in time, or before it ends', async () => {
+    const channel = await connection.createConfirmChannel()
+    channel.on('error', () => {})
+    const send = (enqueueTimeoutMs: number) =>
+      amqpContext({ enqueueTimeoutMs })
+        .send(channel, 'jobs', Buffer.from('x'))
+        .catch((error: unknown) => error)
+
+    server.suspend()
+    const late = await send(100)
+    const lost = send(60_000)
+    await server.kill()
+
+    const open = { code: 'LCTX_ENQUEUE_TIMEOUT', message: expect.stringContaining('may accept') as string }
+    expect([late, await lost]).toMatchObject([open, { ...open, cause: { message: 'channel closed' } }])
+    // Nothing was sent: the error is that of amqplib.
+    expect(await send(100)).toMatchObject({ name: 'IllegalOperationError' })
   })
 })
 

@@ -4,8 +4,10 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { ContextVar, runInScope } from 'logical-context'
+import { childContext } from 'logical-context/messages/child-process'
+import { describeMessages } from 'logical-context/testing'
 import { requestId, TraceContext, traceContext } from 'logical-context/variables'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import { children, type Seen, tenant, user } from './children/context.ts'
 
 const file = (name: string) => fileURLToPath(new URL(`children/${name}.ts`, import.meta.url))
@@ -30,6 +32,33 @@ const read = (output: string) =>
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as Seen)
+
+describe('on the channel of a child that sends each message back', () => {
+  const echo = "process.on('message', (message) => process.send(message))"
+  const child = spawn(process.execPath, ['-e', echo], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  afterAll(() => void child.kill())
+
+  describeMessages({ describe, it, expect }, 'the messages of node:child_process', {
+    retries: 'none',
+    async open(options) {
+      const context = childContext({ onFailure() {}, ...options })
+      const waiting: unknown[] = []
+      let listen: (message: unknown) => unknown = (message) => waiting.push(message)
+      const onMessage = (message: unknown) => listen(message)
+      child.on('message', onMessage)
+      return {
+        enqueue: async (data, policy) => child.send(context.enclose(data, policy)),
+        enqueueRaw: async (data, fields) => child.send({ data, logicalContext: fields }),
+        async work(handler) {
+          listen = context.onMessage(handler)
+          waiting.splice(0).forEach(listen)
+        },
+        closeWorkers: (closeOptions) => context.close(closeOptions),
+        close: async () => child.off('message', onMessage),
+      }
+    },
+  })
+})
 
 describe('childContext, by the environment', () => {
   it('a child of spawn has the values, the request id and the trace of the code that started it', async () => {

@@ -1,11 +1,13 @@
 import { type Consumer, Kafka, logLevel, type Producer } from 'kafkajs'
 import { ContextVar, runInScope } from 'logical-context'
-import { kafkaContext } from 'logical-context/messages/kafka'
+import { kafkaContext, type KafkaRecord } from 'logical-context/messages/kafka'
+import { describeMessages } from 'logical-context/testing'
 import { w3cBaggage, w3cTraceContext, xRequestId } from 'logical-context/propagators'
 import { message, requestId, TraceContext, traceContext } from 'logical-context/variables'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { kcatProgram, startKafkaMock } from '../servers/kafka-mock.ts'
 import { needs } from '../servers/server.ts'
+import { startWorkerProcess } from './worker-process.ts'
 
 const { name, skip } = needs(kcatProgram, 'kcat')
 const tenant = new ContextVar<string>('tenant', { onSpawn: 'keep' })
@@ -28,7 +30,7 @@ describe.skipIf(skip)(`kafkaContext, on librdkafka's mock cluster with kafkajs${
   let consumer: Consumer
   beforeAll(async () => {
     mock = await startKafkaMock()
-    const kafka = new Kafka({ brokers: [mock.broker], logLevel: logLevel.NOTHING })
+    const kafka = new Kafka({ brokers: mock.brokers, logLevel: logLevel.NOTHING })
     producer = kafka.producer()
     consumer = kafka.consumer({ groupId: 'workers' })
     await producer.connect()
@@ -76,6 +78,88 @@ describe.skipIf(skip)(`kafkaContext, on librdkafka's mock cluster with kafkajs${
     })
     expect(kafka.messages.counters.malformed).toBeGreaterThan(0)
   }, 60_000)
+
+  it('rejects an enqueue that the cluster does not confirm in time, and says that it may be accepted', async () => {
+    const { messages, headers } = kafkaContext({ propagators })
+    const own = await startKafkaMock()
+    const sender = new Kafka({ brokers: own.brokers, logLevel: logLevel.NOTHING }).producer()
+    await sender.connect()
+    await own.stop()
+
+    const sent = sender.send({ topic: 'orders', messages: [{ value: 'x', headers: headers('orders') }] })
+    sent.catch(() => {})
+    const failure = await messages.enqueue('orders', 200, sent).catch((error: unknown) => error)
+    await sender.disconnect()
+
+    expect(failure).toMatchObject({ code: 'LCTX_ENQUEUE_TIMEOUT', message: expect.stringContaining('may accept') })
+  })
+
+  // Two consumers for all queues, because a consumer joins its group for seconds. Each has half of the partitions.
+  type Run = (text: string, record: KafkaRecord) => unknown
+  const runs = new Map<string, PromiseWithResolvers<Run>>()
+  let queues = 0
+  const startConsumer = async () => {
+    const kafka = new Kafka({ brokers: mock.brokers, logLevel: logLevel.NOTHING })
+    const one = kafka.consumer({ groupId: 'jobs', maxWaitTimeInMs: 50, retry: { initialRetryTime: 20 } })
+    const shares = new Promise<void>((resolve) => {
+      one.on('consumer.group_join', ({ payload }) => payload.memberAssignment['jobs']?.length === 2 && resolve())
+    })
+    await one.subscribe({ topic: 'jobs', fromBeginning: true })
+    await one.run({
+      async eachMessage({ message: record }) {
+        const run = await runs.get(String(record.key))?.promise
+        await run?.(String(record.value), record)
+      },
+    })
+    return { one, shares }
+  }
+  let consumers: Promise<Consumer[]> | undefined
+  const startConsumers = async () => {
+    const both = await Promise.all([startConsumer(), startConsumer()])
+    await Promise.all(both.map(({ shares }) => shares))
+    return both.map(({ one }) => one)
+  }
+  afterAll(async () => {
+    await Promise.all((await consumers)?.map((one) => one.disconnect()) ?? [])
+  })
+
+  describeMessages({ describe, it, expect }, 'kafkajs', {
+    retries: 'uncounted',
+    startWorker: ({ name: topic = '' }) => startWorkerProcess('kafka', topic, ...mock.brokers),
+    async open(options, lostAfterMs) {
+      await (consumers ??= startConsumers())
+      const context = kafkaContext(options)
+      const key = `jobs-${++queues}`
+      const topic = lostAfterMs === undefined ? 'jobs' : key
+      const run = Promise.withResolvers<Run>()
+      runs.set(key, run)
+      let sent = 0
+      const send = (data: object, headers: Record<string, string>) => {
+        const partition = sent++ % 2
+        return producer.send({ topic, messages: [{ key, partition, value: JSON.stringify(data), headers }] })
+      }
+      return {
+        name: key,
+        enqueue: async (data, policy) => send(data, context.headers(topic, policy)),
+        enqueueRaw: (data, fields) =>
+          send(
+            data,
+            typeof fields === 'object' && fields !== null
+              ? Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, String(value)]))
+              : { baggage: String(fields) },
+          ),
+        work: async (handler) =>
+          run.resolve((text, record) =>
+            context.process(topic, record, (scope) => handler(JSON.parse(text) as Record<string, unknown>, scope)),
+          ),
+        closeWorkers: (closeOptions) => context.close(closeOptions),
+        async close() {
+          runs.delete(key)
+          run.resolve(() => {})
+        },
+      }
+    },
+  })
 })
 
 describe('kafkaContext', () => {

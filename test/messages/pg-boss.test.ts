@@ -1,32 +1,28 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { PGlite } from '@electric-sql/pglite'
-import { ContextVar, runInScope } from 'logical-context'
 import { contextBoss, openBoss } from 'logical-context/messages/pg-boss'
-import { w3cBaggage, w3cTraceContext, xRequestId } from 'logical-context/propagators'
 import { describeMessages, type Engine } from 'logical-context/testing'
-import { requestId, TraceContext, traceContext } from 'logical-context/variables'
 import { fromPglite, PgBoss } from 'pg-boss'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { envelopeKey } from '../../src/messages/envelope.ts'
 import { postgresProgram, startPostgres } from '../servers/postgres.ts'
 import { needs, type RunningServer, temporaryDirectory } from '../servers/server.ts'
+import { startWorkerProcess } from './worker-process.ts'
 
 let queues = 0
 
 /** An engine over a boss; each queue has a boss of its own, as each is closed by itself. */
 function engineOf(startBoss: () => Promise<PgBoss>): Engine {
   return {
-    async open(options) {
+    async open(options, lostAfterMs) {
       const boss = await startBoss()
       const context = contextBoss(boss, options)
       const queue = `jobs-${++queues}`
-      await boss.createQueue(queue, { retryLimit: 1, retryDelay: 0 })
+      const expireInSeconds = lostAfterMs === undefined ? undefined : lostAfterMs / 1000
+      await boss.createQueue(queue, { retryLimit: 1, retryDelay: 0, ...(expireInSeconds && { expireInSeconds }) })
       const polling = { pollingIntervalSeconds: 0.5, localConcurrency: 2 }
       let closed = false
       return {
+        name: queue,
         enqueue: (data, policy) => context.send(queue, data, policy && { policy }),
         enqueueRaw: (data, fields) => boss.send(queue, { ...data, [envelopeKey]: fields }),
         work: (handler) =>
@@ -73,49 +69,27 @@ describe.skipIf(skip)(`on PostgreSQL${name}`, () => {
 
   describeMessages({ describe, it, expect }, 'pg-boss', {
     ...engineOf(() => started(new PgBoss({ connectionString: server.url, schedule: false, supervise: false }))),
-    restart: async () => {
-      await server.kill()
-      await server.restart()
-    },
+    kill: () => server.kill(),
+    restart: () => server.restart(),
+    startWorker: ({ name: queue = '' }) => startWorkerProcess('pg-boss', server.url, queue),
   })
 
-  it('delivers a job again after kill -9 of its worker, with the same context', async () => {
-    const tenant = new ContextVar<string>('tenant')
-    const propagators = [w3cTraceContext(), xRequestId(), w3cBaggage({ members: { tenant } })]
-    const context = await openBoss({
-      url: server.url,
-      propagators,
-      boss: { superviseIntervalSeconds: 1, monitorIntervalSeconds: 1 },
-    })
-    await context.boss.createQueue('killed', { retryLimit: 2, retryDelay: 0, expireInSeconds: 1 })
-    const trace = new TraceContext()
-    await runInScope(() => {
-      tenant.set('acme')
-      requestId.set('r-1')
-      traceContext.set(trace)
-      return context.send('killed', {})
-    })
-    const worker = () => {
-      const child = fork(fileURLToPath(new URL('pg-boss-worker.ts', import.meta.url)), [server.url], {
-        execArgv: ['--conditions=logical-context-source'],
-        stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-      })
-      const line = once(createInterface(child.stdout as NodeJS.ReadableStream), 'line')
-      return { child, seen: line.then(([text]) => JSON.parse(text as string) as Record<string, unknown>) }
-    }
+  it('aborts the signal of a job that expires, and keeps one of two jobs with the same id', async () => {
+    const context = await openBoss({ url: server.url })
+    await context.boss.createQueue('expiring', { expireInSeconds: 1, retryLimit: 0 })
+    const id = crypto.randomUUID()
+    const ended = Promise.withResolvers<boolean>()
 
-    const first = worker()
-    onTestFinished(() => void first.child.kill('SIGKILL'))
-    const before = await first.seen
-    first.child.kill('SIGKILL')
-    const second = worker()
-    onTestFinished(() => void second.child.kill('SIGKILL'))
-    const after = await second.seen
-    await context.close({ timeoutMs: 0 })
+    const ids = [await context.send('expiring', {}, { id }), await context.send('expiring', {}, { id })]
+    await context.work('expiring', { pollingIntervalSeconds: 0.5 }, async (_job, { signal }) => {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      ended.resolve(signal.aborted)
+    })
 
-    expect(before).toMatchObject({ tenant: 'acme', requestId: 'r-1', traceId: trace.traceId, attempt: 1 })
-    expect(after).toEqual({ ...before, attempt: 2, spanId: expect.not.stringMatching(String(before['spanId'])) })
-  }, 60_000)
+    expect(await ended.promise).toBe(true)
+    expect(ids).toEqual([id, null])
+    await context.close()
+  })
 
   it('enqueues in a transaction of the program: a rollback takes the job back', async () => {
     const context = await openBoss({ url: server.url })

@@ -12,6 +12,7 @@ import { describeMessages } from 'logical-context/testing'
 import { message, requestId } from 'logical-context/variables'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startSqsFake } from '../servers/sqs-fake.ts'
+import { startWorkerProcess } from './worker-process.ts'
 
 describe('on a fake of SQS', () => {
   let fake: Awaited<ReturnType<typeof startSqsFake>>
@@ -28,6 +29,7 @@ describe('on a fake of SQS', () => {
   })
 
   describeMessages({ describe, it, expect }, '@aws-sdk/client-sqs', {
+    startWorker: ({ name = '' }) => startWorkerProcess('sqs', fake.endpoint, name),
     async open(options) {
       const context = sqsContext(options)
       const QueueUrl = `${fake.endpoint}/1/jobs-${++queues}`
@@ -53,6 +55,7 @@ describe('on a fake of SQS', () => {
         }
       }
       return {
+        name: QueueUrl,
         enqueue: async (data, policy) =>
           client.send(
             new SendMessageCommand({
@@ -111,6 +114,26 @@ describe('sqsContext', () => {
     const read = await sqs.process('jobs', record, () => [requestId.get(), message.get()])
 
     expect(read).toMatchObject(['r-1', { id: 'm-1', attempt: 2 }])
+  })
+
+  it('aborts the signal of a message with the signal of the program, for example at the visibility timeout', async () => {
+    const visible = new AbortController()
+    const reason = new Error('the message is visible again')
+
+    const aborted = sqsContext().process(
+      'jobs',
+      {},
+      ({ signal }) => {
+        visible.abort(reason)
+        return signal.reason as unknown
+      },
+      { signal: visible.signal },
+    )
+
+    expect(await aborted).toBe(reason)
+    await expect(sqsContext().process('jobs', {}, () => {}, { signal: 'x' as never })).rejects.toThrow(
+      /process: option 'signal' expected an AbortSignal/,
+    )
   })
 
   it('writes one attribute', () => {

@@ -1,8 +1,10 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { Worker } from 'node:worker_threads'
+import { MessageChannel, Worker } from 'node:worker_threads'
 import { runInScope } from 'logical-context'
+import { threadContext } from 'logical-context/messages/worker-threads'
+import { describeMessages } from 'logical-context/testing'
 import { requestId, TraceContext, traceContext } from 'logical-context/variables'
 import { Piscina } from 'piscina'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
@@ -27,6 +29,21 @@ function openWorker(): Worker {
   onTestFinished(() => void worker.terminate())
   return worker
 }
+
+describeMessages({ describe, it, expect }, 'a channel of node:worker_threads', {
+  retries: 'none',
+  async open(options) {
+    const context = threadContext({ onFailure() {}, ...options })
+    const { port1, port2 } = new MessageChannel()
+    return {
+      enqueue: async (data, policy) => port1.postMessage(context.enclose(data, policy)),
+      enqueueRaw: async (data, fields) => port1.postMessage({ data, logicalContext: fields }),
+      work: async (handler) => port2.on('message', context.onMessage(handler)),
+      closeWorkers: (closeOptions) => context.close(closeOptions),
+      close: async () => port1.close(),
+    }
+  },
+})
 
 describe('threadContext, in a worker thread', () => {
   it("opens each message in a unit with the sender's values, and its answer in one with the worker's", async () => {

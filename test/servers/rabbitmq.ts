@@ -8,8 +8,13 @@ import { findProgram, freePort, type RunningServer, runServer, temporaryDirector
 /** Debian's wrapper in /usr/sbin switches to another user. This is the program that it starts. */
 export const rabbitProgram = findProgram('rabbitmq-server', '/usr/lib/rabbitmq/bin')
 
+export interface Rabbit extends RunningServer {
+  /** Stops the process without an end: it answers nothing any more. */
+  suspend(): void
+}
+
 /** A RabbitMQ of its own, on loopback. It takes some seconds to start. */
-export async function startRabbit(): Promise<RunningServer> {
+export async function startRabbit(): Promise<Rabbit> {
   const directory = await temporaryDirectory()
   const [port, distPort, epmdPort] = [await freePort(), await freePort(), await freePort()]
   const url = `amqp://guest:guest@127.0.0.1:${port}`
@@ -44,6 +49,7 @@ export async function startRabbit(): Promise<RunningServer> {
     url,
     port,
     kill: () => server.end('SIGKILL'),
+    suspend: () => server.signal('SIGSTOP'),
     async restart() {
       server = await start()
     },

@@ -54,8 +54,14 @@ export interface ServerProgram {
   ready(): Promise<unknown>
 }
 
+export interface ServerProcess {
+  signal(name: NodeJS.Signals): void
+  /** Sends a signal, and waits until the process has ended. */
+  end(signal: NodeJS.Signals): Promise<void>
+}
+
 /** Runs a server until it answers. The process belongs to this one, and ends with `stop` or `kill`. */
-export async function runServer(program: ServerProgram): Promise<{ end: (signal: NodeJS.Signals) => Promise<void> }> {
+export async function runServer(program: ServerProgram): Promise<ServerProcess> {
   const output: string[] = []
   const child: ChildProcess = spawn(program.command, program.args, {
     ...program.options,
@@ -77,6 +83,7 @@ export async function runServer(program: ServerProgram): Promise<{ end: (signal:
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
   return {
+    signal: (name) => void child.kill(name),
     async end(signal) {
       if (child.exitCode === null && child.signalCode === null) child.kill(signal)
       await ended

@@ -18,7 +18,7 @@ interface Input {
   readonly MessageBody: string
   readonly MessageAttributes: unknown
   readonly ReceiptHandle: string
-  readonly VisibilityTimeout: number
+  readonly VisibilityTimeout?: number
 }
 
 /** A fake of the part of Amazon SQS that the tests use: send, receive, change visibility, delete. In memory. */
@@ -35,17 +35,17 @@ export async function startSqsFake(): Promise<{ endpoint: string; stop: () => Pr
       of(QueueUrl).push(stored)
       return { MessageId: stored.MessageId, MD5OfMessageBody: createHash('md5').update(MessageBody).digest('hex') }
     },
-    ReceiveMessage({ QueueUrl }) {
+    ReceiveMessage({ QueueUrl, VisibilityTimeout = 30 }) {
       const found = of(QueueUrl).find(({ visibleAt }) => visibleAt <= Date.now())
       if (found === undefined) return {}
       found.receiveCount++
-      found.visibleAt = Date.now() + 30_000
+      found.visibleAt = Date.now() + VisibilityTimeout * 1000
       const { MessageId, Body, MessageAttributes } = found
       const Attributes = { ApproximateReceiveCount: String(found.receiveCount) }
       const MD5OfBody = createHash('md5').update(Body).digest('hex')
       return { Messages: [{ MessageId, ReceiptHandle: MessageId, Body, MD5OfBody, MessageAttributes, Attributes }] }
     },
-    ChangeMessageVisibility({ QueueUrl, ReceiptHandle, VisibilityTimeout }) {
+    ChangeMessageVisibility({ QueueUrl, ReceiptHandle, VisibilityTimeout = 0 }) {
       const found = of(QueueUrl).find(({ MessageId }) => MessageId === ReceiptHandle)
       if (found !== undefined) found.visibleAt = Date.now() + VisibilityTimeout * 1000
       return {}
