@@ -134,7 +134,7 @@ export class Exchange implements Listed<Exchange> {
     this.#waits = this.#waits.length === 1 ? noWaits : this.#waits.toSpliced(index, 1)
     if (!this.#postpones(wait)) return
     // Fastify calls the next hook, or logs, after this function returns: nothing else postpones the seal.
-    if (this.scope.closed) setImmediate(() => this.scope.release())
+    if (this.scope.closed) setImmediate(release, this.scope)
     else this.scope.release()
   }
 
@@ -235,6 +235,10 @@ export class Exchange implements Listed<Exchange> {
 }
 
 const noWaits: readonly Wait[] = []
+
+function release(scope: RequestScope): void {
+  scope.release()
+}
 
 interface ScopedEmitter extends EventEmitter {
   [exchangeKey]: Exchange

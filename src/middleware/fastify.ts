@@ -103,11 +103,13 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   const scopeFor = (message: ScopedMessage, generate?: GenerateId) =>
     (message[scopeKey] ??= inbound.open(message.method ?? '', message, generate))
 
+  /** For a request whose id another plugin's generator created: Fastify has not called ours. */
+  const scopeWithIdOf = ({ raw, id }: FastifyRequest) => scopeFor(raw, () => id)
+
   /** Opens the exchange of a request, and runs `fn` in its unit. */
   const begin = (request: FastifyRequest, reply: FastifyReply, fn: (error?: Error) => void) => {
-    // A plugin with a generator of its own was registered before: then Fastify has not called ours.
     const message: ScopedMessage = request.raw
-    const scope = message[scopeKey] ?? scopeFor(message, () => request.id)
+    const scope = message[scopeKey] ?? scopeWithIdOf(request)
     // A request that is routed again, for example by `fastify.routing`, continues in its unit.
     const isNew = exchangeOf(message) === undefined
     if (isNew) exchanges.open(scope, message, reply.raw)
@@ -119,7 +121,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     const trace = serverTiming && isNew ? peek(traceContext, scope.cell) : undefined
     if (trace !== undefined) addServerTiming(reply.raw, trace)
     if (values === undefined || !isNew) scope.begin(fn)
-    else scope.begin(() => fn(startWith(scope, values, request)))
+    else beginWith(scope, values, request, fn)
   }
 
   generateIds(fastify, (message, generate) => {
@@ -198,6 +200,16 @@ export const logicalContext: FastifyPluginAsync<LogicalContextOptions> = fp(plug
 })
 
 export default logicalContext
+
+/** Runs `fn` in the unit of a request, with the failure of `values` if there is one. */
+function beginWith(
+  scope: RequestScope,
+  values: NonNullable<LogicalContextOptions['values']>,
+  request: FastifyRequest,
+  fn: (error?: Error) => void,
+): void {
+  scope.begin(() => fn(startWith(scope, values, request)))
+}
 
 /** Sets the values of the option `values`, below those that a test sends. Returns its failure. */
 function startWith(

@@ -1,5 +1,5 @@
 import type { Started } from '../context/block.ts'
-import { bridge } from '../context/bridge.ts'
+import { bridge, type UnitObservation } from '../context/bridge.ts'
 import { bind } from '../context/bind.ts'
 import { Cell, currentCell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
@@ -39,7 +39,7 @@ export class RequestScope extends Unit implements Disposable {
     this.settings = settings
     this.cell = new Cell(context.toValues(), this)
     this.observation = bridge.current?.opened(this)
-    if (scopeOpen.hasSubscribers) storage.run(this.cell, () => scopeOpen.publish({ scope: this }))
+    if (scopeOpen.hasSubscribers) this.#publish(scopeOpen)
   }
 
   /** @internal Whether nothing more begins. The seal may come later. */
@@ -79,7 +79,7 @@ export class RequestScope extends Unit implements Disposable {
     // Code that is in the unit already may have a span of its own around it.
     if (observation === undefined || currentCell() === cell)
       return storage.run(cell, runObserved<Args, R>, this, fn, args)
-    return storage.run(cell, () => observation.around(() => runObserved(this, fn, args)))
+    return storage.run(cell, runAround<Args, R>, observation, this, fn, args)
   }
 
   /**
@@ -206,7 +206,7 @@ export class RequestScope extends Unit implements Disposable {
   /** Closes the scope. It seals as soon as the promises of its runs have settled. A second call does nothing. */
   close(): void {
     if (this.#closed) return
-    if (scopeClose.hasSubscribers) storage.run(this.cell, () => scopeClose.publish({ scope: this }))
+    if (scopeClose.hasSubscribers) this.#publish(scopeClose)
     this.#closed = true
     for (const fn of this.#onClose ?? []) fn()
     this.#onClose = undefined
@@ -224,13 +224,17 @@ export class RequestScope extends Unit implements Disposable {
     this.#sealIfOver()
   }
 
+  #publish(channel: typeof scopeOpen): void {
+    storage.run(this.cell, () => channel.publish({ scope: this }))
+  }
+
   #sealIfOver(): void {
     if (!this.#closed || this.#pending > 0 || this.sealed) return
     this.observation?.ended('done', undefined)
     this.observation = undefined
     this.seal()
     this.endCancelScope()
-    if (scopeSeal.hasSubscribers) storage.run(this.cell, () => scopeSeal.publish({ scope: this }))
+    if (scopeSeal.hasSubscribers) this.#publish(scopeSeal)
     const follower = this.#follower
     // An idle connection keeps the scope, and the follower can refer to the whole request.
     this.#follower = undefined
@@ -246,6 +250,15 @@ function captureAndRun(scope: RequestScope, fn: () => void): void {
 /** What a middleware keeps for a scope. */
 interface Sealed {
   sealed(): void
+}
+
+function runAround<Args extends unknown[], R>(
+  observation: UnitObservation,
+  scope: RequestScope,
+  fn: (...args: Args) => R,
+  args: Args,
+): R {
+  return observation.around(() => runObserved(scope, fn, args))
 }
 
 /** Calls `fn` in the cell of the scope. All handlers are attached in here, so that they keep no other context alive. */

@@ -6,6 +6,7 @@ import { lateUseByDefault } from './late-use.ts'
 import { taskAbandon, type TaskOutcome, taskRefuse, taskSpawn } from './lifecycle.ts'
 import { InFlight, type Wait } from './linked-list.ts'
 import { aPolicy, type Policy } from './policy.ts'
+import type { RequestScope } from './request-scope.ts'
 import { checkWork, responseOf, sourceOf, spawnChecks, type SpawnedWork, type SpawnOptions } from './spawn.ts'
 import { type OnTaskError, Task } from './task.ts'
 import { limitChecks, type Limits, limitsOf, type Slot, type TaskLimits } from './task-limits.ts'
@@ -140,16 +141,10 @@ export class TaskGroup {
       // A promise that rejects before its task begins has a handler.
       if (work instanceof Promise) work.catch(() => {})
       if (response === undefined && (slot === undefined || slot.state === 'running')) task.start(fn, spawner)
-      else if (response === undefined) {
-        if (slot !== undefined) limits?.defer(task, slot)
+      else {
+        if (response !== undefined) this.#beginAfter(response, task)
+        else if (slot !== undefined) limits?.defer(task, slot)
         task.defer(fn, spawner)
-      } else {
-        task.defer(fn, spawner)
-        response.onClose(() => {
-          if (task.began) return
-          if (slot === undefined) task.begin()
-          else limits?.queue(task, slot)
-        })
       }
       return task
     } catch (error) {
@@ -160,10 +155,18 @@ export class TaskGroup {
         slot.nextLost = this.#lostSlots
         this.#lostSlots = slot
       }
-      this.#hasOverflowed = true
-      queueMicrotask(() => this.#completeOverflowed())
+      this.markOverflow()
       throw error
     }
+  }
+
+  // Not in `spawn`: variables that a closure captures are allocated at every call of their function.
+  #beginAfter(response: RequestScope, task: Task): void {
+    response.onClose(() => {
+      if (task.began) return
+      if (task.slot === undefined) task.begin()
+      else this.#limits?.queue(task, task.slot)
+    })
   }
 
   /** @internal Calls `onError` for the failure of a task of another group, which has no other use for it. */

@@ -1,5 +1,5 @@
 import { isThenable } from '../callbacks.ts'
-import { bridge } from '../context/bridge.ts'
+import { bridge, type UnitObservation } from '../context/bridge.ts'
 import { Cell, type View } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { captureSnapshot, type AsyncSnapshot, processSingleton, root, shareClass, storage } from '../context/storage.ts'
@@ -130,14 +130,12 @@ export class Task<T = unknown> extends Unit {
 
   /** @internal Starts now, on the caller's stack, in the cell that the policy provides. */
   start(body: TaskBody<T>, spawner: View | undefined): void {
-    this.#enter(body, spawner, (task, given) => task.#run(given))
+    this.#enter(body, spawner, Task.#runNow)
   }
 
   /** @internal Starts at `begin`, in the cell that the policy provides now, and in the other contexts of now. */
   defer(body: TaskBody<T>, spawner: View | undefined): void {
-    this.#enter(body, spawner, (task, given) => {
-      task.#deferred = { body: given, snapshot: captureSnapshot() }
-    })
+    this.#enter(body, spawner, Task.#runLater)
     if (this.aborted && !this.began) this.#withdraw()
   }
 
@@ -166,6 +164,12 @@ export class Task<T = unknown> extends Unit {
     else storage.run(this.cell, end)
   }
 
+  // One function each for all tasks: a closure for each task costs more.
+  static readonly #runNow = <U>(task: Task<U>, body: TaskBody<U>): void => task.#run(body)
+  static readonly #runLater = <U>(task: Task<U>, body: TaskBody<U>): void => {
+    task.#deferred = { body, snapshot: captureSnapshot() }
+  }
+
   #enter(body: TaskBody<T>, spawner: View | undefined, proceed: (task: Task<T>, body: TaskBody<T>) => void): void {
     let given = body
     this.origin = (spawner?.unit as Unit | undefined)?.origin ?? 0
@@ -184,7 +188,11 @@ export class Task<T = unknown> extends Unit {
 
   #run(body: TaskBody<T>): void {
     if (this.observation === undefined) this.#work(body)
-    else this.observation.around(() => this.#work(body))
+    else this.#runIn(this.observation, body)
+  }
+
+  #runIn(observation: UnitObservation, body: TaskBody<T>): void {
+    observation.around(() => this.#work(body))
   }
 
   /** All handlers are attached in here: outside they would keep the spawner's context until the end of the task. */
