@@ -184,7 +184,22 @@ function routerOf(shop: Shop) {
     ticks: procedure.subscription(async function* ({ signal }) {
       for await (const [text] of shop.ticks(signal)) yield shop.describe(text)
     }),
+    broken: procedure.subscription(async function* () {
+      yield 'first'
+      await shop.fail()
+    }),
   })
+}
+
+function trpcCaller(url: string, name: string) {
+  const client = createWSClient({
+    url,
+    WebSocket: socketOf(name) as never,
+    // A client without calls does not connect again.
+    lazy: { enabled: true, closeMs: 60_000 },
+  })
+  const caller = createTRPCClient<ReturnType<typeof routerOf>>({ links: [wsLink({ client })] })
+  return { caller, close: async () => client.close() }
 }
 
 const trpc: Protocol = {
@@ -192,13 +207,7 @@ const trpc: Protocol = {
   options: { messagePolicy: 'share' },
   serve: (server, shop) => applyWSSHandler({ wss: server, router: routerOf(shop) }),
   connect(url, name) {
-    const client = createWSClient({
-      url,
-      WebSocket: socketOf(name) as never,
-      // A client without calls does not connect again.
-      lazy: { enabled: true, closeMs: 60_000 },
-    })
-    const caller = createTRPCClient<ReturnType<typeof routerOf>>({ links: [wsLink({ client })] })
+    const { caller, close } = trpcCaller(url, name)
     return {
       ask: (operation) => caller[operation].query().catch(() => undefined),
       ticks() {
@@ -213,7 +222,7 @@ const trpc: Protocol = {
           },
         }
       },
-      close: () => client.close(),
+      close,
     }
   },
 }
@@ -234,12 +243,13 @@ async function open(protocol: Protocol) {
   protocol.serve(server, shop)
   onTestFinished(() => server.close())
   await new Promise((resolve) => server.once('listening', resolve))
+  const url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}`
   const connect = (name: string) => {
-    const client = protocol.connect(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`, name)
+    const client = protocol.connect(url, name)
     onTestFinished(() => client.close())
     return client
   }
-  return { server, shop, group: inbound.group, connect, failures, reports }
+  return { url, server, shop, group: inbound.group, connect, failures, reports }
 }
 
 describe.each([graphqlWs, trpc])('logicalContext of middleware/websocket, with $name', (protocol) => {
@@ -323,12 +333,19 @@ describe('logicalContext of middleware/websocket, for failures of operations', (
     expect(shop.errors).toEqual([['no', 'ann']])
   })
 
-  it('reports what a procedure or a subscription of tRPC throws to onError', async () => {
-    const { connect, failures } = await open(trpc)
+  it('reports what a procedure or a subscription of tRPC throws to onError, in its context', async () => {
+    const { url, connect, failures, group } = await open(trpc)
     const client = connect('ann')
+    const subscriber = trpcCaller(url, 'ann')
 
     await client.ask('fail')
+    await new Promise<unknown>((onError) => subscriber.caller.broken.subscribe(undefined, { onError }))
+    await subscriber.close()
 
-    expect(failures).toEqual([['TRPCError: no', 'fail', 'ann']])
+    expect(failures).toEqual([
+      ['TRPCError: no', 'fail', 'ann'],
+      ['Error: no', 'broken', 'ann'],
+    ])
+    await expect.poll(() => group.tasks).toEqual([])
   })
 })
