@@ -9,9 +9,10 @@ const aGeneratorFunction = anyOf('a generator function', isFunction)
 type AnyGenerator = Generator<unknown, unknown, unknown> | AsyncGenerator<unknown, unknown, unknown>
 
 /**
- * Returns `fn`, with its name and length, with a layer for each generator that it makes. What the body sets is never visible outside. The body sees
- * the current values of the code that drives it, except those that it has set itself. Work that a step starts belongs to
- * the driver of that step, also while another request drives the next one. For sync and async generator functions.
+ * Returns `fn`, with its name and length, with a layer for each generator that it makes. What the body sets is never
+ * visible outside. The body sees the current values of the code that drives it, except those that it has set itself. Work
+ * that a step starts belongs to the driver of that step, also while another request drives the next one. For sync and
+ * async generator functions.
  *
  * A value that the body sets in a unit is dropped when all units that drove the generator have ended.
  *

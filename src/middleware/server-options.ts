@@ -1,4 +1,5 @@
 import { aBoolean, aFunction, anAmount, anyOf, type Checks } from '../options.ts'
+import { aFieldName } from '../variables/header-text.ts'
 import { inboundChecks, type InboundOptions } from './inbound-options.ts'
 import type { CloseReport } from './server-drain.ts'
 
@@ -31,13 +32,9 @@ export const serverDefaults = {
 /** The checks of `ServerOptions`. */
 export const serverChecks: Checks = {
   ...inboundChecks,
-  replyIdHeader: anyOf('the name of a header or false', (value) => value === false || isHeaderName(value)),
+  replyIdHeader: anyOf('the name of a header or false', (value) => value === false || aFieldName.accepts(value)),
   serverTiming: aBoolean,
   drainTimeoutMs: anAmount,
   settleTimeoutMs: anAmount,
   onDrained: aFunction,
-}
-
-function isHeaderName(value: unknown): boolean {
-  return typeof value === 'string' && /^[\w!#$%&'*+.^`|~-]+$/.test(value)
 }

@@ -1,8 +1,8 @@
+import { isThenable, ReportedKeys } from '../callbacks.ts'
 import { processSingleton } from '../context/storage.ts'
 import { LateWriteError } from '../errors.ts'
 import { noOptions, show } from '../options.ts'
 import { contextLate } from './lifecycle.ts'
-import { isThenable, ReportedKeys } from '../callbacks.ts'
 
 /** A read or a write of a variable after the end of its unit. */
 export interface LateUse {

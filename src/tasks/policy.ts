@@ -1,7 +1,6 @@
 import { isPromise } from '../callbacks.ts'
 import { Cell, type View } from '../context/cell.ts'
-import type { AnyContextVar, PolicyName } from '../context/context-var.ts'
-import { ContextVar } from '../context/context-var.ts'
+import { type AnyContextVar, ContextVar, type PolicyName } from '../context/context-var.ts'
 import { root, storage } from '../context/storage.ts'
 import {
   decode,

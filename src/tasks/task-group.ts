@@ -137,7 +137,7 @@ export class TaskGroup {
       this.#tasks.add(task)
       this.onSpawn(task)
       if (source !== undefined) task.cancelWith(source)
-      if (taskSpawn.hasSubscribers) taskSpawn.publish({ task: task })
+      if (taskSpawn.hasSubscribers) taskSpawn.publish({ task })
       // A promise that rejects before its task begins has a handler.
       if (work instanceof Promise) work.catch(() => {})
       if (response === undefined && (slot === undefined || slot.state === 'running')) task.start(fn, spawner)
