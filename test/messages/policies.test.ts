@@ -1,0 +1,62 @@
+import { ContextVar, runInScope } from 'logical-context'
+import { Messages, type MessagePolicy } from 'logical-context/messages/message'
+import { json, w3cBaggage } from 'logical-context/propagators'
+import { message } from 'logical-context/variables'
+import { describe, expect, it } from 'vitest'
+
+const tenant = new ContextVar<string>('tenant', { onSpawn: 'keep' })
+const user = new ContextVar<string>('user')
+const transaction = new ContextVar<string>('transaction', { onSpawn: 'drop' })
+const depth = new ContextVar<number>('depth', { onSpawn: (value) => value + 1 })
+const secret = new ContextVar<string>('secret', { sensitive: true })
+const asNumber = (value: unknown) => (typeof value === 'number' ? value : undefined)
+const members = { tenant, user, transaction, depth: json(depth, asNumber) }
+const propagators = [w3cBaggage({ members })]
+
+const seen = () => [tenant.get(), user.get(), transaction.get(), depth.get(), message.get()?.policy]
+
+/** Runs a job that a request enqueues, and returns what it reads. */
+async function runJob(messages: Messages, policy?: MessagePolicy, ofUnit?: MessagePolicy): Promise<unknown> {
+  const fields = runInScope(
+    () => {
+      tenant.set('acme')
+      user.set('ann')
+      transaction.set('t-1')
+      depth.set(1)
+      secret.set('hidden')
+      return messages.capture('jobs', policy)
+    },
+    ofUnit === undefined ? {} : { policy: ofUnit },
+  )
+  expect(JSON.stringify(fields)).not.toContain('hidden')
+  return messages.process({ queue: 'jobs', fields }, seen)
+}
+
+describe('the policy of a job', () => {
+  it('keeps the rule of each variable under every policy', async () => {
+    const messages = new Messages('test', { propagators })
+
+    expect(await runJob(messages, 'inherit')).toEqual(['acme', 'ann', undefined, 2, 'inherit'])
+    expect(await runJob(messages, 'isolate')).toEqual(['acme', undefined, undefined, 2, 'isolate'])
+    expect(await runJob(messages, { only: [user] })).toEqual(['acme', 'ann', undefined, 2, 'only'])
+    expect(await runJob(messages, { except: [user] })).toEqual(['acme', undefined, undefined, 2, 'except'])
+  })
+
+  it.each<[rule: string, ofCall: MessagePolicy | undefined, ofQueue: MessagePolicy | undefined, unit: MessagePolicy]>([
+    ["the call's", 'isolate', 'inherit', 'inherit'],
+    ["the queue's", undefined, 'isolate', 'inherit'],
+    ["the unit's", undefined, undefined, 'isolate'],
+  ])('is %s, before those that come after it', async (_, ofCall, ofQueue, unit) => {
+    const messages = new Messages('test', { propagators, ...(ofQueue && { policy: ofQueue }) })
+
+    expect(await runJob(messages, ofCall, unit)).toContain('isolate')
+  })
+
+  it('is inherit by default', async () => {
+    expect(await runJob(new Messages('test', { propagators }))).toContain('inherit')
+  })
+
+  it('refuses a variable that is sensitive among those that travel', () => {
+    expect(() => new Messages('test', { propagators: [w3cBaggage({ members: { secret } })] })).toThrow(/sensitive/)
+  })
+})
