@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { type MicroRow, noPeerFaster, ofFloor, ours, type Work } from '../harness/row.ts'
+import { type MicroRow, ours, type Work } from '../harness/row.ts'
 import { bullOtel, declared, tenant } from './job-contexts.ts'
 
 interface Fields {
@@ -78,7 +78,7 @@ export const jobContext: MicroRow = {
       },
     },
   ],
-  targets: [ofFloor(10), noPeerFaster],
+  targets: [{ words: 'at most 20 µs', figure: 'ns', against: ours, atMostItself: 20_000 }],
 }
 
 function bothEnds({ capture, open, read, within = (loop) => loop() }: BothEnds): Work {
