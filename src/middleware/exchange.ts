@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import type { Readable } from 'node:stream'
 import { currentCell } from '../context/cell.ts'
 import { type AsyncSnapshot, captureSnapshot } from '../context/storage.ts'
 import { ClientGoneError } from '../errors.ts'
@@ -149,6 +150,13 @@ export class Exchange implements Listed<Exchange> {
     return promise
   }
 
+  /** What the stream of the reply does until it has closed belongs to the request. */
+  unpiped(source: Readable): void {
+    const end = () => this.end(ofStream)
+    // The code that destroys the stream of a closed response, such as `pipeline`, does it after this event.
+    setImmediate(() => (source.destroyed && !source.closed ? source.once('close', end) : end()))
+  }
+
   /** A reply begins: no callback is owed any more. */
   reply(): void {
     this.#replied = true
@@ -235,6 +243,7 @@ export class Exchange implements Listed<Exchange> {
 }
 
 const noWaits: readonly Wait[] = []
+export const ofStream: Wait = { what: 'the stream of the reply', untilReply: false }
 
 function release(scope: RequestScope): void {
   scope.release()
@@ -272,6 +281,9 @@ function emitIn(exchange: Exchange, emitter: EventEmitter): EventEmitter['emit']
 function emitInUnit(this: ScopedEmitter, event: string | symbol, ...args: unknown[]): boolean {
   const exchange = this[exchangeKey]
   const emit = exchange.emitOf(this)
+  // A closed response never lets go of its stream.
+  if (event === 'pipe' && exchange.responseOpen) exchange.begin(ofStream)
+  if (event === 'unpipe') exchange.unpiped(args[0] as Readable)
   // Most events have no listener.
   const isHeard = this.listenerCount(event) > 0
   if (event !== 'close') return isHeard ? exchange.enter(emit, this, event, ...args) : emit.call(this, event, ...args)

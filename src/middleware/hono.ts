@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Context, Handler, MiddlewareHandler, Next } from 'hono'
 import type { RequestScope } from '../tasks/request-scope.ts'
-import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
+import { type Exchange, exchangeOf, ofStream, type Wait } from './exchange.ts'
 import {
   nameAfterRoute,
   nextInUnit,
@@ -114,6 +114,7 @@ function streamInUnit(c: AnyContext, exchange: Exchange): void {
   const body = streamOf(c.res)
   if (body === undefined || body.locked) return
   const reader = body.getReader()
+  void exchange.endWith(ofStream, reader.closed).catch(() => {})
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) => {
     const { done, value } = await exchange.enter(reader.read, reader)
     if (done) controller.close()

@@ -47,10 +47,10 @@ export async function closeOf(server: NetServer): Promise<void> {
 
 /** A limit that only a close reaches whose wait never ends. */
 const longMs = 20_000
-const soonMs = 3000
+const soonMs = 8000
 const limitMs = 200
-/** The limit and the second after it, and half of one for a machine that is busy. */
-const limitIsOverMs = limitMs + 1000 + 500
+/** The limit and the second after it, and some for a machine that is busy. */
+const limitIsOverMs = limitMs + 1000 + 4000
 /** More than the buffers on both sides of a connection hold. */
 const wholeBody = 'x'.repeat(16 * 1024 * 1024)
 

@@ -12,12 +12,12 @@ export type Caller = 'ann' | 'bob'
 const worst: readonly Sighting[] = ['kept', 'lost', 'crossed']
 
 /** What was seen where, of one request after another on one server. */
-export class Sightings {
+export class Sightings<P extends string = Place> {
   readonly #seen = new Map<string, Sighting>()
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>()
 
   /** Of several looks at one place the worst counts. */
-  see(caller: Caller, place: Place, value: string | undefined): void {
+  see(caller: Caller, place: P, value: string | undefined): void {
     const key = keyOf(caller, place)
     const sighting = value === caller ? 'kept' : value === undefined ? 'lost' : 'crossed'
     const known = this.#seen.get(key) ?? 'kept'
@@ -26,15 +26,16 @@ export class Sightings {
   }
 
   /** Resolves when a place has been looked at. */
-  reached(place: Place, caller: Caller = 'ann'): Promise<void> {
+  reached(place: P, caller: Caller = 'ann'): Promise<void> {
     return this.#waiter(keyOf(caller, place)).promise
   }
 
   /** What was seen of a request. */
-  of(caller: Caller): Partial<Record<Place, Sighting>> {
+  of(caller: Caller): Partial<Record<P, Sighting>> {
     const prefix = `${caller} `
     const own = [...this.#seen].filter(([key]) => key.startsWith(prefix))
-    return Object.fromEntries(own.map(([key, sighting]) => [key.slice(prefix.length), sighting]))
+    const seen = own.map(([key, sighting]) => [key.slice(prefix.length), sighting] as const)
+    return Object.fromEntries(seen) as Partial<Record<P, Sighting>>
   }
 
   #waiter(key: string): PromiseWithResolvers<void> {
@@ -44,6 +45,6 @@ export class Sightings {
   }
 }
 
-function keyOf(caller: Caller, place: Place): string {
+function keyOf(caller: Caller, place: string): string {
   return `${caller} ${place}`
 }
