@@ -1,13 +1,15 @@
 // `npm run servers`: looks at each stage of the requests of each server, and writes docs/servers.md.
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { measure, type Seen } from '../test/middleware/stages/measure.ts'
+import { groups } from '../test/middleware/stages/groups.ts'
+import type { Seen } from '../test/middleware/stages/measure.ts'
 import { writePage } from '../test/middleware/stages/page.ts'
-import { servers } from '../test/middleware/stages/servers.ts'
 
 const seen = new Map<string, Seen>()
-for (const [name, serve] of Object.entries(servers)) seen.set(name, await measure(serve))
-writeFileSync(fileURLToPath(new URL('../docs/servers.md', import.meta.url)), writePage(seen))
+for (const { servers } of groups) {
+  for (const [name, measure] of Object.entries(servers)) seen.set(name, await measure())
+}
+writeFileSync(fileURLToPath(new URL('../docs/servers.md', import.meta.url)), writePage(groups, seen))
 
 const sightings = [...seen.values()].flatMap((server) =>
   Object.values(server).flatMap((stages) => Object.values(stages)),

@@ -1,12 +1,11 @@
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Client } from '../shutdown-client.ts'
+import type { Column } from './measure.ts'
 import type { Visits } from './visits.ts'
 
 /** One way in which a request ends. */
-export interface Ending {
-  readonly name: string
-  readonly about: string
+export interface Ending extends Column {
   /** Sends the request of the caller ann, and resolves when its last stage was reached. */
   readonly run: (client: Client, visits: Visits, server: Server) => Promise<void>
 }

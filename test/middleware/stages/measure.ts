@@ -3,6 +3,12 @@ import { dial, endings } from './endings.ts'
 import type { Served } from './servers.ts'
 import { Visits } from './visits.ts'
 
+/** A column of the page: one way in which a request ends. */
+export interface Column {
+  readonly name: string
+  readonly about: string
+}
+
 /** What was seen: by ending, then by stage. */
 export type Seen = Readonly<Record<string, Partial<Record<string, Sighting>>>>
 
