@@ -43,6 +43,12 @@ export const sections: readonly Section[] = [
     charted: true,
   },
   {
+    name: 'servers',
+    title: 'Other servers',
+    rows: ['server-node-http', 'server-express', 'server-koa', 'server-hono', 'server-nestjs'],
+    charted: true,
+  },
+  {
     name: 'opentelemetry',
     title: 'Together with OpenTelemetry: the bridge',
     rows: ['fastify-spans', 'otel-task', 'otel-scope'],

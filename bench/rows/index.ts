@@ -27,6 +27,7 @@ import { memoryTasks } from './memory-tasks.ts'
 import { otelScope, otelTask } from './otel-bridge.ts'
 import { propagation } from './propagation.ts'
 import { scope } from './scope.ts'
+import { servers } from './servers.ts'
 import { set } from './set.ts'
 import { inherit } from './spawn.ts'
 
@@ -57,6 +58,7 @@ const measured: readonly Row[] = [
   fastifySpans,
   jobContext,
   ...jobEngines,
+  ...servers,
   memoryInFlight,
   memoryIdle,
   ...memoryTasks,

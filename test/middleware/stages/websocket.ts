@@ -44,7 +44,7 @@ export const websocketEndings: readonly Ending[] = [
     name: 'server closes',
     about: 'The server closes while the listener waits.',
     text: 'waits',
-    meanwhile: (_client, server) => void server.close(),
+    meanwhile: (_client, server) => server.close(),
     last: closed,
   },
 ]
@@ -65,11 +65,12 @@ async function measureEnding({ text, meanwhile, last }: Ending): Promise<Seen[st
     const caller = request.headers['x-user'] as Caller
     user.set(caller)
     look('connection', caller)
-    socket.on('message', (data: Buffer) => {
+    const onMessage = (data: Buffer): unknown => {
       look('message', caller)
       if (String(data) === 'throws') throw new Error('planted')
       return answer(socket, String(data), caller)
-    })
+    }
+    socket.on('message', onMessage)
     socket.on('close', () => look(closed, caller))
   })
   const answer = async (socket: WebSocket, said: string, caller: Caller) => {
