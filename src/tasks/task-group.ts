@@ -155,17 +155,17 @@ export class TaskGroup {
         slot.nextLost = this.#lostSlots
         this.#lostSlots = slot
       }
+      this.#hasOverflowed = true
       this.markOverflow()
       throw error
     }
   }
 
-  // Not in `spawn`: variables that a closure captures are allocated at every call of their function.
+  // Not in `spawn`, where each call would allocate what the closure captures.
   #beginAfter(response: RequestScope, task: Task): void {
     response.onClose(() => {
-      if (task.began) return
-      if (task.slot === undefined) task.begin()
-      else this.#limits?.queue(task, task.slot)
+      if (!task.began && task.slot === undefined) task.begin()
+      else if (!task.began) this.#limits?.queue(task, task.slot as Slot)
     })
   }
 
