@@ -13,7 +13,7 @@ describe('the examples in README and docs', () => {
     expect(modules.map(({ file }) => file)).toContain('README.md')
   })
 
-  it('compile', { timeout: 60_000 }, async () => {
+  it('compile', { timeout: 120_000 }, async () => {
     expect(await compileModules('docs', modules)).toEqual([])
   })
 
