@@ -1,6 +1,7 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { rolldown } from 'rolldown'
+import { writeInspectorPage } from './inspector-page.ts'
 
 /**
  * Bundles one file for each subpath of the package, with shared chunks: an import of many small files slows the start of
@@ -25,6 +26,7 @@ const chunks = [
   { name: 'middleware', test: /src\/middleware\//, minShareCount: 2 },
 ]
 
+await writeInspectorPage()
 rmSync('dist', { recursive: true, force: true })
 const bundle = await rolldown({ input, platform: 'node', external: /^[^./]/ })
 await bundle.write({

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages of the servers that the tests start, if a program is missing. Needs root.
+# Installs the Debian packages of the servers and of the browser that the tests start, if a program is missing. Needs root.
 set -euo pipefail
 
 missing=()
@@ -16,6 +16,7 @@ find_program nats-server nats-server
 find_program rabbitmq-server rabbitmq-server
 find_program nginx nginx-light
 find_program kcat kcat
+find_program chromium chromium
 
 if ((${#missing[@]} == 0)); then
   echo 'All servers are installed.'

@@ -14,7 +14,14 @@ const pages = join(site, 'pages')
 
 /** Keeps the paths, so that relative links are the same on GitHub, in the package and here. */
 function copyPages(): void {
-  const patterns = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'LICENSE', 'docs/**/*.{md,svg,json}']
+  const patterns = [
+    'README.md',
+    'CHANGELOG.md',
+    'CONTRIBUTING.md',
+    'SECURITY.md',
+    'LICENSE',
+    'docs/**/*.{md,svg,png,json}',
+  ]
   for (const file of globSync(patterns, { cwd: root })) {
     const target = join(pages, file)
     mkdirSync(dirname(target), { recursive: true })

@@ -61,7 +61,9 @@ export const channels: {
   readonly scopeOpen: EventChannel<ScopeEvent>
   /** A unit's `close()` was called, in its context. */
   readonly scopeClose: EventChannel<ScopeEvent>
-  /** A unit's values are about to be dropped, in its context. */
+  /** The work of a unit has ended, in its context. Its values are dropped next. */
+  readonly scopeEnd: EventChannel<ScopeEvent>
+  /** A unit's values were dropped, except the survivors, in its context. */
   readonly scopeSeal: EventChannel<ScopeEvent>
   /** A group accepted a task, in the spawner's context. */
   readonly taskSpawn: EventChannel<TaskEvent>
@@ -98,6 +100,7 @@ export const channels: {
 } = {
   scopeOpen: typed(lifecycle.scopeOpen),
   scopeClose: typed(lifecycle.scopeClose),
+  scopeEnd: typed(lifecycle.scopeEnd),
   scopeSeal: typed(lifecycle.scopeSeal),
   taskSpawn: typed(lifecycle.taskSpawn),
   taskStart: typed(lifecycle.taskStart),

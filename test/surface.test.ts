@@ -22,6 +22,7 @@ const surface: Readonly<Record<string, string>> = {
   './clients/sqlcommenter': 'sqlCommenter',
   './clients/undici': 'undiciInterceptor',
   './doctor': 'doctor',
+  './inspector': 'default inspector inspectorHandler',
   './messages/amqp': 'amqpContext',
   './messages/bullmq': 'bullContext',
   './messages/child-process': 'childContext',

@@ -1,5 +1,4 @@
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { deserialize, serialize } from 'node:v8'
 import { PGlite } from '@electric-sql/pglite'
@@ -12,8 +11,7 @@ const { ready } = await createProcess('database')
 const startParams = [...PGlite.defaultStartParams, '-c', 'shared_buffers=4MB']
 const database = PGlite.create({ loadDataDir: await dataDir(), startParams }).then(fromPglite)
 const server = createServer((request, response) => void execute(request).then((answer) => response.end(answer)))
-server.listen(0, '127.0.0.1', () => ready(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, () => {}))
-
+server.listen(0, '127.0.0.1', () => ready(server, () => {}))
 async function execute(request: NodeJS.ReadableStream): Promise<Buffer> {
   const [text, values] = deserialize(await buffer(request)) as [string, unknown[]]
   return serialize(await (await database).executeSql(text, values).then(({ rows }) => ({ rows }), String))

@@ -1,9 +1,9 @@
 import { createService, type Order, post } from './service.ts'
 import { shopFetch, tenant, user } from './variables.ts'
 
-const [, , orders = ''] = process.argv
+const [, , orders = '', ...others] = process.argv
 // It has no `trust`, so the baggage of clients is refused.
-const { app, log, listen } = await createService('gateway')
+const { app, log, listen } = await createService('gateway', {}, [orders, ...others])
 
 app.addHook('onRequest', async ({ headers }) => {
   // A real gateway reads them from a token. From here on, all code of this request can read them.
@@ -16,5 +16,4 @@ app.addHook('onRequest', async ({ headers }) => {
 app.post<{ Body: Order }>('/orders', ({ body: order, requestScope: { signal } }) =>
   shopFetch(`${orders}/orders`, { ...post(order), signal }),
 )
-
 await listen()

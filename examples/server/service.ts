@@ -1,4 +1,6 @@
 import { hash } from 'node:crypto'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import { contextLogger } from 'logical-context/bridges/pino'
@@ -23,8 +25,8 @@ export async function createProcess(name: string) {
   const policy = { variable: message, format: (job: MessageInfo) => job.policy }
   const log = contextLogger(pino({ name }), { fields: { tenant, user, caused_by, policy } })
   /** Sends the shop the address of the process, and closes it with the shop. */
-  function ready(address: string, finish: () => unknown): void {
-    process.send?.(address)
+  function ready(server: Server, finish: () => unknown): void {
+    process.send?.(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
     ;({ close } = closeWithGrace({ delay: 10_000, skip: ['SIGINT'] }, async () => {
       await finish()
       // After the drain, because tasks and their spans end until then.
@@ -36,14 +38,14 @@ export async function createProcess(name: string) {
   return { log, ready }
 }
 
-/** A process with a server. When the shop closes, it finishes the running requests and tasks. */
-export async function createService(name: string, options: LogicalContextOptions = {}) {
+/** A process with a server, and an inspector that also shows `others`. It finishes requests and tasks before it closes. */
+export async function createService(name: string, options: LogicalContextOptions = {}, others: string[] = []) {
   const { log, ready } = await createProcess(name)
-  const { default: Fastify } = await import('fastify')
-  const app = Fastify({ loggerInstance: log })
-  const plugin = import('logical-context/middleware/fastify')
-  await app.register(plugin, { propagators, drainTimeoutMs: 8000, ...options })
-  const listen = async () => ready(await app.listen({ host: '127.0.0.1', port: 0 }), () => app.close())
+  const app = (await import('fastify')).default({ loggerInstance: log })
+  await app.register(import('logical-context/middleware/fastify'), { propagators, drainTimeoutMs: 8000, ...options })
+  const services = others.map((address) => `${address}/__context`)
+  await app.register(import('logical-context/inspector'), { service: name, fields: { tenant, user }, services })
+  const listen = () => app.listen({ host: '127.0.0.1', port: 0 }).then(() => ready(app.server, () => app.close()))
   return { app, log, listen }
 }
 

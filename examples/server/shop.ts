@@ -30,9 +30,8 @@ export async function openShop(onLine: (line: LogLine) => void, options: readonl
 
   const warehouse = open('warehouse')
   process.env['DATABASE_URL'] ??= await open('database')
-  const workers = [open('worker'), open('worker')]
-  const gateway = await open('gateway', await open('orders', await warehouse))
-  await Promise.all(workers)
+  const workers = Promise.all([open('worker'), open('worker')])
+  const gateway = await open('gateway', await open('orders', await warehouse), await warehouse, ...(await workers))
   const services = ['gateway', 'orders', 'warehouse']
   return { gateway, closeServices: () => close(...services), close: () => close(...services, 'worker', 'database') }
 }

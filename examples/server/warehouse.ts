@@ -18,5 +18,4 @@ app.get('/prices', async ({ id }) => {
   await work(id, 'prices')
   return prices
 })
-
 await listen()

@@ -4,7 +4,7 @@ import type { RequestScope } from './request-scope.ts'
 import type { Task } from './task.ts'
 import type { TaskGroup } from './task-group.ts'
 
-/** On `logical-context:scope:open`, `…:close` and `…:seal`, with the scope's context active. */
+/** On `logical-context:scope:open`, `…:close`, `…:end` and `…:seal`, with the scope's context active. */
 export interface ScopeEvent {
   readonly scope: RequestScope
 }
@@ -139,6 +139,7 @@ function open<Message>(name: string): EventChannel<Message> {
 
 export const scopeOpen: EventChannel<ScopeEvent> = open('scope:open')
 export const scopeClose: EventChannel<ScopeEvent> = open('scope:close')
+export const scopeEnd: EventChannel<ScopeEvent> = open('scope:end')
 export const scopeSeal: EventChannel<ScopeEvent> = open('scope:seal')
 export const taskSpawn: EventChannel<TaskEvent> = open('task:spawn')
 export const taskStart: EventChannel<TaskEvent> = open('task:start')

@@ -6,7 +6,7 @@ import { LogicalContext } from '../context/logical-context.ts'
 import { type AsyncSnapshot, captureSnapshot, processSingleton, storage } from '../context/storage.ts'
 import { DeadlineError, ScopeClosedError } from '../errors.ts'
 import { anAmount, checkArgument, checkFunction, checkOptions } from '../options.ts'
-import { scopeClose, scopeOpen, scopeSeal } from './lifecycle.ts'
+import { scopeClose, scopeEnd, scopeOpen, scopeSeal } from './lifecycle.ts'
 import { spawnChecks, type SpawnOptions } from './spawn.ts'
 import { isThenable } from '../callbacks.ts'
 import { Unit, type UnitSettings } from './unit.ts'
@@ -232,6 +232,7 @@ export class RequestScope extends Unit implements Disposable {
     if (!this.#closed || this.#pending > 0 || this.sealed) return
     this.observation?.ended('done', undefined)
     this.observation = undefined
+    if (scopeEnd.hasSubscribers) storage.run(this.cell, () => scopeEnd.publish({ scope: this }))
     this.seal()
     this.endCancelScope()
     if (scopeSeal.hasSubscribers) this.#publish(scopeSeal)

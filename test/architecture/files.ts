@@ -22,6 +22,8 @@ export function helpersWithOneUser(files: readonly SourceFile[], entries: readon
     const lines = linesOf(text)
     const users = imports.filter(({ targets }) => targets.includes(path))
     const [user] = users
+    // A script writes it.
+    if (text.startsWith('// Written by ')) return []
     if (lines >= shortest || entries.includes(path) || user === undefined || users.length > 1) return []
     // What an index re-exports is public.
     if (user.path.endsWith('index.ts') || linesOf(user.text) + lines > longest) return []

@@ -13,6 +13,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   bridges: ['context', 'variables', 'tasks'],
   testing: ['context', 'variables', 'tasks', 'propagators', 'middleware', 'clients', 'messages', 'bridges'],
   doctor: ['context', 'variables', 'tasks'],
+  inspector: ['context', 'variables', 'tasks', 'middleware', 'bridges', 'doctor', 'channels.ts'],
   'index.ts': ['context', 'variables', 'tasks', 'doctor'],
   'channels.ts': ['tasks', 'propagators'],
   'callbacks.ts': [],
@@ -20,7 +21,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'options.ts': [],
 }
 const shared = ['callbacks.ts', 'errors.ts', 'options.ts']
-const leaves = ['middleware', 'clients', 'messages', 'bridges', 'testing']
+const leaves = ['middleware', 'clients', 'messages', 'bridges', 'testing', 'inspector']
 
 /** The packages that are loaded with us; all others come as types, or when they are needed. */
 const loadedWithUs: Readonly<Record<string, readonly string[]>> = {

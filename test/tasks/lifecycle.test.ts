@@ -17,6 +17,7 @@ const tick = () => new Promise<void>((resolve) => setImmediate(resolve))
 const names = [
   'scope:open',
   'scope:close',
+  'scope:end',
   'scope:seal',
   'task:spawn',
   'task:start',
@@ -72,6 +73,7 @@ describe('the lifecycle events', () => {
       ['task:start', 'ada'],
       ['scope:close', 'ada'],
       ['task:end', 'task'],
+      ['scope:end', 'ada'],
       ['scope:seal', 'ada'],
     ])
     const byName = new Map(events.map(([name, , message]) => [name, message]))
@@ -91,7 +93,20 @@ describe('the lifecycle events', () => {
       scope.close()
     })
 
-    expect(events.map(([name]) => name)).toEqual(['scope:open', 'scope:close', 'scope:seal'])
+    expect(events.map(([name]) => name)).toEqual(['scope:open', 'scope:close', 'scope:end', 'scope:seal'])
+  })
+
+  it('publish the end of a scope while its values can be read, and the seal after they were dropped', async () => {
+    const cart = new ContextVar<string>('cart')
+    const seen: unknown[] = []
+    for (const name of ['scope:end', 'scope:seal']) listen(name, () => seen.push(name, cart.has()))
+
+    await runInScope(async () => {
+      await tick()
+      cart.set('tea')
+    })
+
+    expect(seen).toEqual(['scope:end', true, 'scope:seal', false])
   })
 
   it('have the outcome of a task', async () => {

@@ -1,0 +1,90 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
+import { anyOf, anything, type Check, checkOptions, type Checks } from '../options.ts'
+import { Inspector, inspectorChecks, type InspectorOptions } from './inspector.ts'
+
+export type { Guard } from './access.ts'
+export type { InspectorOptions } from './inspector.ts'
+export type { OtherService } from './other-services.ts'
+
+/** Options of the Fastify plugin. `prefix` is Fastify's own; its default here is `/__context`. */
+export type InspectorPluginOptions = InspectorOptions<FastifyRequest> & { prefix?: string }
+
+/** Options of `inspectorHandler`. */
+export interface InspectorHandlerOptions extends InspectorOptions<IncomingMessage> {
+  /** Where the page is: a path that begins with a slash. Default: `/__context`. */
+  prefix?: string
+}
+
+/** A handler for a server of `node:http`, and a middleware for Express and others of this form. */
+export interface InspectorHandler extends Disposable {
+  /** Answers the requests below the prefix. It calls `next` for others; without `next`, it answers them with 404. */
+  (request: IncomingMessage, response: ServerResponse, next?: () => void): void
+  /** Ends the streams and stops to record. A second call does nothing. */
+  close(): void
+}
+
+const defaultPrefix = '/__context'
+const aPrefix: Check = anyOf(
+  'a path such as /__context',
+  (value) => typeof value === 'string' && /^(?:\/[^/?#]+)+$/.test(value),
+)
+/** Fastify passes the options of `register` to every plugin, and adds these. */
+const fastifyChecks: Checks = { prefix: anything, logLevel: anything, logSerializers: anything }
+
+/**
+ * A Fastify plugin that serves a live page of the requests, tasks, jobs and calls of the process. For development: in
+ * production it needs the option `guard`.
+ *
+ * @throws {TypeError} at registration, for an option that is unknown or of the wrong type, for a sensitive variable in
+ * `fields`, and in production without a guard.
+ */
+export const inspector: FastifyPluginAsync<InspectorPluginOptions> = async (fastify, options) => {
+  const { prefix, ...own } = checkOptions('inspector', options, { ...inspectorChecks, ...fastifyChecks })
+  for (const name of Object.keys(fastifyChecks)) Reflect.deleteProperty(own, name)
+  const page = new Inspector<FastifyRequest>('inspector', own)
+  const base = prefix === undefined ? defaultPrefix : ''
+  for (const path of ['', '/', '/:file']) {
+    // With the prefix `/` the page is at the root, which has one path only.
+    if (base + path === '' && fastify.prefix === '') continue
+    fastify.route({
+      method: ['GET', 'HEAD'],
+      url: base + path,
+      exposeHeadRoute: false,
+      // Fastify would add a second route with the prefix alone.
+      prefixTrailingSlash: 'slash',
+      logLevel: 'warn',
+      handler(request, reply) {
+        reply.hijack()
+        const { file } = request.params as { file?: string }
+        return page.serve(request.raw, reply.raw, file === undefined ? path : `/${file}`, request)
+      },
+    })
+  }
+  fastify.addHook('preClose', async () => page.endUnawaited())
+  fastify.addHook('onClose', async () => page[Symbol.dispose]())
+}
+
+export default inspector
+
+/**
+ * Returns a handler for servers other than Fastify, with the same page.
+ *
+ * @throws {TypeError} for an option that is unknown or of the wrong type, for a sensitive variable in `fields`, and in
+ * production without a guard.
+ */
+export function inspectorHandler(options?: InspectorHandlerOptions): InspectorHandler {
+  const checks = { ...inspectorChecks, prefix: aPrefix }
+  const { prefix = defaultPrefix, ...own } = checkOptions('inspectorHandler', options, checks)
+  const page = new Inspector<IncomingMessage>('inspectorHandler', own)
+  const handler = (request: IncomingMessage, response: ServerResponse, next?: () => void): void => {
+    const path = request.url?.split('?', 1)[0] ?? ''
+    if (path === prefix || path.startsWith(`${prefix}/`))
+      void page.serve(request, response, path.slice(prefix.length), request)
+    else if (next === undefined) response.writeHead(404).end()
+    else next()
+  }
+  Object.defineProperty(handler, 'name', { value: 'inspectorHandler' })
+  const close = () => page[Symbol.dispose]()
+  return Object.assign(handler, { close, [Symbol.dispose]: close })
+}
