@@ -6,6 +6,7 @@ import { type Received, upstream, type Upstream } from './upstream.ts'
 /** Follows redirects itself, and writes no headers. */
 const byHand: Fetch = contextFetch.with({ propagators: [], values: ['127.0.0.1'] })
 
+const isNode22 = process.version.startsWith('v22.')
 const putOfBytes: [name: string, init: () => RequestInit] = [
   'PUT of bytes',
   () => ({ method: 'PUT', body: Buffer.from('tea') }),
@@ -79,7 +80,7 @@ describe('the redirects that contextFetch follows', () => {
       ['POST in lower case', () => ({ method: 'post', body: 'tea', headers })],
       ['PUT of a text', () => ({ method: 'PUT', body: 'tea', headers })],
       // The fetch of Node 22 cannot send bytes again.
-      ...(process.version.startsWith('v22.') ? [] : [putOfBytes]),
+      ...(isNode22 ? [] : [putOfBytes]),
       ['PUT of a form', () => ({ method: 'PUT', body: form(), headers })],
       ['POST of parameters', () => ({ method: 'POST', body: new URLSearchParams({ a: 'b' }) })],
       ['PUT of a blob', () => ({ method: 'PUT', body: new Blob(['tea'], { type: 'text/tea' }) })],
@@ -132,14 +133,19 @@ describe('the redirects that contextFetch follows', () => {
     ['with one of several that matches', `${sha('sha384', 'departed')} ${sha('sha384')}`],
     ['whose strongest algorithm does not match', `${sha('sha256')} ${sha('sha512', 'departed')}`],
     ['whose strongest algorithm matches', `${sha('sha256', 'departed')} ${sha('sha512')}`],
-    ['with an option', `${sha('sha256')}?ct=text/plain`],
     ['without padding', sha('sha256').replace('=', '')],
     ['in the alphabet of URLs', sha('sha512').replaceAll('+', '-').replaceAll('/', '_')],
-    ['with a tab at its end', `${sha('sha256')}\t`],
-    ['in upper case', sha('sha256').replace('sha', 'SHA')],
     ['with blanks', `  ${sha('sha384')}  `],
     ['of an unknown algorithm', 'md5-abc'],
     ['that is empty', ''],
+    // The fetch of Node 22 reads these in another way than the specification.
+    ...(isNode22
+      ? []
+      : ([
+          ['with an option', `${sha('sha256')}?ct=text/plain`],
+          ['with a tab at its end', `${sha('sha256')}\t`],
+          ['in upper case', sha('sha256').replace('sha', 'SHA')],
+        ] as [name: string, integrity: string][])),
   ])('apply an integrity to the final response: %s', async (_, integrity) => {
     const { same, moved } = await open()
 
@@ -148,19 +154,18 @@ describe('the redirects that contextFetch follows', () => {
     await same((fetch) => fetch(moved(200, '/here').replace('/200', '/404'), { integrity }))
   })
 
-  it.each<RequestInit['mode']>(['cors', 'no-cors', 'same-origin'])(
-    'lead as far as fetch lets them, and show the same response, with the mode %s',
-    async (mode) => {
-      const { same, moved, other } = await open()
-      const andBack = `${other.url}/302/${encodeURIComponent(moved(302, '/back'))}`
+  // Node 22 shows another status text for an opaque response.
+  const modes: RequestInit['mode'][] = isNode22 ? ['cors', 'same-origin'] : ['cors', 'no-cors', 'same-origin']
+  it.each(modes)('lead as far as fetch lets them, and show the same response, with the mode %s', async (mode) => {
+    const { same, moved, other } = await open()
+    const andBack = `${other.url}/302/${encodeURIComponent(moved(302, '/back'))}`
 
-      await same((fetch) => fetch(moved(302, '/here'), { mode }))
-      await same((fetch) => fetch(moved(302, `${other.url}/there`), { mode }))
-      await same((fetch) => fetch(new Request(moved(307, `${other.url}/there`), { mode })))
-      await same((fetch) => fetch(moved(302, andBack), { mode }))
-      await same(async (fetch) => (await fetch(moved(302, andBack))).clone())
-    },
-  )
+    await same((fetch) => fetch(moved(302, '/here'), { mode }))
+    await same((fetch) => fetch(moved(302, `${other.url}/there`), { mode }))
+    await same((fetch) => fetch(new Request(moved(307, `${other.url}/there`), { mode })))
+    await same((fetch) => fetch(moved(302, andBack), { mode }))
+    await same(async (fetch) => (await fetch(moved(302, andBack))).clone())
+  })
 
   it('leave a clone of the response redirected, and a clone of that', async () => {
     const { moved, first } = await open()
