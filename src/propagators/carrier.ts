@@ -109,9 +109,9 @@ abstract class SourceCarrier<Source> implements Carrier {
   protected abstract read(name: string): string | undefined
 }
 
-class IncomingCarrier extends SourceCarrier<HeaderObject> {
+class HeaderObjectCarrier extends SourceCarrier<HeaderObject> {
   protected read(name: string): string | undefined {
-    return Object.hasOwn(this.source, name) ? join(undefined, this.source[name]) : undefined
+    return joinOwn(undefined, this.source, name)
   }
 
   set(name: string, value: string): void {
@@ -119,9 +119,10 @@ class IncomingCarrier extends SourceCarrier<HeaderObject> {
   }
 }
 
-class HeaderObjectCarrier extends IncomingCarrier {
-  protected override read(name: string): string | undefined {
-    return joinOwn(undefined, this.source, name)
+class IncomingCarrier extends HeaderObjectCarrier {
+  /** Node's own object has no getters. */
+  override get(name: string): string | undefined {
+    return Object.hasOwn(this.source, name) ? join(undefined, this.source[name]) : undefined
   }
 }
 
