@@ -24,6 +24,14 @@ export type Handler = (handled: Handled) => unknown
 /** Serves all requests with `handler`, below the middleware. The server listens. */
 export type ServeNode = (handler: Handler, options: NodeServerOptions) => Promise<Server>
 
+/** What differs between the servers. */
+export interface NodeServerTraits {
+  /** Closes a server as its framework does. Default: calls its `close()`. */
+  close?: (server: Server) => Promise<unknown>
+  /** Whether the server can start again after its close. Default: true. */
+  restarts?: boolean
+}
+
 /** A logger that drops every line. */
 export const silent = { info() {}, warn() {}, error() {} }
 
@@ -61,21 +69,29 @@ class NodeShop {
   readonly server: Server
   readonly reports: CloseReport[]
   readonly #sockets: Socket[] = []
+  readonly #close: (server: Server) => Promise<unknown>
 
-  private constructor(server: Server, reports: CloseReport[]) {
+  private constructor(server: Server, reports: CloseReport[], close: (server: Server) => Promise<unknown>) {
     this.server = server
     this.reports = reports
+    this.#close = close
     server.on('connection', (socket) => this.#sockets.push(socket))
   }
 
-  static async open(serve: ServeNode, handler: Handler, options: NodeServerOptions = {}): Promise<NodeShop> {
+  static async open(
+    serve: ServeNode,
+    handler: Handler,
+    options: NodeServerOptions = {},
+    close: NodeServerTraits['close'] = closeOf,
+  ): Promise<NodeShop> {
     const reports: CloseReport[] = []
     const onDrained = (report: CloseReport) => void reports.push(report)
     const shop = new NodeShop(
       await serve(handler, { logger: silent, onDrained, drainTimeoutMs: longMs, ...options }),
       reports,
+      close,
     )
-    onTestFinished(() => void shop.server.close())
+    onTestFinished(() => void close(shop.server))
     return shop
   }
 
@@ -101,7 +117,7 @@ class NodeShop {
   /** Closes the server. Resolves at the end of the close with its duration. */
   async close(): Promise<number> {
     const startedAt = performance.now()
-    await closeOf(this.server)
+    await this.#close(this.server)
     return performance.now() - startedAt
   }
 
@@ -140,8 +156,12 @@ function endWith(response: ServerResponse, headers: Parameters<ServerResponse['w
 }
 
 /** What every middleware for a server of `node:http` promises, over real sockets. */
-export function describeNodeServer(name: string, serve: ServeNode): void {
-  const open = (handler: Handler, options?: NodeServerOptions) => NodeShop.open(serve, handler, options)
+export function describeNodeServer(
+  name: string,
+  serve: ServeNode,
+  { close, restarts = true }: NodeServerTraits = {},
+): void {
+  const open = (handler: Handler, options?: NodeServerOptions) => NodeShop.open(serve, handler, options, close)
   const get = async (shop: NodeShop, path = '/', headers: Record<string, string> = {}) =>
     (await fetch(`${shop.url}${path}`, { headers })).text()
 
@@ -569,7 +589,7 @@ export function describeNodeServer(name: string, serve: ServeNode): void {
 
     it('does not wait for the handler that calls it', async () => {
       const shop = await open(async () => {
-        await new Promise((resolve) => shop.server.close(resolve))
+        await shop.close()
         return 'closed'
       })
 
@@ -579,7 +599,7 @@ export function describeNodeServer(name: string, serve: ServeNode): void {
       expect(performance.now() - startedAt).toBeLessThan(soonMs)
     })
 
-    it('can be followed by a new start of the server, whose close waits again', async () => {
+    it.runIf(restarts)('can be followed by a new start of the server, whose close waits again', async () => {
       const done: number[] = []
       const shop = await open(async () => {
         spawn(async () => {
