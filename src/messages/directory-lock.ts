@@ -14,42 +14,52 @@ export async function lockDirectory(directory: string): Promise<() => Promise<vo
   await mkdir(directory, { recursive: true })
   const path = join(await realpath(directory), 'logical-context.lock')
   const own = `${path}.${randomUUID()}`
+  if (held.has(path)) throw inUse(directory, process.pid)
+  held.add(path)
   try {
     // A link appears with its content at once: no process reads a lock that has no holder yet.
     await writeFile(own, String(process.pid))
-    for (;;) {
-      try {
-        await link(own, path)
-        held.add(path)
-        return async () => {
-          held.delete(path)
-          await rm(path, { force: true })
-        }
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-      }
-      await removeStale(directory, path)
-    }
+    while (!(await linked(own, path))) await removeStale(directory, path)
+  } catch (error) {
+    held.delete(path)
+    throw error
   } finally {
     await rm(own, { force: true })
+  }
+  return async () => {
+    held.delete(path)
+    await rm(path, { force: true })
+  }
+}
+
+/** Whether a file has got a second name, which no file had. */
+async function linked(file: string, name: string): Promise<boolean> {
+  try {
+    await link(file, name)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
   }
 }
 
 /** @throws {Error} if the holder of the lock still runs. */
 async function removeStale(directory: string, path: string): Promise<void> {
   const holder = Number(await readFile(path, 'utf8').catch(() => ''))
-  if (held.has(path) || (holder !== process.pid && isRunning(holder))) {
-    throw new Error(
-      `The directory '${directory}' is in use by process ${holder}: two processes would corrupt the database. ` +
-        'End that process, use another directory, or use a PostgreSQL server by its URL.',
-    )
-  }
-  // Another process may have replaced the lock meanwhile. A rename moves one file only, so each lock is seen once.
+  if (holder !== process.pid && isRunning(holder)) throw inUse(directory, holder)
+  // Another process may have replaced the lock meanwhile: only one of them moves a file, and sees whose lock it was.
   const stale = `${path}.${randomUUID()}`
   await rename(path, stale).catch(() => {})
   const moved = await readFile(stale, 'utf8').catch(() => '')
-  if (moved !== '' && Number(moved) !== holder) await link(stale, path).catch(() => {})
+  if (moved !== '' && Number(moved) !== holder) await linked(stale, path)
   await rm(stale, { force: true })
+}
+
+function inUse(directory: string, holder: number): Error {
+  return new Error(
+    `The directory '${directory}' is in use by process ${holder}: two processes would corrupt the database. ` +
+      'End that process, use another directory, or use a PostgreSQL server by its URL.',
+  )
 }
 
 /** Whether a process exists. A signal of 0 is only checked, never sent. */

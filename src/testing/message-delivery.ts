@@ -81,7 +81,7 @@ export function describeDelivery(test: Test, expect: TestRunner['expect'], engin
 
   if (kill !== undefined && restart !== undefined) {
     test('delivers a job with the same context after kill -9 of the broker, and rejects an enqueue meanwhile', async (open) => {
-      const queue = await open({ enqueueTimeoutMs: 200 })
+      const queue = await open({ enqueueTimeoutMs: 2000 })
       const sender = await asRequest(() => queue.enqueue({ n: 1 }))
 
       await kill()

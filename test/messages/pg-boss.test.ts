@@ -38,7 +38,8 @@ function engineOf(startBoss: () => Promise<PgBoss>): Engine {
 }
 
 async function started(boss: PgBoss): Promise<PgBoss> {
-  boss.on('error', (error) => console.error(error))
+  // A test ends the server.
+  boss.on('error', (error) => console.error(String(error)))
   return boss.start()
 }
 
@@ -46,7 +47,7 @@ describe('on the embedded PGlite', () => {
   let pglite: PGlite
   beforeAll(async () => {
     pglite = await PGlite.create()
-  }, 60_000)
+  }, 120_000)
   afterAll(() => pglite.close())
 
   describeMessages(
@@ -135,7 +136,7 @@ describe('openBoss', () => {
 
     expect(second).toBe(first)
     expect(await context.close()).toBe(first)
-  })
+  }, 120_000)
 
   it('keeps jobs in a directory, which one process at a time may use', async () => {
     const { path, remove } = await temporaryDirectory()
@@ -152,7 +153,7 @@ describe('openBoss', () => {
 
     expect(failure).toMatchObject({ message: expect.stringMatching(/is in use by process \d+: two processes/) })
     expect(job?.data).toMatchObject({ n: 1 })
-  }, 60_000)
+  }, 120_000)
 
   it.each([
     ['an address that is not a string', { url: 1 }, /openBoss: option 'url' expected a string/],
