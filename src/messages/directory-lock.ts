@@ -1,9 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { link, mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises'
+import { link, mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-
-/** The locks that this process holds: the id of an ended process can be that of this one, as in containers. */
-const held = new Set<string>()
 
 /**
  * Locks a directory for this process. A lock whose process has ended is replaced. Returns the function that frees it.
@@ -14,22 +11,14 @@ export async function lockDirectory(directory: string): Promise<() => Promise<vo
   await mkdir(directory, { recursive: true })
   const path = join(await realpath(directory), 'logical-context.lock')
   const own = `${path}.${randomUUID()}`
-  if (held.has(path)) throw inUse(directory, process.pid)
-  held.add(path)
   try {
     // A link appears with its content at once: no process reads a lock that has no holder yet.
     await writeFile(own, String(process.pid))
     while (!(await linked(own, path))) await removeStale(directory, path)
-  } catch (error) {
-    held.delete(path)
-    throw error
   } finally {
     await rm(own, { force: true })
   }
-  return async () => {
-    held.delete(path)
-    await rm(path, { force: true })
-  }
+  return () => rm(path, { force: true })
 }
 
 /** Whether a file has got a second name, which no file had. */
@@ -46,7 +35,12 @@ async function linked(file: string, name: string): Promise<boolean> {
 /** @throws {Error} if the holder of the lock still runs. */
 async function removeStale(directory: string, path: string): Promise<void> {
   const holder = Number(await readFile(path, 'utf8').catch(() => ''))
-  if (holder !== process.pid && isRunning(holder)) throw inUse(directory, holder)
+  if (holder === process.pid ? await isOfThisProcess(path) : isRunning(holder)) {
+    throw new Error(
+      `The directory '${directory}' is in use by process ${holder}: two processes would corrupt the database. ` +
+        'End that process, use another directory, or use a PostgreSQL server by its URL.',
+    )
+  }
   // Another process may have replaced the lock meanwhile: only one of them moves a file, and sees whose lock it was.
   const stale = `${path}.${randomUUID()}`
   await rename(path, stale).catch(() => {})
@@ -55,10 +49,12 @@ async function removeStale(directory: string, path: string): Promise<void> {
   await rm(stale, { force: true })
 }
 
-function inUse(directory: string, holder: number): Error {
-  return new Error(
-    `The directory '${directory}' is in use by process ${holder}: two processes would corrupt the database. ` +
-      'End that process, use another directory, or use a PostgreSQL server by its URL.',
+/** An ended process can have had the id of this one: a restarted container often has the same. */
+async function isOfThisProcess(path: string): Promise<boolean> {
+  const startedAt = Date.now() - process.uptime() * 1000
+  return stat(path).then(
+    ({ mtimeMs }) => mtimeMs >= startedAt,
+    () => false,
   )
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { lockDirectory } from '../../src/messages/directory-lock.ts'
@@ -13,6 +13,7 @@ async function locked(pid: number | string): Promise<string> {
   const { path, remove } = await temporaryDirectory()
   onTestFinished(remove)
   await writeFile(join(path, name), String(pid))
+  await utimes(join(path, name), 0, 0)
   return path
 }
 
