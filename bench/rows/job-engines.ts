@@ -5,10 +5,10 @@ import { redisProgram, startRedis } from '../../test/servers/redis.ts'
 import { bullOtel, declared, tenant } from './job-contexts.ts'
 
 /** How many jobs an operation enqueues at once. It ends when all have run. */
-const units = 100
+const units = 500
 const about =
-  'A request enqueues 100 jobs at once, on a server of its own on this machine, and a worker with a concurrency of 20 ' +
-  'runs them. Each handler reads a value of the request; without a context it reads it from the data of the job.'
+  'A request enqueues 500 jobs at once, on a server of its own on this machine, and a worker with a concurrency of 20 ' +
+  'runs them without a pause. Each handler reads a value of the request; without a context it reads it from the data of the job.'
 
 /** An engine that runs. */
 interface JobEngine {
@@ -43,7 +43,7 @@ const byPgBoss: MicroRow = {
   ],
   targets: [{ words: 'at least 90 % of the jobs/s', figure: 'ns', against: 'floor', atMost: 1 / 0.9 }],
 }
-const polling = { localConcurrency: 20, pollingIntervalSeconds: 0.5 }
+const polling = { localConcurrency: 20, pollingIntervalSeconds: 0.5, burstWhenBatchFull: true }
 
 const byBullMQ: MicroRow = {
   kind: 'micro',
