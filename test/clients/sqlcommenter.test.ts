@@ -161,7 +161,7 @@ describe.skipIf(postgresProgram === undefined)('sqlCommenter, with PostgreSQL', 
   function openPool(max: number): Pool {
     const pool = new Pool({ connectionString: server.url, max })
     // `end()` does not wait for the connections, which the server can end first.
-    pool.on('connect', (client) => client.on('error', () => {}))
+    pool.on('error', () => {}).on('connect', (client) => client.on('error', () => {}))
     onTestFinished(() => pool.end())
     return pool
   }
