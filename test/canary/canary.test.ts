@@ -3,6 +3,7 @@ import * as api from '@opentelemetry/api'
 import { openTelemetry } from 'logical-context/bridges/opentelemetry'
 import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
 import { contextFetch } from 'logical-context/clients/fetch'
+import { inspectorHandler } from 'logical-context/inspector'
 import { w3cBaggage } from 'logical-context/propagators'
 import { pino } from 'pino'
 import { describe, expect, it } from 'vitest'
@@ -41,6 +42,7 @@ describe('a sensitive variable', () => {
   it.each<[where: string, declare: () => unknown]>([
     ['contextLogger', () => contextLogger(pino(), { fields: { sensitive } })],
     ['pinoMixin', () => pinoMixin({ fields: { sensitive } })],
+    ['inspectorHandler', () => inspectorHandler({ fields: { sensitive } })],
     ['openTelemetry', () => openTelemetry({ api, fields: { sensitive } })],
     ['w3cBaggage', () => w3cBaggage({ members: { sensitive } })],
     ['the destinations of contextFetch', () => contextFetch.with({ values: [{ host: 'a.test', only: [sensitive] }] })],
