@@ -9,10 +9,10 @@ import type {
 } from 'fastify'
 import fp from 'fastify-plugin'
 import { peek } from '../context/context-var.ts'
-import { aSyncFunction, isPromise } from '../callbacks.ts'
-import { LogicalContext } from '../context/logical-context.ts'
+import { aSyncFunction } from '../callbacks.ts'
+import type { LogicalContext } from '../context/logical-context.ts'
 import { TimeoutError } from '../errors.ts'
-import { anything, checkArgument, type Checks, checkOptions, show } from '../options.ts'
+import { anyOf, anything, checkArgument, type Checks, checkOptions, isFunction, show } from '../options.ts'
 import { aPolicy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { requestId } from '../variables/request-id.ts'
@@ -30,7 +30,7 @@ import {
   setAttributes,
   setPluginPolicy,
 } from './fastify-route.ts'
-import { withGivenValues } from './given-values.ts'
+import { beginWith } from './fastify-values.ts'
 import { Inbound } from './inbound.ts'
 import { drainAtClose } from './server-close.ts'
 import type { CloseReport, UnfinishedRequest } from './server-drain.ts'
@@ -66,6 +66,10 @@ declare module 'fastify' {
   }
 }
 
+const aFastify = anyOf('a Fastify instance, from app.register', (value) =>
+  isFunction((value as Partial<FastifyInstance> | undefined)?.hasDecorator),
+)
+
 /** Fastify passes the options of `register` to every plugin, and adds these. */
 const fastifyChecks: Checks = { prefix: anything, logLevel: anything, logSerializers: anything }
 
@@ -80,6 +84,7 @@ interface ScopedMessage extends IncomingMessage {
 const scopeKey: unique symbol = Symbol('logical-context.scope')
 
 const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, options) => {
+  checkArgument('app.register(logicalContext, options)', aFastify, fastify)
   if (fastify.hasDecorator('requestScopes')) return registerInside(fastify, options)
   const {
     replyIdHeader = serverDefaults.replyIdHeader,
@@ -200,35 +205,6 @@ export const logicalContext: FastifyPluginAsync<LogicalContextOptions> = fp(plug
 })
 
 export default logicalContext
-
-/** Runs `fn` in the unit of a request, with the failure of `values` if there is one. */
-function beginWith(
-  scope: RequestScope,
-  values: NonNullable<LogicalContextOptions['values']>,
-  request: FastifyRequest,
-  fn: (error?: Error) => void,
-): void {
-  scope.begin(() => fn(startWith(scope, values, request)))
-}
-
-/** Sets the values of the option `values`, below those that a test sends. Returns its failure. */
-function startWith(
-  scope: RequestScope,
-  values: NonNullable<LogicalContextOptions['values']>,
-  request: FastifyRequest,
-): Error | undefined {
-  try {
-    const context: unknown = values(request)
-    if (context === undefined) return undefined
-    if (isPromise(context) || !(context instanceof LogicalContext)) {
-      throw new TypeError(`logicalContext: option 'values' expected to return a LogicalContext, got ${show(context)}.`)
-    }
-    scope.cell.merge(withGivenValues(context, request.headers).toValues())
-    return undefined
-  } catch (error) {
-    return error instanceof Error ? error : new Error(`logicalContext: option 'values' threw ${show(error)}.`)
-  }
-}
 
 /** Sets the policy of the routes of a plugin, inside an app or a plugin that is registered already. */
 function registerInside(fastify: FastifyInstance, options: LogicalContextOptions): void {

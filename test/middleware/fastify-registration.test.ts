@@ -54,6 +54,17 @@ async function idsOfLines({ app, lines }: Logged, path: string): Promise<string[
 
 const linesOfRoute = ['incoming request: ids', 'handled: ids', 'request completed: ids']
 
+describe('a plugin that is called instead of registered', () => {
+  it('fails with a TypeError that shows the registration', async () => {
+    const app = Fastify()
+    void app.register((logicalContext as unknown as () => Promise<never>)())
+
+    await expect(app.ready()).rejects.toThrow(
+      'app.register(logicalContext, options): expected a Fastify instance, from app.register, got undefined.',
+    )
+  })
+})
+
 describe('a registration of logicalContext that is not awaited', () => {
   it('logs the ids on all lines of routes that are declared after it', async () => {
     const shop = logged()
