@@ -8,7 +8,7 @@ import {
   type QueueOptions,
   propagators,
   results,
-  type Seen,
+  type SeenValues,
   seen,
   tenant,
   undeclared,
@@ -56,7 +56,7 @@ export function describeMessages({ describe, it, expect }: TestRunner, name: str
 
       const sender = await asRequest(() => queue.enqueue({ n: 1 }))
       const [job] = await results(queue, 1, seen)
-      const { trace, ...values } = job as Seen
+      const { trace, ...values } = job as SeenValues
 
       expect(values).toEqual({ tenant: 'acme', user: 'ann', undeclared: null, requestId: 'r-1', attempt: 1 })
       expect([trace?.traceId, trace?.parentSpanId]).toEqual([sender.traceId, sender.spanId])
@@ -67,7 +67,7 @@ export function describeMessages({ describe, it, expect }: TestRunner, name: str
 
       const sender = await asRequest(() => queue.enqueue({ n: 1 }, 'isolate'))
       const [job] = await results(queue, 1, seen)
-      const { trace, ...values } = job as Seen
+      const { trace, ...values } = job as SeenValues
 
       expect(values).toEqual({ tenant: 'acme', user: null, undeclared: null, requestId: 'r-1', attempt: 1 })
       expect(trace?.traceId === sender.traceId).toEqual(false)

@@ -6,7 +6,7 @@ import {
   type Engine,
   type EngineQueue,
   type QueueOptions,
-  type Seen,
+  type SeenValues,
   seen,
   user,
   type WorkerProcess,
@@ -24,7 +24,7 @@ export function describeDelivery(test: Test, expect: TestRunner['expect'], engin
   const second = retries === 'counted' ? 2 : 1
 
   /** Both attempts are in the trace of the job, each in a span of its own. */
-  const expectOneTrace = ([first, again]: readonly Seen[]) => {
+  const expectOneTrace = ([first, again]: readonly SeenValues[]) => {
     expect(typeof first?.trace?.traceId).toEqual('string')
     expect(again?.trace?.traceId).toEqual(first?.trace?.traceId)
     expect(again?.trace?.spanId === first?.trace?.spanId).toEqual(false)
@@ -88,7 +88,7 @@ export function describeDelivery(test: Test, expect: TestRunner['expect'], engin
       const [failure] = await Promise.allSettled([queue.enqueue({ n: 2 }, 'inherit')])
       await restart()
       await queue.enqueue({ n: 3 })
-      const jobs = new Map<unknown, Seen>()
+      const jobs = new Map<unknown, SeenValues>()
       const last = Promise.withResolvers<void>()
       await queue.work(({ n }) => {
         jobs.set(n, seen())
@@ -96,7 +96,7 @@ export function describeDelivery(test: Test, expect: TestRunner['expect'], engin
       })
       await last.promise
       // RabbitMQ marks what it recovers as delivered before.
-      const { trace, attempt: _, ...values } = jobs.get(1) as Seen
+      const { trace, attempt: _, ...values } = jobs.get(1) as SeenValues
 
       expect(values).toEqual({ tenant: 'acme', user: 'ann', undeclared: null, requestId: 'r-1' })
       expect([trace?.traceId, trace?.parentSpanId]).toEqual([sender.traceId, sender.spanId])
@@ -165,8 +165,8 @@ export function describeDelivery(test: Test, expect: TestRunner['expect'], engin
 }
 
 /** Starts a worker whose first attempt fails. Resolves after the second one. */
-async function twoAttempts(queue: EngineQueue): Promise<Seen[]> {
-  const attempts: Seen[] = []
+async function twoAttempts(queue: EngineQueue): Promise<SeenValues[]> {
+  const attempts: SeenValues[] = []
   const done = Promise.withResolvers<void>()
   await queue.work(() => {
     attempts.push(seen())

@@ -19,7 +19,7 @@ export interface QueueOptions extends MessagesOptions {
 /** A worker in a process of its own. */
 export interface WorkerProcess {
   /** What its first job has read. It does not end this job. */
-  readonly seen: Promise<Seen>
+  readonly seen: Promise<SeenValues>
   /** Ends the process at once. */
   kill(): Promise<unknown>
 }
@@ -68,7 +68,7 @@ export const propagators: readonly Propagator[] = [
 ]
 
 /** What a job reads. A value that is not set is null. */
-export interface Seen {
+export interface SeenValues {
   readonly tenant: string | null
   readonly user: string | null
   readonly undeclared: string | null
@@ -77,7 +77,7 @@ export interface Seen {
   readonly attempt: number | null
 }
 
-export function seen(): Seen {
+export function seen(): SeenValues {
   return {
     tenant: tenant.get() ?? null,
     user: user.get() ?? null,
