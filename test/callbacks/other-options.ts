@@ -1,9 +1,13 @@
 import { once } from 'node:events'
-import { setImmediate as turn } from 'node:timers/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { credentials, makeGenericClientConstructor, Metadata, Server, ServerCredentials } from '@grpc/grpc-js'
 import { bind, ContextVar, openScope, spawn, TaskGroup } from 'logical-context'
 import { sqlCommenter } from 'logical-context/clients/sqlcommenter'
 import { doctor } from 'logical-context/doctor'
+import { inspectorHandler } from 'logical-context/inspector'
 import { Messages, type MessagesOptions } from 'logical-context/messages/message'
 import { grpcServerInterceptor } from 'logical-context/middleware/grpc'
 import type { InboundOptions } from 'logical-context/middleware/inbound'
@@ -13,7 +17,7 @@ import type { FunctionOption } from './options.ts'
 
 const tenant = new ContextVar<string>('tenant')
 
-/** The options of messages, of gRPC, of listeners and of the adapter to OpenTelemetry's propagators. */
+/** The options of messages, of gRPC, of the inspector, of listeners and of the adapter to OpenTelemetry's propagators. */
 export const otherOptions: readonly FunctionOption[] = [
   {
     name: 'onRefusal of messages',
@@ -66,6 +70,7 @@ export const otherOptions: readonly FunctionOption[] = [
     reports: 2,
     use: (trust) => call({ trust }),
   },
+  { name: 'guard', mayBeAsync: true, use: (guard) => openPage(guard) },
   { name: 'onRefusal of gRPC', mayBeAsync: true, use: (onRefusal) => call({ onRefusal }) },
   {
     name: 'onError of gRPC',
@@ -188,6 +193,21 @@ async function call(options: InboundOptions, handle: () => unknown = () => {}): 
     client.close()
     server.forceShutdown()
   }
+}
+
+/** Asks for the page of the inspector twice. A guard that never settles is not waited for. */
+async function openPage(guard: () => boolean): Promise<void> {
+  const inspect = inspectorHandler({ guard })
+  const server = createServer((request, response) => inspect(request, response))
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  for (const _ of [1, 2]) {
+    const asked = fetch(`http://127.0.0.1:${port}/__context/`).catch(() => {})
+    await Promise.race([asked, delay(50)])
+  }
+  inspect.close()
+  server.closeAllConnections()
+  await promisify(server.close.bind(server))()
 }
 
 function fail(): never {

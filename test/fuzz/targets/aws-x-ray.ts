@@ -50,7 +50,8 @@ function reference(text: string): object | undefined {
   const sampling = sampled === '1' ? 'accept' : sampled === '0' ? 'deny' : 'defer'
   const traceId = time + rest
   const spanId = parts.get('Parent')
-  if (spanId === undefined) return { traceId, flags: 0, sampling }
+  // The last 24 digits are random, so the flag of W3C's level 2 is set.
+  if (spanId === undefined) return { traceId, flags: 2, sampling }
   if (!/^[\da-f]{16}$/.test(spanId) || spanId.endsWith('\n') || !/[^0]/.test(spanId)) return undefined
   return { traceId, spanId, flags: 0, sampling }
 }
