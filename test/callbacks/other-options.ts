@@ -195,15 +195,15 @@ async function call(options: InboundOptions, handle: () => unknown = () => {}): 
   }
 }
 
-/** Asks for the page of the inspector twice. A guard that never settles is not waited for. */
+/** Requests the page of the inspector twice. A guard that never settles is not waited for. */
 async function openPage(guard: () => boolean): Promise<void> {
   const inspect = inspectorHandler({ guard })
   const server = createServer((request, response) => inspect(request, response))
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const { port } = server.address() as AddressInfo
   for (const _ of [1, 2]) {
-    const asked = fetch(`http://127.0.0.1:${port}/__context/`).catch(() => {})
-    await Promise.race([asked, delay(50)])
+    const requested = fetch(`http://127.0.0.1:${port}/__context/`).catch(() => {})
+    await Promise.race([requested, delay(50)])
   }
   inspect.close()
   server.closeAllConnections()
