@@ -74,9 +74,11 @@ class Call {
   async *follow<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
     try {
       yield* messages
-      this.end()
     } catch (error) {
       throw await this.failure(error)
+    } finally {
+      // Also if the reader stops early.
+      this.end()
     }
   }
 

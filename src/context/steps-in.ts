@@ -15,7 +15,11 @@ export function stepsIn<T>(
         if (method === undefined) return undefined
         return (...args: unknown[]) => {
           const result = enter(() => method.apply(iterator, args))
-          result.then(({ done }) => (done === true ? ended() : undefined), ended)
+          // An iterator written by hand can return any value here. Its reader reports that.
+          Promise.resolve(result).then(
+            (item?: { done?: unknown }) => (item?.done === true ? ended() : undefined),
+            ended,
+          )
           return result
         }
       }

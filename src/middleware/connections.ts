@@ -148,18 +148,24 @@ export class Connections {
     return use
   }
 
+  /** Undefined for a response that is sent or lost, or that is not tracked here. */
+  #useOfResponse(response: Response & Tracked): Use | undefined {
+    const use = exchangeOf(response)?.use
+    return use instanceof Use && use.connections === this ? use : response[this.#useKey]
+  }
+
   #begin(connection: Connection | undefined, response: Response): void {
     const exchange = exchangeOf(response)
     const tracked = response as Response & Tracked
     // A program can emit the same request twice.
-    if (connection === undefined || exchange?.use !== undefined || tracked[this.#useKey] !== undefined) return
+    if (connection === undefined || this.#useOfResponse(tracked) !== undefined) return
     const use = this.#useOf(connection)
     if (use.newest !== undefined) (use.earlier ??= new Set()).add(use.newest)
     use.asked = true
     use.newest = response
     this.#replies++
-    // An exchange observes the events of its response anyway.
-    if (exchange !== undefined) exchange.use = use
+    // An exchange observes the events of its response anyway. Another tracker can have it already.
+    if (exchange !== undefined && exchange.use === undefined) exchange.use = use
     else {
       tracked[this.#useKey] = use
       response.on('close', this.#onResponseClose)
@@ -179,13 +185,12 @@ export class Connections {
   }
 
   #lost(response: Response & Tracked): void {
+    const use = this.#useOfResponse(response)
+    if (use === undefined) return
+    response[this.#useKey] = undefined
     const exchange = exchangeOf(response)
-    const use = response[this.#useKey]
-    if (use !== undefined) {
-      response[this.#useKey] = undefined
-      this.end(use, response)
-    } else if (exchange?.use !== undefined) exchange.endUse()
-    else return
+    if (exchange?.use === use) exchange.use = undefined
+    this.end(use, response)
     this.#options.onResponseLost(response as ServerResponse & Tracked)
   }
 }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { LogicalContext } from '../context/logical-context.ts'
-import { checkOptions, noOptions } from '../options.ts'
+import { anyOf, checkArgument, checkOptions, isRecord, noOptions } from '../options.ts'
 import { incomingCarrier } from '../propagators/carrier.ts'
 import { compilePropagators } from '../propagators/composite.ts'
 import type { Propagator } from '../propagators/propagator.ts'
@@ -80,7 +80,7 @@ export class Inbound {
   ): RequestScope
   open(name: string, message: SocketlessMessage): RequestScope
   open(name: string, given: InboundMessage | SocketlessMessage, generate?: (message: never) => string): RequestScope {
-    const message = given.socket === undefined ? withSocket(given) : given
+    const message = given?.socket === undefined ? withSocket(given) : given
     const peer = this.#watch.judge(message)
     const newRequestId = (own?: (request: never) => string) =>
       own === undefined
@@ -110,8 +110,11 @@ export interface InboundAdapter {
   readonly log?: Log
 }
 
+const aMessage = anyOf('a message with headers', isRecord)
+
 /** In the shape that `trust` functions and generators of ids read. The names of the headers are in lower case. */
 function withSocket(message: SocketlessMessage): InboundMessage {
+  checkArgument('Inbound.open', aMessage, message)
   const headers: Record<string, string> = Object.create(null) as object as Record<string, string>
   const source = message.headers ?? {}
   for (const [name, value] of Symbol.iterator in source ? source : Object.entries(source)) {

@@ -1,10 +1,10 @@
-import { Code, type Interceptor } from '@connectrpc/connect'
+import { Code, type Interceptor, type StreamRequest, type UnaryRequest } from '@connectrpc/connect'
 import { ContextVar, withTimeout } from 'logical-context'
 import { connectClientInterceptor } from 'logical-context/clients/connect'
 import { connectServerInterceptor } from 'logical-context/middleware/connect'
 import { requestTimeout } from 'logical-context/propagators'
 import { deadline } from 'logical-context/variables'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { asCaller, propagators, traceparentOf, user } from './caller.ts'
 import {
   connectTo,
@@ -211,6 +211,25 @@ describe('connectClientInterceptor', () => {
     }
 
     await expect(asCaller(() => client.upload(broken()))).rejects.toMatchObject({ name: 'ConnectError' })
+  })
+
+  it('clears the timer of the deadline if the reader of a stream stops early', async () => {
+    vi.useFakeTimers()
+    onTestFinished(() => void vi.useRealTimers())
+    const next = vi.fn<(request: UnaryRequest | StreamRequest) => Promise<unknown>>()
+    next.mockResolvedValue({ stream: true, message: streamOf('a', 'b') })
+    const { signal } = new AbortController()
+    const call = { service: { typeName: 'Orders' }, method: { name: 'Download' }, stream: false, signal }
+    const request = { ...call, header: new Headers(), url: 'http://127.0.0.1/' } as never as UnaryRequest
+
+    await asCaller(async () => {
+      deadline.set(Date.now() + 1000)
+      const response = await toLoopback()(next as never)(request)
+      for await (const _ of response.message as AsyncIterable<unknown>) break
+    })
+    vi.advanceTimersByTime(2000)
+
+    expect(next.mock.calls[0]?.[0].signal.aborted).toBe(false)
   })
 
   it('counts what it did not send', async () => {

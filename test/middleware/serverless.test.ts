@@ -42,6 +42,12 @@ describe('Inbound.open, for a message without a socket', () => {
     expect(seen).toHaveBeenCalledWith(traceparent, undefined)
   })
 
+  it.each([undefined, null, 'headers'])('throws a TypeError for a message that is %s', (message) => {
+    expect(() => new Inbound().open('job', message as never)).toThrow(
+      /^Inbound\.open: expected a message with headers, got (?:undefined|null|'headers')\.$/,
+    )
+  })
+
   it.each<[string, unknown]>([
     ['null', null],
     ['undefined', undefined],
