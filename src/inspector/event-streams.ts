@@ -76,7 +76,12 @@ export class EventStreams {
 
   /** Ends the streams that fulfil a condition. */
   end(condition: (viewer: Viewer) => boolean): void {
-    for (const viewer of this.#viewers) if (condition(viewer)) viewer.response.end()
+    for (const viewer of this.#viewers) {
+      if (!condition(viewer)) continue
+      viewer.response.end()
+      // A slow reader closes later, and a write after the end is an error.
+      this.#remove(viewer)
+    }
   }
 
   /** A timer keeps the contexts in which it is set. */

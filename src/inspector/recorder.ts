@@ -4,6 +4,7 @@ import { peek } from '../context/context-var.ts'
 import { root } from '../context/storage.ts'
 import type { LogFields } from '../bridges/log-fields.ts'
 import { channels, type EventChannel, type EventListener } from '../channels.ts'
+import { isCancellationError } from '../tasks/cancellation-error.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { Task } from '../tasks/task.ts'
 import { after } from '../tasks/timer.ts'
@@ -17,6 +18,8 @@ import type { Sampler } from './sampler.ts'
 /** How long changes are collected before they are published, in milliseconds. */
 const flushMs = 50
 const maxNotes = 5
+/** A caller can abort a call with a signal of its own. */
+const noReason = Symbol('no reason')
 
 export interface RecorderOptions {
   readonly service: string
@@ -100,7 +103,7 @@ export class Recorder implements Disposable {
     })
     this.#on(channels.callEnd, ({ call, status, error }) => {
       const unit = callingUnit()
-      const isCancelled = unit?.isCancellation(error) === true || (error as Error | undefined)?.name === 'AbortError'
+      const isCancelled = unit?.isCancellation(error) === true || isCancellationError(error, noReason)
       const outcome = isCancelled ? 'cancelled' : error === undefined ? statusOutcome(status) : 'failed'
       this.#end(call, { outcome, status, reason: reasonText(error, unit) })
     })

@@ -55,7 +55,7 @@ export interface DrainEndEvent extends DrainEvent {
   readonly reachedLimit: boolean
 }
 
-/** On `logical-context:call:start`, with the caller's context active. */
+/** On `logical-context:call:start` and `…:end`, with the caller's context active. */
 export interface CallEvent {
   /** One object for both events of a call. */
   readonly call: OutboundCall
