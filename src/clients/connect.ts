@@ -8,6 +8,7 @@ import { deadline } from '../variables/deadline.ts'
 import { callContext, callerStop, withDeadline } from './call-deadline.ts'
 import { Outbound } from './outbound.ts'
 import type { OutboundOptions } from './outbound-options.ts'
+import { startCall } from './start-call.ts'
 
 /** For the option `interceptors` of a transport. */
 export interface ConnectClientInterceptor extends Interceptor {
@@ -31,6 +32,7 @@ export function connectClientInterceptor(options?: OutboundOptions): ConnectClie
   const intercept: Interceptor = (next) => async (request) => {
     const context = callContext()
     const call = new Call(context, request)
+    const endCall = startCall('connectClientInterceptor', () => `Connect ${nameOf(request)}`)
     // A copy: an interceptor before this one can make the call again.
     const header = new Headers(request.header)
     writeTimeout(header, context.get(deadline))
@@ -38,17 +40,24 @@ export function connectClientInterceptor(options?: OutboundOptions): ConnectClie
     try {
       call.signal.throwIfAborted()
       const response = await next({ ...call.request, header, signal: call.signal })
+      endCall?.(undefined, undefined)
       if (response.stream) return { ...response, message: call.follow(response.message) }
       call.end()
       return response
     } catch (error) {
-      throw await call.failure(error)
+      const failure = await call.failure(error)
+      endCall?.(undefined, failure)
+      throw failure
     }
   }
   return outbound.asClient(intercept)
 }
 
 const deadlineExceeded: Code = 4
+
+function nameOf({ service, method }: UnaryRequest | StreamRequest): string {
+  return `${service.typeName}/${method.name}`
+}
 
 /** A call and the deadline of its caller. */
 class Call {
@@ -60,8 +69,7 @@ class Call {
   readonly #stopCaller: (() => unknown) | undefined
 
   constructor(context: LogicalContext, request: UnaryRequest | StreamRequest) {
-    const { service, method } = request
-    const { signal, clear } = withDeadline(context, () => `${service.typeName}/${method.name}`, request.signal)
+    const { signal, clear } = withDeadline(context, () => nameOf(request), request.signal)
     const snapshot = captureSnapshot()
     const enter = <R>(step: () => R) => snapshot.runInAsyncScope(step)
     this.request = request.stream ? { ...request, message: stepsIn(enter, request.message) } : request

@@ -71,7 +71,7 @@ export interface OutboundCall {
 
 /** On `logical-context:call:end`: the response began, or the call failed. For `node:http`: the response ended. */
 export interface CallEndEvent extends CallEvent {
-  /** The HTTP status of the response. Undefined for a call that failed, and for gRPC. */
+  /** The HTTP status of the response. Undefined for a call that failed, and for gRPC and Connect. */
   readonly status: number | undefined
   /** Why the call failed; undefined if it did not. */
   readonly error: unknown

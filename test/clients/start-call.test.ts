@@ -1,6 +1,7 @@
 import { Agent as HttpAgent, get } from 'node:http'
 import { outside } from 'logical-context'
 import { grpcClientInterceptor } from 'logical-context/clients/grpc'
+import { connectClientInterceptor } from 'logical-context/clients/connect'
 import { contextFetch } from 'logical-context/clients/fetch'
 import { instrumentNodeHttp } from 'logical-context/clients/node-http'
 import { undiciInterceptor } from 'logical-context/clients/undici'
@@ -8,6 +9,7 @@ import { channels, type OutboundCall } from 'logical-context/channels'
 import { Agent as UndiciAgent, fetch as undiciFetch, request as undiciRequest } from 'undici'
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import { asCaller, user } from './caller.ts'
+import { connectTo as connect, serve as serveConnect } from './connect-service.ts'
 import { connectTo, serve } from './grpc-service.ts'
 import { type Upstream, upstream } from './upstream.ts'
 
@@ -100,6 +102,30 @@ describe('the events of a call by grpcClientInterceptor', () => {
     expect(events).toEqual([
       'grpcClientInterceptor: gRPC /shop.Orders/unary by ann',
       'grpcClientInterceptor: undefined by ann',
+    ])
+  })
+})
+
+describe('the events of a call by connectClientInterceptor', () => {
+  it('publish its start and its end, or its failure', async () => {
+    const unary = async ({ value }: { value: string }) => {
+      if (value === 'coffee') throw new Error('sold out')
+      return { value }
+    }
+    const { url } = await serveConnect({ unary })
+    const client = connect(url, [connectClientInterceptor()])
+    const events = record()
+
+    await asCaller(async () => {
+      await client.unary({ value: 'tea' })
+      await client.unary({ value: 'coffee' }).catch(() => {})
+    })
+
+    expect(events).toEqual([
+      'connectClientInterceptor: Connect shop.Orders/Unary by ann',
+      'connectClientInterceptor: undefined by ann',
+      'connectClientInterceptor: Connect shop.Orders/Unary by ann',
+      'connectClientInterceptor: failed by ann',
     ])
   })
 })
