@@ -5,6 +5,8 @@ import { atSizes, pointOf } from './curves.ts'
 import * as ways from './fastify-contexts.ts'
 
 const smallest = 10
+/** The route of the other requests. */
+type Path = '/' | '/wait'
 
 export const growthInFlight: GrowthRow = {
   kind: 'growth',
@@ -12,10 +14,7 @@ export const growthInFlight: GrowthRow = {
   title: 'Requests in flight: one more is answered',
   about: 'The handlers of this number of requests wait. Another request is answered, over a connection in memory.',
   axis: 'requests in flight',
-  sides: [
-    ...curve('bare', 'floor', ways.none, [smallest, 100, 1000, 20_000], '/wait'),
-    ...curve(ours, 'ours', ways.logicalContextAlone, [smallest, 100, 1000, 20_000], '/wait'),
-  ],
+  sides: curves([smallest, 100, 1000, 20_000], '/wait'),
   targets: [flat(20_000)],
 }
 
@@ -25,10 +24,7 @@ export const growthConnections: GrowthRow = {
   title: 'Idle connections: a request on one more',
   about: 'This number of connections have had a reply and are idle. A request comes over another one, in memory.',
   axis: 'idle connections',
-  sides: [
-    ...curve('bare', 'floor', ways.none, [smallest, 100, 1000, 10_000], '/'),
-    ...curve(ours, 'ours', ways.logicalContextAlone, [smallest, 100, 1000, 10_000], '/'),
-  ],
+  sides: curves([smallest, 100, 1000, 10_000], '/'),
   targets: [flat(10_000)],
 }
 
@@ -41,13 +37,14 @@ function flat(largest: number): Target {
   }
 }
 
-function curve(
-  name: string,
-  role: Role,
-  way: ways.ContextWay,
-  sizes: readonly number[],
-  path: '/' | '/wait',
-): GrowthSide[] {
+function curves(sizes: readonly number[], path: Path): GrowthSide[] {
+  return [
+    ...curve('bare', 'floor', ways.none, sizes, path),
+    ...curve(ours, 'ours', ways.logicalContextAlone, sizes, path),
+  ]
+}
+
+function curve(name: string, role: Role, way: ways.ContextWay, sizes: readonly number[], path: Path): GrowthSide[] {
   return atSizes(sizes, name, role, async (size) => {
     const app = Fastify() as FastifyInstance
     const read = await way(app)
