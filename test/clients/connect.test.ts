@@ -21,7 +21,7 @@ type Headers = Record<string, string>
 /** Replies to every call with its headers as JSON; `slow` never replies. */
 const echo: Implementation = {
   unary: async ({ value }, { requestHeader, signal }) => {
-    if (value === 'slow') await new Promise((resolve) => signal.addEventListener('abort', resolve))
+    if (value === 'slow') await aborted(signal)
     return { value: JSON.stringify(Object.fromEntries(requestHeader)) }
   },
   upload: async (requests, { requestHeader }) => {
@@ -30,13 +30,19 @@ const echo: Implementation = {
   },
   async *download({ value }, { requestHeader, signal }) {
     yield { value: JSON.stringify(Object.fromEntries(requestHeader)) }
-    if (value === 'slow') await new Promise((resolve) => signal.addEventListener('abort', resolve))
+    if (value === 'slow') await aborted(signal)
   },
   async *chat(requests, { requestHeader }) {
     for await (const { value } of requests) {
       yield { value: JSON.stringify({ ...Object.fromEntries(requestHeader), sent: value }) }
     }
   },
+}
+
+/** A reply at the callee's deadline could come before the caller's. */
+async function aborted(signal: AbortSignal): Promise<never> {
+  await new Promise((resolve) => signal.addEventListener('abort', resolve))
+  throw signal.reason
 }
 
 const calls: Record<keyof OrdersClient, (client: OrdersClient) => Promise<string>> = {

@@ -140,7 +140,7 @@ describe('the end of a call that another unit aborts', () => {
     const call = asCaller(() => undiciRequest(url, { dispatcher: pool, signal }))
     await received
     asCaller(abort, 'bob')
-    await expect(call).rejects.toThrow()
+    await expect(call).rejects.toThrow('aborted')
 
     expect(events.at(-1)).toBe('undiciInterceptor: failed by ann')
   })
