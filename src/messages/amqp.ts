@@ -105,13 +105,10 @@ export function amqpContext(options?: AmqpContextOptions): AmqpContext {
       const { own, others } = splitOptions<ConsumeOptions, Options.Consume>('consume', given, consumeChecks)
       const { requeue = false, noAck } = own
       const consume = { ...others, ...(noAck !== undefined && { noAck }) }
-      // The broker delivers the messages of a closed channel again.
-      const lost = new AbortController()
-      channel.once('close', () => lost.abort(lostMessage('its channel closed')))
+      const signal = signalOfClose(channel)
       const onMessage = async (message: ConsumeMessage | null) => {
         if (message === null) return
         const { messageId: id, headers = {} } = message.properties
-        const { signal } = lost
         const received = { queue, id: textOf(id), attempt: attemptOf(message), fields: headers, signal }
         const outcome = await messages.acknowledge(received, (scope) => handler(message, scope))
         if (noAck === true) return
@@ -142,6 +139,18 @@ export function amqpContext(options?: AmqpContextOptions): AmqpContext {
 function attemptOf({ fields, properties }: ConsumeMessage): number {
   const { 'x-delivery-count': count } = properties.headers ?? {}
   return 1 + (typeof count === 'number' ? count : Number(fields.redelivered))
+}
+
+const closes = new WeakMap<Channel, AbortSignal>()
+
+/** Aborts when a channel closes: the broker then delivers its messages again. One listener for all its consumers. */
+function signalOfClose(channel: Channel): AbortSignal {
+  const known = closes.get(channel)
+  if (known !== undefined) return known
+  const controller = new AbortController()
+  channel.once('close', () => controller.abort(lostMessage('its channel closed')))
+  closes.set(channel, controller.signal)
+  return controller.signal
 }
 
 function textOf(id: unknown): string | undefined {

@@ -183,6 +183,20 @@ describe.skipIf(skip)(`on RabbitMQ${name}`, () => {
     go.resolve()
   })
 
+  it('adds one listener to a channel with many consumers', async () => {
+    const context = amqpContext()
+    const channel = await connection.createChannel()
+    const listeners = channel.listenerCount('close')
+    for (let i = 0; i < 12; i++) {
+      const { queue } = await channel.assertQueue('', { exclusive: true })
+      await context.consume(channel, queue, () => {})
+    }
+
+    expect(channel.listenerCount('close')).toBe(listeners + 1)
+    await context.close()
+    await channel.close()
+  })
+
   it.each(['x-request-id', 'X-Request-Id'])('keeps a header that the program has set: %s', (name) => {
     const { headers } = amqpContext().publishOptions('jobs', { headers: { [name]: 'mine', 'x-kind': 1 } })
 
