@@ -1,5 +1,5 @@
 import { isPromise, reportOnce } from '../callbacks.ts'
-import { bridge } from '../context/bridge.ts'
+import { bridge, isTracing } from '../context/bridge.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { checkOptions } from '../options.ts'
 import { type Carrier, carrierOf } from '../propagators/carrier.ts'
@@ -69,7 +69,7 @@ export class Outbound {
   /** @internal As `inject`, and returns the fields. */
   write(caller: LogicalContext, carrier: Carrier, target: Target | null): WrittenFields {
     const refuse: Refuse = (reason, field) => this.#report({ reason, field, host: target?.hostname ?? '' })
-    const isTraced = bridge.current?.suppressed?.() !== true
+    const isTraced = isTracing()
     const toAll: Destination = { trace: isTraced && this.#trace === everyHost, values: false, refuse }
     const destination: Destination =
       target === null

@@ -1,5 +1,5 @@
 import { containedValue } from '../callbacks.ts'
-import { bridge } from '../context/bridge.ts'
+import { isTracing } from '../context/bridge.ts'
 import { type AnyContextVar, ContextVar } from '../context/context-var.ts'
 import { current } from '../context/current.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
@@ -157,7 +157,7 @@ function pairsOf(context: LogicalContext, fields: readonly Field[], isTraced: bo
   const add = (key: string, value: string) => {
     if (value !== '' && value.length <= maxValueLength) pairs.push(`${encode(key)}='${encode(value)}'`)
   }
-  const trace = isTraced && bridge.current?.suppressed?.() !== true ? traceOf(context) : undefined
+  const trace = isTraced && isTracing() ? traceOf(context) : undefined
   if (trace !== undefined) {
     add('traceparent', formatTraceparent(trace, trace.sampling === 'defer' ? 'accept' : trace.sampling))
     add('tracestate', trace.state.toString())

@@ -48,3 +48,8 @@ export interface UnitObservation {
 
 /** The one bridge of the process, for all copies of the package. */
 export const bridge: { current: Bridge | undefined } = processSingleton('bridge', () => ({ current: undefined }))
+
+/** Whether a trace may be written here: it is not while a tracer suppresses tracing. */
+export function isTracing(): boolean {
+  return bridge.current?.suppressed?.() !== true
+}

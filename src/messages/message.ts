@@ -1,5 +1,5 @@
 import { callContained } from '../callbacks.ts'
-import { bridge } from '../context/bridge.ts'
+import { bridge, isTracing } from '../context/bridge.ts'
 import { currentCell } from '../context/cell.ts'
 import type { AnyContextVar } from '../context/context-var.ts'
 import { LogicalContext } from '../context/logical-context.ts'
@@ -116,18 +116,20 @@ export class Messages {
 
   /**
    * The fields of a message that is enqueued here, at most 8192 bytes. Outside any unit: a new request id and trace.
+   * While a tracer suppresses tracing: neither.
    *
    * @throws {TypeError} if the policy is `share`, or names a variable that no propagator carries.
    */
   capture(queue: string, policy?: MessagePolicy): MessageFields {
     const byDefault = this.#policy ?? currentUnit()?.settings.policy ?? 'inherit'
     const chosen = checkedPolicy(this.#owner, policy === undefined ? byDefault : policy, this.#declared)
-    const context = this.#sent(queue, chosen, captured(currentCell()?.share() ?? emptyValues, chosen))
+    const isTraced = isTracing()
+    const context = this.#sent(queue, chosen, captured(currentCell()?.share() ?? emptyValues, chosen), isTraced)
     const fields: MessageFields = {}
     const refuse = this.#refuseFor(queue)
     const carrier = new LimitedCarrier(fields, refuse)
-    carrier.set(metaField, metaOf(chosen, context.get(traceContext)))
-    const destination: Destination = { trace: true, values: true, refuse }
+    carrier.set(metaField, metaOf(chosen, isTraced ? context.get(traceContext) : undefined))
+    const destination: Destination = { trace: isTraced, values: true, refuse }
     this.#propagator.inject(context, carrier, destination)
     return fields
   }
@@ -253,9 +255,10 @@ export class Messages {
   }
 
   /** Publishes the message, and puts its attempts below the span of a tracer, if there is one. */
-  #sent(queue: string, policy: MessagePolicy, context: LogicalContext): LogicalContext {
+  #sent(queue: string, policy: MessagePolicy, context: LogicalContext, isTraced: boolean): LogicalContext {
     const name = policyName(policy)
     if (messageSend.hasSubscribers) messageSend.publish({ queue, policy: name as MessageSendEvent['policy'] })
+    if (!isTraced) return context
     const attributes = { ...spanAttributes('create', queue, this.#system), 'logical_context.message.policy': name }
     const trace = bridge.current?.sent?.(attributes, policy === 'isolate', context.get(traceContext))
     return trace === undefined ? context : context.with(traceContext, trace as TraceContext)

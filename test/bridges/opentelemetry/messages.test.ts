@@ -1,8 +1,17 @@
-import { SpanKind, SpanStatusCode } from '@opentelemetry/api'
+import * as api from '@opentelemetry/api'
+import { suppressTracing, unsuppressTracing } from '@opentelemetry/core'
 import { ContextVar, runInScope, spawn } from 'logical-context'
 import { channels } from 'logical-context/channels'
+import { amqpContext } from 'logical-context/messages/amqp'
+import { bullContext } from 'logical-context/messages/bullmq'
+import { childContext } from 'logical-context/messages/child-process'
+import { kafkaContext } from 'logical-context/messages/kafka'
 import { type MessagePolicy, Messages } from 'logical-context/messages/message'
-import { w3cBaggage, w3cTraceContext, xRequestId } from 'logical-context/propagators'
+import { natsContext } from 'logical-context/messages/nats'
+import { contextBoss } from 'logical-context/messages/pg-boss'
+import { sqsContext } from 'logical-context/messages/sqs'
+import { threadContext } from 'logical-context/messages/worker-threads'
+import { b3, jaeger, w3cBaggage, w3cTraceContext, xRequestId } from 'logical-context/propagators'
 import { traceContext } from 'logical-context/variables'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { setUpSdk, tree } from './sdk.ts'
@@ -41,14 +50,14 @@ describe('openTelemetry, messages', () => {
       index: { parent: 'process orders' },
       'process orders': { parent: 'create orders' },
     })
-    expect(sdk.span('create orders').kind).toBe(SpanKind.PRODUCER)
+    expect(sdk.span('create orders').kind).toBe(api.SpanKind.PRODUCER)
     expect(sdk.span('create orders').attributes).toMatchObject({
       'messaging.system': 'kafka',
       'messaging.operation.name': 'create',
       'messaging.destination.name': 'orders',
       'logical_context.message.policy': 'inherit',
     })
-    expect(sdk.span('process orders').kind).toBe(SpanKind.CONSUMER)
+    expect(sdk.span('process orders').kind).toBe(api.SpanKind.CONSUMER)
     expect(sdk.span('process orders').attributes).toMatchObject({
       'messaging.system': 'kafka',
       'messaging.operation.type': 'process',
@@ -94,8 +103,8 @@ describe('openTelemetry, messages', () => {
       .catch(() => {})
 
     expect(sdk.spans().map(({ name, status }) => [name, status.code])).toEqual([
-      ['process orders', SpanStatusCode.ERROR],
-      ['process orders', SpanStatusCode.UNSET],
+      ['process orders', api.SpanStatusCode.ERROR],
+      ['process orders', api.SpanStatusCode.UNSET],
     ])
   })
 
@@ -111,6 +120,73 @@ describe('openTelemetry, messages', () => {
 
     expect(sdk.spans().map(({ name }) => name)).toEqual(['other code'])
     expect([seen?.traceId, seen?.parentSpanId]).toEqual([sender.traceId, sender.spanId])
+  })
+})
+
+const formats = [...propagators, b3(), jaeger()]
+
+/** What each engine is passed for a message that is enqueued here. */
+const engines: Record<string, (policy: MessagePolicy) => unknown> = {
+  amqplib: (policy) => amqpContext({ propagators: formats }).publishOptions('orders', { policy }),
+  'BullMQ, a policy for a job': (policy) => bullContext({ propagators: formats }).jobOptions('orders', policy),
+  'BullMQ, a flow': (policy) =>
+    bullContext({ propagators: formats }).flow({ name: 'a', queueName: 'orders', children: [] }, policy),
+  'BullMQ, its telemetry': (policy) =>
+    bullContext({ propagators: formats, policy }).telemetry.contextManager.getMetadata(undefined),
+  'a child process': (policy) => childContext({ propagators: formats }).env(policy, {}),
+  kafkajs: (policy) => kafkaContext({ propagators: formats }).headers('orders', policy),
+  'NATS JetStream': async (policy) => {
+    const sent: unknown[] = []
+    const js = { publish: async (...args: unknown[]) => sent.push(Object.fromEntries((args[2] as Headered).headers)) }
+    await natsContext({ propagators: formats }).publish(js as never, 'orders', '', { policy })
+    return sent
+  },
+  'pg-boss': async (policy) => {
+    const sent: unknown[] = []
+    const boss = { stop() {}, send: async (...args: unknown[]) => sent.push(args) }
+    await contextBoss(boss as never, { propagators: formats }).send('orders', {}, { policy })
+    return sent
+  },
+  SQS: (policy) => sqsContext({ propagators: formats }).attributes('orders', policy),
+  'a thread': (policy) => threadContext({ propagators: formats }).enclose({}, policy),
+}
+
+interface Headered {
+  headers: Iterable<[string, unknown]>
+}
+
+describe('openTelemetry, messages that are enqueued while tracing is suppressed', () => {
+  const traceFields = /traceparent|x[-_]request[-_]id|b3|uber[-_]trace|link=/i
+
+  it.each(Object.entries(engines))('have values, no trace, no request id and no span: %s', async (_, capture) => {
+    const sdk = setUpSdk({ requestSpans: true })
+    const suppressed = () => suppressTracing(api.context.active())
+    const texts: string[] = []
+    const note = async (policy: MessagePolicy) => void texts.push(JSON.stringify(await capture(policy)))
+
+    await runInScope(async () => {
+      tenant.set('acme')
+      for (const policy of ['inherit', 'isolate', { only: [tenant] }] as const) {
+        await api.context.with(suppressed(), () => note(policy))
+      }
+    })
+    const spans = sdk.spans().map(({ name }) => name)
+    await runInScope(() => api.context.with(unsuppressTracing(suppressed()), () => note('inherit')))
+
+    expect(texts.map((text) => traceFields.test(text))).toEqual([false, false, false, true])
+    expect(texts.map((text) => text.includes('tenant=acme'))).toEqual([true, true, true, false])
+    expect(spans).toEqual(['scope'])
+  })
+
+  it('have no trace outside any unit, and an attempt in a new one', async () => {
+    setUpSdk({ requestSpans: true })
+    const messages = openMessages()
+
+    const fields = api.context.with(suppressTracing(api.ROOT_CONTEXT), () => messages.capture('orders'))
+    const seen = await messages.process(received(fields), () => traceContext.get())
+
+    expect(Object.keys(fields)).toEqual(['logical-context'])
+    expect([seen?.traceId.length, seen?.parentSpanId, messages.counters.malformed]).toEqual([32, undefined, 0])
   })
 })
 
