@@ -1,12 +1,18 @@
 import { PGlite } from '@electric-sql/pglite'
+import { ContextVar, runInScope } from 'logical-context'
 import { contextBoss, openBoss } from 'logical-context/messages/pg-boss'
+import { w3cBaggage, w3cTraceContext, xRequestId } from 'logical-context/propagators'
 import { describeMessages, type Engine } from 'logical-context/testing'
+import { requestId, TraceContext, traceContext } from 'logical-context/variables'
 import { fromPglite, PgBoss } from 'pg-boss'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { envelopeKey } from '../../src/messages/envelope.ts'
 import { postgresProgram, startPostgres } from '../servers/postgres.ts'
 import { needs, type RunningServer, temporaryDirectory } from '../servers/server.ts'
 import { startWorkerProcess } from './worker-process.ts'
+
+const tenant = new ContextVar<string>('tenant', { onSpawn: 'keep' })
+const propagators = [w3cTraceContext(), xRequestId(), w3cBaggage({ members: { tenant } })]
 
 let queues = 0
 
@@ -110,6 +116,37 @@ describe.skipIf(skip)(`on PostgreSQL${name}`, () => {
     expect(id).toMatch(/^[\da-f-]{36}$/)
     expect(job).toBeUndefined()
   })
+
+  it('starts the runs of schedules empty, each in a new trace', async () => {
+    const intervals = { cronMonitorIntervalSeconds: 1, cronWorkerIntervalSeconds: 1 }
+    const context = await openBoss({ url: server.url, propagators, boss: { schema: 'scheduled', ...intervals } })
+    const runs: unknown[][] = []
+    const two = Promise.withResolvers<void>()
+
+    const trace = await runInScope(async () => {
+      tenant.set('acme')
+      requestId.set('r-1')
+      traceContext.set(new TraceContext())
+      await context.boss.createQueue('nightly')
+      // pg-boss sends the occurrence of the last minute at once, and each schedule only once in a minute.
+      for (const key of ['a', 'b']) await context.boss.schedule('nightly', '* * * * *', { key }, { key })
+      await context.work('nightly', { pollingIntervalSeconds: 0.5 }, ({ data }) => {
+        runs.push([data, tenant.get(), requestId.get(), traceContext.get()?.traceId])
+        if (runs.length === 2) two.resolve()
+      })
+      return traceContext.get()
+    })
+    await two.promise
+    await context.close()
+
+    const [first, second] = runs.toSorted((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b)))
+    expect([first?.slice(0, 2), second?.slice(0, 2)]).toEqual([
+      [{ key: 'a' }, undefined],
+      [{ key: 'b' }, undefined],
+    ])
+    expect(new Set(['r-1', first?.[2], second?.[2]]).size).toBe(3)
+    expect(new Set([trace?.traceId, first?.[3], second?.[3]]).size).toBe(3)
+  }, 20_000)
 
   it('rejects an enqueue that the database does not answer in time, and says that the job may be accepted', async () => {
     const context = await openBoss({ url: server.url, enqueueTimeoutMs: 50 })
