@@ -3,7 +3,7 @@ import manifest from '../package.json' with { type: 'json' }
 import { wrongCircles } from './architecture/circles.ts'
 import { wrongExports } from './architecture/exports.ts'
 import { helpersWithOneUser, notESModules, tooLong, vagueNames } from './architecture/files.ts'
-import { wrongArrows, wrongPackages, wrongStorages } from './architecture/imports.ts'
+import { arrows, wrongArrows, wrongPackages, wrongStorages } from './architecture/imports.ts'
 import { type Lockfile, wrongLockfile } from './architecture/lockfile.ts'
 import { patternsAsObjects } from './architecture/patterns.ts'
 import { importsOf, pathsOf, readSource, type SourceFile } from './architecture/source-file.ts'
@@ -54,6 +54,34 @@ describe('the sources', () => {
 
   it('are exported at the path where they are', () => {
     expect(wrongExports(manifest, paths)).toEqual([])
+  })
+})
+
+describe('docs/architecture.md', () => {
+  const { text } = readSource('docs/architecture.md')
+
+  it('is one page', () => {
+    expect(text.split('\n').length).toBeLessThanOrEqual(70)
+    expect(text.split(/\s+/).length).toBeLessThanOrEqual(700)
+  })
+
+  it('names files of the rooms that exist', () => {
+    const named = Array.from(text.matchAll(/ ([a-z]+\/[\w-]+\.ts)\b/g), ([, path]) => `src/${path}`)
+
+    expect(named.length).toBeGreaterThan(15)
+    expect(named.filter((path) => !paths.includes(path))).toEqual([])
+  })
+
+  it('has the rooms and the imports that are allowed', () => {
+    const rows = Array.from(text.matchAll(/^\| ([a-z]+) +\| .* \| (.*) \|$/gm), ([, room, rooms = '']) => [
+      room,
+      rooms.trim() === 'imports' || rooms.trim() === 'nothing' ? [] : rooms.trim().split(', '),
+    ])
+    const rooms = Object.entries(arrows).filter(([room]) => !room.endsWith('.ts'))
+
+    expect(new Map(rows.slice(1) as [string, string[]][])).toEqual(
+      new Map(rooms.map(([room, allowed]) => [room, allowed.filter((other) => !other.endsWith('.ts'))])),
+    )
   })
 })
 

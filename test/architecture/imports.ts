@@ -2,7 +2,7 @@ import { isBuiltin } from 'node:module'
 import { type Import, importsOf, type SourceFile } from './source-file.ts'
 
 /** Which rooms each room may import, besides itself and the shared files. */
-const arrows: Readonly<Record<string, readonly string[]>> = {
+export const arrows: Readonly<Record<string, readonly string[]>> = {
   context: [],
   variables: ['context'],
   tasks: ['context'],
