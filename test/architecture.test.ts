@@ -86,7 +86,7 @@ describe('docs/architecture.md', () => {
 })
 
 describe('the files of the repository', () => {
-  it('have names that say what is inside', () => {
+  it('have names that describe their content', () => {
     expect(vagueNames(pathsOf('{src,test,examples,bench,docs,scripts}/**/*'))).toEqual([])
   })
 
@@ -210,7 +210,7 @@ describe('wrongPackages', () => {
     expect(wrongPackages([{ path, text }], ['pino', 'fastify-plugin'])).toEqual([expect.stringContaining(problem)])
   })
 
-  it('lets a leaf use types, lazy imports and what is declared for it', () => {
+  it('allows a leaf types, lazy imports and what is declared for it', () => {
     const text = "import fp from 'fastify-plugin'\nimport type { Logger } from 'pino'\nawait import('pino')"
 
     expect(wrongPackages([{ path: 'src/middleware/a.ts', text }], ['pino', 'fastify-plugin'])).toEqual([])

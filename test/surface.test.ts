@@ -44,7 +44,7 @@ const surface: Readonly<Record<string, string>> = {
   './middleware/node-http': 'default logicalContext',
   './middleware/websocket': 'default logicalContext',
   './propagators':
-    'awsXRay b3 carrierOf childEnvironment composite environmentCarrier fromTextMapPropagator jaeger json mayTell requestTimeout sentry ' +
+    'awsXRay b3 carrierOf childEnvironment composite environmentCarrier fromTextMapPropagator jaeger json mayInject requestTimeout sentry ' +
     'toTextMapPropagator w3cBaggage w3cTraceContext xRequestId',
   './testing':
     'captureLog captureRequests describeMessages describeMiddleware describePropagator extractFrom failOnOpenWork fakeCarrier ' +

@@ -81,11 +81,11 @@ export async function signedContext(
       if (signer !== undefined && digest !== undefined) carrier.set(field, sealOf(signer, digest))
     },
     extract(context, carrier, peer, extractOptions) {
-      return inner.extract(context, carrier, judge(carrier, peer), extractOptions)
+      return inner.extract(context, carrier, checkedPeer(carrier, peer), extractOptions)
     },
   }
 
-  function judge(carrier: Carrier, { refuse }: Peer): Peer {
+  function checkedPeer(carrier: Carrier, { refuse }: Peer): Peer {
     const digest = digestOf(inner.fields, carrier)
     const seal = carrier.get(field)
     if (digest !== undefined && seal !== undefined && isValid(seal, digest, keys, maxAgeMs)) {

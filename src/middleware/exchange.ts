@@ -281,7 +281,7 @@ function emitIn(exchange: Exchange, emitter: EventEmitter): EventEmitter['emit']
 function emitInUnit(this: ScopedEmitter, event: string | symbol, ...args: unknown[]): boolean {
   const exchange = this[exchangeKey]
   const emit = exchange.emitOf(this)
-  // A closed response never lets go of its stream.
+  // A closed response never releases its stream.
   if (event === 'pipe' && exchange.responseOpen) exchange.begin(ofStream)
   if (event === 'unpipe') exchange.unpiped(args[0] as Readable)
   // Most events have no listener.

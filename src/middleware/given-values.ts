@@ -11,7 +11,7 @@ const header = 'x-logical-context-values'
 const given: Map<string, LogicalContext> = processSingleton('givenValues', () => new Map())
 
 /** Keeps values for requests. Returns the header that names them. */
-export function giveValues(values: LogicalContext): Record<string, string> {
+export function keepValues(values: LogicalContext): Record<string, string> {
   const token = newUuid()
   given.set(token, values)
   return { [header]: token }
@@ -21,7 +21,7 @@ export function dropGivenValues(headers: Record<string, string>): void {
   given.delete(headers[header] ?? '')
 }
 
-/** A context with the values that a test gave to the request with these headers. */
+/** A context with the values that a test keeps for the request with these headers. */
 export function withGivenValues(
   context: LogicalContext,
   headers: Readonly<Record<string, string | readonly string[] | undefined>>,

@@ -81,7 +81,7 @@ export class Inbound {
   open(name: string, message: SocketlessMessage): RequestScope
   open(name: string, given: InboundMessage | SocketlessMessage, generate?: (message: never) => string): RequestScope {
     const message = given?.socket === undefined ? withSocket(given) : given
-    const peer = this.#watch.judge(message)
+    const peer = this.#watch.peerOf(message)
     const newRequestId = (own?: (request: never) => string) =>
       own === undefined
         ? generateRequestId(generate ?? newUuid, message, "the server's generator of request ids")

@@ -43,7 +43,7 @@ const objectChecks: Checks = {
 
 /** The verdict of a `Trust` on the peer of a message. */
 export interface TrustRule {
-  readonly judge: (message: InboundMessage) => Verdict
+  readonly decide: (message: InboundMessage) => Verdict
   /** True if the verdict depends on the request, false if on its socket only. */
   readonly perRequest: boolean
 }
@@ -55,15 +55,15 @@ export function trustRule(trust: Trust = {}, owner: string = 'trust'): TrustRule
       throw new TypeError(`${owner} expected ${aSyncFunction.expected}, got ${show(trust)}.`)
     }
     const verdictOn = compileTrust<InboundMessage>({ decide: trust })
-    return { judge: (message) => verdictOn(undefined, message), perRequest: true }
+    return { decide: (message) => verdictOn(undefined, message), perRequest: true }
   }
   const options = isAddresses(trust) ? { addresses: trust } : trust
   const { addresses, ...others } = checkOptions(owner, options, objectChecks)
   const listed = compileHosts(addresses, owner)
   const verdictOn = compileTrust({ ...others, trusts: listed.address })
-  const judge = ({ socket }: InboundMessage) =>
+  const decide = ({ socket }: InboundMessage) =>
     listed.socket?.(socket) === true ? trusted : verdictOn(socket.remoteAddress, undefined)
-  return { judge, perRequest: false }
+  return { decide, perRequest: false }
 }
 
 function isAddresses(trust: Exclude<Trust, (message: never) => unknown>): trust is TrustedAddresses {
@@ -182,13 +182,13 @@ export class PeerWatch implements Refusals {
     this.#log = log
   }
 
-  judge(message: InboundMessage): Peer {
-    const peer = this.#peerOf(message)
+  peerOf(message: InboundMessage): Peer {
+    const peer = this.#peerOfSocket(message)
     if (peer.values && !this.#forwardingReported && !this.#rule.perRequest) this.#reportForwarding(message)
     return peer
   }
 
-  #peerOf(message: InboundMessage): Peer {
+  #peerOfSocket(message: InboundMessage): Peer {
     const socket = message.socket as Socket & Record<symbol, Peer | undefined>
     const known = this.#rule.perRequest ? undefined : socket[this.#peerKey]
     if (known !== undefined) return known
@@ -215,7 +215,7 @@ export class PeerWatch implements Refusals {
   /** A `trust` function that fails must not end the server: its peer is a stranger. */
   #verdictOn(message: InboundMessage): Verdict {
     try {
-      return this.#rule.judge(message)
+      return this.#rule.decide(message)
     } catch (error) {
       const address = message.socket.remoteAddress ?? ''
       reportOnce(this.#rule, "the option 'trust'", error)

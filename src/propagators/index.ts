@@ -18,7 +18,7 @@ export { json, type StandardSchemaLike } from './json.ts'
 export {
   type Destination,
   type ExtractOptions,
-  mayTell,
+  mayInject,
   type Peer,
   type Propagator,
   type RefusalReason,

@@ -55,7 +55,7 @@ export interface Propagator {
 }
 
 /** Whether a destination may receive the value of a variable. */
-export function mayTell(destination: Destination, variable: AnyContextVar): boolean {
+export function mayInject(destination: Destination, variable: AnyContextVar): boolean {
   if (variable.sensitive) return false
   const { values } = destination
   return typeof values === 'boolean' ? values : values.includes(variable)

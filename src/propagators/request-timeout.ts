@@ -1,7 +1,7 @@
 import { anAmount, type Checks, checkOptions, oneOf } from '../options.ts'
 import { deadline } from '../variables/deadline.ts'
 import { aFieldName } from '../variables/header-text.ts'
-import { mayTell, type Propagator, readField } from './propagator.ts'
+import { mayInject, type Propagator, readField } from './propagator.ts'
 
 /** Options of `requestTimeout`. */
 export interface RequestTimeoutOptions {
@@ -59,7 +59,7 @@ export function requestTimeout(options?: RequestTimeoutOptions): Propagator {
     },
     inject(context, carrier, destination) {
       const end = context.get(deadline)
-      if (end === undefined || !mayTell(destination, deadline) || carrier.has(field)) return
+      if (end === undefined || !mayInject(destination, deadline) || carrier.has(field)) return
       const remainingMs = Math.max(1, Math.floor(end - Date.now()))
       if (Number.isFinite(remainingMs)) carrier.set(field, write(remainingMs))
       else destination.refuse('malformed', field)

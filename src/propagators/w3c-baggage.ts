@@ -13,7 +13,7 @@ import {
 import { copyText } from '../variables/header-text.ts'
 import { traceOf } from '../variables/trace-context.ts'
 import { type BaggageCodec, type DeclaredMember, DeclaredMembers, declareMember } from './baggage-members.ts'
-import { type Destination, mayTell, type Propagator, type Refuse } from './propagator.ts'
+import { type Destination, mayInject, type Propagator, type Refuse } from './propagator.ts'
 
 const field = 'baggage'
 const sentryPrefix = 'sentry-'
@@ -65,7 +65,7 @@ export function w3cBaggage<Values>(options?: W3cBaggageOptions<Values>): Propaga
     inject(context, carrier, destination) {
       if (destination.values === false || carrier.has(field)) return
       const texts = writeAll(context, declared, destination)
-      const unknown = keep && mayTell(destination, baggage) ? ofTrace(baggageOf(context), context) : undefined
+      const unknown = keep && mayInject(destination, baggage) ? ofTrace(baggageOf(context), context) : undefined
       const { refuse } = destination
       const text = unknown === undefined ? fit(texts, refuse) : withOthers(texts, unknown, declared, refuse)
       if (text !== '') carrier.set(field, text)
@@ -153,7 +153,7 @@ function takeAll(context: LogicalContext, text: string, found: readonly Found[],
 function writeAll(context: LogicalContext, declared: DeclaredMembers, destination: Destination): string[] {
   const texts: string[] = []
   for (const member of declared.list) {
-    const text = mayTell(destination, member.variable) ? member.write(context, destination.refuse) : undefined
+    const text = mayInject(destination, member.variable) ? member.write(context, destination.refuse) : undefined
     if (text !== undefined) texts.push(text)
   }
   return texts

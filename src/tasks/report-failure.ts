@@ -25,11 +25,11 @@ export function reportFailure(onError: OnTaskError, error: unknown, task: Task, 
 }
 
 function endWhenReported(report: Promise<unknown>, print: (problem: string) => void, end: () => void): void {
-  const giveUp = () => {
+  const stopWaiting = () => {
     print(`did not settle within ${maxReportMs} ms`)
     end()
   }
-  const stop = after(maxReportMs, giveUp, { ref: false })
+  const stop = after(maxReportMs, stopWaiting, { ref: false })
   const settle = () => {
     stop()
     end()

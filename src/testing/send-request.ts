@@ -2,7 +2,7 @@ import { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { LogicalContext } from '../context/logical-context.ts'
 import { anyOf, anything, aString, type Check, checkArgument, type Checks, checkOptions, show } from '../options.ts'
-import { dropGivenValues, giveValues } from '../middleware/given-values.ts'
+import { dropGivenValues, keepValues } from '../middleware/given-values.ts'
 
 /** An app with the `inject` of Fastify. If its server listens over plain HTTP, the request goes over a socket. */
 export interface InjectableApp {
@@ -57,7 +57,7 @@ export async function sendRequest(
   const { method = body === undefined ? 'GET' : 'POST' } = rest
   const isJson = typeof body === 'object'
   const headers: Record<string, string> = { ...(isJson && { 'content-type': 'application/json' }), ...own }
-  const given = values === undefined ? {} : giveValues(values)
+  const given = values === undefined ? {} : keepValues(values)
   const text = isJson ? JSON.stringify(body) : body
   const target = targetOf(app)
   try {
@@ -79,7 +79,7 @@ export async function sendRequest(
  */
 export function valueHeaders(values: LogicalContext): Record<string, string> {
   checkArgument('valueHeaders', aContext, values)
-  return giveValues(values)
+  return keepValues(values)
 }
 
 /** The address of a server that listens, else the app. */

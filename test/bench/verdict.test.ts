@@ -56,7 +56,7 @@ describe('verdictsOf', () => {
     })
   })
 
-  it('bounds the difference, or the figure itself, if the target says so', () => {
+  it('bounds the difference, or the figure itself, if the target is one of those', () => {
     const figures = { 'by hand': [3000, 3000, 3000], us: [3400, 3500, 3600] }
 
     expect(judge(figures, { against: 'floor', atMostMore: 400 })).toMatchObject({ value: { median: 500 }, met: false })

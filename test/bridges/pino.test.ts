@@ -126,7 +126,7 @@ describe.each(makers)('%s', (_name, make) => {
     expect(occurrences(out.raw[0], 'tenant')).toBe(1)
   })
 
-  it("keeps a user's mixin and lets its keys win", () => {
+  it("keeps a user's mixin, whose keys have precedence", () => {
     const out = memory()
     const log = make({ mixin: () => ({ tenant: 'mixin', extra: 1 }) }, out)
 
@@ -534,7 +534,7 @@ describe.each(Object.entries(withOptions))('%s, option keys', (_name, make) => {
     for (const key of ['reqId', 'trace']) expect(occurrences(out.raw[0], key)).toBe(1)
   })
 
-  it('lets two fields exchange their keys, and a declared field take the name of an omitted one', () => {
+  it('allows two fields to exchange their keys, and a declared field to have the name of an omitted one', () => {
     const out = memory()
     const log = make(
       { keys: { trace_id: 'span_id', span_id: 'trace_id', request_id: false }, fields: { request_id: tenant } },

@@ -180,7 +180,7 @@ describe('connectClientInterceptor', () => {
     expect(JSON.parse(value)).toMatchObject({ baggage: 'tenant=acme,user=bob' })
   })
 
-  it('makes no call after the deadline, and says why', async () => {
+  it('makes no call after the deadline, and rejects with the reason', async () => {
     let count = 0
     const { url } = await serve({ unary: () => ({ value: String(++count) }) })
     const client = connectTo(url, [toLoopback()])

@@ -156,7 +156,7 @@ describe('the redirects that contextFetch follows', () => {
 
   // Node 22 shows another status text for an opaque response.
   const modes: RequestInit['mode'][] = isNode22 ? ['cors', 'same-origin'] : ['cors', 'no-cors', 'same-origin']
-  it.each(modes)('lead as far as fetch lets them, and show the same response, with the mode %s', async (mode) => {
+  it.each(modes)('lead as far as those of fetch, and show the same response, with the mode %s', async (mode) => {
     const { same, moved, other } = await open()
     const andBack = `${other.url}/302/${encodeURIComponent(moved(302, '/back'))}`
 

@@ -215,7 +215,7 @@ describe('contextFetch, when it is redirected', () => {
     await closed.promise
   })
 
-  it('does not follow, if the caller says so', async () => {
+  it('does not follow, if the caller has set the mode', async () => {
     const { fetch, at, received } = await open()
     const moved = at(listed, via(302, at('evil.test')))
 

@@ -117,33 +117,37 @@ describe('sqlCommenter', () => {
     expect(seen).toEqual([{ text: "select $1 /*tenant='a'*/", values: ['acme'], rowMode: 'array' }])
   })
 
-  it('lets no key and no value end the comment, in the parser of PostgreSQL', { timeout: 120_000 }, async () => {
-    const database = await PGlite.create()
-    onTestFinished(() => database.close())
-    const hostile = fc.oneof(
-      fc.string({ unit: 'binary', maxLength: 40 }),
-      fc
-        .array(
-          fc.constantFrom('*/', '/*', "'", '\\', '--', '\n', '\0', '%', '$1', ';', "');drop table t;--", '\ud800'),
-          {
-            maxLength: 10,
-          },
-        )
-        .map((parts) => parts.join('')),
-    )
+  it(
+    'writes no key and no value that ends the comment, in the parser of PostgreSQL',
+    { timeout: 120_000 },
+    async () => {
+      const database = await PGlite.create()
+      onTestFinished(() => database.close())
+      const hostile = fc.oneof(
+        fc.string({ unit: 'binary', maxLength: 40 }),
+        fc
+          .array(
+            fc.constantFrom('*/', '/*', "'", '\\', '--', '\n', '\0', '%', '$1', ';', "');drop table t;--", '\ud800'),
+            {
+              maxLength: 10,
+            },
+          )
+          .map((parts) => parts.join('')),
+      )
 
-    await fc.assert(
-      fc.asyncProperty(hostile, hostile, async (key, value) => {
-        const commenter = sqlCommenter({ fields: { [`k${key}`]: tenant } })
-        const text = tenant.run(value, () => commenter.append('select 1 as one'))
+      await fc.assert(
+        fc.asyncProperty(hostile, hostile, async (key, value) => {
+          const commenter = sqlCommenter({ fields: { [`k${key}`]: tenant } })
+          const text = tenant.run(value, () => commenter.append('select 1 as one'))
 
-        expect(text).toMatch(/^select 1 as one(?: \/\*[\w.!~'()%=\\-]*\*\/)?$/)
-        expect(text.slice('select 1 as one /*'.length, -2)).not.toMatch(/\/\*|\*\//)
-        expect((await database.query(text)).rows).toEqual([{ one: 1 }])
-      }),
-      { seed: Number(process.env['PROPERTY_SEED'] ?? 1), numRuns: 500 },
-    )
-  })
+          expect(text).toMatch(/^select 1 as one(?: \/\*[\w.!~'()%=\\-]*\*\/)?$/)
+          expect(text.slice('select 1 as one /*'.length, -2)).not.toMatch(/\/\*|\*\//)
+          expect((await database.query(text)).rows).toEqual([{ one: 1 }])
+        }),
+        { seed: Number(process.env['PROPERTY_SEED'] ?? 1), numRuns: 500 },
+      )
+    },
+  )
 })
 
 describe.skipIf(postgresProgram === undefined)('sqlCommenter, with PostgreSQL', () => {

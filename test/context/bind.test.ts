@@ -79,7 +79,7 @@ describe('bind', () => {
     expect([bound(1), bound(1, 2), Reflect.apply(bound, undefined, [1, 2, 3])]).toEqual([1, 2, 3])
   })
 
-  it('lets an error out as it is', () => {
+  it('throws an error unchanged', () => {
     const error = new Error('bound')
     const bound = bind(() => {
       throw error

@@ -54,7 +54,7 @@ describe('ContextVar', () => {
     })
   })
 
-  it('survives the seal where it is kept at a spawn, unless it says otherwise', () => {
+  it('survives the seal if it is kept at a spawn, unless it is configured otherwise', () => {
     const plain = new ContextVar('plain')
     const kept = new ContextVar('kept', { onSpawn: 'keep' })
     const keptForNow = new ContextVar('keptForNow', { onSpawn: 'keep', survivesSeal: false })
@@ -216,7 +216,7 @@ describe('ContextVar.getOrThrow', () => {
     expect(uses).toEqual(['read'])
   })
 
-  it('says outside any unit what to do', () => {
+  it('throws outside any unit, with an error that has the remedy', () => {
     expect(() => user.getOrThrow()).toThrow(
       expect.objectContaining({
         code: 'LCTX_OUTSIDE_UNIT',
@@ -249,7 +249,7 @@ describe('ContextVar.set', () => {
     expect(seen).toBe('grace')
   })
 
-  it('says outside any unit what to do', () => {
+  it('throws outside any unit, with an error that has the remedy', () => {
     expect(() => user.set('ada')).toThrow(
       expect.objectContaining({
         name: 'OutsideUnitError',
@@ -343,7 +343,7 @@ describe('ContextVar.run', () => {
     expect(seen).toEqual([['grace', 1, 2], 'ada'])
   })
 
-  it('lets nothing out that the block writes, before and after an await', async () => {
+  it('keeps inside what the block writes, before and after an await', async () => {
     const seen = await runInScope(async () => {
       tenant.set('acme')
       const inside = await user.run('grace', async () => {
@@ -358,7 +358,7 @@ describe('ContextVar.run', () => {
     expect(seen).toEqual({ inside: ['barbara', 'globex'], outside: [undefined, 'acme'] })
   })
 
-  it('does not let the block see what is written outside meanwhile', async () => {
+  it('does not show the block what is written outside meanwhile', async () => {
     const written = Promise.withResolvers<void>()
 
     const seen = await runInScope(async () => {
@@ -374,7 +374,7 @@ describe('ContextVar.run', () => {
     expect(seen).toBe(undefined)
   })
 
-  it('lets an error out as it is', () => {
+  it('throws an error unchanged', () => {
     const error = new Error('in the block')
 
     expect(() =>

@@ -60,7 +60,7 @@ describe('isolateGenerator', () => {
     ])
   })
 
-  it('lets nothing out that the body sets', () => {
+  it('keeps inside what the body sets', () => {
     const seen = runInScope(() => {
       user.set('ada')
       const generator = announce('own')
@@ -244,7 +244,7 @@ describe('isolateGenerator', () => {
     expect(seen).toEqual([['thrown in', 'own'], 'ada'])
   })
 
-  it('lets an error of its body out as it is', () => {
+  it('throws an error of its body unchanged', () => {
     const error = new Error('in the body')
     const generator = isolateGenerator(function* () {
       yield 1
@@ -387,7 +387,7 @@ describe('isolateGenerator', () => {
     expect(lateReads.map((read) => read())).toEqual([['trail-1', 'guest']])
   })
 
-  it('forgets what was derived from the values of an earlier driver', () => {
+  it('drops what was derived from the values of an earlier driver', () => {
     const memos: unknown[] = []
     const generator = isolateGenerator(function* () {
       for (;;) {
@@ -680,7 +680,7 @@ describe('isolateGenerator of an async generator', () => {
     expect(await step).toEqual(['own', 'acme'])
   })
 
-  it('lets a body start its next step itself', async () => {
+  it('allows a body to start its next step itself', async () => {
     const steps: Promise<unknown>[] = []
     const generator: AsyncGenerator<number> = isolateGenerator(async function* () {
       user.set('own')

@@ -130,7 +130,7 @@ describe('two copies of the package', () => {
     expect(ids).toEqual([ids[0], (ids[0] ?? 0) + 1, (ids[0] ?? 0) + 2])
   })
 
-  it('refuse to work with one of another layout, and say which', async () => {
+  it('refuse to work with one of another layout, and name it', async () => {
     const { code, stderr } = await runScript(`
       Object.defineProperty(globalThis, Symbol.for('logical-context.registry'), { value: { layout: 'of tomorrow' } })
       await import('logical-context').catch(({ name, code, message }) => console.error(name, code, message))

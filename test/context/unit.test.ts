@@ -63,7 +63,7 @@ describe('a unit', () => {
     expect(await Promise.all(inner)).toEqual([{ name: 'inner' }, { name: 'outer' }])
   })
 
-  it('forgets blocks that nothing holds while it runs on', async () => {
+  it('keeps no block without other references while it runs on', async () => {
     const group = new TaskGroup()
     const values: WeakRef<object>[] = []
 

@@ -29,12 +29,14 @@ describe('findPatterns', () => {
     ['knows, tells, asks', 'a step that the body asks for'],
     ['knows, tells, asks', 'the header it is told to read'],
     ['knows, tells, asks', 'takes what the server believes of its peer'],
+    ['a test that lets, says, …', "  it('lets an error out', () => {"],
+    ['a test that lets, says, …', "it.each([true])('says that it was cut, %s', () => {"],
   ])('finds the pattern "%s"', (name, text) => {
     expect(findPatterns(text).map((hit) => hit.pattern.name)).toEqual([name])
   })
 
   it('has a row above for each pattern', () => {
-    expect(patterns.map(({ name }) => name)).toHaveLength(21)
+    expect(patterns.map(({ name }) => name)).toHaveLength(22)
   })
 
   it.each([

@@ -42,6 +42,11 @@ export const patterns: readonly Pattern[] = [
     pattern: /\blets +(?:the|a|an|its|no|nothing|other|all|each) +\w+ +(?:\w+ +)?(?:run|see|have|end|wait|go|be)\b/gi,
   },
   {
+    name: 'a test that lets, says, …',
+    write: 'throws, reports, allows, keeps',
+    pattern: /(?<=^ *(?:it|describe)\b.*\(['"`])(?:lets?|says?|tells?|forgets?|remembers?)\b/gm,
+  },
+  {
     name: 'Of a …:',
     write: 'For a …:',
     pattern: /(?<=^|[.:*/-] +|[.*/-]{2})Of +(?:a|an|the|what|each|those) +[\w`’' -]{1,60}?:/gm,

@@ -81,7 +81,7 @@ describe('npm run demo', () => {
     expect(attempts[0]?.ms).toBe(0)
   })
 
-  it('shows that a task with only the tenant sees no user', () => {
+  it('shows that a task with only the tenant reads no user', () => {
     const rows = rowsOf('reindex')
 
     expect(rows).toHaveLength(11)

@@ -166,7 +166,7 @@ describe('the peer', () => {
 })
 
 describe('in production', () => {
-  it('the registration throws without a guard, and says what to do', async () => {
+  it('the registration throws without a guard, with the remedy', async () => {
     setEnvironment('NODE_ENV', 'production')
     const app = Fastify()
 

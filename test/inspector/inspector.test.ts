@@ -131,7 +131,7 @@ describe('the rows of the inspector', () => {
     expect(await events.row('second')).toMatchObject({ outcome: 'done', startedAt: expect.any(Number) })
   })
 
-  it('say why work failed or was cancelled', async () => {
+  it('have the reason of failed and cancelled work', async () => {
     const { page, url } = await appWith({}, (app) => {
       app.get('/fails', () => Promise.reject(new Error('broken')))
       app.get('/slow', async ({ requestScope: { signal } }) => setTimeout(10_000, 'late', { signal }))

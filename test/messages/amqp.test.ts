@@ -204,7 +204,7 @@ describe.skipIf(skip)(`on RabbitMQ${name}`, () => {
     expect(Object.keys(headers as object).filter((key) => key.toLowerCase() === 'x-request-id')).toEqual([name])
   })
 
-  it('says that a message may be accepted if the broker does not confirm it in time, or before it ends', async () => {
+  it('rejects an enqueue that the broker does not confirm in time, or before it ends: the message may be accepted', async () => {
     const channel = await connection.createConfirmChannel()
     channel.on('error', () => {})
     const send = (enqueueTimeoutMs: number) =>

@@ -79,7 +79,7 @@ describe.skipIf(skip)(`kafkaContext, on librdkafka's mock cluster with kafkajs${
     expect(kafka.messages.counters.malformed).toBeGreaterThan(0)
   }, 60_000)
 
-  it('rejects an enqueue that the cluster does not confirm in time, and says that it may be accepted', async () => {
+  it('rejects an enqueue that the cluster does not confirm in time: it may be accepted', async () => {
     const { messages, headers } = kafkaContext({ propagators })
     const own = await startKafkaMock()
     const sender = new Kafka({ brokers: own.brokers, logLevel: logLevel.NOTHING }).producer()

@@ -148,7 +148,7 @@ describe.skipIf(skip)(`on PostgreSQL${name}`, () => {
     expect(new Set([trace?.traceId, first?.[3], second?.[3]]).size).toBe(3)
   }, 20_000)
 
-  it('rejects an enqueue that the database does not answer in time, and says that the job may be accepted', async () => {
+  it('rejects an enqueue that the database does not answer in time: the job may be accepted', async () => {
     const context = await openBoss({ url: server.url, enqueueTimeoutMs: 50 })
     await context.boss.createQueue('down')
     const { default: pg } = await import('pg')

@@ -337,7 +337,7 @@ describe.each([
       expect([await ask('/child'), await ask('/')]).toEqual(['ann nothing', 'undefined'])
     })
 
-    it('fails a request that a second registration receives, with an error that says so', async () => {
+    it('fails a request that a second registration receives, with an error that has the reason', async () => {
       const ask = await serve((app) => {
         app.use(logicalContext())
         app.use(logicalContext({ drainTimeoutMs: 1 }))

@@ -224,7 +224,7 @@ describe('a route that was declared before the plugin', () => {
     expect((await app.inject('/')).body).toBe('guest')
   })
 
-  it('fails its requests if its policy is invalid, and says so', async () => {
+  it('fails its requests if its policy is invalid, with an error that names it', async () => {
     const { app } = logged()
     app.get('/', { config: { logicalContext: { policy: 'inherits' as never } } }, () => 'ok')
     await app.register(logicalContext)

@@ -97,7 +97,7 @@ describe('RequestScope.listener, for the sockets of @fastify/websocket', () => {
     expect(failures).toEqual([['in close', 'listener', 'ann', 'id-of-ann']])
   })
 
-  it('lets a close of the app wait for a running message', async () => {
+  it('postpones a close of the app until a running message has ended', async () => {
     const { app, seen } = await open()
     const began = Promise.withResolvers<void>()
     const end = Promise.withResolvers<void>()

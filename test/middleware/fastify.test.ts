@@ -417,7 +417,7 @@ describe("logicalContext's tasks", () => {
     expect(task?.signal.aborted).toBe(false)
   })
 
-  it("abort with the request where they ask for it, and a task's own tasks with them", async () => {
+  it("abort with the request if their option is set, and a task's own tasks with them", async () => {
     const app = await open({ drainTimeoutMs: 20 })
     const reasons: unknown[] = []
     let spawned = false
@@ -750,7 +750,7 @@ describe("logicalContext's close", () => {
     ])
   })
 
-  it('lets a request in flight have its reply, and is not held up by the connection it leaves open', async () => {
+  it('answers a request in flight, and does not wait for the connection that stays open', async () => {
     const app = await open()
     const started = Promise.withResolvers<void>()
     app.get('/', async () => {
@@ -770,7 +770,7 @@ describe("logicalContext's close", () => {
     expect(response.statusCode).toBe(200)
   })
 
-  it('lets nothing be spawned into the group after it', async () => {
+  it('refuses spawns into the group after it', async () => {
     const app = await open()
     let scope: RequestScope | undefined
     app.get('/', async (request) => {

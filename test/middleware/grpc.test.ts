@@ -31,7 +31,7 @@ function unary(client: OrdersClient, fields: Record<string, string> = {}, option
 const tell = () => [user.get(), requestIdVariable.get(), traceContext.get()?.traceId, mark.get()].map(String).join(' ')
 
 describe('grpcServerInterceptor', () => {
-  it('opens a unit with what a trusted peer tells', async () => {
+  it('opens a unit with the values of a trusted peer', async () => {
     const interceptor = grpcServerInterceptor({ propagators, trust: 'loopback' })
     const port = await serve({ unary: (_call, callback) => callback(null, tell()) }, [interceptor])
 
@@ -40,7 +40,7 @@ describe('grpcServerInterceptor', () => {
     expect(reply).toBe('ann request-1 0af7651916cd43dd8448eb211c80319c undefined')
   })
 
-  it('takes no values from a peer that is not trusted, says so once, and counts', async () => {
+  it('takes no values from a peer that is not trusted, logs that once, and counts', async () => {
     const onRefusal = vi.fn()
     const interceptor = grpcServerInterceptor({ propagators, onRefusal })
     const port = await serve({ unary: (_call, callback) => callback(null, tell()) }, [interceptor])
@@ -55,7 +55,7 @@ describe('grpcServerInterceptor', () => {
     expect(interceptor.inbound.peers.counters.refused).toBe(2)
   })
 
-  it('lets trust be decided by the verified certificate of the peer', async () => {
+  it('decides about trust by the verified certificate of the peer', async () => {
     const trust = vi.fn(() => false)
     const port = await serve({ unary: (_call, callback) => callback(null, tell()) }, [grpcServerInterceptor({ trust })])
 
@@ -257,7 +257,7 @@ describe('grpcServerInterceptor', () => {
     expect(seen).toEqual([undefined])
   })
 
-  it('lets the interceptors that are registered after it run in the unit, both ways', async () => {
+  it('runs the interceptors that are registered after it in the unit, both ways', async () => {
     const seen: string[] = []
     const look = (place: string) => seen.push(`${place} ${user.get()}`)
     const other: ServerInterceptor = (_method, call) =>

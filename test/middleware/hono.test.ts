@@ -269,7 +269,7 @@ describe('logicalContext of middleware/hono', () => {
     expect([await ask('/reports/all'), await ask('/orders')]).toEqual(['nothing', 'ann'])
   })
 
-  it('fails a request that a second registration receives, with an error that says so', async () => {
+  it('fails a request that a second registration receives, with an error that has the reason', async () => {
     const ask = await serve((app) => {
       app.use(logicalContext())
       app.use(logicalContext({ drainTimeoutMs: 1 }))

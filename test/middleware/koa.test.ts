@@ -262,7 +262,7 @@ describe('logicalContext of middleware/koa', () => {
     expect(policies).toEqual(['isolate', 'inherit'])
   })
 
-  it('fails a request that a second registration receives, with an error that says so', async () => {
+  it('fails a request that a second registration receives, with an error that has the reason', async () => {
     const errors: Error[] = []
     const ask = await serve((app) => {
       app.on('error', (error: Error) => errors.push(error))

@@ -173,7 +173,7 @@ describe('logicalContext of middleware/node-http', () => {
     await expect(fetch(urlOf(server)).then((response) => response.text())).rejects.toThrow(TypeError)
   })
 
-  it('answers a request that two wrappers receive with an error that says so', async () => {
+  it('answers a request that two wrappers receive with an error that has the reason', async () => {
     const error = vi.fn()
     const inner = logicalContext((_request, response) => response.end())
     const server = await open(createServer(logicalContext(inner, { logger: { ...silent, error } })))
@@ -228,7 +228,7 @@ describe('logicalContext of middleware/node-http', () => {
     session.destroy()
   })
 
-  it('lets the running requests of an HTTP/2 session end at the close, and sends no new ones', async () => {
+  it('waits at the close for the running requests of an HTTP/2 session, and receives no new ones', async () => {
     const go = Promise.withResolvers<void>()
     const entered = Promise.withResolvers<void>()
     const context = logicalContext(async (_request: Http2ServerRequest, response: Http2ServerResponse) => {

@@ -9,7 +9,7 @@ import { Client } from './shutdown-client.ts'
 import { limitMs, longMs, Shop, soonMs } from './shutdown-shop.ts'
 
 describe("requests during logicalContext's close", () => {
-  it('are refused with a goodbye, on new connections and on those that were silent', async () => {
+  it('are refused with Connection: close, on new connections and on those that were silent', async () => {
     const shop = await Shop.open(longMs)
     const gate = shop.gate()
     const busy = await shop.dial()
@@ -78,25 +78,28 @@ describe("requests during logicalContext's close", () => {
 })
 
 describe("the order of logicalContext's close", () => {
-  it.each(['before', 'after'])('lets tasks use what a plugin tears down that is registered %s it', async (place) => {
-    const order: string[] = []
-    const pool = (app: Shop['app']) => app.addHook('onClose', async () => void order.push('pool ends'))
-    const shop = await Shop.open(longMs, { before: (app) => place === 'before' && pool(app) })
-    if (place === 'after') await shop.app.register(async (child) => void pool(child))
-    shop.app.requestScopes.group.spawn(async () => {
-      await delay(20)
-      order.push('task')
-      spawn(async () => {
+  it.each(['before', 'after'])(
+    'ends tasks before a plugin that is registered %s it closes what they use',
+    async (place) => {
+      const order: string[] = []
+      const pool = (app: Shop['app']) => app.addHook('onClose', async () => void order.push('pool ends'))
+      const shop = await Shop.open(longMs, { before: (app) => place === 'before' && pool(app) })
+      if (place === 'after') await shop.app.register(async (child) => void pool(child))
+      shop.app.requestScopes.group.spawn(async () => {
         await delay(20)
-        order.push('task of the task')
+        order.push('task')
+        spawn(async () => {
+          await delay(20)
+          order.push('task of the task')
+        })
       })
-    })
 
-    await shop.close()
+      await shop.close()
 
-    expect(order).toEqual(['task', 'task of the task', 'pool ends'])
-    expect(shop.reports).toMatchObject([{ finished: 2, unfinished: [] }])
-  })
+      expect(order).toEqual(['task', 'task of the task', 'pool ends'])
+      expect(shop.reports).toMatchObject([{ finished: 2, unfinished: [] }])
+    },
+  )
 
   it("waits longer than Fastify's time limit for a hook", async () => {
     const shop = await Shop.open(longMs, { pluginTimeout: 50 })

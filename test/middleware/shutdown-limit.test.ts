@@ -112,7 +112,7 @@ describe("logicalContext's close at its limit", () => {
     expect(shop.left).toEqual([route])
   })
 
-  it('aborts requests and tasks with the same reason, and lets requests answer', async () => {
+  it('aborts requests and tasks with the same reason, and sends the replies of these requests', async () => {
     const shop = await Shop.open(limitMs)
     const reasons: unknown[] = []
     const begun = Promise.withResolvers<void>()
@@ -165,7 +165,7 @@ describe("logicalContext's close at its limit", () => {
     ])
   })
 
-  it('logs what was left, by name and request id, also where onDrained is told', async () => {
+  it('logs what was left, by name and request id, also with onDrained', async () => {
     const lines: Record<string, unknown>[] = []
     const stream = { write: (line: string) => lines.push(JSON.parse(line)) }
     const shop = await Shop.open(limitMs, { logger: { stream } })
@@ -189,7 +189,7 @@ describe("logicalContext's close at its limit", () => {
     expect(shop.reports).toHaveLength(1)
   })
 
-  it('takes no more tasks: a spawner is told, and nothing is lost without a word', async () => {
+  it('takes no more tasks: a spawn throws, and nothing is lost without an error', async () => {
     const shop = await Shop.open(limitMs)
     const begun = Promise.withResolvers<void>()
     shop.app.get('/', async ({ requestScope: scope }) => {

@@ -85,7 +85,7 @@ describe("logicalContext's close", () => {
     expect(halfIsGone - silentIsGone).toBeGreaterThan(100)
   })
 
-  it('lets half a request that is completed meanwhile have its reply, where it is not refused', async () => {
+  it('answers half a request that is completed meanwhile, if it is not refused', async () => {
     const shop = await Shop.open(longMs, { return503OnClosing: false })
     const gate = shop.gate()
     const client = await shop.dial()
@@ -143,7 +143,7 @@ describe("logicalContext's close", () => {
     expect(shop.left).toEqual([])
   })
 
-  it('lets a slow upload come to its end', async () => {
+  it('waits for the end of a slow upload', async () => {
     const shop = await Shop.open(longMs)
     const entered = Promise.withResolvers<void>()
     shop.app.addHook('preParsing', async () => entered.resolve())
@@ -179,39 +179,45 @@ describe("logicalContext's close", () => {
     expect(await closed).toBeLessThan(soonMs)
   })
 
-  it.each(['returned', 'hijacked'])('lets hooks that were added later end a stream that is %s', async (kind) => {
-    const shop = await Shop.open(longMs)
-    const stream = new Readable({ read: () => {} })
-    stream.push('data: hello\n\n')
-    shop.app.get('/events', async (_request, reply) => {
-      if (kind === 'returned') return stream
-      reply.hijack()
-      reply.raw.writeHead(200, { 'content-type': 'text/event-stream' })
-      return stream.pipe(reply.raw)
-    })
-    await shop.app.register(async (child) => {
-      child.addHook('preClose', async () => void stream.push(null))
-    })
-    const client = await shop.dial()
-    client.ask('/events')
-    await client.hears('hello')
+  it.each(['returned', 'hijacked'])(
+    'waits until hooks that were added later have ended a stream that is %s',
+    async (kind) => {
+      const shop = await Shop.open(longMs)
+      const stream = new Readable({ read: () => {} })
+      stream.push('data: hello\n\n')
+      shop.app.get('/events', async (_request, reply) => {
+        if (kind === 'returned') return stream
+        reply.hijack()
+        reply.raw.writeHead(200, { 'content-type': 'text/event-stream' })
+        return stream.pipe(reply.raw)
+      })
+      await shop.app.register(async (child) => {
+        child.addHook('preClose', async () => void stream.push(null))
+      })
+      const client = await shop.dial()
+      client.ask('/events')
+      await client.hears('hello')
 
-    expect(await shop.close()).toBeLessThan(soonMs)
-    await client.closed
-    expect(client.heard.endsWith('\r\n0\r\n\r\n')).toBe(true)
-    expect(shop.left).toEqual([])
-  })
+      expect(await shop.close()).toBeLessThan(soonMs)
+      await client.closed
+      expect(client.heard.endsWith('\r\n0\r\n\r\n')).toBe(true)
+      expect(shop.left).toEqual([])
+    },
+  )
 
-  it.each([true, false])('lets @fastify/websocket say goodbye, registered before it: %s', async (before) => {
-    const shop = await Shop.open(longMs, { before: (app) => before && app.register(websocket) })
-    if (!before) await shop.app.register(websocket)
-    shop.app.get('/ws', { websocket: true }, (socket) => socket.send('hello'))
-    const client = new WebSocket(`ws://127.0.0.1:${await shop.listen()}/ws`)
-    const goodbye = once(client, 'close')
-    await once(client, 'message')
+  it.each([true, false])(
+    'waits for the closing handshake of @fastify/websocket, registered before it: %s',
+    async (before) => {
+      const shop = await Shop.open(longMs, { before: (app) => before && app.register(websocket) })
+      if (!before) await shop.app.register(websocket)
+      shop.app.get('/ws', { websocket: true }, (socket) => socket.send('hello'))
+      const client = new WebSocket(`ws://127.0.0.1:${await shop.listen()}/ws`)
+      const goodbye = once(client, 'close')
+      await once(client, 'message')
 
-    expect(await shop.close()).toBeLessThan(soonMs)
-    expect(await goodbye).toMatchObject([{ wasClean: true }])
-    expect(shop.left).toEqual([])
-  })
+      expect(await shop.close()).toBeLessThan(soonMs)
+      expect(await goodbye).toMatchObject([{ wasClean: true }])
+      expect(shop.left).toEqual([])
+    },
+  )
 })

@@ -238,12 +238,12 @@ describe('trust', () => {
     ['a URI with the name', 'URI:DNS:api.example.com', 'api.example.com', false],
     ['no names', undefined, 'api.example.com', false],
   ])('compares names with a verified certificate: %s', (_, subjectaltname, trust, isTrusted) => {
-    const { judge } = trustRule([trust])
+    const { decide } = trustRule([trust])
     const socket = (authorized: boolean) =>
       ({ remoteAddress: '203.0.113.1', authorized, getPeerCertificate: () => ({ subjectaltname }) }) as never
 
-    expect(judge({ headers: {}, socket: socket(true) }).values).toBe(isTrusted)
-    expect(judge({ headers: {}, socket: socket(false) }).values).toBe(false)
+    expect(decide({ headers: {}, socket: socket(true) }).values).toBe(isTrusted)
+    expect(decide({ headers: {}, socket: socket(false) }).values).toBe(false)
   })
 
   it('may be the verified peer of a TLS connection', async () => {
@@ -275,7 +275,7 @@ describe('trust', () => {
     expect(await call({})).toMatchObject({ tenant: null })
   })
 
-  it('warns once if a trusted peer forwards requests of its clients, and says what to set', async () => {
+  it('warns once if a trusted peer forwards requests of its clients, with the remedy', async () => {
     const lines: { msg: string; level: number }[] = []
     const logger = { level: 'warn', stream: { write: (line: string) => void lines.push(JSON.parse(line)) } }
     const app = await open({ trust: 'loopback' }, { logger })

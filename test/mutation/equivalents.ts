@@ -32,7 +32,7 @@ export const equivalents: Readonly<Record<string, Readonly<Record<string, string
   'propagators/propagator.ts': { attempt: 'A function without a return returns undefined too.' },
   'propagators/w3c-baggage.ts': {
     split: 'The slow way finds the same members in a plain text.',
-    w3cBaggage: 'mayTell() refuses each member, and the other members too.',
+    w3cBaggage: 'mayInject() refuses each member, and the other members too.',
   },
   'propagators/w3c-trace-context.ts': {
     format: 'An empty state has no text; the check is only faster.',

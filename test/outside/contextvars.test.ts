@@ -41,7 +41,7 @@ describe('ContextTest of CPython', () => {
     expect([run(empty, fn), run(empty, fn, 1)]).toEqual([['bar'], [1, 'bar']])
   })
 
-  it('test_context_run_3: run lets an error through as it is', () => {
+  it('test_context_run_3: run throws an error unchanged', () => {
     const error = new Error('1/0')
     const fn = (): void => {
       throw error

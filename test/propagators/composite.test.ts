@@ -308,7 +308,7 @@ describe('composite, with an item that fails', () => {
 })
 
 describe('composite, frozen', () => {
-  it('does not let a program change its fields or its methods', () => {
+  it('has fields and methods that a program cannot change', () => {
     const all = composite([w3cTraceContext()])
 
     expect(() => (all.fields as string[]).push('x')).toThrow(TypeError)

@@ -111,7 +111,7 @@ describe('a line end in a carrier that does not forbid it', () => {
     expect(String(Baggage.empty.set('a', evil))).toBe('a=a%0D%0Ax-admin:%20true')
   })
 
-  it('never goes into a reason, nor does any other word of a peer', () => {
+  it('never goes into a reason, nor does any other text of a peer', () => {
     const { refusals } = extractFrom(
       all,
       Object.fromEntries(all.fields.map((field) => [field, `secret-of-a-peer ${evil}`])),

@@ -1,5 +1,5 @@
 import { ContextVar } from 'logical-context'
-import { mayTell, type Propagator } from 'logical-context/propagators'
+import { mayInject, type Propagator } from 'logical-context/propagators'
 
 export const region = new ContextVar<string>('region')
 
@@ -15,6 +15,7 @@ export const ownHeader: Propagator = {
   },
   inject(context, carrier, destination) {
     const value = context.get(region)
-    if (value !== undefined && mayTell(destination, region) && !carrier.has('x-region')) carrier.set('x-region', value)
+    if (value !== undefined && mayInject(destination, region) && !carrier.has('x-region'))
+      carrier.set('x-region', value)
   },
 }

@@ -162,7 +162,7 @@ describe('deadline, injecting', () => {
     expect(refusals).toEqual(['malformed grpc-timeout'])
   })
 
-  it('writes nothing, and says nothing, without a deadline', () => {
+  it('writes and refuses nothing without a deadline', () => {
     expect(injectInto(requestTimeout(), LogicalContext.empty)).toEqual({ headers: {}, refusals: [] })
   })
 

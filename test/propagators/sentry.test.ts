@@ -64,7 +64,7 @@ describe('sentry, injecting', () => {
     expect(headers).toEqual({ 'sentry-trace': generateSentryTraceHeader(traceId, spanId, sampled) })
   })
 
-  it('writes an undecided trace as the option says', () => {
+  it('writes an undecided trace by the option', () => {
     const context = LogicalContext.empty.with(traceContext, new TraceContext())
     const decisionOf = (options?: { undecided: 'accept' | 'deny' | 'defer' }) =>
       propagationContextFromHeaders(injectInto(sentry(options), context).headers['sentry-trace'], undefined).sampled
@@ -167,7 +167,7 @@ describe("Sentry's entries in baggage", () => {
     expect(sent['baggage']).toBe('tenant=acme')
   })
 
-  it('stay if nothing says which trace is sent', () => {
+  it('stay if no trace is sent', () => {
     const { context } = extractFrom(w3cBaggage(), headers)
 
     expect(injectInto(w3cBaggage(), context).headers['baggage']).toBe(headers.baggage)

@@ -164,7 +164,7 @@ describe('fromTextMapPropagator, extracting', () => {
     expect(context.get(traceContext)?.state).toBe(Tracestate.empty)
   })
 
-  it('begins a trace without a header, and says nothing', () => {
+  it('begins a trace without a header, and refuses nothing', () => {
     const { context, refusals } = extractFrom(propagator, {})
 
     expect(context.get(traceContext)).toMatchObject({ parentSpanId: undefined })
@@ -497,7 +497,7 @@ describe('toTextMapPropagator', () => {
     expect(carrier).toEqual({ traceparent: `00-${otherTrace}-${other}-01` })
   })
 
-  it('keeps debug, for which OpenTelemetry has no word', () => {
+  it('keeps debug, for which OpenTelemetry has no flag', () => {
     const propagator = toTextMapPropagator(b3())
     const carrier: Record<string, string> = {}
 

@@ -412,7 +412,7 @@ describe('w3cBaggage, injecting', () => {
     },
   )
 
-  it('leaves out members that break the grammar, and says so', () => {
+  it('omits members that break the grammar, and reports them', () => {
     const broken = LogicalContext.empty.with(baggage, Baggage.parse('x=1,y z=2\n'))
 
     const { headers, refusals } = injectInto(propagator, broken)

@@ -27,12 +27,15 @@ describe('requestId, extracting', () => {
     expect(refusals).toEqual(expected)
   })
 
-  it.each(['restart', 'ignore'] as const)('replaces the id of a peer whose trace it is to %s, and says so', (trace) => {
-    const { context, refusals } = extractFrom(generated, { 'x-request-id': 'abc' }, { trace })
+  it.each(['restart', 'ignore'] as const)(
+    'replaces the id of a peer whose trace it is to %s, and reports that',
+    (trace) => {
+      const { context, refusals } = extractFrom(generated, { 'x-request-id': 'abc' }, { trace })
 
-    expect(context.get(requestIdVar)).toBe('generated-1')
-    expect(refusals).toEqual(['refused x-request-id'])
-  })
+      expect(context.get(requestIdVar)).toBe('generated-1')
+      expect(refusals).toEqual(['refused x-request-id'])
+    },
+  )
 
   it('accepts the id of a peer that may set no values: an id is not a value', () => {
     const { context } = extractFrom(generated, { 'x-request-id': 'abc' }, { values: false })
@@ -40,7 +43,7 @@ describe('requestId, extracting', () => {
     expect(context.get(requestIdVar)).toBe('abc')
   })
 
-  it('generates an id, without a word, if there is none', () => {
+  it('generates an id, without a refusal, if there is none', () => {
     const { context, refusals } = extractFrom(generated, {})
 
     expect(context.get(requestIdVar)).toBe('generated-1')
@@ -99,7 +102,7 @@ describe('requestId, injecting', () => {
     expect(refusals).toEqual(['malformed x-request-id'])
   })
 
-  it('writes nothing, and says nothing, without an id', () => {
+  it('writes and refuses nothing without an id', () => {
     expect(injectInto(generated, LogicalContext.empty)).toStrictEqual({ headers: {}, refusals: [] })
   })
 })

@@ -200,7 +200,7 @@ describe('cancelWith a signal', () => {
     expect(tasks.every((task) => task.signal.reason === reason)).toBe(true)
   })
 
-  it('lets go of tasks that have ended', async () => {
+  it('keeps no reference to tasks that have ended', async () => {
     const controller = new AbortController()
     const [ended, running] = [pending({ cancelWith: controller.signal }), pending({ cancelWith: controller.signal })]
     end(ended)

@@ -102,7 +102,7 @@ function inUnit<T>(name: string, fn: (scope: RequestScope) => Promise<T>): Promi
 const tick = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 describe.each(rows)('$name', ({ call, shares, cancels, beginsLate, failure }) => {
-  it('lets its function read the caller’s values, before its first await and after', async () => {
+  it('shares the caller’s values with its function, before its first await and after', async () => {
     const seen = await inUnit('ada', () =>
       call(async () => {
         const before = user.get()

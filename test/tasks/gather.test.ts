@@ -34,7 +34,7 @@ describe('gather', () => {
     expect(events).toMatchObject([{ code: 'LCTX_CANCELLED', cause: boom }, 'cleaned up'])
   })
 
-  it('rejects with an AggregateError if there are several, without those that only say "aborted"', async () => {
+  it('rejects with an AggregateError if there are several, without those that are only abort errors', async () => {
     const second = new Error('second')
 
     const outcome = await gather([

@@ -125,7 +125,7 @@ describe.each(hostile)('%s', (_, value) => {
     expect(error.mock.calls.flat().join()).toMatch(/the task 'hostile' \(id \d+\) failed: /)
   })
 
-  it('of aborted work is a failure, unless it says that the work was cancelled', async () => {
+  it('of aborted work is a failure, unless it is an error of the cancellation', async () => {
     const group = new TaskGroup({ onError: () => {} })
     const task = runInScope(() => spawn(async ({ signal }) => stopped(signal).catch(failAtOnce)), { group })
 

@@ -155,7 +155,7 @@ describe('a late use', () => {
     )
   })
 
-  it('is printed once for all units that say nothing of it, other options or not', () => {
+  it('is printed once for all units without a handler, whatever their other options are', () => {
     vi.spyOn(console, 'error').mockImplementation(() => {})
     const fresh = new ContextVar<string>('fresh')
     const late = [undefined, { name: 'import' }, { name: 'export' }].map((options) =>
@@ -228,7 +228,7 @@ describe('a late write', () => {
 })
 
 describe('LateUseWatch', () => {
-  it('counts every use, and remembers no more than a thousand call sites', () => {
+  it('counts every use, and keeps at most a thousand call sites', () => {
     const uses: LateUse[] = []
     const watch = new LateUseWatch({ lateWrites: 'report', onLateUse: (use) => uses.push(use) })
 

@@ -73,7 +73,7 @@ describe('LinkedList', () => {
     expect(seen).toEqual(['a', 'b', 'c'])
   })
 
-  it('lets a young collection take what has come and gone', async () => {
+  it('is collected young after an item was added and removed', async () => {
     const list = new LinkedList<Link<object>>()
     const come = () => {
       const item = new Link({ large: Array.from({ length: 20 }, () => 0) })
@@ -95,7 +95,7 @@ describe('LinkedList', () => {
 })
 
 describe('InFlight', () => {
-  it('says when nothing is under way', async () => {
+  it('resolves when nothing is under way', async () => {
     const inFlight = new InFlight<Link<string>>()
     const items = three()
     for (const item of items) inFlight.add(item)
@@ -112,7 +112,7 @@ describe('InFlight', () => {
     expect(events).toEqual(['leaves', 'leaves', 'leaves', 'idle'])
   })
 
-  it('says it at once when nothing ever was', async () => {
+  it('resolves at once if nothing ever was', async () => {
     await expect(new InFlight<Link<string>>().idle()).resolves.toBeUndefined()
   })
 })

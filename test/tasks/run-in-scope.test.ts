@@ -72,7 +72,7 @@ describe('runInScope', () => {
     expect([duringAwait, lateReads[0]?.()]).toEqual(['ada', undefined])
   })
 
-  it('lets errors out as they are, and ends', async () => {
+  it('throws errors unchanged, and ends', async () => {
     const error = new Error('failed')
     const lateReads: (() => unknown)[] = []
     const fail = () => {

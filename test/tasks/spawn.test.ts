@@ -13,7 +13,7 @@ import { describe, expect, it, vi } from 'vitest'
 const user = new ContextVar<string>('user')
 
 describe('spawn', () => {
-  it('says outside any unit what to do, and runs nothing', () => {
+  it('throws outside any unit, with an error that has the remedy, and runs nothing', () => {
     const fn = vi.fn()
 
     expect(() => spawn(fn)).toThrow(
@@ -84,7 +84,7 @@ describe('spawn', () => {
     expect(await Promise.all(results)).toEqual([[undefined, 'kept', undefined]])
   })
 
-  it('lets tasks spawn tasks under every policy', async () => {
+  it('allows tasks to spawn tasks under every policy', async () => {
     const seen = await runInScope(async () => {
       user.set('ada')
       const policies = ['inherit', 'isolate', 'share', { only: [user] }] as const

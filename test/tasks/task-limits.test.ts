@@ -36,7 +36,7 @@ class Shop {
 }
 
 describe('maxConcurrent and maxQueued', () => {
-  it('let tasks begin in the order of their spawning, as others end', async () => {
+  it('begin tasks in the order of their spawns, as others end', async () => {
     const shop = new Shop({ maxConcurrent: 2, maxQueued: 3 })
 
     shop.spawn(5)
@@ -91,7 +91,7 @@ describe('maxConcurrent and maxQueued', () => {
     Error.stackTraceLimit = stackTraceLimit
   })
 
-  it('let ten times as many wait as run, unless told', () => {
+  it('allow ten times as many waiting as running tasks by default', () => {
     const group = new TaskGroup({ maxConcurrent: 3 })
     for (let i = 0; i < 33; i++) group.spawn(never)
 
@@ -345,7 +345,7 @@ describe("whenFull: 'wait'", () => {
     expect(most).toBe(2)
   })
 
-  it('lets tasks of a full unit wait for their unit only', async () => {
+  it('defers tasks of a full unit for their unit only', async () => {
     const shop = new Shop({ maxPerRequest: 1, whenFull: 'wait' })
 
     runInScope(() => shop.spawn(2))
@@ -377,7 +377,7 @@ describe("whenFull: 'wait'", () => {
     expect(shop.group.counters).toMatchObject({ running: 1, waiting: 0 })
   })
 
-  it('lets a task leave that its unit has a place for, but the group has none', async () => {
+  it('withdraws a task for which its unit has a slot, but the group has none', async () => {
     const shop = new Shop({ maxConcurrent: 2, maxQueued: 0, maxPerRequest: 1, whenFull: 'wait' })
     runInScope(() => shop.spawn(2))
     shop.spawn(2)

@@ -123,7 +123,7 @@ describe('the result of a task', () => {
     expect(onError).toHaveBeenCalledExactlyOnceWith(error, task)
   })
 
-  it('comes after the end: the values are dropped and the group has let go', async () => {
+  it('comes after the end: the values are dropped and the group has removed it', async () => {
     const group = new TaskGroup()
     const gate = Promise.withResolvers<void>()
     const task = group.spawn(async () => {

@@ -17,7 +17,7 @@ describe('code in a cancel scope', () => {
     expect(seen).toBe('ada')
   })
 
-  it('does not let a generator be its own driver', () => {
+  it('refuses a generator as its own driver', () => {
     const seen = runInScope(() => {
       user.set('ada')
       const steps: Generator = isolateGenerator(function* () {

@@ -169,7 +169,7 @@ describe('withTaskGroup', () => {
     expect(seen).toBe(true)
   })
 
-  it('forgets tasks that have ended', async () => {
+  it('keeps no task that has ended', async () => {
     const sizes = await withTaskGroup(async (group) => {
       for (let i = 0; i < 100; i++) await group.spawn(() => tick()).result()
       return [group.tasks.length, group.counters.ended]
@@ -245,7 +245,7 @@ describe('withTaskGroup', () => {
     expect(value).toBe('value')
   })
 
-  it('lets one task be aborted without the others', async () => {
+  it('allows one task to be aborted without the others', async () => {
     const value = await withTaskGroup(async (group) => {
       const heartbeat = group.spawn(({ signal }) => untilAborted(signal))
       const signals = [group.signal, group.spawn(() => tick()).signal]

@@ -328,7 +328,7 @@ describe('withTimeout', () => {
       expect(told).toEqual([boom, 'slow, after its time', 'ada'])
     })
 
-    it('does not report what only says that it was aborted', async () => {
+    it('does not report an error that is only its abort', async () => {
       const onError = vi.fn()
       const group = new TaskGroup({ onError })
       const wrapped = async (signal: AbortSignal) => {

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import { LogicalContext } from 'logical-context'
 import { Inbound } from 'logical-context/middleware/inbound'
-import { mayTell, type Propagator } from 'logical-context/propagators'
+import { mayInject, type Propagator } from 'logical-context/propagators'
 import { describeMessages, describeMiddleware, describePropagator, type TestRunner } from 'logical-context/testing'
 import { describe, expect, it } from 'vitest'
 import { ownHeader, region } from '../propagators/own-header.ts'
@@ -55,7 +55,7 @@ describe('describePropagator', () => {
       'overwrites a field',
       {
         inject(context, carrier, destination) {
-          if (mayTell(destination, region)) carrier.set('x-region', context.get(region) ?? 'eu')
+          if (mayInject(destination, region)) carrier.set('x-region', context.get(region) ?? 'eu')
         },
       },
       ['overwrites no field that is set'],

@@ -203,7 +203,7 @@ describe('Tracestate.parse', () => {
     expect(String(state).length).toBeLessThanOrEqual(512)
   })
 
-  it('says that it has cut', () => {
+  it('reports that it has cut', () => {
     expect(Tracestate.parse(`a=${long(255)},b=${long(255)}`).refusal).toBe('truncated')
     expect(Tracestate.parse(`a=1${' '.repeat(600)}`).refusal).toBe(undefined)
   })

@@ -157,7 +157,7 @@ describe('openTelemetry, instrumented before the bridge', () => {
 })
 
 describe('toTextMapPropagator with OpenTelemetry', () => {
-  it('lets the instrumentations write what we declare, to whom it may go', async () => {
+  it('runs with instrumentations that write the declared fields for the hosts that may receive them', async () => {
     const { tracer } = setUpSdk()
     const warehouse = await upstream()
     instrumentHttp()

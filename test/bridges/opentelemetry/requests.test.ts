@@ -159,7 +159,7 @@ describe('openTelemetry, requests', () => {
 })
 
 describe('openTelemetry, other units', () => {
-  it('starts a span for a job, if an option says so, and marks its failure', async () => {
+  it('starts a span for a job, if an option is set, and marks its failure', async () => {
     const { span } = setUpSdk({ requestSpans: true })
 
     await expect(runInScope(async () => Promise.reject(new RangeError('no')), { name: 'nightly job' })).rejects.toThrow(
@@ -234,7 +234,7 @@ describe('openTelemetry, the active span', () => {
     expect(lines.map((line) => line['span_id'])).toEqual(expected)
   })
 
-  it('keeps what B3 says of a trace that is to be debugged', async () => {
+  it('keeps the debug flag of B3', async () => {
     const { tracer } = setUpSdk()
     const log = contextLogger(pino({}, { write() {} }))
     const headers: Record<string, string> = {}

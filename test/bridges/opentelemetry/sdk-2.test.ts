@@ -72,7 +72,7 @@ describe('openTelemetry, with the 2.x line of the SDK', () => {
 })
 
 describe('openTelemetry, given an api that is not the one of the SDK', () => {
-  it('says so in one line', { timeout: 180_000 }, async () => {
+  it('reports that in one line', { timeout: 180_000 }, async () => {
     const old = join(installFixture('older-packages'), 'opentelemetry.ts')
 
     const { stdout, stderr } = await runScript(`

@@ -59,7 +59,7 @@ describe('openTelemetry, its options', () => {
 })
 
 describe('openTelemetry without an SDK', () => {
-  it('lets the ids flow as they do without the bridge', async () => {
+  it('passes the ids on as without the bridge', async () => {
     bridgeOnly({ requestSpans: true })
     const told: string[] = []
     const tell = () => {

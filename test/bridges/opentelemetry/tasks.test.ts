@@ -107,7 +107,7 @@ describe('openTelemetry, tasks', () => {
     })
   })
 
-  it('says what has become of a task', async () => {
+  it('records the outcome of a task', async () => {
     const { span } = setUpSdk()
     const group = new TaskGroup({ name: 'mail', onError: () => {} })
 
@@ -285,7 +285,7 @@ describe('openTelemetry, tasks', () => {
     )
   })
 
-  it('puts tasks of a unit without a span below the unit, as its flags say', async () => {
+  it('puts tasks of a unit without a span below the unit, by its flags', async () => {
     const { spans } = setUpSdk({ sampler: new ParentBasedSampler({ root: new AlwaysOffSampler() }) })
     const sampled = new TraceContext({ flags: 1, traceId: '1'.repeat(32), spanId: '2'.repeat(16) })
     const denied = new TraceContext({ flags: 0, traceId: '3'.repeat(32), spanId: '4'.repeat(16) })

@@ -53,7 +53,7 @@ function verdictOn(input: string) {
     return { addresses, address, verdict: undefined }
   }
   const socket = { remoteAddress: address } as never
-  return { addresses, address, verdict: rule.judge({ headers: {}, socket }) }
+  return { addresses, address, verdict: rule.decide({ headers: {}, socket }) }
 }
 
 const range = /^([\da-f.:]+)\/(\d{1,3})$/
