@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { captureSnapshot } from '../context/storage.ts'
 import { isThenable } from '../callbacks.ts'
 import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
+import { enterAtRawReply, enterAtReplaced } from './replies.ts'
 
 /** The hooks of a request, with the number of arguments of each. The last argument is the callback. */
 const hookArguments = {
@@ -55,6 +56,7 @@ export function trackedHook(name: HookName, hook: Called): Called {
     if (count === 2) result = hook(first, done)
     else if (count === 3) result = hook(first, second, done)
     else result = hook(first, second, third, done)
+    if (!calledBack) enterAtReplaced((second as Partial<FastifyReply>).raw)
     if (isPromise(result, second)) return exchange.endWith(promised, result)
     if (awaited !== undefined && !calledBack) exchange.begin(awaited)
     return result
@@ -89,7 +91,9 @@ function inUnit(called: Called, requestAt: 0 | 1, promised: Wait): Called {
     const result = exchange.isCurrent
       ? called(first, second, third, fourth)
       : exchange.enter(called, undefined, first, second, third, fourth)
-    return isPromise(result, second) ? exchange.endWith(promised, result) : result
+    if (!isPromise(result, second)) return result
+    enterAtReplaced((second as Partial<FastifyReply> | undefined)?.raw)
+    return exchange.endWith(promised, result)
   }
 }
 
@@ -99,9 +103,16 @@ function replyingInUnit(called: Called, requestAt: 0 | 1, what: string): Called 
   const replying: Wait = { what, untilReply: true }
   const call = (exchange: Exchange, first: unknown, second: unknown, third: unknown): unknown => {
     if (requestAt === 1) exchange.replyAgain()
+    const reply = (requestAt === 0 ? second : third) as FastifyReply
     const result = called(first, second, third)
-    if (isPromise(result, requestAt === 0 ? second : third)) return exchange.endWith(promised, result)
-    if (result === undefined) exchange.awaitReply(replying)
+    if (isPromise(result, reply)) {
+      enterAtReplaced(reply.raw)
+      return exchange.endWith(promised, result)
+    }
+    if (result === undefined) {
+      enterAtReplaced(reply.raw)
+      exchange.awaitReply(replying)
+    }
     return result
   }
   return (first, second, third) => {
@@ -140,18 +151,24 @@ const wrappers = new WeakSet<Called>()
  * Replies run in the unit regardless of the code that calls `send`: the serializer, the hooks after it, trailers. A
  * reply, which is a thenable, settles also if the response closed before.
  */
-export function trackReplies(fastify: FastifyInstance, begin: Begin): void {
+export function trackReplies(fastify: FastifyInstance, replyIdHeader: string | false, begin: Begin): void {
   overrideReply(fastify, 'send', (reply, exchange, send, payload) => {
     if (exchange === undefined) {
       begin(reply, () => void send.call(reply, payload))
       return reply
     }
     exchange.reply()
+    enterAtReplaced(reply.raw)
     return exchange.isCurrent ? send.call(reply, payload) : exchange.enter(send, reply, payload)
   })
   overrideReply(fastify, 'hijack', (reply, exchange, hijack) => {
     if (exchange === undefined) begin(reply, () => {})
     else exchange.reply()
+    const { raw } = reply
+    enterAtRawReply(raw)
+    // Fastify sends its headers only with its own replies.
+    const id = replyIdHeader === false ? undefined : reply.getHeader(replyIdHeader)
+    if (id !== undefined && !raw.headersSent) raw.setHeader(replyIdHeader as string, id)
     return hijack.call(reply)
   })
   overrideReply(fastify, 'trailer', (reply, exchange, trailer, name, fn) => {

@@ -1,10 +1,18 @@
-import type { FastifyBaseLogger } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { type Cell, cellKey } from '../context/cell.ts'
 import { type Log, stderrLog } from './log.ts'
 
+const logs = new WeakMap<FastifyInstance, Log>()
+
 /** Where the plugin logs: to the app's logger; to stderr for `Fastify()`, whose logger drops every line. */
-export function logOf(logger: FastifyBaseLogger): Log {
-  return isOwnChild(logger) && logger.error === logger.info ? stderrLog : logger
+export function logOf(fastify: FastifyInstance): Log {
+  const { log } = fastify
+  return logs.get(fastify) ?? (isOwnChild(log) && log.error === log.info ? stderrLog : log)
+}
+
+/** Sets another logger, before the registration of the plugin. */
+export function logTo(fastify: FastifyInstance, log: Log): void {
+  logs.set(fastify, log)
 }
 
 /**

@@ -96,7 +96,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     ...rest
   } = checkOptions('logicalContext', options, checks)
   checkFastify(fastify)
-  const log = logOf(fastify.log)
+  const log = logOf(fastify)
   const inbound = new Inbound(without(rest, fastifyChecks), { owner: 'logicalContext', log })
   const exchanges = new Exchanges(settleTimeoutMs, unsettledReport(log, settleTimeoutMs))
   const loggers = new RequestLoggers(fastify.log)
@@ -136,7 +136,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     return id
   })
   // A hook that was added before ours can reply.
-  trackReplies(fastify, (reply, fn) => {
+  trackReplies(fastify, replyIdHeader, (reply, fn) => {
     // The hook has replied: what `values` throws can only be logged.
     const proceed = (error?: Error) => {
       if (error !== undefined) log.error({ err: error }, "logicalContext: option 'values' failed")

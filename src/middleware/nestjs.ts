@@ -25,6 +25,8 @@ import { newIdentity, requestId } from '../variables/request-id.ts'
 import { activeTrace, traceContext } from '../variables/trace-context.ts'
 import { type ExpressMiddleware, logicalContext as expressContext } from './express.ts'
 import { logicalContext as fastifyContext } from './fastify.ts'
+import { logTo } from './fastify-logger.ts'
+import { containedLog } from './log.ts'
 import { nodeServerChecks, type NodeServerOptions } from './node-requests.ts'
 
 export type { NodeServerOptions } from './node-requests.ts'
@@ -65,8 +67,9 @@ class NestContext {
     // Before Nest adds the body parsers and the middlewares of other modules.
     if (this.#platform === 'express') host.httpAdapter.use(middleware)
     if (this.#platform === 'fastify') {
-      const { logger: _, ...rest } = options
+      const { logger, ...rest } = options
       const fastify = host.httpAdapter.getInstance() as FastifyInstance
+      if (logger !== undefined) logTo(fastify, containedLog(logger))
       void fastify.register(fastifyContext, rest).after(() => runFirst(fastify))
     }
   }

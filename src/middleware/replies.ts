@@ -1,5 +1,5 @@
+import { ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
-import type { ServerResponse } from 'node:http'
 import { exchangeOf } from './exchange.ts'
 
 type Called = (...args: unknown[]) => unknown
@@ -18,6 +18,21 @@ export function enterAtReply(response: ServerResponse | Http2ServerResponse): vo
   for (const name of own) replaceable[name] = before[name] as Called
 }
 
+/** Calls `enterAtReply` if one of the methods is replaced: a call for each response would cost more. */
+export function enterAtReplaced(response: ServerResponse | Http2ServerResponse | undefined): void {
+  if (response === undefined) return
+  const { end, writeHead, write } = ServerResponse.prototype
+  // Faster than a look at its own properties.
+  if (response.end === end && response.writeHead === writeHead && response.write === write) return
+  if (names.some((name) => Object.hasOwn(response, name))) enterAtRawReply(response)
+}
+
+/** Calls `enterAtReply` once. */
+export function enterAtRawReply(response: ServerResponse | Http2ServerResponse): void {
+  if (!(enteringKey in response)) enterAtReply(Object.assign(response, { [enteringKey]: true }))
+}
+
+const enteringKey: unique symbol = Symbol('logical-context.entering')
 const names = ['write', 'writeHead', 'end'] as const
 
 const descriptors: PropertyDescriptorMap = {

@@ -1,6 +1,9 @@
 import 'reflect-metadata'
 import { AsyncResource } from 'node:async_hooks'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { pipeline, Readable } from 'node:stream'
 import {
+  All,
   type CanActivate,
   Controller,
   type ExceptionFilter,
@@ -14,6 +17,7 @@ import {
   Param,
   type PipeTransform,
   Req,
+  Res,
   type Type,
   UseFilters,
   UseGuards,
@@ -22,6 +26,7 @@ import {
 import { NestFactory } from '@nestjs/core'
 import { ExpressAdapter } from '@nestjs/platform-express'
 import { FastifyAdapter } from '@nestjs/platform-fastify'
+import type { FastifyInstance } from 'fastify'
 import { ContextVar, currentSignal, runInScope, spawn } from 'logical-context'
 import {
   ContextConsoleLogger,
@@ -35,6 +40,7 @@ import { describeMiddleware } from 'logical-context/testing'
 import { newIdentity, requestId } from 'logical-context/variables'
 import { tap } from 'rxjs'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { describeNodeServer, type Handler, type ServeNode } from './node-server.ts'
 
 const user = new ContextVar<string>('user', { default: 'nothing' })
 const platforms = [
@@ -65,12 +71,42 @@ async function appOf(
   logger: false | ContextConsoleLogger = false,
 ): Promise<INestApplication> {
   const root = rootOf({ imports: [LogicalContextModule.forRoot(options)], controllers })
-  return NestFactory.create(root, adapter() as never, { logger })
+  return NestFactory.create(root, adapter() as never, { logger, bodyParser: false })
 }
 
 async function listen(app: INestApplication): Promise<string> {
   await app.listen(0, '127.0.0.1')
   return app.getUrl()
+}
+
+/** What both platforms pass to a handler: on Fastify it has the messages of Node under `raw`. */
+type Raw<Message> = Message & { raw?: Message }
+
+const apps = new WeakMap<Server, INestApplication>()
+
+function serveOn(adapter: () => object): ServeNode {
+  return async (handler: Handler, options: NodeServerOptions): Promise<Server> => {
+    class Everything {
+      async answer(request: Raw<IncomingMessage>, reply: Raw<ServerResponse> & { hijack?(): void }): Promise<void> {
+        reply.hijack?.()
+        const response = reply.raw ?? reply
+        const body = await handler({ request: request.raw ?? request, response, scope: request.requestScope as never })
+        if (body instanceof Readable) pipeline(body, response, () => {})
+        else if (body !== undefined) response.end(body)
+      }
+    }
+    Controller()(Everything)
+    decorate(Everything, 'answer', [All(['', ':path'])], [Req(), Res()])
+    const app = await appOf(adapter, [Everything], options)
+    // The handlers read the bodies.
+    const fastify = app.getHttpAdapter().getInstance() as Partial<FastifyInstance>
+    fastify.removeAllContentTypeParsers?.()
+    fastify.addContentTypeParser?.('*', (_request, _body, done) => done(null))
+    await listen(app)
+    const server = app.getHttpServer() as Server
+    apps.set(server, app)
+    return server
+  }
 }
 
 /** What the module promises, on each version of Nest: these packages are those of the test file's mocks. */
@@ -86,6 +122,11 @@ export function describeNestjs(version: string): void {
       decorate(Everything, 'answer', [Get(['', ':path'])], [Req()])
       const app = await appOf(adapter, [Everything], { logger: { info() {}, warn() {}, error() {} } })
       return { url: await listen(app), close: () => app.close() }
+    })
+
+    describeNodeServer(`the module for Nest ${version} on ${platform}`, serveOn(adapter), {
+      close: async (server) => apps.get(server)?.close(),
+      restarts: false,
     })
 
     it('has the values in middlewares, guards, interceptors, pipes, handlers and filters', async () => {

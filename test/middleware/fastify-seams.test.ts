@@ -92,6 +92,17 @@ function asHook(name: Hook | 'onError' | 'onResponse', hook: ReturnType<typeof c
     hook(request, reply, payload, done)
   return (['preParsing', 'preSerialization', 'onSend', 'onError'].includes(name) ? four : three) as never
 }
+/** As compression and sessions do. */
+function replaceMethods(raw: FastifyReply['raw'], look: Look): void {
+  for (const name of ['writeHead', 'write', 'end'] as const) {
+    const method = raw[name] as (...args: unknown[]) => unknown
+    const replacement = function (this: unknown, ...args: unknown[]) {
+      look(name)
+      return method.apply(this, args)
+    }
+    Object.assign(raw, { [name]: replacement })
+  }
+}
 function all(places: readonly string[]): Record<string, unknown> {
   return Object.fromEntries(places.map((place) => [place, 'ann']))
 }
@@ -317,6 +328,55 @@ describe.each(foreigners)('the context of a request, with a callback of %s', (fo
     })
 
     expect(seen).toMatchObject({ onError: 'ann', 'error handler': 'ann', onResponse: 'ann' })
+  })
+
+  it.each<[name: string, setUp: Setup['after'], places: readonly string[]]>([
+    [
+      'a hook, before a later hook replies',
+      (app, callIn, look) => {
+        app.addHook('onRequest', async ({ url }, { raw }) => url === '/other' || replaceMethods(raw, look))
+        app.addHook('preHandler', ({ url }, { raw }, done) => (url === '/other' ? done() : callIn(() => raw.end('ok'))))
+        app.get('/', answer(look))
+      },
+      ['end'],
+    ],
+    [
+      'a handler in callback style',
+      (app, callIn, look) =>
+        app.get('/', (_request, { raw }) => {
+          replaceMethods(raw, look)
+          callIn(() => raw.writeHead(200).end('ok'))
+        }),
+      ['writeHead', 'end'],
+    ],
+    [
+      'an async handler that hijacks before',
+      (app, callIn, look) =>
+        app.get('/', async (_request, reply) => {
+          reply.hijack()
+          await Promise.resolve()
+          replaceMethods(reply.raw, look)
+          callIn(() => reply.raw.writeHead(200).end('ok'))
+        }),
+      ['writeHead', 'end'],
+    ],
+    [
+      'a hook, before a stream that is the reply produces there',
+      (app, callIn, look) => {
+        app.addHook('onRequest', async ({ url }, { raw }) => url === '/other' || replaceMethods(raw, look))
+        app.get('/', (_request, reply) => {
+          const stream = new PassThrough()
+          callIn(() => stream.end('ok'))
+          return reply.send(stream)
+        })
+      },
+      ['writeHead', 'write', 'end'],
+    ],
+  ])('is its own in the methods of the response that are replaced by %s', async (_name, setUp, places) => {
+    const { seen, text } = await serve(foreigner, { after: setUp })
+
+    expect(seen).toMatchObject(all(places))
+    expect(text).toBe('ok')
   })
 
   it('keeps a block and another storage that a hook has opened around its callback', async () => {
