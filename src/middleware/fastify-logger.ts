@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { type Cell, cellKey } from '../context/cell.ts'
+import { isFunction } from '../options.ts'
 import { type Log, stderrLog } from './log.ts'
 
 const logs = new WeakMap<FastifyInstance, Log>()
@@ -15,39 +16,81 @@ export function logTo(fastify: FastifyInstance, log: Log): void {
   logs.set(fastify, log)
 }
 
+/** A factory of Fastify's for the loggers of requests. */
+type LoggerFactory = FastifyInstance['childLoggerFactory']
+
 /**
  * Attaches the units of requests to their loggers: Fastify logs "incoming request" outside any context, and other lines
- * after an event or a timer. It creates the logger right after the id, and passes the id in the bindings, also to a
- * `childLoggerFactory` of the program.
+ * after an event or a timer. It creates the logger right after the id.
  */
 export class RequestLoggers {
-  #id: string | undefined
-  #cell: Cell | undefined
+  /** The cell of the request whose logger is created next. */
+  #next: Cell | undefined
 
-  constructor(logger: FastifyBaseLogger) {
-    if (isOwnChild(logger)) return
+  constructor(fastify: FastifyInstance) {
+    const { log, childLoggerFactory, setChildLoggerFactory } = fastify
+    setChildLoggerFactory.call(fastify, this.attaching(childLoggerFactory))
+    const attaching = (factory: LoggerFactory) => this.attaching(factory)
+    fastify.setChildLoggerFactory = function setOwnChildLoggerFactory(this: FastifyInstance, factory) {
+      return setChildLoggerFactory.call(this, isFunction(factory) ? attaching(factory) : factory)
+    }
+    if (!isOwnChild(log)) this.#watch(log)
+  }
+
+  /** The next logger that is created belongs to the unit of this cell; with undefined, to none. */
+  expect(cell: Cell | undefined): void {
+    this.#next = cell
+  }
+
+  /** The factory, if it is not Fastify's own, with a logger of each request's own: the program's can return any logger. */
+  attaching(factory: LoggerFactory): LoggerFactory {
+    if (factory.name === 'defaultChildLoggerFactory') return factory
+    const take = () => this.#take()
+    const attachingFactory: LoggerFactory = function (logger, bindings, options, message) {
+      const cell = take()
+      const made = factory.call(this, logger, bindings, options, message)
+      return cell === undefined ? made : withCell(made, cell)
+    }
+    return Object.defineProperties(attachingFactory, {
+      name: { value: factory.name },
+      length: { value: factory.length },
+    })
+  }
+
+  /** For a factory that was set before the plugin: a route that was declared before has it too. */
+  #watch(logger: FastifyBaseLogger): void {
     const { child } = logger
-    const attach = (made: FastifyBaseLogger, bindings: object) => this.#attach(made, bindings)
+    const take = () => this.#take()
     logger.child = function childOfRequest(this: FastifyBaseLogger, bindings, options) {
       const made = child.call(this, bindings, options)
       // A logger that returns itself belongs to no request.
-      if (made !== this) attach(made, bindings)
+      const cell = made === this ? undefined : take()
+      if (cell !== undefined) (made as Attached)[cellKey] = cell
       return made
     }
   }
 
-  /** The next logger with this id in its bindings is the request's. */
-  expect(id: string, cell: Cell): void {
-    this.#id = id
-    this.#cell = cell
+  #take(): Cell | undefined {
+    const cell = this.#next
+    this.#next = undefined
+    return cell
   }
+}
 
-  #attach(made: FastifyBaseLogger, bindings: object): void {
-    if (this.#id === undefined || !Object.values(bindings).includes(this.#id)) return
-    ;(made as { [cellKey]?: Cell })[cellKey] = this.#cell as Cell
-    this.#id = undefined
-    this.#cell = undefined
-  }
+interface Attached {
+  [cellKey]?: Cell
+}
+
+/** Other requests may use the same logger. Only lines of pino have the fields of a unit. */
+function withCell(logger: FastifyBaseLogger, cell: Cell): FastifyBaseLogger {
+  if (!isFunction((logger as Partial<PinoLike> | undefined)?.bindings)) return logger
+  const own = Object.create(logger) as FastifyBaseLogger & Attached
+  own[cellKey] = cell
+  return own
+}
+
+interface PinoLike {
+  bindings: unknown
 }
 
 /** The logger of `Fastify()`, and some of tests. */

@@ -13,6 +13,7 @@ import {
   trackedHook,
   trackedParser,
 } from './fastify-hooks.ts'
+import type { RequestLoggers } from './fastify-logger.ts'
 import type { Inbound } from './inbound.ts'
 
 /** `config.logicalContext` of a route. */
@@ -38,6 +39,7 @@ interface Route extends Partial<Record<HookName, Called[] | null>> {
   errorHandler: ErrorHandler
   contentTypeParser: { customParsers: Map<string, { fn: Called }> }
   server: FastifyInstance & { [policyKey]?: Policy }
+  childLoggerFactory: FastifyInstance['childLoggerFactory']
   Request: unknown
   Reply: unknown
   [unitsKey]?: RouteUnits
@@ -126,14 +128,16 @@ const defaultParsers: readonly string[] = ['defaultJsonParser', 'defaultPlainTex
 
 /**
  * Opens units for requests without a route also if the plugin is registered inside a plugin: they belong to the app,
- * which has none of our hooks.
+ * which has none of our hooks. Fastify creates this route before the plugin is registered.
  */
 export function adoptNotFound(
   fastify: FastifyInstance,
+  loggers: RequestLoggers,
   onRequest: onRequestHookHandler,
   onError: onErrorHookHandler,
 ): void {
   const route = Reflect.get(fastify, fastifySymbol(fastify, notFoundSymbol)) as Route
+  route.childLoggerFactory = loggers.attaching(route.childLoggerFactory)
   if (route.server.hasDecorator('requestScopes')) return
   route.server = fastify
   route.Request = Reflect.get(fastify, fastifySymbol(fastify, 'fastify.Request'))

@@ -99,7 +99,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   const log = logOf(fastify)
   const inbound = new Inbound(without(rest, fastifyChecks), { owner: 'logicalContext', log })
   const exchanges = new Exchanges(settleTimeoutMs, unsettledReport(log, settleTimeoutMs))
-  const loggers = new RequestLoggers(fastify.log)
+  const loggers = new RequestLoggers(fastify)
 
   fastify.decorate('requestScopes', inbound)
   fastify.decorateRequest('requestScope', { getter: ownScope })
@@ -113,6 +113,8 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
 
   /** Opens the exchange of a request, and runs `fn` in its unit. */
   const begin = (request: FastifyRequest, reply: FastifyReply, fn: (error?: Error) => void) => {
+    // A factory of loggers that was set before the plugin may have created none.
+    loggers.expect(undefined)
     const message: ScopedMessage = request.raw
     const scope = message[scopeKey] ?? scopeWithIdOf(request)
     // A request that is routed again, for example by `fastify.routing`, continues in its unit.
@@ -131,9 +133,8 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
 
   generateIds(fastify, (message, generate) => {
     const { cell } = scopeFor(message, generate)
-    const id = peek(requestId, cell) as string
-    loggers.expect(id, cell)
-    return id
+    loggers.expect(cell)
+    return peek(requestId, cell) as string
   })
   // A hook that was added before ours can reply.
   trackReplies(fastify, replyIdHeader, (reply, fn) => {
@@ -145,8 +146,10 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     if (scopeOf(reply.request) !== undefined) begin(reply.request, reply, proceed)
     else fn()
   })
-  fastify.addHook('onRoute', ({ method, url, config }) => {
+  fastify.addHook('onRoute', (route) => {
+    const { method, url, config, childLoggerFactory } = route
     checkRoute(`${String(method)} ${url}`, config?.logicalContext)
+    if (isFunction(childLoggerFactory)) route.childLoggerFactory = loggers.attaching(childLoggerFactory)
   })
 
   const onRequest: onRequestHookHandler = function logicalContextOnRequest(request, reply, done) {
@@ -175,7 +178,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
       done()
     })
   }
-  fastify.addHook('onReady', async () => adoptNotFound(fastify, onRequest, onError))
+  fastify.addHook('onReady', async () => adoptNotFound(fastify, loggers, onRequest, onError))
   drainAtClose(fastify, {
     group: inbound.group,
     exchanges,

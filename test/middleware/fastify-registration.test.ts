@@ -1,7 +1,13 @@
+import { AsyncResource } from 'node:async_hooks'
 import { type AddressInfo, connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import autoload from '@fastify/autoload'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyServerOptions,
+  type RouteShorthandOptions,
+} from 'fastify'
 import fp from 'fastify-plugin'
 import { ContextVar, type RequestScope, spawn } from 'logical-context'
 import { contextLogger } from 'logical-context/bridges/pino'
@@ -103,6 +109,82 @@ describe('a registration of logicalContext that is not awaited', () => {
 
     expect(await idsOfLines(shop, '/')).toEqual(linesOfRoute)
     expect(shop.lines.every((line) => 'own' in line)).toBe(true)
+  })
+})
+
+describe('a logger factory of the program', () => {
+  type Factory = (logger: FastifyBaseLogger, bindings: object) => FastifyBaseLogger
+  const lines: Line[] = []
+  const own = contextLogger(pino({}, { write: (line: string) => void lines.push(JSON.parse(line) as Line) }))
+  const app = (childLoggerFactory: Factory, options: FastifyServerOptions = { loggerInstance: own }) => {
+    lines.length = 0
+    const instance = Fastify({ ...options, childLoggerFactory })
+    onTestFinished(() => instance.close())
+    return instance
+  }
+  /** Which lines have the id of their request; one is written in no unit. */
+  const linesOf = async (instance: FastifyInstance, options: RouteShorthandOptions = {}) => {
+    instance.get('/', options, async ({ id, log }) => {
+      new AsyncResource('outside').runInAsyncScope(() => log.info('handled'))
+      return id
+    })
+    const { body } = await instance.inject('/')
+    await instance.inject('/missing')
+    own.info('of no request')
+    return lines.map(
+      ({ msg, request_id: id }) => `${msg}: ${id === body ? 'id' : id === undefined ? 'none' : 'another'}`,
+    )
+  }
+  const ofBoth = [
+    'incoming request: id',
+    'handled: id',
+    'request completed: id',
+    'incoming request: another',
+    'Route GET:/missing not found: another',
+    'request completed: another',
+    'of no request: none',
+  ]
+
+  it.each<[name: string, Factory]>([
+    ['omits the id', (logger) => logger.child({ own: true })],
+    ['returns a child of a child', (logger, bindings) => logger.child({ own: true }).child(bindings)],
+    ['returns a child of another logger', (_logger, bindings) => own.child(bindings)],
+    ['returns a logger that all requests share', () => own],
+  ])('that %s has the ids on all lines', async (_name, factory) => {
+    const instance = app(factory)
+    await instance.register(logicalContext)
+
+    expect(await linesOf(instance)).toEqual(ofBoth)
+  })
+
+  it('has them if the registration is not awaited and the loggers are children of the app’s', async () => {
+    const instance = app((logger) => logger.child({ own: true }))
+    void instance.register(logicalContext)
+
+    expect(await linesOf(instance)).toEqual(ofBoth)
+  })
+
+  it('has them in an app without a logger', async () => {
+    const instance = app(() => own, {})
+    await instance.register(logicalContext)
+
+    expect(await linesOf(instance)).toEqual(ofBoth.filter((line) => !line.startsWith('request completed')))
+  })
+
+  it.each<[name: string, set: (instance: FastifyInstance, factory: never) => RouteShorthandOptions]>([
+    ['a route', (_instance, factory) => ({ childLoggerFactory: factory })],
+    [
+      'setChildLoggerFactory',
+      (instance, factory) => {
+        instance.setChildLoggerFactory(factory)
+        return {}
+      },
+    ],
+  ])('has them if %s sets it', async (_name, set) => {
+    const instance = app((logger, bindings) => logger.child(bindings))
+    await instance.register(logicalContext)
+
+    expect(await linesOf(instance, set(instance, (() => own) as never))).toEqual(ofBoth)
   })
 })
 
