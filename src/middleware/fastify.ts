@@ -245,12 +245,21 @@ function generateIds(
   const { setGenReqId } = fastify
   const generator = generatorOf(fastify)
   const useGenerator = function (this: FastifyInstance, generate?: GenerateId): FastifyInstance {
-    return setGenReqId.call(this, (message: IncomingMessage) => idFor(message, generate))
+    const generateText = generate === undefined ? undefined : withNumbersAsText(generate)
+    return setGenReqId.call(this, (message: IncomingMessage) => idFor(message, generateText))
   }
   useGenerator.call(fastify, generator.name === 'defaultGenReqId' ? undefined : generator)
   fastify.setGenReqId = function setOwnGenReqId(this: FastifyInstance, generate: GenerateId) {
     checkArgument('setGenReqId', aSyncFunction, generate)
     return useGenerator.call(this, generate)
+  }
+}
+
+/** Fastify accepts a counter as a generator. */
+function withNumbersAsText(generate: (message: IncomingMessage) => unknown): GenerateId {
+  return (message) => {
+    const id = generate(message)
+    return (typeof id === 'number' ? String(id) : id) as string
   }
 }
 

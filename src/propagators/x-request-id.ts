@@ -102,7 +102,7 @@ export function generateRequestId(
     const id: unknown = generate(request as never)
     if (isRequestId(id)) return id
     isPromise(id)
-    throw new TypeError(`xRequestId: expected generate() to return 1 to 128 of A-Z a-z 0-9 . _ -, got ${show(id)}.`)
+    throw new TypeError(`Expected an id of 1 to 128 characters A-Z a-z 0-9 . _ -, got ${show(id)}.`)
   } catch (error) {
     reportOnce(generate, description, error)
     return newUuid()

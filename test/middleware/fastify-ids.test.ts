@@ -38,6 +38,20 @@ describe("the app's generator of request ids", () => {
     expect((await app.inject('/child')).json()).toEqual(['of-the-child', 'of-the-child'])
   })
 
+  it('may return numbers, as a counter does', async () => {
+    let count = 0
+    const lines = printed()
+    const app = Fastify({ genReqId: (() => ++count) as never })
+    await app.register(logicalContext)
+    app.get('/', async (request) => [request.id, requestId.get()])
+    onTestFinished(() => app.close())
+
+    const reply = await app.inject('/')
+
+    expect(reply.json()).toEqual(['1', '1'])
+    expect(lines).toEqual([])
+  })
+
   it('gets the request in generate, and its failure is not counted as the peer’s', async () => {
     const lines = printed()
     const generate = vi.fn((_request: { url?: string }) => 'not usable')
