@@ -14,6 +14,7 @@ import {
   trackedParser,
 } from './fastify-hooks.ts'
 import type { RequestLoggers } from './fastify-logger.ts'
+import type { Exchange } from './exchange.ts'
 import type { Inbound } from './inbound.ts'
 
 /** `config.logicalContext` of a route. */
@@ -35,6 +36,8 @@ const policyKey: unique symbol = Symbol('logical-context.policy')
 /** What Fastify keeps of a route, or of requests without one; the hooks of all plugins around it are in it. */
 interface Route extends Partial<Record<HookName, Called[] | null>> {
   readonly config?: { readonly url?: string; readonly logicalContext?: RouteContextOptions }
+  /** In ms; missing in older versions of Fastify. */
+  readonly handlerTimeout?: number
   handler: Called
   errorHandler: ErrorHandler
   contentTypeParser: { customParsers: Map<string, { fn: Called }> }
@@ -58,12 +61,15 @@ export function setPluginPolicy(fastify: FastifyInstance, policy: Policy): void 
 /** The settings and the names of the units of a route. */
 class RouteUnits {
   readonly settings: UnitSettings
+  /** Fastify's limit for the handler, 0 without one. */
+  readonly handlerTimeoutMs: number
   readonly #url: string
   /** By method: a name is built once, not for each request. */
   readonly #names = new Map<string, string>()
 
-  constructor(settings: UnitSettings, url: string) {
+  constructor(settings: UnitSettings, url: string, handlerTimeoutMs: number) {
     this.settings = settings
+    this.handlerTimeoutMs = handlerTimeoutMs
     this.#url = url
   }
 
@@ -102,7 +108,7 @@ function prepare(route: Route, method: string, inbound: Inbound): RouteUnits {
   const { url = '(no route)', logicalContext: options } = route.config ?? {}
   const { policy } = checkRoute(`${method} ${url}`, options)
   const settings = inbound.settingsFor(policy ?? route.server[policyKey])
-  return (route[unitsKey] = new RouteUnits(settings, url))
+  return (route[unitsKey] = new RouteUnits(settings, url, route.handlerTimeout ?? 0))
 }
 
 function track(route: Route): void {
@@ -149,6 +155,20 @@ export function adoptNotFound(
 /** The servers besides `fastify.server` that Fastify listens on. */
 export function otherServers(fastify: FastifyInstance): readonly Server[] {
   return Reflect.get(fastify, fastifySymbol(fastify, 'fastify.serverBindings')) as Server[]
+}
+
+/**
+ * Runs the listeners of `request.signal` in the unit: Fastify aborts it in a timer that it set before our hook. For a
+ * route with a limit; `onLimit` is called before the listeners.
+ */
+export function abortInUnit(request: FastifyRequest, exchange: Exchange, onLimit: () => void): void {
+  const controller = Reflect.get(request, fastifySymbol(request, 'fastify.request.signal')) as AbortController
+  const abort = (reason?: unknown) => {
+    if ((reason as { code?: unknown } | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT') onLimit()
+    AbortController.prototype.abort.call(controller, reason)
+  }
+  if (controller.signal.aborted) abort(controller.signal.reason)
+  else controller.abort = (reason?: unknown) => exchange.enter(abort, undefined, reason)
 }
 
 const notFoundSymbol = 'fastify.404ContextKey'

@@ -22,6 +22,7 @@ import { Exchanges } from './exchanges.ts'
 import { trackReplies } from './fastify-hooks.ts'
 import { logOf, RequestLoggers } from './fastify-logger.ts'
 import {
+  abortInUnit,
   adoptNotFound,
   checkRoute,
   otherServers,
@@ -118,8 +119,9 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     const message: ScopedMessage = request.raw
     const scope = message[scopeKey] ?? scopeWithIdOf(request)
     // A request that is routed again, for example by `fastify.routing`, continues in its unit.
-    const isNew = exchangeOf(message) === undefined
-    if (isNew) exchanges.open(scope, message, reply.raw)
+    const known = exchangeOf(message)
+    const isNew = known === undefined
+    const exchange = known ?? exchanges.open(scope, message, reply.raw)
     const units = routeUnits(request, inbound)
     scope.name = units.nameFor(request.method)
     scope.settings = units.settings
@@ -127,6 +129,10 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     if (replyIdHeader !== false) reply.header(replyIdHeader, peek(requestId, scope.cell))
     const trace = serverTiming && isNew ? peek(traceContext, scope.cell) : undefined
     if (trace !== undefined) addServerTiming(reply.raw, trace)
+    const { handlerTimeoutMs } = units
+    if (handlerTimeoutMs > 0) {
+      abortInUnit(request, exchange, () => abortAtLimit(scope, handlerTimeoutMs))
+    }
     if (values === undefined || !isNew) scope.begin(fn)
     else beginWith(scope, values, request, fn)
   }
@@ -155,11 +161,10 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   const onRequest: onRequestHookHandler = function logicalContextOnRequest(request, reply, done) {
     begin(request, reply, done)
   }
-  // It can start outside the unit: after `handlerTimeout`, whose timer is set before `onRequest`, or in a stream.
+  // It can start outside the unit: after `handlerTimeout`, or in a stream.
   const onError: onErrorHookHandler = function logicalContextOnError(request, _reply, error, done) {
     const exchange = exchangeOf(request.raw)
     if (exchange === undefined) return done()
-    if (error.code === 'FST_ERR_HANDLER_TIMEOUT') abortAtLimit(exchange.scope, request.routeOptions.handlerTimeout)
     exchange.scope.observation?.failed?.(error)
     exchange.enter(done, undefined)
   }
@@ -278,7 +283,7 @@ function ownScope(this: FastifyRequest): RequestScope {
   return scope
 }
 
-function abortAtLimit(scope: RequestScope, limitMs = 0): void {
+function abortAtLimit(scope: RequestScope, limitMs: number): void {
   scope.abort(new TimeoutError(scope.name, limitMs))
 }
 

@@ -251,6 +251,50 @@ describe('logicalContext', () => {
     socket.destroy()
   })
 
+  it.each<[name: string, begin: (reply: FastifyReply) => unknown]>([
+    ['has not begun', () => {}],
+    ['has begun', ({ raw }) => raw.writeHead(200).write('a part')],
+  ])(
+    "runs the listeners of Fastify's signal in the unit at the handler's limit, if the reply %s",
+    async (_name, begin) => {
+      const app = Fastify()
+      apps.push(app)
+      await app.register(logicalContext)
+      const seen: unknown[] = []
+      app.get('/', { handlerTimeout: 30 }, async ({ signal, requestScope: scope }, reply) => {
+        user.set('ann')
+        const look = () => seen.push([user.get(), scope.signal.reason])
+        signal.addEventListener('abort', look)
+        AbortSignal.any([signal]).addEventListener('abort', look)
+        begin(reply)
+        await reasonOf(scope.signal)
+      })
+      const socket = connect(await listen(app), '127.0.0.1').on('error', () => {})
+
+      socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+      await expect.poll(() => seen.length).toBe(2)
+      socket.destroy()
+
+      const atLimit = ['ann', expect.objectContaining({ code: 'LCTX_TIMEOUT' })]
+      expect(seen).toEqual([atLimit, atLimit])
+    },
+  )
+
+  it('aborts with the limit of the handler in a request that reached it in an earlier hook', async () => {
+    const app = Fastify()
+    apps.push(app)
+    app.addHook('onRequest', async (request) => void (await once(request.signal, 'abort')))
+    await app.register(logicalContext)
+    const reason = Promise.withResolvers<unknown>()
+    app.addHook('onSend', async ({ requestScope: scope }) => reason.resolve(scope.signal.reason))
+    app.get('/', { handlerTimeout: 30 }, () => 'never reached')
+
+    const { statusCode } = await app.inject('/')
+
+    expect(statusCode).toBe(503)
+    expect(await reason.promise).toMatchObject({ code: 'LCTX_TIMEOUT' })
+  })
+
   it('leaves the signal of an answered request alone', async () => {
     const app = await open()
     let scope: RequestScope | undefined
