@@ -1,4 +1,4 @@
-import { inspect } from 'node:util'
+import type { inspect } from 'node:util'
 
 /** What an argument or an option must be. */
 export interface Check {
@@ -149,10 +149,19 @@ export function isFunction(value: unknown): value is (...args: never[]) => unkno
   return typeof value === 'function'
 }
 
+/** The name of the method that `console.log` calls. An import of `node:util` for it would load all that module has. */
+export const inspectCustom: typeof inspect.custom = Symbol.for('nodejs.util.inspect.custom') as typeof inspect.custom
+
 /** A value in an error message: short, and without an exception from the value's own code. */
 export function show(value: unknown): string {
   try {
-    return inspect(value, { depth: 1, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 64, maxArrayLength: 8 })
+    const util = process.getBuiltinModule('node:util')
+    return util.inspect(value, {
+      depth: 1,
+      breakLength: Number.POSITIVE_INFINITY,
+      maxStringLength: 64,
+      maxArrayLength: 8,
+    })
   } catch {
     return `a value of type ${typeof value}`
   }

@@ -206,6 +206,7 @@ describe('wrongPackages', () => {
     ['an inline type import', 'src/bridges/a.ts', "import { type Logger } from 'pino'", "loads 'pino' with us"],
     ['a dependency in another leaf', 'src/clients/a.ts', "import fp from 'fastify-plugin'", "loads 'fastify-plugin'"],
     ['a builtin without its prefix', 'src/tasks/a.ts', "import 'util'", "write 'node:util'"],
+    ['a builtin that is slow to import', 'src/tasks/a.ts', "import { inspect } from 'node:util'", 'getBuiltinModule'],
   ])('finds %s', (_, path, text, problem) => {
     expect(wrongPackages([{ path, text }], ['pino', 'fastify-plugin'])).toEqual([expect.stringContaining(problem)])
   })

@@ -1,4 +1,4 @@
-import { types } from 'node:util'
+import { isPromise } from 'node:util/types'
 import { Cell, type CellOwner } from './cell.ts'
 import { storage } from './storage.ts'
 import type { Values } from './values.ts'
@@ -23,7 +23,7 @@ export function runBlock<Args extends unknown[], R>(block: Cell, fn: (...args: A
 export function isStarted(result: unknown): boolean {
   if ((typeof result !== 'object' || result === null) && typeof result !== 'function') return true
   // A proxy of a promise may have another `then`; `isPromise` is false for it.
-  return types.isPromise(result) && result.then === Promise.prototype.then
+  return isPromise(result) && result.then === Promise.prototype.then
 }
 
 /**

@@ -1,4 +1,4 @@
-import { inspect } from 'node:util'
+import { inspectCustom } from '../options.ts'
 import { storage } from './storage.ts'
 import { copyFor, emptyValues, overlay, read, type Slot, survivorsOf, type Values, write } from './values.ts'
 
@@ -118,7 +118,7 @@ export class Cell {
     this.siblings = undefined
   }
 
-  [inspect.custom](): string {
+  [inspectCustom](): string {
     return 'Cell'
   }
 

@@ -1,4 +1,3 @@
-import { inspect } from 'node:util'
 import { NotSetError, OutsideUnitError } from '../errors.ts'
 import {
   aBoolean,
@@ -8,6 +7,7 @@ import {
   aString,
   type Checks,
   checkOptions,
+  inspectCustom,
   isFunction,
   show,
 } from '../options.ts'
@@ -253,7 +253,7 @@ export const ContextVar: ContextVarConstructor = class<T, D> {
   }
 
   /** Without the default, which may be sensitive. */
-  [inspect.custom](): string {
+  [inspectCustom](): string {
     return this.toString()
   }
 

@@ -1,5 +1,4 @@
-import { inspect } from 'node:util'
-import { anyOf, checkArgument, show } from '../options.ts'
+import { anyOf, checkArgument, inspectCustom, show } from '../options.ts'
 import { type ContextVar, isContextVar } from './context-var.ts'
 import { sensitiveVariables, shareClass, variableNames } from './storage.ts'
 import {
@@ -101,7 +100,7 @@ export class LogicalContext {
   }
 
   /** For `console.log`: names and values, a sensitive value as `[sensitive]`. Never throws. */
-  [inspect.custom](): string {
+  [inspectCustom](): string {
     const entries = Array.from(this.#entries(), ([name, value]) => `${name}: ${value}`)
     return entries.length === 0 ? 'LogicalContext {}' : `LogicalContext { ${entries.join(', ')} }`
   }

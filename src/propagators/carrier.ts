@@ -1,4 +1,4 @@
-import { types } from 'node:util'
+import { isAnyArrayBuffer } from 'node:util/types'
 import { show } from '../options.ts'
 import { attempt } from './propagator.ts'
 
@@ -223,7 +223,7 @@ function lineOf(value: unknown): string | undefined {
 
 /** Not `instanceof`: Jest runs tests in another realm, with classes of its own. */
 function isBytes(value: unknown): value is ArrayBufferView | ArrayBuffer {
-  return ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)
+  return ArrayBuffer.isView(value) || isAnyArrayBuffer(value)
 }
 
 function textOfBytes(bytes: ArrayBufferView | ArrayBuffer): string {

@@ -1,8 +1,8 @@
-import { inspect } from 'node:util'
 import type { UnitObservation } from '../context/bridge.ts'
 import { Blocks } from '../context/block.ts'
 import { type Cell, currentCell, type View } from '../context/cell.ts'
 import { storage } from '../context/storage.ts'
+import { inspectCustom } from '../options.ts'
 import { CancelScope } from './cancel-scope.ts'
 import type { LateUseWatch } from './late-use.ts'
 import type { Policy } from './policy.ts'
@@ -107,7 +107,7 @@ export abstract class Unit {
   }
 
   /** What `console.log` shows: never the values, because some of them are sensitive. */
-  [inspect.custom](): string {
+  [inspectCustom](): string {
     return this.toString()
   }
 

@@ -1,8 +1,8 @@
-import { inspect } from 'node:util'
 import { bridge } from '../context/bridge.ts'
 import { ContextVar, peek } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { processSingleton } from '../context/storage.ts'
+import { inspectCustom } from '../options.ts'
 import {
   type BaggageEntry,
   type BaggageProperty,
@@ -109,7 +109,7 @@ export class Baggage {
     return this.asItCame ?? fitMembers(this.members.map(formatMember)).text
   }
 
-  [inspect.custom](): string {
+  [inspectCustom](): string {
     return `Baggage(${this.toString()})`
   }
 

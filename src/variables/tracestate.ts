@@ -1,5 +1,4 @@
-import { inspect } from 'node:util'
-import { show } from '../options.ts'
+import { inspectCustom, show } from '../options.ts'
 import { copyText, trimOws } from './header-text.ts'
 
 /** W3C Trace Context level 2, 3.3.2.1 */
@@ -94,7 +93,7 @@ export class Tracestate {
     return this.#read().length === 0 ? '' : this.#text
   }
 
-  [inspect.custom](): string {
+  [inspectCustom](): string {
     return `Tracestate(${this.toString()})`
   }
 

@@ -53,7 +53,12 @@ export function wrongPackages(files: readonly SourceFile[], declared: readonly s
     return packagesOf(file).flatMap(({ place, specifier, kind }) => {
       const name = packageName(specifier)
       if (isBuiltin(specifier)) {
-        return specifier.startsWith('node:') ? [] : [`${place} imports '${specifier}': write 'node:${specifier}'.`]
+        if (!specifier.startsWith('node:')) return [`${place} imports '${specifier}': write 'node:${specifier}'.`]
+        // An import statement reads every export of a module of Node, and half of these load another module when read.
+        if (specifier !== 'node:util' || kind !== 'static' || room === 'testing') return []
+        return [
+          `${place} imports 'node:util': use 'node:util/types', or 'process.getBuiltinModule' where it is needed.`,
+        ]
       }
       if (!leaves.includes(room)) return [`${place} imports '${name}': only the leaves may import a package.`]
       if (!declared.includes(name)) return [`${place} imports '${name}': it is neither a dependency nor a peer.`]
