@@ -37,6 +37,17 @@ class Use implements Listed<Use>, ResponseUse {
  */
 type Tracked = Record<symbol, Use | undefined>
 
+/** The connections that another close ends: those of WebSockets. */
+const handedOver = new WeakSet<object>()
+
+/** Leaves the end of a connection to another close. */
+export function handOver(connection: object): void {
+  handedOver.add(connection)
+  // Of a TLS connection, the raw socket is tracked.
+  const { _parent: parent } = connection as { _parent?: object | null }
+  if (parent) handedOver.add(parent)
+}
+
 export interface ConnectionsOptions {
   /** Called when a response that had no exchange at first has closed. */
   onResponseClosed(response: ServerResponse): void
@@ -101,7 +112,7 @@ export class Connections {
   /** Ends the connections without a running request now, and the others after their last reply. */
   endIdle(): void {
     this.#ending = true
-    for (const use of this.#open.items) {
+    for (const use of this.#own) {
       const { connection, asked, newest } = use
       // Sends GOAWAY: the running requests are answered, and the client sends no new ones.
       if (!isSocket(connection)) connection.close()
@@ -122,18 +133,22 @@ export class Connections {
 
   /** Destroys the sockets that never received a byte: browsers open some in advance. */
   destroySilent(): void {
-    for (const { connection } of this.#open.items) {
+    for (const { connection } of this.#own) {
       if (isSocket(connection) && connection.bytesRead === 0) connection.destroy()
     }
   }
 
   /** Resolves when all connections that are open now have closed. */
   async closed(): Promise<void> {
-    await Promise.all(this.#open.items.map(({ connection }) => new Promise((end) => connection.once('close', end))))
+    await Promise.all(this.#own.map(({ connection }) => new Promise((end) => connection.once('close', end))))
   }
 
   destroy(): void {
-    for (const { connection } of this.#open.items) connection.destroy()
+    for (const { connection } of this.#own) connection.destroy()
+  }
+
+  get #own(): Use[] {
+    return this.#open.items.filter(({ connection }) => !handedOver.has(connection))
   }
 
   #useOf(connection: Connection): Use {

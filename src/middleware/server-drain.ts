@@ -33,6 +33,14 @@ export interface CloseReport extends DrainReport {
 /** How long the drain waits after the abort at the limit, and for a connection without a request, in milliseconds. */
 const graceMs = 500
 
+/** The groups whose servers close. */
+const closing = new WeakSet<TaskGroup>()
+
+/** Whether the server of a group closes, or has closed. */
+export function serverCloses(group: TaskGroup): boolean {
+  return closing.has(group)
+}
+
 export interface ServerDrainOptions {
   group: TaskGroup
   exchanges: Exchanges
@@ -71,6 +79,7 @@ export class ServerDrain {
 
   /** Called by each `app.close()`. */
   calledFromHere(): void {
+    closing.add(this.#options.group)
     const units = callingUnits()
     if (units.length === 0) return
     const { group, exchanges } = this.#options

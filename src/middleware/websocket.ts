@@ -1,27 +1,23 @@
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import type { Server } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { root } from '../context/storage.ts'
 import { ClientGoneError } from '../errors.ts'
 import { anyOf, type Checks, checkOptions, show } from '../options.ts'
-import { drain } from '../tasks/drain.ts'
 import { aPolicy, type Policy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { after } from '../tasks/timer.ts'
+import { currentUnit } from '../tasks/unit.ts'
 import { exchangeOf } from './exchange.ts'
 import { Inbound } from './inbound.ts'
 import { containedLog, type Log, stderrLog } from './log.ts'
 import { aLogger, type NodeServerOptions } from './node-requests.ts'
-import { type CloseReport, reportDrain } from './server-drain.ts'
+import { serverCloses } from './server-drain.ts'
 import { serverChecks, serverDefaults } from './server-options.ts'
+import { type Socket, SocketsClose } from './websocket-close.ts'
 
 export type { CloseReport } from './server-drain.ts'
-
-/** A WebSocket of the package `ws`. */
-interface Socket extends EventEmitter {
-  close(code?: number, reason?: string): void
-  terminate(): void
-}
 
 /** A `WebSocketServer` of the package `ws`; for `@fastify/websocket` it is `app.websocketServer`. */
 export interface WebSocketServerLike extends EventEmitter {
@@ -54,10 +50,6 @@ const checks: Checks = {
 
 /** For the messages of all connections, among them subscriptions that do not end, and for those of one connection. */
 const messageLimits = { maxConcurrent: 100_000, maxQueued: 0, maxPerRequest: 1_000 }
-/** How long a close waits for the sockets after it has sent their close frames, in milliseconds. */
-const graceMs = 500
-/** "Going Away". RFC 6455, section 7.4.1 */
-const goingAway = 1001
 
 /**
  * Opens units for the connections of a WebSocket server, and for their messages. A listener of `connection`, `close` or
@@ -94,13 +86,14 @@ export function logicalContext(server: WebSocketServerLike, options?: WebSocketO
   if (registeredKey in server) throw new TypeError(`${owner}: this WebSocketServer is registered already.`)
   Object.defineProperty(server, registeredKey, { value: true })
   const inbound = given ?? new Inbound({ ...rest, limits: { ...messageLimits, ...limits } }, { owner, log })
-  const closing = new Closing(server, { inbound, isOwn: given === undefined, drainTimeoutMs, onDrained, log })
+  const closing = new SocketsClose(server, { inbound, isOwn: given === undefined, drainTimeoutMs, onDrained, log })
   const settings: ConnectionSettings = { inbound, messagePolicy, settleTimeoutMs, log, closing }
 
   const { emit, handleUpgrade } = server
   // The server binds its own `emit` in its constructor, where no replacement is seen.
   const upgrade = handleUpgrade as (...args: unknown[]) => void
-  server.handleUpgrade = (request: unknown, socket: unknown, head: unknown, callback: Listener) => {
+  server.handleUpgrade = (request: unknown, socket: Duplex, head: unknown, callback: Listener) => {
+    closing.upgrading(socket)
     const isOwnEmit = callback.name === `bound ${emit.name}`
     upgrade.call(server, request, socket, head, isOwnEmit ? server.emit.bind(server, 'connection') : callback)
   }
@@ -121,7 +114,7 @@ interface ConnectionSettings {
   messagePolicy: Policy
   settleTimeoutMs: number
   log: Log
-  closing: Closing
+  closing: SocketsClose
 }
 
 type Listener = (this: unknown, ...args: unknown[]) => unknown
@@ -135,14 +128,24 @@ class Connection {
 
   constructor(socket: Socket, request: IncomingMessage, settings: ConnectionSettings) {
     const known = exchangeOf(request)?.scope
+    const { closing } = settings
     this.#settings = settings
     this.#scope = known ?? settings.inbound.open('WebSocket', request)
     request.requestScope ??= this.#scope
     if (known === undefined) this.#scope.begin(() => {})
-    const { emit } = socket
+    const { group } = this.#scope.settings
+    closing.opened(request.socket, group)
+    const { emit, close } = socket
+    if (known !== undefined) {
+      socket.close = (code, reason) => {
+        // @fastify/websocket closes the sockets at the beginning of a close, before the running messages have ended.
+        const isServers = code === undefined && serverCloses(group) && currentUnit()?.ownRequest !== known
+        if (closing.begun || !isServers) close.call(socket, code, reason)
+      }
+    }
     socket.emit = (event: string, ...args: unknown[]): boolean => {
       if (messageEvents.has(event)) {
-        return settings.closing.begun || this.emit(socket, event, args, settings.messagePolicy)
+        return closing.begun || this.emit(socket, event, args, settings.messagePolicy)
       }
       if (event !== 'close' && event !== 'error') return emit.call(socket, event, ...args)
       const hasListeners = this.emit(socket, event, args, 'share')
@@ -198,58 +201,3 @@ class Connection {
 }
 
 const messageEvents: ReadonlySet<string> = new Set(['message', 'ping', 'pong'])
-
-interface ClosingOptions {
-  inbound: Inbound
-  /** Whether the group belongs to this server alone. */
-  isOwn: boolean
-  drainTimeoutMs: number
-  onDrained: ((report: CloseReport) => unknown) | undefined
-  log: Log
-}
-
-/** The close of a WebSocket server, or of the HTTP server below it. */
-class Closing {
-  #ended: Promise<void> | undefined
-  readonly #server: WebSocketServerLike
-  readonly #options: ClosingOptions
-
-  constructor(server: WebSocketServerLike, options: ClosingOptions) {
-    this.#server = server
-    this.#options = options
-    this.#beginAtCloseOf(server)
-    if (server.options.server) this.#beginAtCloseOf(server.options.server)
-  }
-
-  get begun(): boolean {
-    return this.#ended !== undefined
-  }
-
-  #beginAtCloseOf(closable: { close(callback?: (error?: Error) => void): unknown }): void {
-    const { close } = closable
-    closable.close = (callback) => {
-      const ended = (this.#ended ??= this.#end())
-      return close.call(closable, (error) => void ended.then(() => callback?.(error)))
-    }
-  }
-
-  async #end(): Promise<void> {
-    const { inbound, isOwn, drainTimeoutMs, onDrained, log } = this.#options
-    const report = await drain(inbound.group, { timeoutMs: drainTimeoutMs, graceMs })
-    await this.#closeClients()
-    if (!isOwn) return
-    inbound.group.close()
-    await reportDrain({ ...report, unfinishedRequests: [] }, log, onDrained).catch(() => {})
-  }
-
-  async #closeClients(): Promise<void> {
-    const clients = [...this.#server.clients]
-    const closed = clients.map((client) => new Promise((resolve) => client.once('close', resolve)))
-    for (const client of clients) client.close(goingAway)
-    const limit = Promise.withResolvers<void>()
-    const disarm = after(graceMs, limit.resolve)
-    await Promise.race([Promise.all(closed), limit.promise])
-    disarm()
-    for (const client of this.#server.clients) client.terminate()
-  }
-}

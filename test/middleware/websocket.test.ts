@@ -338,6 +338,38 @@ describe('logicalContext of middleware/websocket', () => {
     await closed
   })
 
+  it('receives messages again if its HTTP server starts again after a close', async () => {
+    const http = await listen(createServer())
+    const server = new WebSocketServer({ server: http })
+    logicalContext(server, { logger: silent })
+    server.on('connection', (socket) => onMessage(socket, (text) => socket.send(text)))
+    onTestFinished(() => closeOf(http))
+    await dial((http.address() as AddressInfo).port)
+    await closeOf(http)
+    await listen(http)
+    const client = await dial((http.address() as AddressInfo).port)
+
+    client.send('again')
+
+    expect(await heard(client)).toBe('again')
+  })
+
+  it('serves a connection of injectWS', async () => {
+    const app = Fastify()
+    await app.register(fastifyContext)
+    await app.register(websocket)
+    logicalContext(app.websocketServer, { logger: silent })
+    app.get('/', { websocket: true }, (socket) => onMessage(socket, () => socket.send(requestId.get() ?? 'none')))
+    onTestFinished(() => app.close())
+    await app.ready()
+    const client = await app.injectWS('/', { headers: { 'x-request-id': 'r-1' } })
+
+    client.send('')
+
+    expect(await heard(client as never)).toMatch(/^[\da-f-]{36}$/)
+    client.terminate()
+  })
+
   it('uses the unit of the request under @fastify/websocket', async () => {
     const failures: unknown[] = []
     const app = Fastify()
