@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { spawn } from 'logical-context'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import type { RawData, WebSocket } from 'ws'
+import type { WebSocket } from 'ws'
 import { Client } from '../middleware/shutdown-client.ts'
 
 export type OnConnection = (socket: WebSocket, request: IncomingMessage) => unknown
@@ -52,7 +52,7 @@ function frame(kind: number, payload: string): Buffer {
 }
 
 function onText(socket: WebSocket, listener: (said: string) => unknown): void {
-  socket.on('message', (data: RawData) => listener(String(data)))
+  socket.on('message', (data: Buffer) => listener(data.toString()))
 }
 
 /** What the close of every server of WebSockets promises, in each state of a connection. */
@@ -98,18 +98,18 @@ export function describeWebSocketClose(name: string, serve: ServeSockets): void 
           else socket.send('first')
         })
       }, limitMs)
-      const [answering, silent, half, leaving] = await Promise.all(Array.from({ length: 4 }, server.connect))
+      const [answering, silent] = [answerTheClose(await server.connect()), await server.connect()]
+      const [half, leaving] = [await server.connect(), await server.connect()]
       const [nothing, halfRequest, upgrading] = [await server.dial(), await server.dial(), await server.dial('/waits')]
-      answerTheClose(answering as Client)
-      half?.socket.write(Buffer.concat([frame(text, 'all'), frame(firstPart, 'half')]))
-      leaving?.socket.write(frame(text, 'bye'))
+      half.socket.write(Buffer.concat([frame(text, 'all'), frame(firstPart, 'half')]))
+      leaving.socket.write(frame(text, 'bye'))
       halfRequest.socket.write(upgrade('/').slice(0, 40))
-      await Promise.all([half?.hears('first'), leaving?.hears('\u0088\u0002'), server.admitting])
+      await Promise.all([half.hears('first'), leaving.hears('\u0088\u0002'), server.admitting])
 
       expect(await server.close()).toBeLessThan(limitIsOverMs)
       const clients = [answering, silent, half, leaving, nothing, halfRequest, upgrading]
-      await Promise.all(clients.map((client) => client?.closed))
-      expect([answering, silent, half].map((client) => client?.heard.endsWith(goingAway))).toEqual([true, true, true])
+      await Promise.all(clients.map((client) => client.closed))
+      expect([answering, silent, half].map((client) => client.heard.endsWith(goingAway))).toEqual([true, true, true])
       expect(heard.toSorted()).toEqual(['all', 'bye'])
     })
 
