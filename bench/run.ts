@@ -1,6 +1,6 @@
 // `npm run bench`: measures the library, a floor and the peers, and writes `docs/benchmarks.md`.
 import { parseArgs } from 'node:util'
-import { errorOf, largestError } from './harness/control.ts'
+import { errorOf, isSteady, measureUntilSteady } from './harness/control.ts'
 import { prepare } from './harness/library.ts'
 import type { Row } from './harness/row.ts'
 import { checkRow, measureRow } from './harness/rows.ts'
@@ -26,12 +26,14 @@ const { values: options, positionals: filters } = parseArgs({
     report: { type: 'boolean', default: false },
   },
 })
+const newestNode = String(Math.max(...options.node.map(Number)))
 const chosen = rows.filter(isChosen)
 if (chosen.length === 0) throw new Error(`No row has a name with ${filters.join(' or ')}.`)
 
 prepare()
 // It imports the library of the charts, which prepare() installs.
-const { chartsOf, readSummary, renderSvg, writeReport } = await import('./report/write.ts')
+const { chartsOf, readSummary, readUnwritten, renderSvg, writeReport, writeUnwritten } =
+  await import('./report/write.ts')
 if (options.report) writeReport(readSummary())
 else if (options.smoke) await smoke()
 else await measure()
@@ -58,19 +60,20 @@ async function measure(): Promise<void> {
   const noisy: string[] = []
   for (const row of chosen) {
     const nodes: NodeSummary[] = []
-    for (const version of options.node) {
+    for (const version of row.newestNodeOnly ? [newestNode] : options.node) {
       const { rounds, quick } = options
       const samples = await attempt(`${row.name}, Node ${version}`, () =>
-        measureRow(row, {
-          node: runtimePath(version),
-          quick,
-          ...(rounds === undefined ? {} : { rounds: Number(rounds) }),
-        }),
+        measureUntilSteady(row, () =>
+          measureRow(row, {
+            node: runtimePath(version),
+            quick,
+            ...(rounds === undefined ? {} : { rounds: Number(rounds) }),
+          }),
+        ),
       )
       if (samples === undefined) continue
-      const error = errorOf(row, samples)
-      if (Math.abs(error) > largestError) {
-        noisy.push(`${row.name} on Node ${version}, ${(error * 100).toFixed(0)} %`)
+      if (!isSteady(row, samples)) {
+        noisy.push(`${row.name} on Node ${version}, ${(errorOf(row, samples) * 100).toFixed(0)} %`)
       }
       const result = { node: version, samples, verdicts: verdictsOf(row, samples) }
       nodes.push(result)
@@ -83,14 +86,15 @@ async function measure(): Promise<void> {
     console.error(
       `bench: two sides with the same code differ by more than 5 %, so no page is written: ${noisy.join('; ')}.`,
     )
-    return
   }
-  const isFull = filters.length === 0 && options.node.length === 3 && !options.quick && process.exitCode === undefined
+  const isFull = filters.length === 0 && options.node.length === 3 && !options.quick
   if (isFull || options.write) {
     const versions = Object.fromEntries(options.node.map((version) => [version, versionOf(version)]))
     const now = { ...surroundings(versions), rows: summaries }
     const order = rows.map(({ name }) => name)
-    writeReport(isFull ? now : merged(readSummary(), now, order))
+    const all = isFull ? now : merged(readUnwritten() ?? readSummary(), now, order)
+    if (process.exitCode === undefined) writeReport(all)
+    else writeUnwritten(all)
   }
   const { met, all } = countTargets(chosen, summaries)
   console.log(`bench: ${met} of ${all} targets met`)

@@ -1,9 +1,11 @@
 import { baseOf, type Figure, type Role, type Row } from './row.ts'
-import type { Samples } from './samples.ts'
+import { Samples } from './samples.ts'
 import { ratioOf } from './statistics.ts'
 
 /** How far two sides with the same code may differ. With a larger difference, the figures of a row are not written. */
 export const largestError = 0.05
+/** How many times a row is measured at most. */
+const attempts = 4
 
 const controlFigure: Readonly<Record<Exclude<Row['kind'], 'growth'>, Figure>> = {
   micro: 'ns',
@@ -28,4 +30,19 @@ export function errorOf(row: Row, samples: Samples): number {
   if (row.kind === 'growth') return 0
   const figure = controlFigure[row.kind]
   return ratioOf(samples.of(controlOf(row), figure), samples.of(baseOf(row), figure)).median - 1
+}
+
+/** Measures a row until the two sides with the same code agree, at most a few times. All samples count. */
+export async function measureUntilSteady(row: Row, measure: () => Promise<Samples>): Promise<Samples> {
+  const samples = new Samples()
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    samples.addAll(await measure())
+    if (isSteady(row, samples)) break
+  }
+  return samples
+}
+
+/** Whether the two sides with the same code agree. */
+export function isSteady(row: Row, samples: Samples): boolean {
+  return Math.abs(errorOf(row, samples)) <= largestError
 }

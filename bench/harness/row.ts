@@ -33,6 +33,8 @@ interface RowBase<SideOfKind extends { name: string; role: Role }> {
   readonly about: string
   readonly sides: readonly SideOfKind[]
   readonly targets: readonly Target[]
+  /** Whether it is measured on the newest Node alone: a row that compares libraries more than versions of Node. */
+  readonly newestNodeOnly?: true
 }
 
 /** An operation to repeat. */

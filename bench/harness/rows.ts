@@ -21,14 +21,14 @@ export function checkRow(row: Row, node: string): Promise<void> {
 
 /** Measures all sides of a row in turn. */
 export function measureRow(row: Row, { node, quick, rounds }: RunOptions): Promise<Samples> {
-  if (row.kind === 'memory') return measureMemory(row, { node, rounds: rounds ?? (quick ? 1 : 3) })
+  if (row.kind === 'memory') return measureMemory(row, { node, rounds: rounds ?? (quick ? 1 : 2) })
   if (row.kind === 'fastify') {
-    const [usual, windowMs, warmUpRequests] = quick ? [3, 400, 6_000] : [5, 1000, 20_000]
+    const [usual, windowMs, warmUpRequests] = quick ? [3, 400, 6_000] : [5, 700, 15_000]
     return measureServers(row, { node, windows: rounds ?? usual, windowMs, connections: 50, warmUpRequests })
   }
   if (row.kind === 'micro' && row.windows !== undefined) {
     // Long enough for a hundred requests, and too short for most interruptions.
-    return measureMicro(row, { node, rounds: rounds ?? (quick ? 1 : 5), batches: 1, batchMs: 1, warmUpMs: 1500 })
+    return measureMicro(row, { node, rounds: rounds ?? (quick ? 1 : 3), batches: 1, batchMs: 1, warmUpMs: 1500 })
   }
   const [usual, batches] = row.kind === 'growth' ? [1, quick ? 3 : 7] : [quick ? 1 : 2, quick ? 7 : 11]
   const [batchMs, warmUpMs] = quick ? [15, 300] : [25, 600]

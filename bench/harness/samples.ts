@@ -11,6 +11,10 @@ export class Samples {
     else list.push(value)
   }
 
+  addAll(samples: Samples): void {
+    for (const [key, list] of samples.#lists) this.#lists.set(key, [...(this.#lists.get(key) ?? []), ...list])
+  }
+
   of(side: string, figure: Figure): readonly number[] {
     return this.#lists.get(`${side}\n${figure}`) ?? []
   }

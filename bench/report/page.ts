@@ -64,7 +64,9 @@ function howToRead({ date, machine, nodes, packages }: Summary): string[] {
       '- The target "no peer faster" is missed if a peer was faster in three of four rounds. Of two equal sides, each ' +
       'is faster in half of them.\n' +
       '- _Reference_ sides count for no target. "Once more" is the floor in a second process: its ratio is the error of ' +
-      'the measurement. If it is off by more than 5 %, the run writes no page.\n' +
+      'the measurement. If it is off by more than 5 %, the row is measured again, four times at most, and all samples ' +
+      'count; if it still is, the run writes no page.\n' +
+      '- The rows of other frameworks and of job engines are measured on the newest Node alone.\n' +
       '- In the rows "without the kernel" a figure is the fastest of 200 batches of about one millisecond; the quartiles ' +
       'are those of several processes.',
     '## How it is measured',

@@ -1,7 +1,7 @@
 import { type EChartsOption, init } from 'echarts'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { rows } from '../rows/index.ts'
 import { barChart } from './bars.ts'
 import { curveChart } from './curves.ts'
@@ -13,13 +13,26 @@ import type { Summary } from './summary.ts'
 const root = join(import.meta.dirname, '../..')
 const width = 760
 const folder = join(root, 'docs/benchmarks')
+const unwritten = join(root, '.cache/benchmarks.json')
 
 export function readSummary(): Summary {
   return JSON.parse(readFileSync(join(folder, 'summary.json'), 'utf8')) as Summary
 }
 
+/** The figures of a run of which a row failed or was not steady. That row has to be measured again. */
+export function readUnwritten(): Summary | undefined {
+  return existsSync(unwritten) ? (JSON.parse(readFileSync(unwritten, 'utf8')) as Summary) : undefined
+}
+
+export function writeUnwritten(summary: Summary): void {
+  mkdirSync(dirname(unwritten), { recursive: true })
+  writeFileSync(unwritten, inLines(summary))
+  console.error('bench: the figures are kept. Measure the named rows again: npm run bench -- <rows> --write')
+}
+
 /** Writes the page, its charts and the numbers that they are made from. */
 export function writeReport(summary: Summary): void {
+  rmSync(unwritten, { force: true })
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, 'summary.json'), inLines(summary))
   writeFileSync(join(root, 'docs/benchmarks.md'), pageOf(rows, summary))

@@ -22,6 +22,7 @@ type Seen = (value: unknown) => void
 
 const byPgBoss: MicroRow = {
   kind: 'micro',
+  newestNodeOnly: true,
   name: 'job-pg-boss',
   title: 'Jobs of pg-boss on PostgreSQL',
   about,
@@ -47,6 +48,7 @@ const polling = { localConcurrency: 20, pollingIntervalSeconds: 0.5, burstWhenBa
 
 const byBullMQ: MicroRow = {
   kind: 'micro',
+  newestNodeOnly: true,
   name: 'job-bullmq',
   title: 'Jobs of BullMQ on Redis',
   about: `${about} BullMQOtel has no spans here, as without an SDK.`,

@@ -220,6 +220,7 @@ function rowOf(name: string, framework: string, ways: Ways): MicroRow {
   const peer = Object.entries(ways).find(([, [role]]) => role === 'peer')?.[0] ?? ''
   return {
     kind: 'micro',
+    newestNodeOnly: true,
     // As the rows of Fastify without the kernel.
     windows: 200,
     name: `server-${name}`,

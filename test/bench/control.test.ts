@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { errorOf, withControl } from '../../bench/harness/control.ts'
+import { errorOf, isSteady, measureUntilSteady, withControl } from '../../bench/harness/control.ts'
 import type { GrowthRow, MemoryRow, MicroRow } from '../../bench/harness/row.ts'
 import { Samples } from '../../bench/harness/samples.ts'
 
@@ -57,5 +57,34 @@ describe('errorOf', () => {
     }
 
     expect(errorOf(memory, samplesOf({ bare: [400], 'bare, once more': [300] }, 'bytes'))).toBeCloseTo(-0.25)
+  })
+})
+
+describe('measureUntilSteady', () => {
+  const rounds = (...controls: readonly number[]) => {
+    const left = [...controls]
+    return async () => samplesOf({ 'by hand': [100], 'by hand, once more': [left.shift() as number] })
+  }
+
+  it('measures a steady row once', async () => {
+    const samples = await measureUntilSteady(micro, rounds(104, 150))
+
+    expect(samples.of('by hand, once more', 'ns')).toEqual([104])
+    expect(isSteady(micro, samples)).toBe(true)
+  })
+
+  it('measures a row again until its two equal sides agree, and keeps all samples', async () => {
+    const samples = await measureUntilSteady(micro, rounds(130, 85, 101, 150))
+
+    expect(samples.of('by hand, once more', 'ns')).toEqual([130, 85, 101])
+    expect(samples.of('by hand', 'ns')).toEqual([100, 100, 100])
+    expect(isSteady(micro, samples)).toBe(true)
+  })
+
+  it('ends after four times', async () => {
+    const samples = await measureUntilSteady(micro, rounds(120, 120, 120, 120, 100))
+
+    expect(samples.of('by hand, once more', 'ns')).toHaveLength(4)
+    expect(isSteady(micro, samples)).toBe(false)
   })
 })
