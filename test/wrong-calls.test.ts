@@ -21,9 +21,26 @@ import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
 import { contextFetch } from 'logical-context/clients/fetch'
 import { inject } from 'logical-context/clients/inject'
 import { sqlCommenter } from 'logical-context/clients/sqlcommenter'
+import { amqpContext } from 'logical-context/messages/amqp'
+import { bullContext } from 'logical-context/messages/bullmq'
+import { kafkaContext } from 'logical-context/messages/kafka'
+import { Messages } from 'logical-context/messages/message'
+import { natsContext } from 'logical-context/messages/nats'
+import { sqsContext } from 'logical-context/messages/sqs'
+import { threadContext } from 'logical-context/messages/worker-threads'
 import logicalContext from 'logical-context/middleware/fastify'
 import { Inbound } from 'logical-context/middleware/inbound'
-import { w3cBaggage, xRequestId } from 'logical-context/propagators'
+import { ContextValue } from 'logical-context/middleware/nestjs'
+import { carrierOf, environmentCarrier, mayInject, w3cBaggage, xRequestId } from 'logical-context/propagators'
+import {
+  describePropagator,
+  extractFrom,
+  failOnOpenWork,
+  fakeCarrier,
+  injectInto,
+  sendRequest,
+} from 'logical-context/testing'
+import { Baggage, Tracestate } from 'logical-context/variables'
 import { pino } from 'pino'
 import { describe, expect, it } from 'vitest'
 
@@ -36,8 +53,166 @@ const call = (called: (...args: never[]) => unknown, ...args: unknown[]): unknow
   Reflect.apply(called, undefined, args)
 const register = (options: object) => Fastify().register(logicalContext, options as never)
 
+type WrongCall = [name: string, call: () => unknown, message: string]
+
+const messages = new Messages('queues')
+const asAny = (value: unknown) => value as never
+const wrongMessages: WrongCall[] = [
+  [
+    'capture',
+    () => call(kafkaContext().headers),
+    'kafkaContext: expected the name of a queue, a string, got undefined.',
+  ],
+  [
+    'capture with an object',
+    () => sqsContext().attributes(asAny({})),
+    'sqsContext: expected the name of a queue, a string, got {}.',
+  ],
+  ['Messages.process', () => messages.process(asAny({ fields: {} }), fn), 'process: expected the name of a queue'],
+  [
+    'Messages.process without a handler',
+    () => messages.process({ queue: 'jobs' }, asAny('run')),
+    "process: expected a function, got 'run'.",
+  ],
+  [
+    'Messages.processBatch',
+    () => messages.processBatch('jobs', asAny(new Map()), fn),
+    'processBatch: expected an array, each item a message, an object, got Map(0) {}.',
+  ],
+  [
+    'Messages.acknowledge',
+    () => messages.acknowledge({ queue: 'jobs' }, asAny(5)),
+    'acknowledge: expected a function, got 5.',
+  ],
+  [
+    'Messages.enqueue, swapped',
+    () => messages.enqueue('jobs', asAny(Promise.resolve()), asAny(5)),
+    'enqueue: expected a number of at least 0, got Promise {',
+  ],
+  [
+    'a record',
+    () => kafkaContext().process('jobs', asAny(null), fn),
+    'process: expected a message, an object, got null.',
+  ],
+  [
+    'records',
+    () => kafkaContext().processBatch('jobs', [asAny(1)], fn),
+    'processBatch: expected an array, each item a message, an object, got [ 1 ].',
+  ],
+  [
+    'a message of SQS',
+    () => sqsContext().process('jobs', asAny(undefined), fn),
+    'process: expected a message, an object, got undefined.',
+  ],
+  [
+    'a message of NATS',
+    () => natsContext().process(asAny({}), fn),
+    'process: expected a message of JetStream, got {}.',
+  ],
+  [
+    'a client of NATS',
+    () => natsContext().publish(asAny({}), 'jobs'),
+    'publish: expected a client of JetStream, got {}.',
+  ],
+  [
+    'a channel without confirms',
+    () => amqpContext().send(asAny({ sendToQueue() {} }), 'jobs', Buffer.from('')),
+    'send: expected a ConfirmChannel of amqplib, from createConfirmChannel(), got { sendToQueue:',
+  ],
+  ['a channel', () => amqpContext().consume(asAny({}), 'jobs', fn), 'consume: expected a channel of amqplib, got {}.'],
+  [
+    'a queue of BullMQ',
+    () => bullContext().add(asAny('jobs'), 'job', {}),
+    "add: expected a Queue of BullMQ, got 'jobs'.",
+  ],
+  [
+    'workers of BullMQ',
+    () => bullContext().close(asAny({})),
+    'close: expected an array, each item a Worker of BullMQ, got {}.',
+  ],
+  [
+    'a telemetry of BullMQ',
+    () => bullContext({ telemetry: asAny({}) }),
+    "bullContext: option 'telemetry' expected a Telemetry of BullMQ, got {}.",
+  ],
+  [
+    'a pool of threads',
+    () => threadContext().run(asAny(fn), {}),
+    'run: expected a pool of piscina, got [Function: fn].',
+  ],
+]
+
+const wrongHelpers: WrongCall[] = [
+  [
+    'Inbound.open',
+    () => new Inbound().open(asAny(5), { headers: {} }),
+    'Inbound.open: expected the name of the unit, a string, got 5.',
+  ],
+  [
+    'Inbound.open with an id',
+    () => new Inbound().open('job', asAny({ headers: {}, socket: {} }), asAny('id-1')),
+    "Inbound.open: expected a function that returns an id, got 'id-1'.",
+  ],
+  [
+    'mayInject, swapped',
+    () => mayInject(asAny(user), asAny({})),
+    'mayInject: expected a destination, as inject() of a',
+  ],
+  [
+    'mayInject with a name',
+    () => mayInject({ trace: true, values: true, refuse() {} }, asAny('user')),
+    "mayInject: expected a ContextVar, got 'user'.",
+  ],
+  ['carrierOf', () => carrierOf(asAny(Promise.resolve({}))), 'carrierOf: expected a carrier, got Promise { {} }.'],
+  [
+    'inject of a promise',
+    () => inject(asAny(Promise.resolve({}))),
+    'inject: expected a carrier, such as Headers, a Map or an object of headers, got Promise { {} }.',
+  ],
+  [
+    'environmentCarrier',
+    () => environmentCarrier(asAny(Promise.resolve({}))),
+    'environmentCarrier: expected an object of environment variables, such as process.env, got Promise { {} }.',
+  ],
+  ['Baggage.parse', () => Baggage.parse(asAny(undefined)), 'Baggage.parse: expected a text, got undefined.'],
+  ['Tracestate.parse', () => Tracestate.parse(asAny(['a=b'])), "Tracestate.parse: expected a text, got [ 'a=b' ]."],
+  [
+    'properties of baggage',
+    () => Baggage.empty.set('plan', 'free', asAny({ ttl: '1' })),
+    "Baggage.set: expected an array of properties, each [key] or [key, value], got { ttl: '1' }.",
+  ],
+  [
+    'a test runner',
+    () => describePropagator(asAny(describe), 'x', asAny(fn), asAny({})),
+    'describePropagator: expected the functions of a test runner, { describe, it, expect }, got [Function',
+  ],
+  [
+    'samples',
+    () => describePropagator({ describe, it, expect }, 'x', asAny(fn), asAny({})),
+    'describePropagator: expected samples with arrays of contexts and texts, got {}.',
+  ],
+  [
+    'extractFrom',
+    () => extractFrom(asAny(xRequestId), {}),
+    'extractFrom: expected a propagator, got [Function: xRequestId].',
+  ],
+  [
+    'injectInto, swapped',
+    () => injectInto(asAny(empty), asAny(xRequestId())),
+    'injectInto: expected a propagator, got ',
+  ],
+  ['fakeCarrier', () => fakeCarrier(asAny(new Map())), 'fakeCarrier: expected an object of fields, got Map(0) {}.'],
+  [
+    'failOnOpenWork',
+    () => failOnOpenWork(asAny(undefined)),
+    'failOnOpenWork: a hook of the test runner: expected a function, got undefined.',
+  ],
+  ['sendRequest', () => sendRequest('orders'), 'sendRequest: expected a Fastify app, an address, or a server'],
+  ['ContextValue', () => ContextValue(asAny(new Map())), 'ContextValue: expected a ContextVar, got Map(0) {}.'],
+]
+
 describe('a call with a wrong argument throws a TypeError that names the function, and what it expected and got', () => {
-  it.each<[name: string, call: () => unknown, message: string]>([
+  it.each<WrongCall>([
     [
       'run of a variable, swapped',
       () => user.run(fn, 5 as never),
@@ -191,6 +366,8 @@ describe('a call with a wrong argument throws a TypeError that names the functio
       () => register({ trust: 5 }),
       "logicalContext: option 'trust' expected addresses, a function of the request or an object of options, got 5.",
     ],
+    ...wrongMessages,
+    ...wrongHelpers,
     [
       'propagators of Inbound',
       () => new Inbound({ propagators: xRequestId() as never }),

@@ -1,3 +1,4 @@
+import { isPromise } from 'node:util/types'
 import { LogicalContext } from '../context/logical-context.ts'
 import { anyOf, type Checks, checkOptions, show } from '../options.ts'
 import { carrierOf, type CarrierSource } from '../propagators/carrier.ts'
@@ -58,7 +59,7 @@ function withOptions(options: OutboundOptions): Inject {
 }
 
 function checkArguments(carrier: unknown, call: InjectOptions | undefined): InjectOptions {
-  if (typeof carrier !== 'object' || carrier === null || carrier instanceof LogicalContext) {
+  if (typeof carrier !== 'object' || carrier === null || carrier instanceof LogicalContext || isPromise(carrier)) {
     throw new TypeError(
       `inject: expected a carrier, such as Headers, a Map or an object of headers, got ${show(carrier)}.`,
     )

@@ -1,13 +1,22 @@
 import type { Channel, ConfirmChannel, ConsumeMessage, Options, Replies } from 'amqplib'
 import { EnqueueTimeoutError } from '../errors.ts'
-import { aBoolean, anAmount, checkFunction, checkOptions, type Checks, show, splitOptions } from '../options.ts'
+import {
+  aBoolean,
+  anAmount,
+  checkArgument,
+  checkFunction,
+  checkOptions,
+  type Checks,
+  show,
+  splitOptions,
+} from '../options.ts'
 import { carrierOf, type HeaderObject } from '../propagators/carrier.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
 import { defaultEnqueueTimeoutMs, messagesChecks } from './messages-options.ts'
-import { lostMessage } from './received-message.ts'
+import { checkQueue, engineObject, lostMessage } from './received-message.ts'
 import { closeChecks } from './running-jobs.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
@@ -63,6 +72,8 @@ export interface AmqpContext {
   close(options?: DrainOptions): Promise<CloseReport>
 }
 
+const aConfirmChannel = engineObject('a ConfirmChannel of amqplib, from createConfirmChannel()', 'waitForConfirms')
+const aChannel = engineObject('a channel of amqplib', 'consume')
 const checks: Checks = { ...messagesChecks, enqueueTimeoutMs: anAmount }
 const consumeChecks: Checks = { requeue: aBoolean, noAck: aBoolean }
 
@@ -90,6 +101,7 @@ export function amqpContext(options?: AmqpContextOptions): AmqpContext {
     messages,
     publishOptions,
     async send(channel, queue, content, sendOptions) {
+      checkArgument('send', aConfirmChannel, channel)
       const publish = publishOptions(queue, sendOptions)
       const confirmed = new Promise<void>((resolve, reject) => {
         channel.sendToQueue(queue, content, publish, (error: Error | null) => {
@@ -101,6 +113,8 @@ export function amqpContext(options?: AmqpContextOptions): AmqpContext {
       return messages.enqueue(queue, enqueueTimeoutMs, confirmed)
     },
     async consume(channel, queue, handler, given) {
+      checkArgument('consume', aChannel, channel)
+      checkQueue('consume', queue)
       checkFunction('consume', handler)
       const { own, others } = splitOptions<ConsumeOptions, Options.Consume>('consume', given, consumeChecks)
       const { requeue = false, noAck } = own

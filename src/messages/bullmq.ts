@@ -1,12 +1,21 @@
 import type { FlowJob, Job, JobsOptions, Queue, Span, SpanOptions, Telemetry, Worker } from 'bullmq'
-import { anAmount, anything, checkFunction, checkOptions, type Checks, splitOptions } from '../options.ts'
+import {
+  anAmount,
+  anyOf,
+  anything,
+  checkArgument,
+  checkFunction,
+  checkOptions,
+  type Checks,
+  splitOptions,
+} from '../options.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { envelopeKey, openEnvelope, withEnvelope } from './envelope.ts'
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
 import { defaultEnqueueTimeoutMs, messagesChecks } from './messages-options.ts'
-import { lostMessage } from './received-message.ts'
+import { checkBatch, engineObject, lostMessage } from './received-message.ts'
 import { closeChecks } from './running-jobs.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
@@ -71,11 +80,17 @@ export interface BullContext {
   close(workers: readonly Worker[], options?: DrainOptions): Promise<CloseReport>
 }
 
-const checks: Checks = { ...messagesChecks, telemetry: anything, enqueueTimeoutMs: anAmount }
+const aTelemetry = anyOf('a Telemetry of BullMQ', (value) => {
+  const { tracer, contextManager } = Object(value) as Partial<Telemetry>
+  return typeof tracer === 'object' && typeof contextManager === 'object'
+})
+const aQueue = engineObject('a Queue of BullMQ', 'upsertJobScheduler')
+const aWorker = engineObject('a Worker of BullMQ', 'pause')
+const checks: Checks = { ...messagesChecks, telemetry: aTelemetry, enqueueTimeoutMs: anAmount }
 
 type FlowParts = Pick<FlowJob, 'opts' | 'children'>
-// BullMQ checks these.
-const flowChecks: Checks = { opts: anything, children: anything }
+// BullMQ checks the options.
+const flowChecks: Checks = { opts: anything, children: anyOf('an array of jobs', Array.isArray) }
 
 /**
  * Carries the context through BullMQ 6, by its `telemetry` option.
@@ -122,11 +137,13 @@ export function bullContext(options?: BullContextOptions): BullContext {
     jobOptions,
     flow,
     async add(queue, name, data, given) {
+      checkArgument('add', aQueue, queue)
       const { own, others } = splitOptions<PolicyOption, JobsOptions>('add', given, policyChecks)
       const added = (queue as unknown as Queue).add(name, data, jobOptions(queue.name, own.policy, others))
       return messages.enqueue(queue.name, enqueueTimeoutMs, added)
     },
-    upsertJobScheduler(queue, id, repeat, template) {
+    async upsertJobScheduler(queue, id, repeat, template) {
+      checkArgument('upsertJobScheduler', aQueue, queue)
       const opts = { ...template?.opts, telemetry: { omitContext: true } }
       return queue.upsertJobScheduler(id, repeat, { ...template, opts })
     },
@@ -145,6 +162,7 @@ export function bullContext(options?: BullContextOptions): BullContext {
       }
     },
     async close(workers, given) {
+      checkBatch('close', aWorker, workers)
       const drainOptions = checkOptions('close', given, closeChecks)
       await Promise.all(workers.map((worker) => worker.pause(true)))
       const report = await messages.close(drainOptions)

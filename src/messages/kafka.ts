@@ -1,6 +1,6 @@
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
-import { checkFunction } from '../options.ts'
+import { checkArgument, checkFunction } from '../options.ts'
 import {
   type BatchItem,
   type CloseReport,
@@ -10,7 +10,7 @@ import {
   type MessagesOptions,
   type ReceivedMessage,
 } from './message.ts'
-import { type ProcessOptions, signalOf } from './received-message.ts'
+import { aMessage, checkBatch, type ProcessOptions, signalOf } from './received-message.ts'
 
 export type {
   BatchItem,
@@ -80,10 +80,12 @@ export function kafkaContext(options?: MessagesOptions): KafkaContext {
     messages,
     headers: (topic, policy) => messages.capture(topic, policy),
     async process(topic, record, handler, given) {
+      checkArgument('process', aMessage, record)
       checkFunction('process', handler)
       return messages.process({ ...receivedOf(topic, record), signal: signalOf(given) }, handler)
     },
     async processBatch(topic, records, handler, given) {
+      checkBatch('processBatch', aMessage, records)
       checkFunction('processBatch', handler)
       const signal = signalOf(given)
       const batch = records.map((record) => ({ message: record, received: { ...receivedOf(topic, record), signal } }))

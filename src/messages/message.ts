@@ -5,8 +5,7 @@ import type { AnyContextVar } from '../context/context-var.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { root } from '../context/storage.ts'
 import { emptyValues } from '../context/values.ts'
-import { EnqueueTimeoutError } from '../errors.ts'
-import { checkOptions } from '../options.ts'
+import { checkFunction, checkOptions } from '../options.ts'
 import { carrierOf } from '../propagators/carrier.ts'
 import { compilePropagators } from '../propagators/composite.ts'
 import type { Destination, Peer, Propagator, RefusalReason, Refuse } from '../propagators/propagator.ts'
@@ -20,11 +19,11 @@ import { policyName } from '../tasks/policy.ts'
 import { RequestScope } from '../tasks/request-scope.ts'
 import { TaskGroup } from '../tasks/task-group.ts'
 import { limitChecks } from '../tasks/task-limits.ts'
-import { after } from '../tasks/timer.ts'
 import { currentUnit, type UnitSettings } from '../tasks/unit.ts'
 import { message as messageVariable, type MessageInfo } from '../variables/message.ts'
 import { requestId } from '../variables/request-id.ts'
 import { type TraceContext, traceContext } from '../variables/trace-context.ts'
+import { acceptedWithin } from './accepted-within.ts'
 import { envelopeKey } from './envelope.ts'
 import {
   captured,
@@ -42,7 +41,14 @@ import {
 } from './message-fields.ts'
 import { messagesChecks, type MessageRefusal, type MessagesOptions } from './messages-options.ts'
 import { observedAttempt } from './observed-attempt.ts'
-import { type BatchItem, type ReceivedMessage, receivedOf } from './received-message.ts'
+import {
+  aMessage,
+  type BatchItem,
+  checkBatch,
+  checkQueue,
+  type ReceivedMessage,
+  receivedOf,
+} from './received-message.ts'
 import { closeChecks, type CloseReport, printFailedJob, RunningJobs } from './running-jobs.ts'
 
 export { type Enveloped, openEnvelope, type Opened, withEnvelope } from './envelope.ts'
@@ -118,9 +124,10 @@ export class Messages {
    * The fields of a message that is enqueued here, at most 8192 bytes. Outside any unit: a new request id and trace.
    * While a tracer suppresses tracing: neither.
    *
-   * @throws {TypeError} if the policy is `share`, or names a variable that no propagator carries.
+   * @throws {TypeError} if the queue is not a string, if the policy is `share`, or names a variable that no propagator carries.
    */
   capture(queue: string, policy?: MessagePolicy): MessageFields {
+    checkQueue(this.#owner, queue)
     const byDefault = this.#policy ?? currentUnit()?.settings.policy ?? 'inherit'
     const chosen = checkedPolicy(this.#owner, policy === undefined ? byDefault : policy, this.#declared)
     const isTraced = isTracing()
@@ -137,9 +144,12 @@ export class Messages {
   /**
    * Runs `handler` as the unit of one attempt, outside the context of the caller. The result and the failure are the
    * handler's: the engine decides about a retry.
+   *
+   * @throws {TypeError} if an argument is of the wrong type.
    */
   async process<R>(message: ReceivedMessage, handler: (scope: RequestScope) => R | PromiseLike<R>): Promise<R> {
     const received = receivedOf(message)
+    checkFunction('process', handler)
     return this.#attempt(this.#extract(received), received.signal, handler)
   }
 
@@ -152,6 +162,9 @@ export class Messages {
     batch: readonly { readonly message: Message; readonly received: ReceivedMessage }[],
     handler: (items: readonly BatchItem<Message>[], scope: RequestScope) => R | PromiseLike<R>,
   ): Promise<R> {
+    checkQueue('processBatch', queue)
+    checkBatch('processBatch', aMessage, batch)
+    checkFunction('processBatch', handler)
     const attempts = batch.map(({ message, received }) => ({
       message,
       received,
@@ -170,13 +183,14 @@ export class Messages {
 
   /**
    * Runs an attempt for an engine that waits for an acknowledgement. Resolves with whether the handler succeeded; its
-   * failure goes to `onFailure`. Never rejects.
+   * failure goes to `onFailure`. Rejects only for an argument of the wrong type.
    */
   async acknowledge(
     message: ReceivedMessage,
     handler: (scope: RequestScope) => unknown,
   ): Promise<'succeeded' | 'failed'> {
     const received = receivedOf(message)
+    checkFunction('acknowledge', handler)
     try {
       await this.process(received, async (scope) => {
         try {
@@ -197,17 +211,8 @@ export class Messages {
    *
    * @throws {EnqueueTimeoutError} at the limit, or at the engine's. The engine may have accepted the message, or may accept it later.
    */
-  async enqueue<R>(queue: string, timeoutMs: number, accepted: Promise<R>): Promise<R> {
-    const limit = Promise.withResolvers<never>()
-    const disarm = after(timeoutMs, () => limit.reject(new EnqueueTimeoutError(queue, timeoutMs)))
-    try {
-      return await Promise.race([accepted, limit.promise])
-    } catch (error) {
-      // The engine's own limit leaves it as open.
-      throw isTimeout(error) ? new EnqueueTimeoutError(queue, timeoutMs, error) : error
-    } finally {
-      disarm()
-    }
+  async enqueue<R>(queue: string, timeoutMs: number, accepted: PromiseLike<R>): Promise<R> {
+    return acceptedWithin(queue, timeoutMs, accepted)
   }
 
   /** Counts a context that an adapter could not read, for example because of its envelope. */
@@ -288,13 +293,4 @@ export class Messages {
 interface Extracted {
   readonly context: LogicalContext
   readonly at: number | undefined
-}
-
-function isTimeout(error: unknown): boolean {
-  try {
-    return (error as Error | null)?.name === 'TimeoutError'
-  } catch {
-    // A getter of the error failed.
-    return false
-  }
 }

@@ -1,6 +1,6 @@
 import type { JetStreamClient, JetStreamPublishOptions, JsMsg, PubAck } from '@nats-io/jetstream'
 import type { MsgHdrs, Payload } from '@nats-io/nats-core'
-import { anAmount, checkFunction, checkOptions, type Checks, splitOptions } from '../options.ts'
+import { anAmount, checkArgument, checkFunction, checkOptions, type Checks, splitOptions } from '../options.ts'
 import { carrierOf } from '../propagators/carrier.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
@@ -14,7 +14,7 @@ import {
 } from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
 import { defaultEnqueueTimeoutMs, messagesChecks } from './messages-options.ts'
-import { type ProcessOptions, signalOf } from './received-message.ts'
+import { checkBatch, engineObject, type ProcessOptions, signalOf } from './received-message.ts'
 
 export type {
   BatchItem,
@@ -73,6 +73,8 @@ export interface NatsContext {
   close(options?: DrainOptions): Promise<CloseReport>
 }
 
+const aJetStream = engineObject('a client of JetStream', 'publish')
+const aJsMsg = engineObject('a message of JetStream', 'ack')
 const checks: Checks = { ...messagesChecks, enqueueTimeoutMs: anAmount }
 
 /**
@@ -87,6 +89,7 @@ export function natsContext(options?: NatsContextOptions): NatsContext {
   return {
     messages,
     async publish(js, subject, payload, given) {
+      checkArgument('publish', aJetStream, js)
       const { own, others } = splitOptions<PolicyOption, Partial<JetStreamPublishOptions>>(
         'publish',
         given,
@@ -107,6 +110,7 @@ export function natsContext(options?: NatsContextOptions): NatsContext {
       return messages.enqueue(subject, enqueueTimeoutMs, acknowledged)
     },
     async process(message, handler, given) {
+      checkArgument('process', aJsMsg, message)
       checkFunction('process', handler)
       const received = { ...receivedOf(message), signal: signalOf(given) }
       const outcome = await messages.acknowledge(received, (scope) => handler(message, scope))
@@ -114,6 +118,7 @@ export function natsContext(options?: NatsContextOptions): NatsContext {
       else message.nak()
     },
     async processBatch(batch, handler, given) {
+      checkBatch('processBatch', aJsMsg, batch)
       checkFunction('processBatch', handler)
       const signal = signalOf(given)
       const items = batch.map((message) => ({ message, received: { ...receivedOf(message), signal } }))

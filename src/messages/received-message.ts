@@ -1,4 +1,5 @@
-import { anyOf, checkOptions, type Checks, splitOptions } from '../options.ts'
+import { isPromise } from 'node:util/types'
+import { anyOf, type Check, checkArgument, checkOptions, type Checks, isFunction, splitOptions } from '../options.ts'
 import type { CarrierSource } from '../propagators/carrier.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 
@@ -42,7 +43,33 @@ export function lostMessage(why: string): DOMException {
   return new DOMException(`The message is no longer this worker's: ${why}. The engine delivers it again.`, 'AbortError')
 }
 
-/** @throws {TypeError} if it is not an object. */
+/** @throws {TypeError} if it is not an object with the name of a queue. */
 export function receivedOf(message: ReceivedMessage): ReceivedMessage {
-  return splitOptions<object, ReceivedMessage>('process', message, {}).others
+  const { others } = splitOptions<object, ReceivedMessage>('process', message, {})
+  checkQueue('process', others.queue)
+  return others
 }
+
+const aQueue = anyOf('the name of a queue, a string', (value) => typeof value === 'string')
+
+/** @throws {TypeError} if it is not the name of a queue. */
+export function checkQueue(owner: string, queue: unknown): void {
+  checkArgument(owner, aQueue, queue)
+}
+
+/** @throws {TypeError} if it is not an array whose items are all accepted. */
+export function checkBatch(owner: string, item: Check, batch: unknown): void {
+  const isBatch = (value: unknown) => Array.isArray(value) && value.every(item.accepts)
+  checkArgument(owner, anyOf(`an array, each item ${item.expected}`, isBatch), batch)
+}
+
+/** A check for an object of an engine, by one of its methods. */
+export function engineObject(expected: string, method: string): Check {
+  return anyOf(expected, (value) => isFunction((value as Record<string, unknown> | null | undefined)?.[method]))
+}
+
+/** A check for a message of an engine whose messages are plain data. */
+export const aMessage: Check = anyOf(
+  'a message, an object',
+  (value) => typeof value === 'object' && value !== null && !isPromise(value),
+)

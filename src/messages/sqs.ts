@@ -1,4 +1,4 @@
-import { checkFunction } from '../options.ts'
+import { checkArgument, checkFunction } from '../options.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { envelopeKey, openEnvelope, withEnvelope } from './envelope.ts'
@@ -10,7 +10,7 @@ import {
   type MessagesOptions,
   type ReceivedMessage,
 } from './message.ts'
-import { type ProcessOptions, signalOf } from './received-message.ts'
+import { aMessage, checkBatch, type ProcessOptions, signalOf } from './received-message.ts'
 
 export type {
   BatchItem,
@@ -115,10 +115,12 @@ export function sqsContext(options?: MessagesOptions): SqsContext {
       return { [attributeName]: { DataType: 'String', StringValue: JSON.stringify(envelope) } }
     },
     async process(queue, message, handler, given) {
+      checkArgument('process', aMessage, message)
       checkFunction('process', handler)
       return messages.process({ ...receivedOf(queue, message), signal: signalOf(given) }, handler)
     },
     async processBatch(queue, received, handler, given) {
+      checkBatch('processBatch', aMessage, received)
       checkFunction('processBatch', handler)
       const signal = signalOf(given)
       const batch = received.map((message) => ({ message, received: { ...receivedOf(queue, message), signal } }))

@@ -1,9 +1,10 @@
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
-import { checkFunction, splitOptions } from '../options.ts'
+import { checkArgument, checkFunction, splitOptions } from '../options.ts'
 import { enclosedIn, type EnclosedMessages, enclosedMessages } from './enclosed-messages.ts'
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
+import { engineObject } from './received-message.ts'
 
 export type { EnclosedMessages } from './enclosed-messages.ts'
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
@@ -29,6 +30,7 @@ export interface ThreadContext extends EnclosedMessages {
   close(options?: DrainOptions): Promise<CloseReport>
 }
 
+const aPool = engineObject('a pool of piscina', 'run')
 const warned = new WeakSet<PoolLike>()
 
 /**
@@ -46,6 +48,7 @@ export function threadContext(options?: MessagesOptions): ThreadContext {
     messages,
     ...enclosed,
     async run(pool, data, given) {
+      checkArgument('run', aPool, pool)
       const { own, others: runOptions } = splitOptions<PolicyOption, object>('run', given, policyChecks)
       warnOfAtomics(pool)
       return pool.run(enclosed.enclose(data, own.policy), runOptions)
@@ -64,7 +67,7 @@ export function threadContext(options?: MessagesOptions): ThreadContext {
 
 /** With piscina's `atomics: 'sync'`, its default, an idle worker blocks: what a task has spawned makes no progress. */
 function warnOfAtomics(pool: PoolLike): void {
-  if (warned.has(pool) || (pool.options.atomics ?? 'sync') !== 'sync') return
+  if (warned.has(pool) || (pool.options?.atomics ?? 'sync') !== 'sync') return
   warned.add(pool)
   console.error(
     "logical-context: piscina's option 'atomics' is 'sync': work that a task spawns stops while its worker is idle. " +

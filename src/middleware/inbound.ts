@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { LogicalContext } from '../context/logical-context.ts'
-import { anyOf, checkArgument, checkOptions, isRecord, noOptions } from '../options.ts'
+import { anyOf, checkArgument, checkOptions, isFunction, isRecord, noOptions } from '../options.ts'
 import { incomingCarrier } from '../propagators/carrier.ts'
 import { compilePropagators } from '../propagators/composite.ts'
 import type { Propagator } from '../propagators/propagator.ts'
@@ -81,6 +81,8 @@ export class Inbound {
   open(name: string, message: SocketlessMessage): RequestScope
   open(name: string, given: InboundMessage | SocketlessMessage, generate?: (message: never) => string): RequestScope {
     const message = given?.socket === undefined ? withSocket(given) : given
+    if (typeof name !== 'string') checkArgument('Inbound.open', aName, name)
+    if (generate !== undefined) checkArgument('Inbound.open', aGenerator, generate)
     const peer = this.#watch.peerOf(message)
     const newRequestId = (own?: (request: never) => string) =>
       own === undefined
@@ -110,6 +112,8 @@ export interface InboundAdapter {
   readonly log?: Log
 }
 
+const aName = anyOf('the name of the unit, a string', (value) => typeof value === 'string')
+const aGenerator = anyOf('a function that returns an id', isFunction)
 const aMessage = anyOf('a message with headers', isRecord)
 
 /** In the shape that `trust` functions and generators of ids read. The names of the headers are in lower case. */

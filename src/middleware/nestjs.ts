@@ -8,17 +8,9 @@ import {
 } from '@nestjs/common'
 import { HttpAdapterHost } from '@nestjs/core'
 import type { FastifyInstance } from 'fastify'
+import { ContextVar } from '../context/context-var.ts'
 import { outside } from '../context/current.ts'
-import {
-  anyOf,
-  aString,
-  checkArgument,
-  type Checks,
-  checkOptions,
-  isFunction,
-  isRecord,
-  splitOptions,
-} from '../options.ts'
+import { anyOf, aString, checkArgument, type Checks, checkOptions, isRecord, splitOptions } from '../options.ts'
 import { backgroundGroup, openScope } from '../tasks/open-scope.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
 import { newIdentity, requestId } from '../variables/request-id.ts'
@@ -106,7 +98,7 @@ const jobGroups: TaskGroup[] = []
 
 const valueOf = createParamDecorator((variable: { get(): unknown }) => variable.get())
 
-const aVariable = anyOf('a ContextVar', (value) => isFunction((value as { get?: unknown } | null | undefined)?.get))
+const aVariable = anyOf('a ContextVar', (value) => value instanceof ContextVar)
 
 /**
  * A parameter decorator: the value of a variable in the request, or its default.

@@ -1,4 +1,4 @@
-import { isAnyArrayBuffer } from 'node:util/types'
+import { isAnyArrayBuffer, isPromise } from 'node:util/types'
 import { show } from '../options.ts'
 import { attempt } from './propagator.ts'
 
@@ -53,11 +53,13 @@ export type CarrierSource =
  * text, or that throws when it is read, is absent. A message without headers is a carrier without fields, which cannot be
  * written.
  *
- * @throws {TypeError} if it is neither an object nor absent.
+ * @throws {TypeError} if it is neither an object nor absent, or if it is a promise.
  */
 export function carrierOf(source: CarrierSource | null | undefined): Carrier {
   if (source === null || source === undefined) return noFields
-  if (typeof source !== 'object') throw new TypeError(`carrierOf: expected a carrier, got ${show(source)}.`)
+  if (typeof source !== 'object' || isPromise(source)) {
+    throw new TypeError(`carrierOf: expected a carrier, got ${show(source)}.`)
+  }
   if (Array.isArray(source)) return carrierOfList(source)
   if (source instanceof Map) return new EntriesCarrier(source)
   if (!hasMethods(source)) return new HeaderObjectCarrier(source)

@@ -1,3 +1,4 @@
+import { isPromise } from 'node:util/types'
 import { anyOf, type Check, checkArgument } from '../options.ts'
 import type { Carrier } from './carrier.ts'
 import { isPropagator, type Propagator } from './propagator.ts'
@@ -7,7 +8,12 @@ export type Environment = Record<string, string | undefined>
 
 const anEnvironment: Check = anyOf(
   'an object of environment variables, such as process.env',
-  (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Map),
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof Map) &&
+    !isPromise(value),
 )
 const aPropagator: Check = anyOf('a propagator', isPropagator)
 

@@ -1,6 +1,7 @@
 import type { AnyContextVar } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { copyText, trimOws } from '../variables/header-text.ts'
+import { anyOf, checkArgument } from '../options.ts'
 import type { Carrier } from './carrier.ts'
 
 /** Why a field of a carrier, or its value, was refused. */
@@ -54,12 +55,21 @@ export interface Propagator {
   inject(context: LogicalContext, carrier: Carrier, destination: Destination): void
 }
 
-/** Whether a destination may receive the value of a variable. */
+/**
+ * Whether a destination may receive the value of a variable.
+ *
+ * @throws {TypeError} if an argument is of the wrong type.
+ */
 export function mayInject(destination: Destination, variable: AnyContextVar): boolean {
+  const values = destination?.values
+  if (typeof values !== 'boolean' && !Array.isArray(values)) checkArgument('mayInject', aDestination, destination)
+  if (typeof variable?.sensitive !== 'boolean') checkArgument('mayInject', aVariable, variable)
   if (variable.sensitive) return false
-  const { values } = destination
   return typeof values === 'boolean' ? values : values.includes(variable)
 }
+
+const aDestination = anyOf('a destination, as inject() of a propagator receives it', () => false)
+const aVariable = anyOf('a ContextVar', () => false)
 
 /**
  * @internal The parsed text of a field that must occur once. Undefined if the field is absent, or if it is refused:

@@ -1,6 +1,11 @@
 import { LogicalContext } from '../context/logical-context.ts'
+import { anyOf, checkArgument, isRecord } from '../options.ts'
 import { type Carrier, type CarrierSource, carrierOf } from '../propagators/carrier.ts'
-import type { Destination, Peer, Propagator, Refuse } from '../propagators/propagator.ts'
+import { type Destination, isPropagator, type Peer, type Propagator, type Refuse } from '../propagators/propagator.ts'
+
+const aPropagator = anyOf('a propagator', isPropagator)
+const aContext = anyOf('a LogicalContext', (value) => value instanceof LogicalContext)
+const anObject = anyOf('an object of fields', isRecord)
 
 /** A carrier in memory, with a record of its use. */
 export interface FakeCarrier extends Carrier {
@@ -14,6 +19,7 @@ export interface FakeCarrier extends Carrier {
 
 /** Returns a carrier with these fields. Names match in any case. The argument is not changed. */
 export function fakeCarrier(fields: Readonly<Record<string, string>> = {}): FakeCarrier {
+  checkArgument('fakeCarrier', anObject, fields)
   const headers = Object.fromEntries(Object.entries(fields).map(([name, value]) => [name.toLowerCase(), value]))
   const carrier = carrierOf(headers)
   const read: string[] = []
@@ -47,6 +53,7 @@ export function extractFrom(
   peer: Partial<Peer> = {},
   context: LogicalContext = LogicalContext.empty,
 ): { context: LogicalContext; refusals: string[] } {
+  checkArgument('extractFrom', aPropagator, propagator)
   const refusals: string[] = []
   const refuse = recordIn(refusals)
   const carrier = carrierOf(headers)
@@ -64,6 +71,8 @@ export function injectInto(
   destination: Partial<Destination> = {},
   headers: Record<string, string> = {},
 ): { headers: Record<string, string>; refusals: string[] } {
+  checkArgument('injectInto', aPropagator, propagator)
+  checkArgument('injectInto', aContext, context)
   const refusals: string[] = []
   const refuse = recordIn(refusals)
   propagator.inject(context, carrierOf(headers), { trace: true, values: true, refuse, ...destination })

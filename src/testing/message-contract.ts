@@ -14,7 +14,7 @@ import {
   undeclared,
   user,
 } from './message-engine.ts'
-import type { TestRunner } from './runner.ts'
+import { checkRunner, type TestRunner } from './runner.ts'
 
 const uuid = /^[\da-f-]{36}$/
 
@@ -32,7 +32,9 @@ const unusable: readonly (readonly [description: string, fields: unknown])[] = [
 ]
 
 /** Defines the tests that every adapter for messages must pass, on a real engine. */
-export function describeMessages({ describe, it, expect }: TestRunner, name: string, engine: Engine): void {
+export function describeMessages(runner: TestRunner, name: string, engine: Engine): void {
+  checkRunner('describeMessages', runner)
+  const { describe, it, expect } = runner
   type Open = (options?: QueueOptions, lostAfterMs?: number) => Promise<EngineQueue>
 
   /** A test whose queues are closed at its end. */

@@ -4,7 +4,7 @@ import type { RequestScope } from '../tasks/request-scope.ts'
 import { spawn } from '../tasks/spawn.ts'
 import { requestId } from '../variables/request-id.ts'
 import { traceContext } from '../variables/trace-context.ts'
-import type { TestRunner } from './runner.ts'
+import { checkRunner, type TestRunner } from './runner.ts'
 
 /** A server with the middleware under test. */
 export interface ServedRequests {
@@ -21,7 +21,9 @@ export interface ServedRequests {
 export type ServeRequests = (handler: (path: string, scope: RequestScope) => unknown) => Promise<ServedRequests>
 
 /** Defines the tests that every middleware must pass, over real sockets. */
-export function describeMiddleware({ describe, it, expect }: TestRunner, name: string, serve: ServeRequests): void {
+export function describeMiddleware(runner: TestRunner, name: string, serve: ServeRequests): void {
+  checkRunner('describeMiddleware', runner)
+  const { describe, it, expect } = runner
   /** A test whose servers are closed at its end. */
   const test = (title: string, body: (open: ServeRequests) => Promise<void>) =>
     it(title, async () => {

@@ -39,7 +39,8 @@ const checks: Checks = {
  *
  * @throws {TypeError} without the two hooks, or for an option that is unknown or of the wrong type.
  */
-export function failOnOpenWork({ beforeEach, afterEach }: TestHooks, options?: OpenWorkOptions): void {
+export function failOnOpenWork(hooks: TestHooks, options?: OpenWorkOptions): void {
+  const { beforeEach, afterEach } = Object(hooks) as TestHooks
   for (const hook of [beforeEach, afterEach])
     checkArgument('failOnOpenWork: a hook of the test runner', aFunction, hook)
   const checked = checkOptions('failOnOpenWork', options, checks)

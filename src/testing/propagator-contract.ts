@@ -1,11 +1,12 @@
 import { inspect, isDeepStrictEqual } from 'node:util'
 import type { AnyContextVar } from '../context/context-var.ts'
 import { LogicalContext } from '../context/logical-context.ts'
+import { anyOf, checkArgument, checkFunction } from '../options.ts'
 import { type CarrierSource, carrierOf } from '../propagators/carrier.ts'
 import type { Propagator } from '../propagators/propagator.ts'
 import { TraceContext, traceContext } from '../variables/trace-context.ts'
 import { extractFrom, fakeCarrier, injectInto } from './carriers.ts'
-import type { TestRunner } from './runner.ts'
+import { checkRunner, type TestRunner } from './runner.ts'
 
 /** The inputs with which the contract suite calls a propagator. */
 export interface PropagatorSamples {
@@ -19,17 +20,27 @@ export interface PropagatorSamples {
   texts: readonly string[]
 }
 
+const aSampleSet = anyOf('samples with arrays of contexts and texts', (value) => {
+  const { contexts, texts } = Object(value) as Partial<PropagatorSamples>
+  return Array.isArray(contexts) && Array.isArray(texts)
+})
+
 /**
  * Defines the tests that every propagator must pass. `make` returns a new propagator.
  *
  * @throws {TypeError} without contexts or texts.
  */
 export function describePropagator(
-  { describe, it, expect }: TestRunner,
+  runner: TestRunner,
   name: string,
   make: () => Propagator,
-  { contexts, variables = [], trace = false, texts }: PropagatorSamples,
+  inputs: PropagatorSamples,
 ): void {
+  checkRunner('describePropagator', runner)
+  checkFunction('describePropagator', make)
+  checkArgument('describePropagator', aSampleSet, inputs)
+  const { describe, it, expect } = runner
+  const { contexts, variables = [], trace = false, texts } = inputs
   if (contexts.length === 0 || texts.length === 0) {
     throw new TypeError('describePropagator: expected samples with at least one context and one text, got none.')
   }

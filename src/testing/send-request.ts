@@ -84,7 +84,7 @@ export function valueHeaders(values: LogicalContext): Record<string, string> {
 
 /** The address of a server that listens, else the app. */
 function targetOf(app: unknown): string | InjectableApp {
-  if (typeof app === 'string') return app
+  if (typeof app === 'string' && URL.canParse(app)) return app
   if (app instanceof URL) return app.href
   const { server, inject } = Object(app) as Partial<InjectableApp>
   const listening = [app, server].find((known) => known instanceof Server && known.listening)

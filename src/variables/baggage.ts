@@ -2,7 +2,7 @@ import { bridge } from '../context/bridge.ts'
 import { ContextVar, peek } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { processSingleton } from '../context/storage.ts'
-import { inspectCustom } from '../options.ts'
+import { anyOf, checkArgument, inspectCustom } from '../options.ts'
 import {
   type BaggageEntry,
   type BaggageProperty,
@@ -22,6 +22,12 @@ import { percentDecode } from './percent.ts'
 
 type BaggageRefusal = 'malformed' | 'truncated'
 const noRefusals: readonly BaggageRefusal[] = []
+
+const aText = anyOf('a text', (value) => typeof value === 'string')
+const aPropertyList = anyOf(
+  'an array of properties, each [key] or [key, value]',
+  (value) => Array.isArray(value) && value.every(Array.isArray),
+)
 
 /**
  * An ordered list of key-value pairs that a request carries through all services; keys may repeat. Immutable. A text
@@ -47,8 +53,13 @@ export class Baggage {
     this.#members = members
   }
 
-  /** The baggage of a header's text; several lines are joined by commas. Never throws. */
+  /**
+   * The baggage of a header's text; several lines are joined by commas. Never throws for a text.
+   *
+   * @throws {TypeError} if it is not a text.
+   */
   static parse(text: string): Baggage {
+    if (typeof text !== 'string') checkArgument('Baggage.parse', aText, text)
     if (text === '') return Baggage.empty
     const baggage = new Baggage(text)
     // A long text is cut at once, so that it is not retained.
@@ -88,6 +99,7 @@ export class Baggage {
    * @throws {TypeError} if the key of the member or of a property is not a token, or a value is not a string.
    */
   set(key: string, value: string, properties: readonly BaggageProperty[] = []): Baggage {
+    checkArgument('Baggage.set', aPropertyList, properties)
     const member = encodeMember(key, value, properties)
     const place = this.members.findIndex((known) => known.key === key)
     const others = this.members.filter((known) => known.key !== key).map(copyMember)

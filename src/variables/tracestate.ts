@@ -1,4 +1,4 @@
-import { inspectCustom, show } from '../options.ts'
+import { anyOf, checkArgument, inspectCustom, show } from '../options.ts'
 import { copyText, trimOws } from './header-text.ts'
 
 /** W3C Trace Context level 2, 3.3.2.1 */
@@ -14,6 +14,8 @@ const maxValueLength = 256
 export type TracestateRefusal = 'malformed' | 'truncated' | 'duplicate'
 
 const [spaceCode, commaCode, equalsCode] = [0x20, 0x2c, 0x3d] as const
+
+const aText = anyOf('a text', (value) => typeof value === 'string')
 
 /**
  * The list of members that tracing systems add to a trace: the latest writer first, one member per key. Immutable. A
@@ -35,8 +37,13 @@ export class Tracestate {
     this.#members = members
   }
 
-  /** The list of a header's text; several lines are joined by commas. Never throws. */
+  /**
+   * The list of a header's text; several lines are joined by commas. Never throws for a text.
+   *
+   * @throws {TypeError} if it is not a text.
+   */
   static parse(text: string): Tracestate {
+    if (typeof text !== 'string') checkArgument('Tracestate.parse', aText, text)
     if (text === '') return Tracestate.empty
     const state = new Tracestate(text)
     // A long text is cut at once, so that it is not retained.
