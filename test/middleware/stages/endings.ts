@@ -111,6 +111,6 @@ async function half(client: Client, visits: Visits): Promise<void> {
   await visits.reached('handler')
 }
 
-function textOf(path: string, method = 'GET', caller = 'ann'): string {
+export function textOf(path: string, method = 'GET', caller = 'ann'): string {
   return `${method} ${path} HTTP/1.1\r\nhost: x\r\nx-user: ${caller}\r\n\r\n`
 }

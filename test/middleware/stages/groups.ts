@@ -2,7 +2,8 @@ import { logicalContext } from 'logical-context/middleware/node-http'
 import { connectEndings, measureConnect } from './connect.ts'
 import { endings } from './endings.ts'
 import { type Column, measure, type Seen } from './measure.ts'
-import { servers } from './servers.ts'
+import { type Kept, measurePromises } from './promises.ts'
+import { serveFastify, servers } from './servers.ts'
 import { measureWebSocket, websocketEndings } from './websocket.ts'
 
 /** Servers whose requests end in the same ways. */
@@ -26,3 +27,11 @@ export const groups: readonly Group[] = [
     servers: { 'Connect 2': () => measureConnect(), 'Connect 2 below node:http': () => measureConnect(logicalContext) },
   },
 ]
+
+/** By the name of a server: checks its other promises. */
+export const promisers: Readonly<Record<string, () => Promise<Kept>>> = Object.fromEntries(
+  Object.entries({ ...servers, 'Fastify 5': serveFastify }).map(([name, serve]) => [
+    name,
+    () => measurePromises(serve),
+  ]),
+)

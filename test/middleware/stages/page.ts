@@ -3,9 +3,14 @@ import type { Sighting } from '../matrix/sightings.ts'
 import { readTables, writeTable } from '../matrix/tables.ts'
 import type { Group } from './groups.ts'
 import type { Seen } from './measure.ts'
+import { type Kept, promises } from './promises.ts'
 
-/** The page, of what was seen on each server, by name. */
-export function writePage(groups: readonly Group[], seen: ReadonlyMap<string, Seen>): string {
+/** The page, of what was seen on each server, and of the promises that it kept, by name. */
+export function writePage(
+  groups: readonly Group[],
+  seen: ReadonlyMap<string, Seen>,
+  kept: ReadonlyMap<string, Kept>,
+): string {
   return `# Servers
 
 <!-- Written by \`npm run servers\`. \`npm test\` measures each cell again. -->
@@ -23,7 +28,32 @@ ${writeTable({
 })}
 
 ${groups.map((group) => writeGroup(group, seen)).join('\n\n')}
+
+${promisesTitle}
+
+What the servers of HTTP promise besides, each checked over real sockets. An empty cell: the server has no such option.
+
+${writeTable({
+  heads: ['promise', 'what it says', ...kept.keys()],
+  rows: promises.map(({ name, about }) => [name, about, ...Array.from(kept.values(), (of) => markOfKept(of[name]))]),
+})}
 `
+}
+
+const promisesTitle = '## Other promises'
+
+/** Which promises a server kept, as the page says; undefined for another server. */
+export function readPromises(page: string, name: string): Kept | undefined {
+  const [table] = readTables(page.slice(page.indexOf(promisesTitle)))
+  const column = table?.heads.indexOf(name) ?? -1
+  if (table === undefined || column === -1) return undefined
+  const cells = table.rows.map((row) => [row[0] ?? '', row[column] ?? ''] as const)
+  return Object.fromEntries(cells.filter(([, mark]) => mark !== '').map(([promise, mark]) => [promise, mark === '✓']))
+}
+
+function markOfKept(isKept: boolean | undefined): string {
+  if (isKept === undefined) return ''
+  return isKept ? marks.kept : marks.lost
 }
 
 /** What the page says of a server; undefined for another one. */

@@ -1,4 +1,5 @@
 import 'reflect-metadata'
+import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { pipeline, Readable } from 'node:stream'
 import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
@@ -7,14 +8,18 @@ import { NestFactory } from '@nestjs/core'
 import { ExpressAdapter } from '@nestjs/platform-express'
 import { FastifyAdapter } from '@nestjs/platform-fastify'
 import express5, { type NextFunction } from 'express'
+import Fastify from 'fastify'
 import { Hono } from 'hono'
+import { requestId as honoRequestId } from 'hono/request-id'
 import Koa from 'koa'
 import { finalize } from 'rxjs'
 import { logicalContext as expressContext } from 'logical-context/middleware/express'
+import fastifyContext, { type ServerOptions } from 'logical-context/middleware/fastify'
 import { logicalContext as honoContext } from 'logical-context/middleware/hono'
 import { logicalContext as koaContext } from 'logical-context/middleware/koa'
 import { LogicalContextModule } from 'logical-context/middleware/nestjs'
-import { logicalContext as nodeContext } from 'logical-context/middleware/node-http'
+import { logicalContext as nodeContext, type NodeServerOptions } from 'logical-context/middleware/node-http'
+import { requestId } from 'logical-context/variables'
 import { closeOf, listen, silent } from '../../contracts/node-server.ts'
 import { paths, type Visits } from './visits.ts'
 
@@ -24,9 +29,12 @@ export interface Served {
   readonly close: () => Promise<unknown>
 }
 
-/** By name: starts a server of which each stage is visited. */
-export const servers: Readonly<Record<string, (visits: Visits) => Promise<Served>>> = {
-  'node:http': async (visits) =>
+/** Starts a server of which each stage is visited. */
+export type Serve = (visits: Visits, options?: NodeServerOptions) => Promise<Served>
+
+/** By name. */
+export const servers: Readonly<Record<string, Serve>> = {
+  'node:http': async (visits, options) =>
     served(
       createServer(
         nodeContext(
@@ -37,19 +45,19 @@ export const servers: Readonly<Record<string, (visits: Visits) => Promise<Served
             if (hasRoute(request)) send(response, await visits.answer(request))
             else response.writeHead(404).end()
           },
-          { logger: silent },
+          { logger: silent, ...options },
         ),
       ),
     ),
-  'Express 5': (visits) => serveExpress(express5, visits),
-  'Express 4': async (visits) => {
+  'Express 5': (visits, options) => serveExpress(express5, visits, options),
+  'Express 4': async (visits, options) => {
     // It has no types: those of Express 5 are used. A literal would be looked up.
     const name: string = 'express4'
-    return serveExpress(((await import(name)) as { default: typeof express5 }).default, visits)
+    return serveExpress(((await import(name)) as { default: typeof express5 }).default, visits, options)
   },
-  'Koa 3': async (visits) => {
+  'Koa 3': async (visits, options) => {
     const app = new Koa()
-    app.use(koaContext({ logger: silent }))
+    app.use(koaContext({ logger: silent, ...options }))
     app.use(async ({ req, res }, next) => {
       visits.begin(req, res)
       visits.look('middleware', req)
@@ -63,11 +71,14 @@ export const servers: Readonly<Record<string, (visits: Visits) => Promise<Served
     const handle = app.callback()
     return served(createServer((request, response) => void handle(request, response)))
   },
-  'Hono 4': async (visits) => {
+  'Hono 4': async (visits, options) => {
     const app = new Hono<{ Bindings: HttpBindings }>()
-    app.use(honoContext({ logger: silent }))
-    app.use(async ({ env: { incoming, outgoing } }, next) => {
+    app.use(honoContext({ logger: silent, ...options }))
+    app.use(honoRequestId({ headerName: '', generator: () => requestId.get() ?? '' }))
+    app.use(async (c, next) => {
+      const { incoming, outgoing } = c.env
       visits.begin(incoming, outgoing)
+      visits.lookAtId(c.get('requestId' as never))
       visits.look('middleware', incoming)
       const after = () => visits.look('middleware, after next', incoming)
       return new Promise<void>((resolve) => visits.next(incoming, () => resolve(next()))).finally(after)
@@ -88,13 +99,34 @@ export const servers: Readonly<Record<string, (visits: Visits) => Promise<Served
     })
     return served(createAdaptorServer({ fetch: app.fetch }) as Server)
   },
-  'NestJS 12 on Express': (visits) => serveNest(new ExpressAdapter(), visits),
-  'NestJS 12 on Fastify': (visits) => serveNest(new FastifyAdapter(), visits),
+  'NestJS 12 on Express': (visits, options) => serveNest(new ExpressAdapter(), visits, options),
+  'NestJS 12 on Fastify': (visits, options) => serveNest(new FastifyAdapter({ genReqId }), visits, options),
 }
 
-async function serveExpress(express: typeof express5, visits: Visits): Promise<Served> {
+/** Fastify's stages are on a page of its own. */
+export const serveFastify: Serve = async (visits, options = {}) => {
+  const app = Fastify({ genReqId })
+  await app.register(fastifyContext, options as ServerOptions)
+  // The handler reads the body.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null))
+  app.addHook('onRequest', async ({ raw, id }, reply) => {
+    visits.begin(raw, reply.raw)
+    visits.lookAtId(id)
+  })
+  for (const path of paths) app.all(path, async ({ raw }) => visits.answer(raw))
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  return { server: app.server, close: () => app.close() }
+}
+
+/** The option of Fastify, for requests without an id of a trusted peer. */
+function genReqId(): string {
+  return `own-${randomUUID()}`
+}
+
+async function serveExpress(express: typeof express5, visits: Visits, options?: NodeServerOptions): Promise<Served> {
   const app = express().set('env', 'test')
-  app.use(expressContext({ logger: silent }))
+  app.use(expressContext({ logger: silent, ...options }))
   app.use((request, response, next) => {
     visits.begin(request, response)
     visits.look('middleware', request)
@@ -115,7 +147,11 @@ async function serveExpress(express: typeof express5, visits: Visits): Promise<S
   return served(createServer(app))
 }
 
-async function serveNest(adapter: ExpressAdapter | FastifyAdapter, visits: Visits): Promise<Served> {
+async function serveNest(
+  adapter: ExpressAdapter | FastifyAdapter,
+  visits: Visits,
+  options?: NodeServerOptions,
+): Promise<Served> {
   class Everything {
     async answer(request: NestRequest): Promise<unknown> {
       const body = await visits.answer(rawOf(request))
@@ -127,7 +163,10 @@ async function serveNest(adapter: ExpressAdapter | FastifyAdapter, visits: Visit
   All([...paths])(Everything.prototype, 'answer', {
     ...(Object.getOwnPropertyDescriptor(Everything.prototype, 'answer') as PropertyDescriptor),
   })
-  const metadata = { imports: [LogicalContextModule.forRoot({ logger: silent })], controllers: [Everything] }
+  const metadata = {
+    imports: [LogicalContextModule.forRoot({ logger: silent, ...options })],
+    controllers: [Everything],
+  }
   class Root {
     readonly metadata = metadata
   }
@@ -144,7 +183,14 @@ async function serveNest(adapter: ExpressAdapter | FastifyAdapter, visits: Visit
     visits.look('middleware', request)
     visits.next(request, next)
   })
-  app.useGlobalGuards({ canActivate: (context) => (look('guard', context), true) })
+  app.useGlobalGuards({
+    canActivate(context) {
+      look('guard', context)
+      const { id } = context.switchToHttp().getRequest<{ id?: string }>()
+      if (id !== undefined) visits.lookAtId(id)
+      return true
+    },
+  })
   app.useGlobalInterceptors({
     intercept(context, next) {
       look('interceptor', context)

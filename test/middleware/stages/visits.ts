@@ -2,7 +2,8 @@ import { AsyncResource } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
-import { ContextVar } from 'logical-context'
+import { ContextVar, spawn } from 'logical-context'
+import { requestId } from 'logical-context/variables'
 import { type Caller, type Sighting, Sightings } from '../matrix/sightings.ts'
 
 const user = new ContextVar<string>('user')
@@ -19,13 +20,26 @@ export const paths: readonly string[] = [
   '/endless',
   '/elsewhere',
   '/parked',
+  '/large',
+  '/spawns',
+  '/tells',
 ]
+
+/** More than the buffers on both sides of a connection hold. */
+export const large: string = 'x'.repeat(16 * 1024 * 1024)
+/** A value that a peer can send. */
+export const tenant = new ContextVar<string>('tenant')
 
 /** The program of a server under test: what it does for each path, and what it sees in each stage. */
 export class Visits {
   #sightings = new Sightings<string>()
   #gate = Promise.withResolvers<void>()
   #parked: AsyncResource | undefined
+
+  /** The ids of the framework's own option, and those of the units. */
+  readonly ids: [own: unknown, units: string | undefined][] = []
+  /** What ended, in its order. */
+  readonly ended: string[] = []
 
   /** Forgets what was seen. */
   restart(): void {
@@ -44,6 +58,11 @@ export class Visits {
 
   look(stage: string, request: IncomingMessage): void {
     this.#sightings.see(callerOf(request), stage, user.get())
+  }
+
+  /** For a stage in which the framework has an id of its own. */
+  lookAtId(own: unknown): void {
+    this.ids.push([own, requestId.get()])
   }
 
   /** Continues a request: for one of its paths in the context of the parked one. */
@@ -68,6 +87,9 @@ export class Visits {
     if (request.url === '/waits' || request.url === '/parked') await this.#gate.promise
     this.look('handler, after await', request)
     if (request.url === '/rejects') throw new Error('planted')
+    if (request.url === '/large') return large
+    if (request.url === '/tells') return `${tenant.get()} ${requestId.get()}`
+    if (request.url === '/spawns') spawn(() => this.#gate.promise.then(() => this.ended.push('task')))
     return 'ok'
   }
 
