@@ -248,8 +248,8 @@ async function connectAsBob(shop: Shop): Promise<Socket> {
 /** The connection outlives the request: its end is not the request's. */
 async function hangUpBehind({ sightings }: Shop, socket: Socket): Promise<void> {
   await sightings.reached('response close')
-  // After the seal, which comes a turn later.
-  await new Promise((resolve) => setTimeout(resolve, 1))
+  // After the seal, which comes some turns later: a timer can be over before them.
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve))
   socket.destroy()
 }
 
