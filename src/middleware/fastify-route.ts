@@ -1,6 +1,6 @@
 import type { Server } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, onErrorHookHandler, onRequestHookHandler } from 'fastify'
-import { type Checks, checkOptions } from '../options.ts'
+import { type Checks, checkOptions, isFunction } from '../options.ts'
 import { aPolicy, type Policy } from '../tasks/policy.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import type { UnitSettings } from '../tasks/unit.ts'
@@ -101,7 +101,8 @@ export function routeUnits(request: FastifyRequest, inbound: Inbound): RouteUnit
 let routeKey: symbol | undefined
 
 function prepare(route: Route, method: string, inbound: Inbound): RouteUnits {
-  track(route)
+  // A URL that cannot be routed has no functions.
+  if (isFunction(route.handler)) track(route)
   // For `reply.callNotFound()`.
   const notFound = Reflect.get(route, fastifySymbol(route, notFoundSymbol)) as Route | null
   if (notFound !== null) track(notFound)
@@ -150,6 +151,23 @@ export function adoptNotFound(
   route.Reply = Reflect.get(fastify, fastifySymbol(fastify, 'fastify.Reply'))
   route.onRequest = [onRequest.bind(fastify) as Called, ...(route.onRequest ?? [])]
   route.onError = [onError.bind(fastify) as Called, ...(route.onError ?? [])]
+}
+
+/** Opens units for URLs that cannot be routed: Fastify calls its option `frameworkErrors` without any hook. */
+export function trackFrameworkErrors(
+  fastify: FastifyInstance,
+  begin: (request: FastifyRequest, reply: FastifyReply, fn: () => void) => void,
+): void {
+  const options = Reflect.get(fastify, fastifySymbol(fastify, 'fastify.options')) as {
+    frameworkErrors?: Called
+    routerOptions?: object
+  }
+  // Versions without `routerOptions` do not read it again, and these are the program's own options.
+  if (!isFunction(options.frameworkErrors) || options.routerOptions === undefined) return
+  const handler = trackedErrorHandler(options.frameworkErrors)
+  options.frameworkErrors = function frameworkErrors(error, request, reply) {
+    begin(request as FastifyRequest, reply as FastifyReply, () => handler(error, request, reply))
+  }
 }
 
 /** The servers besides `fastify.server` that Fastify listens on. */

@@ -30,6 +30,7 @@ import {
   routeUnits,
   setAttributes,
   setPluginPolicy,
+  trackFrameworkErrors,
 } from './fastify-route.ts'
 import { beginWith } from './fastify-values.ts'
 import { Inbound } from './inbound.ts'
@@ -142,16 +143,18 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     loggers.expect(cell)
     return peek(requestId, cell) as string
   })
-  // A hook that was added before ours can reply.
-  trackReplies(fastify, replyIdHeader, (reply, fn) => {
-    // The hook has replied: what `values` throws can only be logged.
-    const proceed = (error?: Error) => {
+  /** Without a hook that can fail the request: what `values` throws can only be logged. */
+  const beginLogged = (request: FastifyRequest, reply: FastifyReply, fn: () => void) =>
+    begin(request, reply, (error) => {
       if (error !== undefined) log.error({ err: error }, "logicalContext: option 'values' failed")
       fn()
-    }
-    if (scopeOf(reply.request) !== undefined) begin(reply.request, reply, proceed)
+    })
+  // A hook that was added before ours can reply.
+  trackReplies(fastify, replyIdHeader, (reply, fn) => {
+    if (scopeOf(reply.request) !== undefined) beginLogged(reply.request, reply, fn)
     else fn()
   })
+  trackFrameworkErrors(fastify, beginLogged)
   fastify.addHook('onRoute', (route) => {
     const { method, url, config, childLoggerFactory } = route
     checkRoute(`${String(method)} ${url}`, config?.logicalContext)

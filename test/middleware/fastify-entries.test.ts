@@ -1,10 +1,12 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
 import { type AddressInfo, connect } from 'node:net'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { ContextVar, type RequestScope } from 'logical-context'
 import logicalContext from 'logical-context/middleware/fastify'
-import { afterEach, describe, expect, it } from 'vitest'
+import { requestId } from 'logical-context/variables'
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest'
 
 const user = new ContextVar<string>('user')
 
@@ -61,6 +63,34 @@ describe("logicalContext's entry", () => {
     ])
     expect(await unfinishedAtClose(app, reports)).toBe(0)
   })
+
+  it.each(['/%', `/${'a'.repeat(101)}`])(
+    'opens a unit where the option frameworkErrors replies, for %s',
+    async (path) => {
+      const sealed: string[] = []
+      const noted = ({ scope }: { scope: RequestScope }) => void sealed.push(scope.name)
+      subscribe('logical-context:scope:seal', noted as never)
+      onTestFinished(() => void unsubscribe('logical-context:scope:seal', noted as never))
+      const app = Fastify({
+        frameworkErrors(error, request, reply) {
+          user.set('ada')
+          setImmediate(() => {
+            const isSame = request.id === requestId.get()
+            void (reply as FastifyReply).code(400).send({ code: error.code, isSame, user: user.get() })
+          })
+        },
+      })
+      await app.register(logicalContext)
+      app.get('/:id', () => 'never reached')
+      const port = await portOf(app)
+
+      const reply = await fetch(`http://127.0.0.1:${port}${path}`)
+
+      expect(await reply.json()).toMatchObject({ isSame: true, user: 'ada' })
+      expect(reply.headers.get('x-request-id')).not.toBeNull()
+      await expect.poll(() => sealed).toEqual(['GET (no route)'])
+    },
+  )
 
   it.each([
     ['HTTP/1', false],
