@@ -1,3 +1,4 @@
+import { start } from '../context/block.ts'
 import type { View } from '../context/cell.ts'
 import { root, storage } from '../context/storage.ts'
 import { isCancellationError } from './cancellation-error.ts'
@@ -155,12 +156,12 @@ export class CancelScope {
     return this.aborted && isCancellationError(error, this.#reason)
   }
 
-  /** @internal Runs `fn` inside this scope, with the values of the caller. */
-  run<R>(fn: () => R): R {
+  /** @internal Calls `fn` with this scope, inside it, with the values of the caller. A lazy thenable starts inside too. */
+  run<R>(fn: (scope: this) => R): R {
     const cell = storage.getStore()
-    if (cell === undefined) return fn()
+    if (cell === undefined) return start(fn(this))
     this.#cell = cell.within(this)
-    return storage.run(this.#cell, fn)
+    return storage.run(this.#cell, () => start(fn(this)))
   }
 
   /** @internal The work ended. Calls that began inside it and continue are still cancelled with the scopes outside. */
@@ -262,10 +263,9 @@ export class CancelScope {
     this.#aborted = true
     this.#reason = reason
     this.#stopTimer()
-    const controller = this.#controller
     // Without a cell the listeners run outside any unit, like the work.
     const cell = (this.#owner === undefined ? this.#cell : this.#owner.cell) as View
-    if (controller !== undefined) storage.run(cell, () => controller.abort(reason))
+    if (this.#controller !== undefined) storage.run(cell, () => this.#controller?.abort(reason))
     this.#owner?.cancelled()
     for (const { item } of this.#children?.items.toReversed() ?? []) scopes.push(item)
     this.#children = undefined

@@ -1,4 +1,3 @@
-import { start } from '../context/block.ts'
 import { checkFunction } from '../options.ts'
 import { CancelScope } from './cancel-scope.ts'
 import { currentCancelScope } from './unit.ts'
@@ -19,5 +18,5 @@ import { currentCancelScope } from './unit.ts'
 export async function shield<T>(fn: (scope: CancelScope) => T | PromiseLike<T>): Promise<T> {
   checkFunction('shield', fn)
   const scope = new CancelScope(currentCancelScope(), { shielded: true })
-  return await scope.run(() => start(fn(scope)))
+  return await scope.run(fn)
 }

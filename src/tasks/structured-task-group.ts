@@ -1,4 +1,3 @@
-import { start } from '../context/block.ts'
 import { CancelledError } from '../errors.ts'
 import { aString, checkFunction, type Checks, checkOptions, show } from '../options.ts'
 import { CancelScope } from './cancel-scope.ts'
@@ -89,7 +88,7 @@ export class StructuredTaskGroup extends TaskGroup {
   /** @internal Runs `body` as the caller's own code, under the group's signal. Resolves when no task is left. */
   async run<T>(body: () => T | PromiseLike<T>): Promise<T | undefined> {
     try {
-      return await this.#scope.run(() => start(body()))
+      return await this.#scope.run(body)
     } catch (error) {
       if (this.#scope.isCancellation(error)) this.stopped ??= { error }
       else this.#onFailure(error, this, undefined)

@@ -1,4 +1,3 @@
-import { start } from '../context/block.ts'
 import type { Cell } from '../context/cell.ts'
 import { storage } from '../context/storage.ts'
 import { TimeoutError } from '../errors.ts'
@@ -62,7 +61,7 @@ export async function withTimeout<T>(
   }
   // The limit of this call begins now: its clock need not be read a second time.
   let stop = after(due === undefined || due.target === scope ? ms : due.leftMs, onTimer)
-  const call = (async () => await scope.run(() => start(fn(scope))))()
+  const call = callIn(scope, fn)
   const rest = call.then(result.resolve, (error: unknown) => {
     // A call with the same limit may reach it a little earlier than our timer.
     if (!isOver) result.reject(isTimeout(scope, error) ? scope.reason : error)
@@ -74,6 +73,10 @@ export async function withTimeout<T>(
     stop()
     scope.end()
   }
+}
+
+async function callIn<T>(scope: CancelScope, fn: (scope: CancelScope) => T | PromiseLike<T>): Promise<T> {
+  return await scope.run(fn)
 }
 
 /** Whether an error says only that the time is over. */
