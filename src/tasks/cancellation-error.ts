@@ -21,13 +21,18 @@ function isCancellation(error: unknown, reason: unknown, depth: number): boolean
     if (at === reason) return true
     if (typeof at !== 'object' || at === null) return false
     if (isFromClient(at)) return true
-    const { errors, cause } = at as { errors?: unknown; cause?: unknown }
-    // For example from `Promise.any`.
-    if (Array.isArray(errors) && errors.length > 0)
-      return errors.every((each) => isCancellation(each, reason, causes + 1))
-    at = cause
+    const several = errorsIn(at)
+    if (several !== undefined) return several.every((each) => isCancellation(each, reason, causes + 1))
+    at = (at as { cause?: unknown }).cause
   }
   return false
+}
+
+/** Those of `Promise.any`; or those of a `SuppressedError`: the error of a disposer, and the one that it suppresses. */
+function errorsIn(error: object): unknown[] | undefined {
+  const { errors, suppressed } = error as { errors?: unknown; suppressed?: unknown }
+  if (Array.isArray(errors) && errors.length > 0) return errors
+  return suppressed === undefined ? undefined : [(error as { error?: unknown }).error, suppressed]
 }
 
 /** The names and codes that clients have for an aborted signal. */
@@ -37,7 +42,15 @@ const names = new Set<unknown>([
   // axios
   'CanceledError',
 ])
-const codes = new Set<unknown>(['ABORT_ERR', 'ERR_ABORTED', 'ERR_CANCELED'])
+const codes = new Set<unknown>([
+  'ABORT_ERR',
+  'ERR_ABORTED',
+  'ERR_CANCELED',
+  // A cancelled query. PostgreSQL, "PostgreSQL Error Codes", query_canceled; MySQL; SQL Server with tedious
+  '57014',
+  'ER_QUERY_INTERRUPTED',
+  'ECANCEL',
+])
 /** The status CANCELLED. gRPC, "Status codes and their use in gRPC" */
 const grpcCancelled = 1
 

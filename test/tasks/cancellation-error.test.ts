@@ -15,6 +15,8 @@ const cancellations: [name: string, error: (signal: AbortSignal) => unknown][] =
   ['gRPC', () => grpc],
   ['an error with the reason at the end of its causes', (signal) => caused(caused(signal.reason))],
   ['an error that a client’s error has caused', () => caused(new DOMException('aborted', 'AbortError'))],
+  ['a cancelled query', () => Object.assign(new Error('canceling statement due to user request'), { code: '57014' })],
+  ['a disposer that was cancelled too', (signal) => suppressing(new CanceledError(), signal.reason)],
   ['Promise.any', (signal) => new AggregateError([signal.reason, new CanceledError()])],
 ]
 const failures: [name: string, error: unknown][] = [
@@ -29,6 +31,7 @@ const failures: [name: string, error: unknown][] = [
     },
   ],
   ['Promise.any with a failure', new AggregateError([grpc, boom])],
+  ['a disposer that failed after a cancellation', suppressing(boom, grpc)],
   ['no error', undefined],
 ]
 
@@ -103,6 +106,11 @@ describe.each(failures)('a failure after an abort: %s', (_, error) => {
 
 function caused(cause: unknown): Error {
   return new Error('the query failed', { cause })
+}
+
+/** In the shape of a SuppressedError, which Node 22 does not have. */
+function suppressing(error: unknown, suppressed: unknown): Error {
+  return Object.assign(new Error('An error was suppressed.'), { name: 'SuppressedError', error, suppressed })
 }
 
 function circle(): Error {
