@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import manifest from '../package.json' with { type: 'json' }
 import { wrongCircles } from './architecture/circles.ts'
 import { wrongExports } from './architecture/exports.ts'
-import { helpersWithOneUser, notESModules, tooLong, vagueNames } from './architecture/files.ts'
+import { helpersWithOneUser, notESModules, syntaxOfLaterNodes, tooLong, vagueNames } from './architecture/files.ts'
 import { arrows, wrongArrows, wrongPackages, wrongStorages } from './architecture/imports.ts'
 import { type Lockfile, wrongLockfile } from './architecture/lockfile.ts'
 import { patternsAsObjects } from './architecture/patterns.ts'
@@ -50,6 +50,10 @@ describe('the sources', () => {
 
   it('are ES modules', () => {
     expect(notESModules(sources)).toEqual([])
+  })
+
+  it('are in the syntax of the oldest Node that is supported', () => {
+    expect(syntaxOfLaterNodes(sources)).toEqual([])
   })
 
   it('are exported at the path where they are', () => {
@@ -152,6 +156,16 @@ describe('wrongArrows', () => {
       "import './b.ts'\nimport '../tasks/c.ts'\nimport '../errors.ts'\nimport type { D } from '../options.ts'"
 
     expect(wrongArrows([{ path: 'src/middleware/a.ts', text }])).toEqual([])
+  })
+})
+
+describe('syntaxOfLaterNodes', () => {
+  it.each(['using a = b()', 'async () => { await using a = b() }'])('finds %s', (text) => {
+    expect(syntaxOfLaterNodes([{ path: 'src/a.ts', text: `\n${text}` }])).toEqual(["src/a.ts:2 declares with 'using'."])
+  })
+
+  it('accepts other declarations and names', () => {
+    expect(syntaxOfLaterNodes([{ path: 'src/a.ts', text: 'const using = 1\nlet a = using' }])).toEqual([])
   })
 })
 

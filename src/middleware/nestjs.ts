@@ -12,6 +12,7 @@ import { ContextVar } from '../context/context-var.ts'
 import { outside } from '../context/current.ts'
 import { anyOf, aString, checkArgument, type Checks, checkOptions, isRecord, splitOptions } from '../options.ts'
 import { backgroundGroup, openScope } from '../tasks/open-scope.ts'
+import type { RequestScope } from '../tasks/request-scope.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
 import { newIdentity, requestId } from '../variables/request-id.ts'
 import { activeTrace, traceContext } from '../variables/trace-context.ts'
@@ -131,18 +132,15 @@ export function InContext(options?: InContextOptions): MethodDecorator {
     const unitName = name ?? `${target.constructor.name}.${String(key)}`
     const inContext = function (this: unknown, ...args: unknown[]): unknown {
       const group = jobGroups.at(-1) ?? backgroundGroup
-      using scope = openScope(unitName, { group, context: newIdentity() })
-      const result = scope.run(() => method.apply(this, args))
-      if (result instanceof Promise) {
-        // The task is what the drain waits for. A full group cannot refuse it, because the job runs already.
-        const ended = result.then(
-          () => {},
-          () => {},
-        )
-        const { signal } = outside(() => group.adopt(unitName, ended))
-        signal.addEventListener('abort', () => scope.abort(signal.reason))
+      // Node 22 cannot parse `using`.
+      const scope = openScope(unitName, { group, context: newIdentity() })
+      try {
+        const result = scope.run(() => method.apply(this, args))
+        if (result instanceof Promise) postponeClose(group, unitName, scope, result)
+        return result
+      } finally {
+        scope.close()
       }
-      return result
     }
     Object.defineProperties(inContext, { name: { value: method.name }, length: { value: method.length } })
     // Other decorators keep their metadata at the method.
@@ -152,6 +150,16 @@ export function InContext(options?: InContextOptions): MethodDecorator {
     }
     descriptor.value = inContext
   }
+}
+
+/** A task is what the drain waits for. A full group cannot refuse it, because the job runs already. */
+function postponeClose(group: TaskGroup, name: string, scope: RequestScope, result: Promise<unknown>): void {
+  const ended = result.then(
+    () => {},
+    () => {},
+  )
+  const { signal } = outside(() => group.adopt(name, ended))
+  signal.addEventListener('abort', () => scope.abort(signal.reason))
 }
 
 /** Added to `Reflect` by `reflect-metadata`, which Nest loads. */

@@ -1,4 +1,4 @@
-import { importsOf, type SourceFile } from './source-file.ts'
+import { importsOf, nodesOf, type SourceFile } from './source-file.ts'
 
 const longest = 300
 /** A shorter file is an idea only if several files need it, or if users import it. */
@@ -47,6 +47,15 @@ export function notESModules(files: readonly SourceFile[]): string[] {
     )
     return found === null ? [] : [`${path} uses ${found[0].replace('(', '')}, which is CommonJS.`]
   })
+}
+
+/** Declarations with `using`: Node 22 cannot parse them, and the published files keep them. */
+export function syntaxOfLaterNodes(files: readonly SourceFile[]): string[] {
+  return files.flatMap((file) =>
+    nodesOf(file)
+      .filter((node) => /\busing$/.test(String((node as { kind?: unknown }).kind)))
+      .map(({ start }) => `${file.path}:${file.text.slice(0, start).split('\n').length} declares with 'using'.`),
+  )
 }
 
 function linesOf(text: string): number {
