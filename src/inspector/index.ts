@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { anyOf, anything, type Check, checkOptions, type Checks } from '../options.ts'
 import { Inspector, inspectorChecks, type InspectorOptions } from './inspector.ts'
@@ -16,13 +17,19 @@ export interface InspectorHandlerOptions extends InspectorOptions<IncomingMessag
   prefix?: string
 }
 
-/** A handler for a server of `node:http`, and a middleware for Express and others of this form. */
+/** A handler for a server of `node:http` or `node:http2`, and a middleware for Express and others of this form. */
 export interface InspectorHandler extends Disposable {
   /** Answers the requests below the prefix. It calls `next` for others; without `next`, it answers them with 404. */
-  (request: IncomingMessage, response: ServerResponse, next?: () => void): void
+  (
+    request: IncomingMessage | Http2ServerRequest,
+    response: ServerResponse | Http2ServerResponse,
+    next?: () => void,
+  ): void
   /** Ends the streams and stops to record. A second call does nothing. */
   close(): void
 }
+
+type Handler = (...args: Parameters<InspectorHandler>) => void
 
 const defaultPrefix = '/__context'
 const aPrefix: Check = anyOf(
@@ -77,11 +84,13 @@ export function inspectorHandler(options?: InspectorHandlerOptions): InspectorHa
   const checks = { ...inspectorChecks, prefix: aPrefix }
   const { prefix = defaultPrefix, ...own } = checkOptions('inspectorHandler', options, checks)
   const page = new Inspector<IncomingMessage>('inspectorHandler', own)
-  const handler = (request: IncomingMessage, response: ServerResponse, next?: () => void): void => {
+  const handler: Handler = (given, response, next) => {
+    // The compatibility API of HTTP/2 has what is used here.
+    const request = given as IncomingMessage
     const path = request.url?.split('?', 1)[0] ?? ''
     if (path === prefix || path.startsWith(`${prefix}/`))
-      void page.serve(request, response, path.slice(prefix.length), request)
-    else if (next === undefined) response.writeHead(404).end()
+      void page.serve(request, response as ServerResponse, path.slice(prefix.length), request)
+    else if (next === undefined) (response as ServerResponse).writeHead(404).end()
     else next()
   }
   Object.defineProperty(handler, 'name', { value: 'inspectorHandler' })
