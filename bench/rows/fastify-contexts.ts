@@ -37,6 +37,20 @@ export const logicalContextAlone: ContextWay = async (app) => {
   return logicalContext({ propagators: [xRequestId()], replyIdHeader: false })(app)
 }
 
+/** The unit of a request and its id without the plugin: no events, no hooks, no wait for a handler, no drain. */
+export const unitByHand: ContextWay = async (app) => {
+  const { Inbound } = await import('logical-context/middleware/inbound')
+  const { xRequestId } = await import('logical-context/propagators')
+  const { requestId } = await import('logical-context/variables')
+  const inbound = new Inbound({ propagators: [xRequestId()] })
+  app.addHook('onRequest', (request, reply, done) => {
+    const scope = inbound.open(request.method, request.raw)
+    reply.raw.once('close', () => scope.close())
+    scope.run(done)
+  })
+  return () => requestId.get()
+}
+
 export const fastifyRequestContext: ContextWay = async (app) => {
   const { fastifyRequestContext: plugin, requestContext } = await import('@fastify/request-context')
   await app.register(plugin, { defaultStoreValues: (request) => ({ id: request.id }) })

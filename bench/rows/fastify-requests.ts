@@ -19,6 +19,7 @@ export const requestHello: MicroRow = {
     side('bare', 'floor', () => helloServer(ways.none)),
     side(ours, 'ours', () => helloServer(ways.logicalContextAlone)),
     side('one-line als.run in onRequest', 'reference', () => helloServer(ways.oneLineOfAls)),
+    side('our unit without the plugin', 'reference', () => helloServer(ways.unitByHand)),
     side('@fastify/request-context', 'peer', () => helloServer(ways.fastifyRequestContext)),
     side('cls-rtracer', 'peer', () => helloServer(ways.clsRtracer)),
     side('@fastify/otel', 'peer', () => helloServer(ways.fastifyOtel)),

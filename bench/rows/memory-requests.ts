@@ -26,6 +26,7 @@ function sides(prepare: (way: ways.ContextWay, fill: Fill) => ReturnType<MemoryS
     side('bare', 'floor', ways.none),
     side(ours, 'ours', ways.logicalContextAlone, variable),
     side('one-line als.run in onRequest', 'reference', ways.oneLineOfAls),
+    side('our unit without the plugin', 'reference', ways.unitByHand, variable),
     side('@fastify/request-context', 'peer', ways.fastifyRequestContext, requestContext),
     side('@fastify/otel', 'peer', ways.fastifyOtel),
     side('nestjs-cls middleware', 'peer', ways.nestClsMiddleware, clsService),
