@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Context, Handler, MiddlewareHandler, Next } from 'hono'
+import { isThenable } from '../callbacks.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { type Exchange, exchangeOf, ofStream, type Wait } from './exchange.ts'
 import {
@@ -53,7 +54,8 @@ export function logicalContext(options?: NodeServerOptions): HonoMiddleware {
       result = exchange.endWith(ofChain, next())
     })
     await result
-    streamInUnit(c, exchangeOf(incoming) as Exchange)
+    // Hono drops the body of a reply to HEAD, and does not cancel it.
+    if (c.req.method !== 'HEAD') streamInUnit(c, exchangeOf(incoming) as Exchange)
   }
   return requests.expose(middleware, 'logicalContext')
 }
@@ -61,6 +63,7 @@ export function logicalContext(options?: NodeServerOptions): HonoMiddleware {
 export default logicalContext
 
 const ofChain: Wait = { what: 'the handlers', untilReply: false }
+const ofHandler: Wait = { what: 'the handler', untilReply: false }
 
 /** For `app.request()` in tests. */
 async function withoutServer(requests: NodeRequests, c: AnyContext, next: Next): Promise<void> {
@@ -89,9 +92,11 @@ function trackHandlers(c: AnyContext, exchange: Exchange, request: NodeRequest):
   matchSymbol ??= Object.getOwnPropertySymbols(Object.getPrototypeOf(c.req) as object)[0]
   const [matched] = Reflect.get(c.req, matchSymbol ?? '') as [[RoutedHandler][] | undefined]
   if (!Array.isArray(matched)) return
-  for (const [routed] of matched) {
-    if (tracked.has(routed[0])) continue
-    routed[0] = new Proxy(routed[0], { apply: applyInUnit })
+  for (const [index, [routed]] of matched.entries()) {
+    const [handler] = routed
+    if (tracked.has(handler)) continue
+    if (index === matched.length - 1) lastHandlers.add(handler)
+    routed[0] = new Proxy(handler, { apply: applyInUnit })
     tracked.add(routed[0])
   }
   const [, route] = matched.at(-1)?.[0] ?? []
@@ -101,12 +106,16 @@ function trackHandlers(c: AnyContext, exchange: Exchange, request: NodeRequest):
 }
 
 const tracked = new WeakSet<Handler>()
+/** The handlers that are the last ones of a route. */
+const lastHandlers = new WeakSet<Handler>()
 
 function applyInUnit(handler: Handler, receiver: unknown, [c, next]: [Context, Next]): unknown {
   const { incoming } = (c.env ?? {}) as NodeEnvironment
   const exchange = exchangeOf(incoming)
   if (exchange === undefined) return handler.call(receiver, c, next)
-  return handler.call(receiver, c, nextInUnit(exchange, next))
+  const result: unknown = handler.call(receiver, c, nextInUnit(exchange, next))
+  // The middleware `timeout` does not wait for it.
+  return lastHandlers.has(handler) && isThenable(result) ? exchange.endWith(ofHandler, result) : result
 }
 
 /** The server reads the body of the response outside the unit. */

@@ -100,11 +100,14 @@ function chainAfter(own: Called, app: NonNullable<KoaContext['app']>): readonly 
 }
 
 /**
- * Runs middlewares as Koa does. A `next` that is called in another request continues in the unit of its own one.
+ * Runs middlewares as Koa does. A `next` that is called in another request continues in the unit of its own one. If a
+ * middleware does not wait for its `next`, as one that limits the time does, the others postpone the seal too.
  */
 function runChain(chain: readonly Called[], context: KoaContext, exchange: Exchange): Promise<unknown> {
   const { scope } = exchange
   let last = -1
+  let running = 0
+  let isLeft = false
   const dispatch = async (index: number): Promise<unknown> => {
     if (index <= last) throw new Error('next() called multiple times')
     last = index
@@ -116,7 +119,17 @@ function runChain(chain: readonly Called[], context: KoaContext, exchange: Excha
       if (isRouter) scope.settings = settings
       return dispatch(index + 1)
     }
-    return called?.(context, nextInUnit(exchange, next))
+    running++
+    try {
+      return await called?.(context, nextInUnit(exchange, next))
+    } finally {
+      running--
+      if (index === 0 && running > 0) {
+        isLeft = true
+        exchange.begin(ofChain)
+      }
+      if (isLeft && running === 0) exchange.end(ofChain)
+    }
   }
   return dispatch(0)
 }

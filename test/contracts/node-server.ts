@@ -200,6 +200,18 @@ export function describeNodeServer(
       expect(await get(shop)).toBe('ann ann ann ')
     })
 
+    it('ends the unit of a HEAD request whose reply is a stream', async () => {
+      let scope: RequestScope | undefined
+      const shop = await open(async (handled) => {
+        scope = handled.scope
+        return Readable.from(['a', 'b'])
+      })
+
+      await fetch(shop.url, { method: 'HEAD' })
+
+      await expect.poll(() => scope?.sealed).toBe(true)
+    })
+
     it('echoes the request id in the header of its option, or not', async () => {
       const ids: unknown[] = []
       const headersOf = async (options: NodeServerOptions) => {

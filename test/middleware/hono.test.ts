@@ -9,6 +9,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { type Context, Hono, type MiddlewareHandler, type Next } from 'hono'
 import { requestId as honoRequestId } from 'hono/request-id'
 import { stream } from 'hono/streaming'
+import { timeout } from 'hono/timeout'
 import { ContextVar, type RequestScope, spawn } from 'logical-context'
 import defaultExport, { logicalContext } from 'logical-context/middleware/hono'
 import { describeMiddleware } from 'logical-context/testing'
@@ -281,6 +282,24 @@ describe('logicalContext of middleware/hono', () => {
 
   it('refuses wrong options', () => {
     expect(() => logicalContext({ polcy: 'isolate' } as object)).toThrow(/logicalContext: unknown option 'polcy'/)
+  })
+
+  it('keeps the values for a handler that hono/timeout does not wait for', async () => {
+    const go = Promise.withResolvers<void>()
+    const seen: unknown[] = []
+    const ask = await serve((app) => {
+      app.use(logicalContext(), timeout(1), setAnn)
+      app.get('/', async (c) => {
+        await go.promise
+        seen.push(user.get())
+        return c.text('late')
+      })
+    })
+
+    expect(await ask()).toBe('Gateway Timeout')
+    go.resolve()
+
+    await expect.poll(() => seen).toEqual(['ann'])
   })
 
   it("makes the library's id that of Hono's own middleware", async () => {

@@ -279,4 +279,26 @@ describe('logicalContext of middleware/koa', () => {
   it('refuses wrong options', () => {
     expect(() => logicalContext({ polcy: 'isolate' } as object)).toThrow(/logicalContext: unknown option 'polcy'/)
   })
+
+  it('keeps the values for a middleware whose caller does not wait for it', async () => {
+    const go = Promise.withResolvers<void>()
+    const seen: unknown[] = []
+    const ask = await serve((app) => {
+      app.use(logicalContext())
+      app.use(async (ctx, next) => {
+        void next()
+        ctx.body = 'in time'
+      })
+      app.use(setAnn)
+      app.use(async () => {
+        await go.promise
+        seen.push(user.get())
+      })
+    })
+
+    expect(await ask()).toBe('in time')
+    go.resolve()
+
+    await expect.poll(() => seen).toEqual(['ann'])
+  })
 })
