@@ -1,6 +1,7 @@
 import { current } from '../context/current.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { TimeoutError } from '../errors.ts'
+import type { CancelScope } from '../tasks/cancel-scope.ts'
 import { maxTimerMs } from '../tasks/timer.ts'
 import { currentCancelScope, currentDeadline } from '../tasks/unit.ts'
 import { deadline } from '../variables/deadline.ts'
@@ -22,7 +23,8 @@ export function callContext(): LogicalContext {
 }
 
 /**
- * Calls `abort` when the deadline of `context` has passed; before it returns, if the deadline has passed already.
+ * Calls `abort` when the deadline of `context` has passed; before it returns, if the deadline has passed already. A
+ * deadline of the caller's work ends with that work: then the next one around it counts, if there is one.
  * Returns a function that clears the timer, or undefined if there is no timer: without a deadline, and with a deadline
  * too far away for a timer. The cause of the error is the reason that aborts the caller's own work, if that work set
  * the deadline.
@@ -32,22 +34,40 @@ export function atDeadline(
   call: () => string,
   abort: (reason: TimeoutError) => void,
 ): (() => void) | undefined {
-  const end = context.get(deadline)
+  let end = context.get(deadline)
   if (end === undefined) return undefined
-  const remainingMs = Math.max(0, Math.ceil(end - Date.now()))
-  const stopCaller = callerStop(end)
-  const onTimeout = () => abort(new TimeoutError(call(), remainingMs, stopCaller?.()))
-  if (remainingMs === 0) onTimeout()
-  if (remainingMs === 0 || !(remainingMs <= maxTimerMs)) return undefined
-  const timer = setTimeout(onTimeout, remainingMs)
-  timer.unref()
-  return () => clearTimeout(timer)
+  const startedAt = Date.now()
+  const scope = scopeUntil(end)
+  let limitMs = Math.max(0, Math.ceil(end - startedAt))
+  let timer: NodeJS.Timeout | undefined
+  const arm = () => {
+    if (!(limitMs <= maxTimerMs)) return
+    timer = setTimeout(onTimeout, startedAt + limitMs - Date.now())
+    timer.unref()
+  }
+  const onTimeout = () => {
+    const due = scope === undefined ? end : scope.lasting?.deadline
+    if (due === undefined) return
+    if (due <= (end as number)) return abort(new TimeoutError(call(), limitMs, scope?.lasting?.expire()))
+    end = due
+    limitMs = Math.ceil(due - startedAt)
+    arm()
+  }
+  if (limitMs === 0) onTimeout()
+  else arm()
+  return timer === undefined ? undefined : () => clearTimeout(timer)
 }
 
 /** Aborts the work that makes a call ending at `end` and returns the reason, if that work must end then too. */
 export function callerStop(end: number): (() => unknown) | undefined {
+  const scope = scopeUntil(end)
+  return scope && (() => scope.lasting?.expire())
+}
+
+/** The cancel scope of the current work, if that work must end at `end` or before. */
+function scopeUntil(end: number): CancelScope | undefined {
   const scope = currentCancelScope()
-  return scope?.deadline !== undefined && scope.deadline <= end ? () => scope.expire() : undefined
+  return scope?.deadline !== undefined && scope.deadline <= end ? scope : undefined
 }
 
 /** A controller lives exactly as long as its signal; a timer outlives most calls. */

@@ -154,6 +154,32 @@ describe.each(clients)('%s', (_, call) => {
     await expect(promise).resolves.toBeTypeOf('string')
   })
 
+  it('does not end at the deadline of a unit, or at the limit of a withTimeout, that ended before', async () => {
+    const replies: (() => void)[] = []
+    const { url } = await upstream((_request, response) => void replies.push(() => response.end('late')))
+    const calls: Promise<string>[] = []
+    const begin = async () => void calls.push(call(url))
+
+    await asRequestUntil(Date.now() + 100, begin)
+    await runInScope(() => withTimeout(begin, 100))
+    await new Promise((resolve) => setTimeout(resolve, 110))
+    await expect.poll(() => replies.length).toBe(2)
+    for (const reply of replies) reply()
+
+    expect(await Promise.all(calls)).toEqual(['late', 'late'])
+  })
+
+  it('ends at the deadline of the request after the end of a withTimeout with an earlier limit', async () => {
+    const { url } = await upstream(() => {})
+
+    const error = await asRequestUntil(Date.now() + 100, async () => {
+      const { promise } = await withTimeout(async () => ({ promise: call(url) }), 20)
+      return promise.catch((failure: unknown) => failure)
+    })
+
+    expect(error).toMatchObject({ code: 'LCTX_TIMEOUT', cause: { code: 'LCTX_DEADLINE' } })
+  })
+
   it('ends at a deadline that was set for the call only, and aborts nothing else', async () => {
     const { url } = await upstream(() => {})
 
