@@ -24,8 +24,9 @@ import { sqlCommenter } from 'logical-context/clients/sqlcommenter'
 import { amqpContext } from 'logical-context/messages/amqp'
 import { bullContext } from 'logical-context/messages/bullmq'
 import { kafkaContext } from 'logical-context/messages/kafka'
-import { Messages } from 'logical-context/messages/message'
+import { Messages, withEnvelope } from 'logical-context/messages/message'
 import { natsContext } from 'logical-context/messages/nats'
+import { contextBoss } from 'logical-context/messages/pg-boss'
 import { sqsContext } from 'logical-context/messages/sqs'
 import { threadContext } from 'logical-context/messages/worker-threads'
 import logicalContext from 'logical-context/middleware/fastify'
@@ -113,6 +114,21 @@ const wrongMessages: WrongCall[] = [
     'a client of NATS',
     () => natsContext().publish(asAny({}), 'jobs'),
     'publish: expected a client of JetStream, got {}.',
+  ],
+  [
+    'data of an envelope',
+    () => withEnvelope(asAny([1, 2]), {}),
+    'withEnvelope: expected an object as data, not an array',
+  ],
+  [
+    'a text as data of an envelope',
+    () => withEnvelope(asAny('text'), {}),
+    'withEnvelope: expected an object as data, not an array',
+  ],
+  [
+    'data of pg-boss',
+    () => contextBoss(asAny({ stop() {} })).send('jobs', [1]),
+    'send: expected an object as data, not an array: the context travels in a property of it, got [ 1 ].',
   ],
   [
     'a channel without confirms',

@@ -1,3 +1,4 @@
+import { anyOf, type Check, checkArgument, isRecord } from '../options.ts'
 import type { RefusalReason } from '../propagators/propagator.ts'
 import type { MessageFields } from './message-fields.ts'
 
@@ -14,11 +15,22 @@ export interface Enveloped {
   readonly [envelopeKey]: { readonly v: typeof version } & MessageFields
 }
 
-/** A copy of the user's data with an envelope. An envelope that is already in the data is replaced. */
+/** The envelope is next to the data, so the data must have properties by name. */
+export const enclosable: Check = anyOf(
+  'an object as data, not an array: the context travels in a property of it',
+  (value) => value === null || value === undefined || isRecord(value),
+)
+
+/**
+ * A copy of the user's data with an envelope. An envelope that is already in the data is replaced.
+ *
+ * @throws {TypeError} if the data is not an object, or is an array or a Map.
+ */
 export function withEnvelope<Data extends object>(
   data: Data | null | undefined,
   fields: MessageFields,
 ): Data & Enveloped {
+  checkArgument('withEnvelope', enclosable, data)
   return { ...data, [envelopeKey]: { v: version, ...fields } } as Data & Enveloped
 }
 
@@ -33,7 +45,7 @@ export interface Opened<Data> {
 
 /** Takes a received message apart. Never throws: a bad envelope has no fields, and the data stays usable. */
 export function openEnvelope<Data>(received: Data): Opened<Data> {
-  if (!isRecord(received) || !Object.hasOwn(received, envelopeKey)) {
+  if (!isPlainData(received) || !Object.hasOwn(received, envelopeKey)) {
     return { data: received, fields: undefined, refused: undefined }
   }
   const { [envelopeKey]: envelope, ...data } = received
@@ -43,7 +55,7 @@ export function openEnvelope<Data>(received: Data): Opened<Data> {
 }
 
 function fieldsOf(envelope: unknown): MessageFields | RefusalReason {
-  if (!isRecord(envelope) || envelope['v'] !== version) return 'malformed'
+  if (!isPlainData(envelope) || envelope['v'] !== version) return 'malformed'
   // Without a prototype: `__proto__` is a name like every other one.
   const fields = Object.create(null) as MessageFields
   let length = 0
@@ -57,6 +69,6 @@ function fieldsOf(envelope: unknown): MessageFields | RefusalReason {
   return fields
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
+function isPlainData(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

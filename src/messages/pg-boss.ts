@@ -15,7 +15,7 @@ import {
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { lockDirectory } from './directory-lock.ts'
-import { openEnvelope, withEnvelope } from './envelope.ts'
+import { enclosable, openEnvelope, withEnvelope } from './envelope.ts'
 import {
   type BatchItem,
   type CloseReport,
@@ -63,7 +63,7 @@ export interface ContextBoss {
   /**
    * Enqueues a job. It takes the options of `boss.send`, `db` and `id` included, and a policy.
    *
-   * @throws {TypeError} if the policy is `share`, or names a variable that does not travel.
+   * @throws {TypeError} if the data is an array, if the policy is `share`, or names a variable that does not travel.
    * @throws {EnqueueTimeoutError} if the database did not answer in time, or before its connection ended: the job may
    *   have been accepted.
    */
@@ -181,6 +181,7 @@ function bossOver(
     messages,
     async send(queue, data, given) {
       const { own, others: sendOptions } = splitOptions<PolicyOption, SendOptions>('send', given, policyChecks)
+      checkArgument('send', enclosable, data)
       const enveloped = withEnvelope(data, messages.capture(queue, own.policy))
       const sent = boss.send(queue, enveloped, sendOptions).catch((error: unknown) => {
         throw isLostConnection(error) ? new EnqueueTimeoutError(queue, undefined, error) : error
