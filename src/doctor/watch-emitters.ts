@@ -85,15 +85,17 @@ export function watchEmitters(onSwap: (swap: Swap) => void, isBound: (fn: object
   const observedMethod = (method: AnyFunction, what: string, library: KnownLibrary | undefined): AnyFunction =>
     function (...args) {
       const origin = originHere()
-      const at = args.findLastIndex((arg) => typeof arg === 'function')
-      const callback = args[at] as AnyFunction | undefined
+      const at = args.findLastIndex((arg) => typeof arg === 'function' || hasCallback(arg))
+      const passed = args[at] as AnyFunction | WithCallback | undefined
+      const callback = typeof passed === 'function' ? passed : passed?.callback
       if (origin === 0 || callback === undefined || isBound(callback)) return Reflect.apply(method, this, args)
       const registration = { origin, stack: captureStack() }
       const owner = Object(this) as object
-      args[at] = keepShape(callback, function (...results) {
+      const observed = keepShape(callback, function (...results) {
         report(what, registration, owner, library)
         return Reflect.apply(callback, this, results)
       })
+      args[at] = typeof passed === 'function' ? observed : { ...passed, callback: observed }
       return Reflect.apply(method, this, args)
     }
 
@@ -127,6 +129,16 @@ export function watchEmitters(onSwap: (swap: Swap) => void, isBound: (fn: object
   return () => {
     for (const undo of restore.splice(0).toReversed()) undo()
   }
+}
+
+interface WithCallback {
+  readonly callback: AnyFunction
+}
+
+/** A config with the callback in it. An object that the library itself sends, such as a `Query` of pg, is not copied. */
+function hasCallback(value: unknown): value is WithCallback {
+  const { callback, submit } = Object(value) as { callback?: unknown; submit?: unknown }
+  return typeof callback === 'function' && submit === undefined
 }
 
 /** The number of the request that the current code belongs to, 0 without one. */

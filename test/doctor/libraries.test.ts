@@ -89,6 +89,23 @@ describe('the doctor, with PostgreSQL', () => {
     expect(on.findings[0]?.callSite).toMatch(/test\/doctor\/libraries\.test\.ts:\d+:\d+$/)
   })
 
+  it('finds a callback in the config of a query, and leaves the config as it is', async () => {
+    const pool = new Pool({ ...connection(), max: 1 })
+    onTestFinished(() => pool.end())
+    await request('ann').run(() => pool.query('select 1'))
+    const client = await pool.connect()
+    const seen = Promise.withResolvers<string | undefined>()
+    const callback = () => seen.resolve(user.get())
+    const config = { text: 'select 2', callback }
+
+    request('bob').run(() => void client.query(config))
+
+    expect(await seen.promise).toBe('ann')
+    client.release()
+    expect(found()).toEqual(['pg: callback of query() of one request ran in another: outside'])
+    expect(config.callback).toBe(callback)
+  })
+
   it('advises outside() if the other request created the pool and its connection', async () => {
     const ann = request('ann')
     const pool = ann.run(() => new Pool({ ...connection(), max: 1 }))
