@@ -43,7 +43,7 @@ describe('the name of a request and of its span', () => {
       {
         path: `/orders/%E0%A4%A?token=${secret}`,
         options: { frameworkErrors: (_error, _request, reply: FastifyReply) => void reply.code(400).send('bad') },
-        name: 'GET',
+        name: 'GET (no route)',
       },
     ],
     ['a path without a route', { path: `/${secret}?token=${secret}`, name: 'GET (no route)' }],
