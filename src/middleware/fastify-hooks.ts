@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { captureSnapshot } from '../context/storage.ts'
 import { isThenable } from '../callbacks.ts'
 import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
-import { enterAtRawReply, enterAtReplaced } from './replies.ts'
+import { awaitUnsent, enterAtRawReply, enterAtReplaced } from './replies.ts'
 
 /** The hooks of a request, with the number of arguments of each. The last argument is the callback. */
 const hookArguments = {
@@ -159,6 +159,7 @@ export function trackReplies(fastify: FastifyInstance, replyIdHeader: string | f
     }
     exchange.reply()
     enterAtReplaced(reply.raw)
+    awaitUnsent(exchange, reply.request.method, payload)
     return exchange.isCurrent ? send.call(reply, payload) : exchange.enter(send, reply, payload)
   })
   overrideReply(fastify, 'hijack', (reply, exchange, hijack) => {

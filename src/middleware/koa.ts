@@ -8,6 +8,7 @@ import {
   type NodeResponse,
   type NodeServerOptions,
 } from './node-requests.ts'
+import { awaitUnsent } from './replies.ts'
 
 export type { NodeMiddleware, NodeRequest, NodeResponse, NodeServerOptions } from './node-requests.ts'
 export type { CloseReport, UnfinishedRequest } from './server-drain.ts'
@@ -19,6 +20,7 @@ type Called = (context: KoaContext, next: Next) => unknown
 export interface KoaContext {
   readonly req: NodeRequest
   readonly res: NodeResponse
+  readonly body?: unknown
   readonly app?: { readonly middleware?: unknown; readonly compose?: unknown }
   onerror(error: Error | null): void
 }
@@ -54,7 +56,7 @@ export function logicalContext(options?: NodeServerOptions): KoaMiddleware {
       // A middleware that is not in the app's own list belongs to a router or to an app that is mounted.
       result = exchange.endWith(ofChain, chain?.length ? runChain(chain, context, exchange) : next())
       // Koa sends the body in a callback of this promise.
-      Reflect.defineProperty(result, thenMethod, { value: thenInUnit.bind(result, exchange) })
+      Reflect.defineProperty(result, thenMethod, { value: thenInUnit.bind(result, exchange, context) })
     })
     return result as Promise<unknown>
   }
@@ -80,9 +82,19 @@ function errorsInUnit(context: KoaContext, exchange: Exchange): void {
 
 type Reaction = ((value: unknown) => unknown) | null | undefined
 
-function thenInUnit(this: Promise<unknown>, exchange: Exchange, ...reactions: Reaction[]): Promise<unknown> {
+function thenInUnit(
+  this: Promise<unknown>,
+  exchange: Exchange,
+  context: KoaContext,
+  ...reactions: Reaction[]
+): Promise<unknown> {
   const [fulfilled, rejected] = reactions.map(
-    (reaction) => reaction && ((value: unknown) => exchange.enter(reaction, undefined, value)),
+    (reaction) =>
+      reaction &&
+      ((value: unknown) => {
+        awaitUnsent(exchange, context.req.method, context.body)
+        return exchange.enter(reaction, undefined, value)
+      }),
   )
   return Promise.prototype.then.call(this, fulfilled, rejected)
 }

@@ -1,6 +1,7 @@
 import { ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
-import { exchangeOf } from './exchange.ts'
+import { finished, type Readable, Stream } from 'node:stream'
+import { type Exchange, exchangeOf, ofStream } from './exchange.ts'
 
 type Called = (...args: unknown[]) => unknown
 type Replaceable = Record<string | symbol, Called>
@@ -30,6 +31,13 @@ export function enterAtReplaced(response: ServerResponse | Http2ServerResponse |
 /** Calls `enterAtReply` once. */
 export function enterAtRawReply(response: ServerResponse | Http2ServerResponse): void {
   if (!(enteringKey in response)) enterAtReply(Object.assign(response, { [enteringKey]: true }))
+}
+
+/** Postpones the seal until a stream has closed that is the body of a reply to HEAD: it is read or destroyed, not piped. */
+export function awaitUnsent(exchange: Exchange, method: string | undefined, body: unknown): void {
+  if (method !== 'HEAD' || !(body instanceof Stream)) return
+  exchange.begin(ofStream)
+  finished(body as Readable, () => exchange.end(ofStream))
 }
 
 const enteringKey: unique symbol = Symbol('logical-context.entering')

@@ -428,6 +428,32 @@ describe.each(foreigners)('the context of a request, with a callback of %s', (fo
   })
 })
 
+describe('a reply to HEAD', () => {
+  it('has the values where its stream is produced, which Fastify reads to its end', async () => {
+    const app = Fastify()
+    onTestFinished(() => app.close())
+    const seen: unknown[] = []
+    await app.register(logicalContext)
+    app.get('/', async () => {
+      user.set('ann')
+      const produce = async function* () {
+        for (let part = 0; part < 3; part++) {
+          seen.push(user.get())
+          yield 'x'.repeat(100_000)
+          await new Promise((resolve) => setImmediate(resolve))
+        }
+        seen.push('end')
+      }
+      return Readable.from(produce())
+    })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+
+    await fetch(urlOf(app), { method: 'HEAD' })
+
+    await expect.poll(() => seen).toEqual(['ann', 'ann', 'ann', 'end'])
+  })
+})
+
 describe.each(foreigners)('with the packages of others, called back by %s', (foreigner) => {
   it('@fastify/session: a store on a shared client', async () => {
     const { seen, status } = await serve(

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import type { Server } from 'node:http'
+import { Readable } from 'node:stream'
 import Router from '@koa/router'
 import Koa, { type Context } from 'koa'
 import { ContextVar, spawn } from 'logical-context'
@@ -298,6 +299,21 @@ describe('logicalContext of middleware/koa', () => {
 
     expect(await ask()).toBe('in time')
     go.resolve()
+
+    await expect.poll(() => seen).toEqual(['ann'])
+  })
+
+  it('has the values where the stream of a reply to HEAD closes', async () => {
+    const seen: unknown[] = []
+    const ask = await serve((app) => {
+      app.use(logicalContext())
+      app.use(setAnn)
+      app.use((ctx) => {
+        ctx.body = Readable.from(['no']).on('close', () => seen.push(user.get()))
+      })
+    })
+
+    await ask('/', { method: 'HEAD' })
 
     await expect.poll(() => seen).toEqual(['ann'])
   })
