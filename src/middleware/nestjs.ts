@@ -7,7 +7,7 @@ import {
   Module,
 } from '@nestjs/common'
 import { HttpAdapterHost } from '@nestjs/core'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, onRequestHookHandler } from 'fastify'
 import { ContextVar } from '../context/context-var.ts'
 import { outside } from '../context/current.ts'
 import { anyOf, aString, checkArgument, type Checks, checkOptions, isRecord, splitOptions } from '../options.ts'
@@ -63,7 +63,9 @@ class NestContext {
       const { logger, ...rest } = options
       const fastify = host.httpAdapter.getInstance() as FastifyInstance
       if (logger !== undefined) logTo(fastify, containedLog(logger))
-      void fastify.register(fastifyContext, rest).after(() => runFirst(fastify))
+      void fastify.register(fastifyContext, rest)
+      fastify.addHook('onRequest', logicalContextOnRaw)
+      void fastify.after(() => runFirst(fastify))
     }
   }
 
@@ -86,12 +88,19 @@ class NestContext {
   }
 }
 
+/** Nest passes the raw request to middlewares. */
+const logicalContextOnRaw: onRequestHookHandler = (request, _reply, done) => {
+  request.raw.requestScope = request.requestScope
+  done()
+}
+
 /** Nest has added the hook for its middlewares before it creates modules. */
 function runFirst(fastify: FastifyInstance): void {
   const symbol = Object.getOwnPropertySymbols(fastify).find(({ description }) => description === 'fastify.hooks')
-  const { onRequest } = Reflect.get(fastify, symbol ?? '') as { onRequest: ((...args: never[]) => unknown)[] }
-  const index = onRequest.findIndex(({ name }) => name.endsWith('logicalContextOnRequest'))
-  onRequest.unshift(...onRequest.splice(index, 1))
+  const hooks = Reflect.get(fastify, symbol ?? '') as { onRequest: ((...args: never[]) => unknown)[] }
+  const isOwn = ({ name }: { name: string }) => /logicalContextOn(?:Request|Raw)$/.test(name)
+  const others = hooks.onRequest.filter((hook) => !isOwn(hook))
+  hooks.onRequest.splice(0, Infinity, ...hooks.onRequest.filter(isOwn), ...others)
 }
 
 /** The groups of the apps of the process. A decorator is evaluated before any of them. */

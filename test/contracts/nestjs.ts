@@ -27,7 +27,7 @@ import { NestFactory } from '@nestjs/core'
 import { ExpressAdapter } from '@nestjs/platform-express'
 import { FastifyAdapter } from '@nestjs/platform-fastify'
 import type { FastifyInstance } from 'fastify'
-import { ContextVar, currentSignal, runInScope, spawn } from 'logical-context'
+import { ContextVar, currentSignal, type RequestScope, runInScope, spawn } from 'logical-context'
 import {
   ContextConsoleLogger,
   type ContextConsoleLoggerOptions,
@@ -174,7 +174,9 @@ export function describeNestjs(version: string): void {
       const app = await appOf(adapter, [Orders])
       onTestFinished(() => app.close())
       const elsewhere = new AsyncResource('other')
-      app.use((_request: unknown, _response: unknown, next: () => void) => {
+      let scope: RequestScope | undefined
+      app.use((request: IncomingMessage, _response: unknown, next: () => void) => {
+        scope = request.requestScope
         user.set('ann')
         look('middleware')
         // As the callback of a shared client does.
@@ -184,6 +186,7 @@ export function describeNestjs(version: string): void {
       const reply = await fetch(`${await listen(app)}/orders/1`)
 
       expect(await reply.text()).toBe('failed')
+      expect(scope).toMatchObject({ name: expect.stringMatching(/^GET/) })
       expect(seen).toEqual([
         'middleware ann',
         'guard ann',
