@@ -2,7 +2,7 @@ import { current } from '../context/current.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { TimeoutError } from '../errors.ts'
 import type { CancelScope } from '../tasks/cancel-scope.ts'
-import { maxTimerMs } from '../tasks/timer.ts'
+import { isExpiry, maxTimerMs } from '../tasks/timer.ts'
 import { currentCancelScope, currentDeadline } from '../tasks/unit.ts'
 import { deadline } from '../variables/deadline.ts'
 
@@ -46,12 +46,18 @@ export function atDeadline(
     timer.unref()
   }
   const onTimeout = () => {
-    const due = scope === undefined ? end : scope.lasting?.deadline
-    if (due === undefined) return
-    if (due <= (end as number)) return abort(new TimeoutError(call(), limitMs, scope?.lasting?.expire()))
-    end = due
-    limitMs = Math.ceil(due - startedAt)
-    arm()
+    const limiting = scope?.lasting
+    // The work may have ended because the deadline had passed. Then its call ends too.
+    if (scope !== undefined && !isExpiry(limiting?.reason)) {
+      const due = limiting?.deadline
+      if (due === undefined) return
+      if (due > (end as number)) {
+        end = due
+        limitMs = Math.ceil(due - startedAt)
+        return arm()
+      }
+    }
+    abort(new TimeoutError(call(), limitMs, limiting?.expire()))
   }
   if (limitMs === 0) onTimeout()
   else arm()

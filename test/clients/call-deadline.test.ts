@@ -169,6 +169,19 @@ describe.each(clients)('%s', (_, call) => {
     expect(await Promise.all(calls)).toEqual(['late', 'late'])
   })
 
+  it('ends at the deadline of a unit that ended because of it', async () => {
+    const { url } = await upstream(() => {})
+    const failed = Promise.withResolvers<unknown>()
+
+    const unit = asRequestUntil(Date.now() + 50, ({ signal }) => {
+      void call(url).catch(failed.resolve)
+      return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    })
+
+    await expect(unit).rejects.toMatchObject({ code: 'LCTX_DEADLINE' })
+    expect(await failed.promise).toMatchObject({ code: 'LCTX_TIMEOUT', cause: { code: 'LCTX_DEADLINE' } })
+  })
+
   it('ends at the deadline of the request after the end of a withTimeout with an earlier limit', async () => {
     const { url } = await upstream(() => {})
 
