@@ -212,7 +212,7 @@ describe.skipIf(skip)(`on RabbitMQ${name}`, () => {
         .send(channel, 'jobs', Buffer.from('x'))
         .catch((error: unknown) => error)
 
-    server.suspend()
+    await server.suspend()
     const late = await send(100)
     const lost = send(60_000)
     await server.kill()

@@ -9,8 +9,8 @@ import { findProgram, freePort, type RunningServer, runServer, temporaryDirector
 export const rabbitProgram = findProgram('rabbitmq-server', '/usr/lib/rabbitmq/bin')
 
 export interface Rabbit extends RunningServer {
-  /** Stops the process without an end: it answers nothing any more. */
-  suspend(): void
+  /** Stops the process without an end: it does not answer any more. */
+  suspend(): Promise<void>
 }
 
 /** A RabbitMQ of its own, on loopback. It takes some seconds to start. */
@@ -49,7 +49,7 @@ export async function startRabbit(): Promise<Rabbit> {
     url,
     port,
     kill: () => server.end('SIGKILL'),
-    suspend: () => server.signal('SIGSTOP'),
+    suspend: () => server.suspend(),
     async restart() {
       server = await start()
     },

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -55,7 +55,8 @@ export interface ServerProgram {
 }
 
 export interface ServerProcess {
-  signal(name: NodeJS.Signals): void
+  /** Stops the process without an end, and waits until each of its threads has stopped. On Linux. */
+  suspend(): Promise<void>
   /** Sends a signal, and waits until the process has ended. */
   end(signal: NodeJS.Signals): Promise<void>
 }
@@ -83,10 +84,21 @@ export async function runServer(program: ServerProgram): Promise<ServerProcess> 
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
   return {
-    signal: (name) => void child.kill(name),
+    async suspend() {
+      child.kill('SIGSTOP')
+      while (!(await hasStopped(child.pid as number))) await new Promise((resolve) => setImmediate(resolve))
+    },
     async end(signal) {
       if (child.exitCode === null && child.signalCode === null) child.kill(signal)
       await ended
     },
   }
+}
+
+/** A thread that runs while the signal is sent can still answer a client. */
+async function hasStopped(pid: number): Promise<boolean> {
+  const folder = `/proc/${pid}/task`
+  const stats = await Promise.all((await readdir(folder)).map((id) => readFile(join(folder, id, 'stat'), 'utf8')))
+  // The state follows the name, which is in parentheses.
+  return stats.every((stat) => stat.slice(stat.lastIndexOf(')')).startsWith(') T'))
 }
