@@ -9,6 +9,7 @@ import { isMet, unitOf } from './verdict.ts'
 /** `docs/benchmarks.md`. */
 export function pageOf(rows: readonly Row[], summary: Summary): string {
   const { met, all } = countTargets(rows, summary.rows)
+  const nodes = Object.keys(summary.nodes)
   return [
     '# Benchmarks',
     '<!-- Written by `npm run bench` from docs/benchmarks/summary.json and the words in bench/. -->',
@@ -16,8 +17,8 @@ export function pageOf(rows: readonly Row[], summary: Summary): string {
       'figures of one table were measured in one run. Compare only figures of the same row and the same Node.',
     `**${met} of ${all} targets are met.** Each target is judged on each Node separately.`,
     tableOf(
-      ['What', 'Target', ...headings(summary)],
-      rows.flatMap((row) => targetLines(row, summary).map((cells) => [row.title, ...cells])),
+      ['What', 'Target', ...nodes.map(heading)],
+      rows.flatMap((row) => targetLines(row, summary, nodes).map((cells) => [row.title, ...cells])),
     ),
     ...(Object.values(summary.rows).some(({ quick }) => quick)
       ? ['_Some rows come from a quick run: a first impression._']
@@ -28,15 +29,15 @@ export function pageOf(rows: readonly Row[], summary: Summary): string {
   ].join('\n\n')
 }
 
-function headings({ nodes }: Summary): string[] {
-  return Object.keys(nodes).map((version) => `Node ${version}`)
+function heading(node: string): string {
+  return `Node ${node}`
 }
 
-function targetLines(row: Row, { rows, nodes }: Summary): string[][] {
+function targetLines(row: Row, { rows }: Summary, nodes: readonly string[]): string[][] {
   const results = rows[row.name]?.targets ?? {}
   return row.targets.map((target) => [
     target.words,
-    ...Object.keys(nodes).map((node) => {
+    ...nodes.map((node) => {
       const figures = results[target.words]?.[node]
       if (figures === undefined) return '–'
       const value = spreadOf(figures)
@@ -66,7 +67,7 @@ function howToRead({ date, machine, nodes, packages }: Summary): string[] {
       '- _Reference_ sides count for no target. "Once more" is the floor in a second process: its ratio is the error of ' +
       'the measurement. If it is off by more than 5 %, the row is measured again, four times at most, and all samples ' +
       'count; if it still is, the run writes no page.\n' +
-      '- The rows of other frameworks and of job engines are measured on the newest Node alone.\n' +
+      '- Curves, rows without a target, other frameworks and job engines are measured on the newest Node alone.\n' +
       '- In the rows "without the kernel" a figure is the fastest of 200 batches of about one millisecond; the quartiles ' +
       'are those of several processes.',
     '## How it is measured',
@@ -77,7 +78,7 @@ function howToRead({ date, machine, nodes, packages }: Summary): string[] {
       'after a garbage collection, minus those before.',
     `Measured on ${date}: ${machine.cpu}, ${machine.cores} cores, ${machine.system}; Node ${versions}. ` +
       `Packages: ${peers.join(', ')}. The figures are in [summary.json](benchmarks/summary.json).`,
-    '```sh\nnpm run bench                                   # all rows, most of an hour; writes this page\n' +
+    '```sh\nnpm run bench                                   # all rows, about 45 minutes; writes this page\n' +
       'npm run bench -- --quick                        # fewer rounds; writes nothing\n' +
       'npm run bench -- spawn --node 26 --rounds 5     # rows by a part of their name, one Node\n' +
       'npm run bench -- memory --write                 # rows of one kind; writes these and keeps the others\n' +
@@ -101,19 +102,20 @@ function rowOf(row: Row, summary: Summary): string[] {
   const sides = summary.rows[row.name]?.sides ?? {}
   // A side that was added since the last run has no figures yet.
   const measured = row.sides.filter(({ name }) => sides[name] !== undefined)
+  const nodes = Object.keys(summary.nodes).filter((node) => measured.some(({ name }) => sides[name]?.[node]))
   const lines = measured.map(({ name, role }) => [
     role === 'ours' ? `**${name}**` : name,
     role,
-    ...Object.keys(summary.nodes).map((node) => cellOf(row, name, sides[name]?.[node])),
+    ...nodes.map((node) => cellOf(row, name, sides[name]?.[node])),
   ])
-  const targets = targetLines(row, summary)
+  const targets = targetLines(row, summary, nodes)
   const missed = targets.some((cells) => cells.some((cell) => cell.startsWith('**missed**')))
   return [
     `### ${row.title}`,
     row.about,
     ...chart,
-    tableOf(['', '', ...headings(summary)], lines),
-    ...(targets.length === 0 ? [] : [tableOf(['Target', ...headings(summary)], targets)]),
+    tableOf(['', '', ...nodes.map(heading)], lines),
+    ...(targets.length === 0 ? [] : [tableOf(['Target', ...nodes.map(heading)], targets)]),
     ...(missed ? [`**Missed:** ${reasons[row.name] ?? 'the reason was not examined yet.'}`] : []),
   ]
 }
