@@ -1,4 +1,4 @@
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Cell, cellKey } from '../context/cell.ts'
 import { isFunction } from '../options.ts'
 import { type Log, stderrLog } from './log.ts'
@@ -26,9 +26,12 @@ type LoggerFactory = FastifyInstance['childLoggerFactory']
 export class RequestLoggers {
   /** The cell of the request whose logger is created next. */
   #next: Cell | undefined
+  /** Warns once of a logger that was not seen in time. Undefined if that cannot be. */
+  #warn: (() => void) | undefined
 
-  constructor(fastify: FastifyInstance) {
+  constructor(fastify: FastifyInstance, warn: (message: string) => void) {
     const { log, childLoggerFactory, setChildLoggerFactory } = fastify
+    if (!isDefault(childLoggerFactory)) this.#warn = () => warn(tooEarly)
     setChildLoggerFactory.call(fastify, this.attaching(childLoggerFactory))
     const attaching = (factory: LoggerFactory) => this.attaching(factory)
     fastify.setChildLoggerFactory = function setOwnChildLoggerFactory(this: FastifyInstance, factory) {
@@ -37,14 +40,24 @@ export class RequestLoggers {
     if (!isOwnChild(log)) this.#watch(log)
   }
 
-  /** The next logger that is created belongs to the unit of this cell; with undefined, to none. */
-  expect(cell: Cell | undefined): void {
+  /** The next logger that is created belongs to the unit of this cell. */
+  expect(cell: Cell): void {
     this.#next = cell
+  }
+
+  /** Called when the first line of a request is logged, and all others are not: the last moment for its logger. */
+  begun(request: FastifyRequest, reply: FastifyReply): void {
+    const cell = this.#take()
+    if (cell === undefined || this.#warn === undefined) return
+    request.log = withCell(request.log, cell)
+    reply.log = request.log
+    this.#warn()
+    this.#warn = () => {}
   }
 
   /** The factory, if it is not Fastify's own, with a logger of each request's own: the program's can return any logger. */
   attaching(factory: LoggerFactory): LoggerFactory {
-    if (factory.name === 'defaultChildLoggerFactory') return factory
+    if (isDefault(factory)) return factory
     const take = () => this.#take()
     const attachingFactory: LoggerFactory = function (logger, bindings, options, message) {
       const cell = take()
@@ -75,6 +88,16 @@ export class RequestLoggers {
     this.#next = undefined
     return cell
   }
+}
+
+/** A route that was declared before the plugin has kept its factory. */
+const tooEarly =
+  "logicalContext: the lines 'incoming request' have no fields of their requests where the loggers come from a " +
+  'childLoggerFactory of the program, and the route was declared before the plugin was registered. ' +
+  'Await app.register(logicalContext) before you declare routes.'
+
+function isDefault(factory: LoggerFactory): boolean {
+  return factory.name === 'defaultChildLoggerFactory'
 }
 
 interface Attached {

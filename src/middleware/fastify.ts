@@ -101,7 +101,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   const log = logOf(fastify)
   const inbound = new Inbound(without(rest, fastifyChecks), { owner: 'logicalContext', log })
   const exchanges = new Exchanges(settleTimeoutMs, unsettledReport(log, settleTimeoutMs))
-  const loggers = new RequestLoggers(fastify)
+  const loggers = new RequestLoggers(fastify, (message) => log.warn({}, message))
 
   fastify.decorate('requestScopes', inbound)
   fastify.decorateRequest('requestScope', { getter: ownScope })
@@ -115,8 +115,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
 
   /** Opens the exchange of a request, and runs `fn` in its unit. */
   const begin = (request: FastifyRequest, reply: FastifyReply, fn: (error?: Error) => void) => {
-    // A factory of loggers that was set before the plugin may have created none.
-    loggers.expect(undefined)
+    loggers.begun(request, reply)
     const message: ScopedMessage = request.raw
     const scope = message[scopeKey] ?? scopeWithIdOf(request)
     // A request that is routed again, for example by `fastify.routing`, continues in its unit.

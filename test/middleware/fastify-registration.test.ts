@@ -164,6 +164,17 @@ describe('a logger factory of the program', () => {
     expect(await linesOf(instance)).toEqual(ofBoth)
   })
 
+  it('has them after the first line, and a warning, if the registration is not awaited and the loggers are others', async () => {
+    const instance = app(() => own)
+    void instance.register(logicalContext)
+
+    const all = await linesOf(instance)
+    expect(all.filter((line) => line.startsWith('logicalContext'))).toEqual([
+      expect.stringMatching(/Await app\.register\(logicalContext\) before you declare routes/),
+    ])
+    expect(all.filter((line) => !line.startsWith('logicalContext'))).toEqual(ofBoth.with(0, 'incoming request: none'))
+  })
+
   it('has them in an app without a logger', async () => {
     const instance = app(() => own, {})
     await instance.register(logicalContext)
