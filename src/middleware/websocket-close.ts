@@ -11,13 +11,6 @@ import type { Log } from './log.ts'
 import { type CloseReport, reportDrain } from './server-drain.ts'
 import type { WebSocketServerLike } from './websocket.ts'
 
-/** A WebSocket of the package `ws`. */
-export interface Socket extends EventEmitter {
-  readonly bufferedAmount: number
-  close(code?: number, reason?: string): void
-  terminate(): void
-}
-
 interface SocketsCloseOptions {
   inbound: Inbound
   /** Whether the group belongs to this server alone. */

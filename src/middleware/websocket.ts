@@ -15,13 +15,20 @@ import { containedLog, type Log, stderrLog } from './log.ts'
 import { aLogger, type NodeServerOptions } from './node-requests.ts'
 import { serverCloses } from './server-drain.ts'
 import { serverChecks, serverDefaults } from './server-options.ts'
-import { type Socket, SocketsClose } from './websocket-close.ts'
+import { SocketsClose } from './websocket-close.ts'
 
 export type { CloseReport } from './server-drain.ts'
 
+/** A WebSocket of the package `ws`. */
+export interface WebSocketLike extends EventEmitter {
+  readonly bufferedAmount: number
+  close(code?: number, reason?: string): void
+  terminate(): void
+}
+
 /** A `WebSocketServer` of the package `ws`; for `@fastify/websocket` it is `app.websocketServer`. */
 export interface WebSocketServerLike extends EventEmitter {
-  readonly clients: ReadonlySet<Socket>
+  readonly clients: ReadonlySet<WebSocketLike>
   readonly options: { readonly server?: Server | null | undefined }
   handleUpgrade: (...args: never[]) => void
   close(callback?: (error?: Error) => void): void
@@ -99,7 +106,7 @@ export function logicalContext(server: WebSocketServerLike, options?: WebSocketO
   }
   server.emit = function emitConnection(event: string, ...args: unknown[]): boolean {
     if (event !== 'connection') return emit.call(server, event, ...args)
-    const [socket, request] = args as [Socket, IncomingMessage]
+    const [socket, request] = args as [WebSocketLike, IncomingMessage]
     return new Connection(socket, request, settings).emit(server, event, args, 'share')
   }
   return { inbound }
@@ -126,7 +133,7 @@ class Connection {
   /** The listeners that contain the failures of others. */
   readonly #contained = new WeakMap<Listener, Listener>()
 
-  constructor(socket: Socket, request: IncomingMessage, settings: ConnectionSettings) {
+  constructor(socket: WebSocketLike, request: IncomingMessage, settings: ConnectionSettings) {
     const known = exchangeOf(request)?.scope
     const { closing } = settings
     this.#settings = settings
