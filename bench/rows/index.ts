@@ -31,7 +31,8 @@ import { servers } from './servers.ts'
 import { set } from './set.ts'
 import { inherit } from './spawn.ts'
 
-const measured: readonly Row[] = [
+/** Without the sides that show the error of the measurement. */
+export const plainRows: readonly Row[] = [
   get,
   set,
   scope,
@@ -70,7 +71,7 @@ const measured: readonly Row[] = [
   growthConnections,
 ]
 
-export const rows: readonly Row[] = measured.map(withControl)
+export const rows: readonly Row[] = plainRows.map(withControl)
 
 type Kind = Row['kind']
 type SideOf<K extends Kind> = Extract<Row, { kind: K }>['sides'][number]

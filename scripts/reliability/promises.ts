@@ -61,7 +61,7 @@ export const promises: readonly Promised[] = [
     promise:
       'No input of a peer throws, passes a limit or takes more than linear time. No option is misunderstood silently.',
     how: 'A corpus (`test/fuzz/corpus`) is mutated for every parser and for the options. The results are compared with simple reference implementations.',
-    inTests: '200,000 inputs for each parser, and the corpus.',
+    inTests: '100,000 inputs for each parser, and the corpus.',
   },
   {
     command: 'hostile',
