@@ -22,6 +22,8 @@ const { values: options, positionals: filters } = parseArgs({
     smoke: { type: 'boolean', default: false },
     /** Writes the page after a run of some rows. The other rows stay as they are. */
     write: { type: 'boolean', default: false },
+    /** Only the rows that the last run did not reach, or that failed or were not steady in it. Writes the page. */
+    rest: { type: 'boolean', default: false },
     /** Writes the page and the charts from the last summary. Measures nothing. */
     report: { type: 'boolean', default: false },
   },
@@ -32,8 +34,7 @@ if (chosen.length === 0) throw new Error(`No row has a name with ${filters.join(
 
 prepare()
 // It imports the library of the charts, which prepare() installs.
-const { chartsOf, readSummary, readUnwritten, renderSvg, writeReport, writeUnwritten } =
-  await import('./report/write.ts')
+const { chartsOf, keepRows, keptRows, readSummary, renderSvg, writeReport } = await import('./report/write.ts')
 if (options.report) writeReport(readSummary())
 else if (options.smoke) await smoke()
 else await measure()
@@ -56,9 +57,18 @@ async function smoke(): Promise<void> {
 }
 
 async function measure(): Promise<void> {
+  const versions = Object.fromEntries(options.node.map((version) => [version, versionOf(version)]))
+  const isFull = filters.length === 0 && options.node.length === 3 && !options.quick
+  const before = options.rest ? keptRows() : options.write ? readSummary() : undefined
+  const left = options.rest ? chosen.filter(({ name }) => before?.rows[name] === undefined) : chosen
   const summaries: Record<string, RowSummary> = {}
   const noisy: string[] = []
-  for (const row of chosen) {
+  const all = () => {
+    const now = { ...surroundings(versions), rows: summaries }
+    const order = rows.map(({ name }) => name)
+    return before === undefined ? now : merged(before, now, order)
+  }
+  for (const row of left) {
     const nodes: NodeSummary[] = []
     for (const version of nodesOf(row)) {
       const { rounds, quick } = options
@@ -72,32 +82,25 @@ async function measure(): Promise<void> {
         ),
       )
       if (samples === undefined) continue
-      if (!isSteady(row, samples)) {
-        noisy.push(`${row.name} on Node ${version}, ${(errorOf(row, samples) * 100).toFixed(0)} %`)
-      }
       const result = { node: version, samples, verdicts: verdictsOf(row, samples) }
-      nodes.push(result)
       console.log(tableOf(row, result))
+      if (isSteady(row, samples)) nodes.push(result)
+      else noisy.push(`${row.name} on Node ${version}, ${(errorOf(row, samples) * 100).toFixed(0)} %`)
     }
+    if (nodes.length < nodesOf(row).length) continue
     summaries[row.name] = rowSummary(row, nodes, options)
+    if (isFull) keepRows(all())
   }
   if (noisy.length > 0) {
     process.exitCode = 1
     console.error(
-      `bench: two sides with the same code differ by more than 5 %, so no page is written: ${noisy.join('; ')}.`,
+      `bench: two sides with the same code differ by more than 5 %, so no page is written: ${noisy.join('; ')}. ` +
+        'Measure these rows again with --rest.',
     )
   }
-  const isFull = filters.length === 0 && options.node.length === 3 && !options.quick
-  if (isFull || options.write) {
-    const versions = Object.fromEntries(options.node.map((version) => [version, versionOf(version)]))
-    const now = { ...surroundings(versions), rows: summaries }
-    const order = rows.map(({ name }) => name)
-    const all = isFull ? now : merged(readUnwritten() ?? readSummary(), now, order)
-    if (process.exitCode === undefined) writeReport(all)
-    else writeUnwritten(all)
-  }
-  const { met, all } = countTargets(chosen, summaries)
-  console.log(`bench: ${met} of ${all} targets met`)
+  if ((isFull || options.write) && process.exitCode === undefined) writeReport(all())
+  const { met, all: count } = countTargets(left, summaries)
+  console.log(`bench: ${met} of ${count} targets met`)
 }
 
 /** Curves, and rows without a target, are measured on the newest Node alone: all rows on each would take hours. */

@@ -79,6 +79,7 @@ function howToRead({ date, machine, nodes, packages }: Summary): string[] {
     `Measured on ${date}: ${machine.cpu}, ${machine.cores} cores, ${machine.system}; Node ${versions}. ` +
       `Packages: ${peers.join(', ')}. The figures are in [summary.json](benchmarks/summary.json).`,
     '```sh\nnpm run bench                                   # all rows, about 45 minutes; writes this page\n' +
+      'npm run bench -- --rest                         # after an interrupted or noisy run: the rows that are left\n' +
       'npm run bench -- --quick                        # fewer rounds; writes nothing\n' +
       'npm run bench -- spawn --node 26 --rounds 5     # rows by a part of their name, one Node\n' +
       'npm run bench -- memory --write                 # rows of one kind; writes these and keeps the others\n' +

@@ -13,26 +13,25 @@ import type { Summary } from './summary.ts'
 const root = join(import.meta.dirname, '../..')
 const width = 760
 const folder = join(root, 'docs/benchmarks')
-const unwritten = join(root, '.cache/benchmarks.json')
+const kept = join(root, '.cache/benchmarks.json')
 
 export function readSummary(): Summary {
   return JSON.parse(readFileSync(join(folder, 'summary.json'), 'utf8')) as Summary
 }
 
-/** The figures of a run of which a row failed or was not steady. That row has to be measured again. */
-export function readUnwritten(): Summary | undefined {
-  return existsSync(unwritten) ? (JSON.parse(readFileSync(unwritten, 'utf8')) as Summary) : undefined
+/** The rows of the last run that wrote no page: it was interrupted, or a row failed or was not steady. */
+export function keptRows(): Summary | undefined {
+  return existsSync(kept) ? (JSON.parse(readFileSync(kept, 'utf8')) as Summary) : undefined
 }
 
-export function writeUnwritten(summary: Summary): void {
-  mkdirSync(dirname(unwritten), { recursive: true })
-  writeFileSync(unwritten, inLines(summary))
-  console.error('bench: the figures are kept. Measure the named rows again: npm run bench -- <rows> --write')
+export function keepRows(summary: Summary): void {
+  mkdirSync(dirname(kept), { recursive: true })
+  writeFileSync(kept, inLines(summary))
 }
 
 /** Writes the page, its charts and the numbers that they are made from. */
 export function writeReport(summary: Summary): void {
-  rmSync(unwritten, { force: true })
+  rmSync(kept, { force: true })
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, 'summary.json'), inLines(summary))
   writeFileSync(join(root, 'docs/benchmarks.md'), pageOf(rows, summary))
