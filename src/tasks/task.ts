@@ -51,8 +51,10 @@ export class Task<T = unknown> extends Unit {
   /** One object, because most tasks have no limit, and each field makes every spawn slower. */
   readonly #timeout: Timeout | undefined
   #result: PromiseWithResolvers<unknown> | undefined
-  /** With its value or its error. */
-  #ending: { readonly outcome: TaskOutcome; readonly settled: unknown } | undefined
+  /** Undefined until the end. */
+  #outcome: TaskOutcome | undefined
+  /** Its value or its error. */
+  #settled: unknown
 
   /** @internal Use `spawn` or `group.spawn`. */
   constructor(
@@ -84,7 +86,7 @@ export class Task<T = unknown> extends Unit {
 
   /** @internal */
   get hasEnded(): boolean {
-    return this.#ending !== undefined
+    return this.#outcome !== undefined
   }
 
   /**
@@ -111,7 +113,7 @@ export class Task<T = unknown> extends Unit {
    * Await it there, to spawn no faster than tasks end. Rejects with the task's `CancelledError` if it is aborted before.
    */
   accepted(): Promise<void> {
-    if (this.#ending?.outcome === 'withdrawn') return this.result() as Promise<never>
+    if (this.#outcome === 'withdrawn') return this.result() as Promise<never>
     return this.slot?.accepted() ?? Promise.resolve()
   }
 
@@ -254,8 +256,9 @@ export class Task<T = unknown> extends Unit {
   }
 
   #end(outcome: TaskOutcome, settled: unknown): void {
-    if (this.#ending === undefined) {
-      this.#ending = { outcome, settled }
+    if (this.#outcome === undefined) {
+      this.#outcome = outcome
+      this.#settled = settled
       if (taskEnd.hasSubscribers) {
         taskEnd.publish({ task: this, outcome, error: outcome === 'done' ? undefined : settled })
       }
@@ -265,15 +268,14 @@ export class Task<T = unknown> extends Unit {
     this.#timeout?.stop?.()
     this.seal()
     this.leaveCancelScope()
-    this.group.ended(this, this.#ending.outcome, this.#ending.settled)
+    this.group.ended(this, this.#outcome, this.#settled)
     this.#settle()
   }
 
   #settle(): void {
-    if (this.#ending === undefined) return
-    const { outcome, settled } = this.#ending
-    if (outcome === 'done') this.#result?.resolve(settled)
-    else this.#result?.reject(settled)
+    if (this.#outcome === undefined) return
+    if (this.#outcome === 'done') this.#result?.resolve(this.#settled)
+    else this.#result?.reject(this.#settled)
   }
 }
 
