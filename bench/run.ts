@@ -5,7 +5,7 @@ import { prepare } from './harness/library.ts'
 import type { Row } from './harness/row.ts'
 import { checkRow, measureRow } from './harness/rows.ts'
 import { runtimePath, versionOf } from './harness/nodes.ts'
-import { countTargets, merged, type NodeSummary, rowSummary, type RowSummary, surroundings } from './report/summary.ts'
+import { countTargets, merged, type NodeSummary, rowSummary, type RowSummary, runOf, today } from './report/summary.ts'
 import { tableOf } from './report/table.ts'
 import { verdictsOf } from './report/verdict.ts'
 import { plainRows, rows } from './rows/index.ts'
@@ -61,10 +61,11 @@ async function measure(): Promise<void> {
   const isFull = filters.length === 0 && options.node.length === 3 && !options.quick
   const before = options.rest ? keptRows() : options.write ? readSummary() : undefined
   const left = options.rest ? chosen.filter(({ name }) => before?.rows[name] === undefined) : chosen
+  const date = today()
   const summaries: Record<string, RowSummary> = {}
   const noisy: string[] = []
   const all = () => {
-    const now = { ...surroundings(versions), rows: summaries }
+    const now = { runs: { [date]: runOf(versions) }, rows: summaries }
     const order = rows.map(({ name }) => name)
     return before === undefined ? now : merged(before, now, order)
   }
@@ -88,7 +89,7 @@ async function measure(): Promise<void> {
       else noisy.push(`${row.name} on Node ${version}, ${(errorOf(row, samples) * 100).toFixed(0)} %`)
     }
     if (nodes.length < nodesOf(row).length) continue
-    summaries[row.name] = rowSummary(row, nodes, options)
+    summaries[row.name] = rowSummary(row, nodes, { quick: options.quick, date })
     if (isFull) keepRows(all())
   }
   if (noisy.length > 0) {

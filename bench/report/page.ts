@@ -3,19 +3,19 @@ import { baseOf } from '../harness/row.ts'
 import { reasons } from '../reasons.ts'
 import { number, spread, withUnit } from './format.ts'
 import { type Section, sections } from './sections.ts'
-import { countTargets, type Figures, spread as spreadOf, type Summary } from './summary.ts'
+import { countTargets, type Figures, nodesOf, spread as spreadOf, type Summary } from './summary.ts'
 import { isMet, unitOf } from './verdict.ts'
 
 /** `docs/benchmarks.md`. */
 export function pageOf(rows: readonly Row[], summary: Summary): string {
   const { met, all } = countTargets(rows, summary.rows)
-  const nodes = Object.keys(summary.nodes)
+  const nodes = nodesOf(summary)
   return [
     '# Benchmarks',
     '<!-- Written by `npm run bench` from docs/benchmarks/summary.json and the words in bench/. -->',
     'The cost of this library, compared with its peers and with a _floor_: hand-written code for the same purpose. All ' +
       'figures of one table were measured in one run. Compare only figures of the same row and the same Node.',
-    `**${met} of ${all} targets are met.** Each target is judged on each Node separately.`,
+    `**${met} of ${all} targets are met.** Each target is judged on each Node separately.${unmeasured(rows, summary)}`,
     tableOf(
       ['What', 'Target', ...nodes.map(heading)],
       rows.flatMap((row) => targetLines(row, summary, nodes).map((cells) => [row.title, ...cells])),
@@ -27,6 +27,13 @@ export function pageOf(rows: readonly Row[], summary: Summary): string {
     ...sections.flatMap((section) => sectionOf(section, rows, summary)),
     '',
   ].join('\n\n')
+}
+
+/** A target without a figure is neither met nor missed. */
+function unmeasured(all: readonly Row[], { rows }: Summary): string {
+  const targets = all.flatMap((row) => row.targets.map(({ words }) => rows[row.name]?.targets[words]))
+  const left = targets.filter((byNode) => byNode === undefined).length
+  return left === 0 ? '' : ` ${left} of ${targets.length} targets, shown as –, are not measured yet.`
 }
 
 function heading(node: string): string {
@@ -46,9 +53,7 @@ function targetLines(row: Row, { rows }: Summary, nodes: readonly string[]): str
   ])
 }
 
-function howToRead({ date, machine, nodes, packages }: Summary): string[] {
-  const versions = Object.values(nodes).join(', ')
-  const peers = Object.entries(packages).map(([name, version]) => `${name} ${version}`)
+function howToRead({ runs, rows }: Summary): string[] {
   return [
     '## How to read the tables',
     '- A **floor** is hand-written code for one purpose, without anything that this purpose does not need. It does the ' +
@@ -76,8 +81,15 @@ function howToRead({ date, machine, nodes, packages }: Summary): string[] {
       'that ends when a side gets no faster. A batch takes 25 ms; if another process used the CPU meanwhile, the batch ' +
       'is repeated. Servers run on one core, the load on the other, with 50 connections. Bytes are those of the heap ' +
       'after a garbage collection, minus those before.',
-    `Measured on ${date}: ${machine.cpu}, ${machine.cores} cores, ${machine.system}; Node ${versions}. ` +
-      `Packages: ${peers.join(', ')}. The figures are in [summary.json](benchmarks/summary.json).`,
+    ...Object.entries(runs).map(([date, { machine, nodes, packages }]) => {
+      const names = Object.entries(rows).flatMap(([name, row]) => (row.date === date ? [`\`${name}\``] : []))
+      const peers = Object.entries(packages).map(([name, version]) => `${name} ${version}`)
+      return (
+        `Measured on ${date}: ${machine.cpu}, ${machine.cores} cores, ${machine.system}; ` +
+        `Node ${Object.values(nodes).join(', ')}. Rows: ${names.join(', ')}. Packages: ${peers.join(', ')}.`
+      )
+    }),
+    'The figures are in [summary.json](benchmarks/summary.json).',
     '```sh\nnpm run bench                                   # all rows, about 45 minutes; writes this page\n' +
       'npm run bench -- --rest                         # after an interrupted or noisy run: the rows that are left\n' +
       'npm run bench -- --quick                        # fewer rounds; writes nothing\n' +
@@ -103,7 +115,7 @@ function rowOf(row: Row, summary: Summary): string[] {
   const sides = summary.rows[row.name]?.sides ?? {}
   // A side that was added since the last run has no figures yet.
   const measured = row.sides.filter(({ name }) => sides[name] !== undefined)
-  const nodes = Object.keys(summary.nodes).filter((node) => measured.some(({ name }) => sides[name]?.[node]))
+  const nodes = nodesOf(summary).filter((node) => measured.some(({ name }) => sides[name]?.[node]))
   const lines = measured.map(({ name, role }) => [
     role === 'ours' ? `**${name}**` : name,
     role,

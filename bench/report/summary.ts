@@ -8,18 +8,25 @@ import { isMet, type Verdict } from './verdict.ts'
 
 /** `docs/benchmarks/summary.json`: the numbers of the page and the charts. Their words are in the rows. */
 export interface Summary {
-  readonly date: string
+  /** By date. */
+  readonly runs: Readonly<Record<string, Run>>
+  readonly rows: Readonly<Record<string, RowSummary>>
+}
+
+/** What the figures of a run depend on besides the code. */
+export interface Run {
   readonly machine: { readonly cpu: string; readonly cores: number; readonly system: string }
   /** By major version. */
   readonly nodes: Readonly<Record<string, string>>
   readonly packages: Readonly<Record<string, string>>
-  readonly rows: Readonly<Record<string, RowSummary>>
 }
 
 /** A record by the major version of Node. */
 export type ByNode<T> = Readonly<Record<string, T>>
 
 export interface RowSummary {
+  /** The date of its run. */
+  readonly date: string
   /** Whether there were so few rounds that the figures are a first impression. */
   readonly quick: boolean
   /** By the name of the side. */
@@ -74,7 +81,11 @@ export interface NodeSummary {
   readonly verdicts: readonly Verdict[]
 }
 
-export function rowSummary(row: Row, nodes: readonly NodeSummary[], { quick }: { quick: boolean }): RowSummary {
+export function rowSummary(
+  row: Row,
+  nodes: readonly NodeSummary[],
+  { quick, date }: Pick<RowSummary, 'quick' | 'date'>,
+): RowSummary {
   const byNode = <T>(of: (node: NodeSummary) => T): ByNode<T> =>
     Object.fromEntries(nodes.map((result) => [result.node, of(result)]))
   const sides = row.sides.map(({ name }) => [name, byNode(({ samples }) => figuresOf(row, name, samples))] as const)
@@ -88,37 +99,36 @@ export function rowSummary(row: Row, nodes: readonly NodeSummary[], { quick }: {
         }),
       ] as const,
   )
-  return { quick, sides: Object.fromEntries(sides), targets: Object.fromEntries(targets) }
+  return { date, quick, sides: Object.fromEntries(sides), targets: Object.fromEntries(targets) }
 }
 
 export function spread([median = Number.NaN, lower = median, upper = median]: Figures): Spread {
   return { median, lower, upper }
 }
 
-/**
- * The rows of `now`, and the other rows of an earlier run, in the given order.
- *
- * @throws {Error} if the earlier run had another machine, Node or package: its figures could not be compared.
- */
+/** The rows of `now`, and the other rows of an earlier run, in the given order. */
 export function merged(earlier: Summary, now: Summary, order: readonly string[]): Summary {
-  if (inWords(earlier) !== inWords(now)) {
-    throw new Error(
-      'bench: --write keeps the rows that were not measured, but their machine, Node or packages differ. Run all rows.',
-    )
-  }
-  const rows = { ...earlier.rows, ...now.rows }
-  return { ...now, rows: Object.fromEntries(order.flatMap((name) => (rows[name] ? [[name, rows[name]]] : []))) }
+  const all = { ...earlier.rows, ...now.rows }
+  const rows = order.flatMap((name) => (all[name] ? [[name, all[name]] as const] : []))
+  const dates = new Set(rows.map(([, { date }]) => date))
+  const runs = Object.entries({ ...earlier.runs, ...now.runs }).filter(([date]) => dates.has(date))
+  return { runs: Object.fromEntries(runs), rows: Object.fromEntries(rows) }
 }
 
-function inWords({ machine, nodes, packages }: Summary): string {
-  return JSON.stringify([machine, nodes, packages])
+/** The major versions of Node that any row was measured on, the oldest first. */
+export function nodesOf({ runs }: Pick<Summary, 'runs'>): string[] {
+  const versions = new Set(Object.values(runs).flatMap(({ nodes }) => Object.keys(nodes)))
+  return [...versions].toSorted((a, b) => Number(a) - Number(b))
 }
 
-/** What the figures depend on besides the code. */
-export function surroundings(nodes: ByNode<string>): Omit<Summary, 'rows'> {
+export function today(): string {
+  return new Date().toISOString().slice(0, 10)
+}
+
+/** A run of now, with these versions of Node. */
+export function runOf(nodes: ByNode<string>): Run {
   const all = cpus()
   return {
-    date: new Date().toISOString().slice(0, 10),
     machine: {
       cpu: all[0]?.model.trim() ?? 'unknown',
       cores: all.length,

@@ -8,7 +8,7 @@ import { curveChart } from './curves.ts'
 import { pageOf } from './page.ts'
 import { type Chart, font, withWords } from './chart.ts'
 import { sections } from './sections.ts'
-import type { Summary } from './summary.ts'
+import { nodesOf, type Summary } from './summary.ts'
 
 const root = join(import.meta.dirname, '../..')
 const width = 760
@@ -46,7 +46,7 @@ export function writeReport(summary: Summary): void {
 
 /** The charts of the newest Node, by the name of their file. */
 export function chartsOf(summary: Summary): [name: string, chart: Chart][] {
-  const node = String(Math.max(...Object.keys(summary.nodes).map(Number)))
+  const node = String(nodesOf(summary).at(-1))
   return sections.flatMap(({ name, title, rows: names, charted }) => {
     const measured = rows.filter((row) => names.includes(row.name) && row.name in summary.rows)
     const curves = measured.flatMap((row): [string, Chart][] =>

@@ -28,11 +28,14 @@ const growth: GrowthRow = {
 function summaryOf(sides: Record<string, number[]>): Summary {
   const byNode = Object.fromEntries(Object.entries(sides).map(([name, figures]) => [name, { 26: figures }]))
   return {
-    date: '2026-01-01',
-    machine: { cpu: 'a', cores: 2, system: 'linux x64' },
-    nodes: { 26: 'v26.0.0' },
-    packages: {},
-    rows: { row: { quick: false, sides: byNode, targets: {} } },
+    runs: {
+      '2026-01-01': {
+        machine: { cpu: 'a', cores: 2, system: 'linux x64' },
+        nodes: { 26: 'v26.0.0' },
+        packages: {},
+      },
+    },
+    rows: { row: { date: '2026-01-01', quick: false, sides: byNode, targets: {} } },
   }
 }
 
