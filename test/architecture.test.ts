@@ -56,6 +56,12 @@ describe('the sources', () => {
     expect(syntaxOfLaterNodes(sources)).toEqual([])
   })
 
+  it('are in that syntax too where tests and examples run them without a compiler', () => {
+    const run = pathsOf('{test,examples}/**/*.ts').filter((path) => !/\.test\.ts$|^test\/fixtures\//.test(path))
+
+    expect(syntaxOfLaterNodes(run.map(readSource))).toEqual([])
+  })
+
   it('are exported at the path where they are', () => {
     expect(wrongExports(manifest, paths)).toEqual([])
   })

@@ -105,8 +105,10 @@ export const otherOptions: readonly FunctionOption[] = [
     reportsAlso: /the task failed/,
     use: async (onError) => {
       for (const _ of [1, 2]) {
-        using scope = openScope('request', { group: new TaskGroup() })
+        // Node 22 cannot parse `using`.
+        const scope = openScope('request', { group: new TaskGroup() })
         scope.run(() => spawn(fail, { onError, after: 'response', timeoutMs: 1000 }))
+        scope.close()
       }
       await turn()
     },
@@ -123,7 +125,7 @@ export const otherOptions: readonly FunctionOption[] = [
     name: 'onFinding of doctor',
     mayBeAsync: true,
     use: async (onFinding) => {
-      using found = doctor({ onFinding, summary: false })
+      const found = doctor({ onFinding, summary: false })
       const set = () => {
         tenant.set('outside any unit')
       }
@@ -134,6 +136,7 @@ export const otherOptions: readonly FunctionOption[] = [
           // What it throws.
         }
       }
+      found[Symbol.dispose]()
       if (found.findings.length < 2) throw new Error('expected two findings')
     },
   },
