@@ -29,6 +29,9 @@ const { values: options, positionals: filters } = parseArgs({
   },
 })
 const newestNode = String(Math.max(...options.node.map(Number)))
+if ((options.write || options.rest) && options.node.length < 3) {
+  throw new Error('Without --node: a row of the page has the figures of each Node.')
+}
 const chosen = rows.filter(isChosen)
 if (chosen.length === 0) throw new Error(`No row has a name with ${filters.join(' or ')}.`)
 

@@ -106,11 +106,21 @@ export function spread([median = Number.NaN, lower = median, upper = median]: Fi
   return { median, lower, upper }
 }
 
-/** The rows of `now`, and the other rows of an earlier run, in the given order. */
+/**
+ * The rows of `now`, and the other rows of an earlier run, in the given order.
+ *
+ * @throws {Error} if rows that are kept were measured on the same day with another machine, Node or package.
+ */
 export function merged(earlier: Summary, now: Summary, order: readonly string[]): Summary {
   const all = { ...earlier.rows, ...now.rows }
   const rows = order.flatMap((name) => (all[name] ? [[name, all[name]] as const] : []))
   const dates = new Set(rows.map(([, { date }]) => date))
+  for (const [date, run] of Object.entries(now.runs)) {
+    const isKept = rows.some(([name, row]) => row.date === date && now.rows[name] === undefined)
+    if (isKept && JSON.stringify(earlier.runs[date]) !== JSON.stringify(run)) {
+      throw new Error(`bench: other rows of ${date} have another machine, Node or packages. Measure these again too.`)
+    }
+  }
   const runs = Object.entries({ ...earlier.runs, ...now.runs }).filter(([date]) => dates.has(date))
   return { runs: Object.fromEntries(runs), rows: Object.fromEntries(rows) }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { merged, type Summary } from '../../bench/report/summary.ts'
+import { merged, type Run, type Summary } from '../../bench/report/summary.ts'
 
 const machine = { cpu: 'a', cores: 2, system: 'linux x64' }
 
@@ -19,6 +19,19 @@ describe('merged', () => {
       ['get', '2026-01-01'],
       ['set', '2026-02-02'],
     ])
+  })
+
+  it.each<[what: string, run: Partial<Run>]>([
+    ['another machine', { machine: { ...machine, cores: 4 } }],
+    ['another Node', { nodes: { 26: 'v26.1.0' } }],
+    ['another version of a peer', { packages: { pino: '10.0.1' } }],
+  ])('throws if rows that are kept were measured on the same day with %s', (_what, run) => {
+    const date = '2026-01-01'
+    const now = summaryOf(date, 'set')
+    const other = { ...now, runs: { [date]: { ...(now.runs[date] as Run), ...run } } }
+
+    expect(() => merged(earlier, other, ['get', 'set'])).toThrow('another machine, Node or packages')
+    expect(merged(earlier, other, ['set'])).toEqual(other)
   })
 
   it('keeps the runs of its rows, and no others', () => {
