@@ -110,7 +110,7 @@ export class SocketsClose {
     const closed = connections.map((connection) => new Promise<void>((end) => connection.once('close', () => end())))
     for (const client of clients) client.close(goingAway)
     const isSending = () => [...clients].some(({ bufferedAmount }) => bufferedAmount > 0)
-    while (isSending() && performance.now() < limitAt) await before(performance.now() + lookMs, Promise.race(closed))
+    while (isSending() && performance.now() < limitAt) await new Promise<void>((look) => after(lookMs, look))
     await before(performance.now() + graceMs, Promise.all(closed))
     for (const client of clients) client.terminate()
   }

@@ -163,16 +163,17 @@ export function describeWebSocketClose(name: string, serve: ServeSockets): void 
       expect(await closed).toBeLessThan(soonMs)
     })
 
-    it('sends the whole of a large reply to a slow reader', async () => {
+    it('sends the whole of a large reply to a slow reader, also if another client closes at once', async () => {
       const server = await open((socket) => {
         onText(socket, () => socket.send(large))
       })
-      const client = await server.connect()
+      const [client, other] = [await server.connect(), answerTheClose(await server.connect())]
       client.socket.write(frame(text, 'ask'))
       await client.hears('xxx')
       client.socket.pause()
 
       const closed = server.close()
+      await other.closed
       // Longer than a client has for the answer to a close frame.
       await delay(550)
       answerTheClose(client).socket.resume()
