@@ -37,7 +37,7 @@ export function atDeadline(
   let end = context.get(deadline)
   if (end === undefined) return undefined
   const startedAt = Date.now()
-  const scope = scopeUntil(end)
+  const limits = callLimits()
   let limitMs = Math.max(0, Math.ceil(end - startedAt))
   let timer: NodeJS.Timeout | undefined
   const arm = () => {
@@ -46,34 +46,44 @@ export function atDeadline(
     timer.unref()
   }
   const onTimeout = () => {
-    const limiting = scope?.lasting
-    // The work may have ended because the deadline had passed. Then its call ends too.
-    if (scope !== undefined && !isExpiry(limiting?.reason)) {
-      const due = limiting?.deadline
-      if (due === undefined) return
-      if (due > (end as number)) {
-        end = due
-        limitMs = Math.ceil(due - startedAt)
-        return arm()
-      }
+    const next = limits.next()
+    if (next > (end as number)) {
+      end = next
+      limitMs = Math.ceil(next - startedAt)
+      return arm()
     }
-    abort(new TimeoutError(call(), limitMs, limiting?.expire()))
+    abort(new TimeoutError(call(), limitMs, limits.stop(end as number)))
   }
   if (limitMs === 0) onTimeout()
   else arm()
   return timer === undefined ? undefined : () => clearTimeout(timer)
 }
 
-/** Aborts the work that makes a call ending at `end` and returns the reason, if that work must end then too. */
-export function callerStop(end: number): (() => unknown) | undefined {
-  const scope = scopeUntil(end)
-  return scope && (() => scope.lasting?.expire())
+/** What limits the time of a call. Work can end before a call that it has made; its limit ends with it. */
+export interface CallLimits {
+  /** The earliest limit that is left; one in the past if work ended because of its limit, and infinity without a limit. */
+  next(): number
+  /** Aborts the work that must end at `end` or before, and returns the reason. */
+  stop(end: number): unknown
 }
 
-/** The cancel scope of the current work, if that work must end at `end` or before. */
-function scopeUntil(end: number): CancelScope | undefined {
-  const scope = currentCancelScope()
-  return scope?.deadline !== undefined && scope.deadline <= end ? scope : undefined
+/** The limits of the current work, and the variable `deadline` if it is earlier than that of the unit. */
+export function callLimits(): CallLimits {
+  const scopes: CancelScope[] = []
+  for (let scope = currentCancelScope(); scope !== undefined; scope = scope.source) scopes.push(scope)
+  const outermost = scopes.at(-1)
+  const given = outermost?.shielded ? undefined : current().get(deadline)
+  const own = given !== undefined && given < (outermost?.deadline ?? Infinity) ? given : Infinity
+  const expired = () => scopes.find(({ reason }) => isExpiry(reason))
+  return {
+    next: () => scopes.reduce((next, scope) => Math.min(next, limitOf(scope)), expired() ? -Infinity : own),
+    stop: (end) => expired()?.reason ?? scopes.find((scope) => limitOf(scope) <= end)?.expire(),
+  }
+}
+
+/** The time of the limit that a scope itself has set; infinity without one, and after its end. */
+function limitOf(scope: CancelScope): number {
+  return scope.due?.target === scope && scope.lasting === scope ? scope.due.deadline : Infinity
 }
 
 /** A controller lives exactly as long as its signal; a timer outlives most calls. */

@@ -5,7 +5,7 @@ import { captureSnapshot } from '../context/storage.ts'
 import { TimeoutError } from '../errors.ts'
 import type { Carrier } from '../propagators/carrier.ts'
 import { deadline } from '../variables/deadline.ts'
-import { callContext, callerStop, withDeadline } from './call-deadline.ts'
+import { callContext, callLimits, withDeadline } from './call-deadline.ts'
 import { Outbound } from './outbound.ts'
 import type { OutboundOptions } from './outbound-options.ts'
 import { startCall } from './start-call.ts'
@@ -66,7 +66,7 @@ class Call {
   /** Clears the timer of the deadline. */
   readonly end: () => void
   readonly #deadline: number
-  readonly #stopCaller: (() => unknown) | undefined
+  readonly #limits = callLimits()
 
   constructor(context: LogicalContext, request: UnaryRequest | StreamRequest) {
     const { signal, clear } = withDeadline(context, () => nameOf(request), request.signal)
@@ -76,7 +76,6 @@ class Call {
     this.signal = signal as AbortSignal
     this.end = () => clear?.()
     this.#deadline = context.get(deadline) ?? Infinity
-    this.#stopCaller = callerStop(this.#deadline)
   }
 
   async *follow<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
@@ -100,7 +99,7 @@ class Call {
     }
     // The callee has the same deadline, and can fail first. A timer may fire a millisecond early.
     if ((error as ConnectError | null)?.code === deadlineExceeded && Date.now() >= this.#deadline - 1) {
-      const cause = this.#stopCaller?.()
+      const cause = this.#limits.stop(this.#deadline)
       if (cause !== undefined) (error as ConnectError).cause = cause
     }
     return error

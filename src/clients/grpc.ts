@@ -2,7 +2,7 @@ import type { InterceptingCall, Interceptor, Metadata, status as Status } from '
 import { captureSnapshot, type AsyncSnapshot } from '../context/storage.ts'
 import type { Carrier } from '../propagators/carrier.ts'
 import { deadline } from '../variables/deadline.ts'
-import { callContext, callerStop } from './call-deadline.ts'
+import { callContext, callLimits } from './call-deadline.ts'
 import { type Target, targetOf } from './destinations.ts'
 import { Outbound } from './outbound.ts'
 import type { OutboundOptions } from './outbound-options.ts'
@@ -41,9 +41,9 @@ export function grpcClientInterceptor(options?: OutboundOptions): GrpcClientInte
     const context = callContext()
     const snapshot = captureSnapshot()
     const end = context.get(deadline) ?? Infinity
-    const stopCaller = callerStop(end)
+    const limits = callLimits()
     // The callee may have its own deadline, and a timer may fire a millisecond early.
-    const stopIfTimedOut = () => (Date.now() >= end - 1 ? stopCaller?.() : undefined)
+    const stopIfTimedOut = () => (Date.now() >= end - 1 ? limits.stop(end) : undefined)
     const call = nextCall({
       ...callOptions,
       deadline: earlier(callOptions.deadline, end),

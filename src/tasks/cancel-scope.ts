@@ -116,6 +116,11 @@ export class CancelScope {
     return this.#outermost.#parent !== undefined
   }
 
+  /** @internal The parent, unless this scope keeps its cancellation away. */
+  get source(): CancelScope | undefined {
+    return this.#outermost === this ? undefined : this.#parent
+  }
+
   /** @internal This scope; for work that continues after the end of its scope, the next one outside that has not ended. */
   get lasting(): CancelScope | undefined {
     let outer = this.#isLeft ? this.#parent : this
@@ -180,16 +185,11 @@ export class CancelScope {
     this.#outermost = this
   }
 
-  /** The parent, unless this scope keeps its cancellation away. */
-  get #source(): CancelScope | undefined {
-    return this.#outermost === this ? undefined : this.#parent
-  }
-
   /** Attaches this scope and those around it, the outermost one first. */
   #attach(): void {
     if (this.#attached) return
     let chain: CancelScope[] | undefined
-    for (let outer = this.#source; outer !== undefined && !outer.#attached; outer = outer.#source) {
+    for (let outer = this.source; outer !== undefined && !outer.#attached; outer = outer.source) {
       ;(chain ??= []).push(outer)
     }
     for (let outer = chain?.pop(); outer !== undefined; outer = chain?.pop()) outer.#attachToSource()
@@ -197,7 +197,7 @@ export class CancelScope {
   }
 
   #attachToSource(): void {
-    const source = this.#source
+    const source = this.source
     this.#attached = true
     if (this.#aborted) return
     if (source === undefined) this.#arm()
@@ -233,7 +233,7 @@ export class CancelScope {
   #detach(): CancelScope | undefined {
     this.#attached = false
     this.#stopTimer()
-    const source = this.#source
+    const source = this.source
     if (this.#link !== undefined && source !== undefined) source.#children?.delete(this.#link)
     this.#link = undefined
     this.#second?.leave()

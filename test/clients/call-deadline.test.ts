@@ -193,6 +193,32 @@ describe.each(clients)('%s', (_, call) => {
     expect(error).toMatchObject({ code: 'LCTX_TIMEOUT', cause: { code: 'LCTX_DEADLINE' } })
   })
 
+  it('ends at the deadline of the request after the end of the task and the withTimeout that made it', async () => {
+    const { url } = await upstream(() => {})
+    const begin = async () => ({ promise: call(url) })
+
+    const errors = await asRequestUntil(Date.now() + 100, async () => {
+      const begun = await gather([begin, () => withTimeout(begin, 20)])
+      return Promise.all(begun.map(({ promise }) => promise.catch((failure: unknown) => failure)))
+    })
+
+    const timeout = { code: 'LCTX_TIMEOUT', cause: { code: 'LCTX_DEADLINE' } }
+    expect(errors).toMatchObject([timeout, timeout])
+  })
+
+  it('ends at the variable deadline after the end of a withTimeout with an earlier limit', async () => {
+    const { url } = await upstream(() => {})
+
+    const error = await runInScope(async () => {
+      deadline.set(Date.now() + 60)
+      const { promise } = await withTimeout(async () => ({ promise: call(url) }), 20)
+      return promise.catch((failure: unknown) => failure)
+    })
+
+    expect(error).toMatchObject({ code: 'LCTX_TIMEOUT' })
+    expect(error).not.toHaveProperty('cause')
+  })
+
   it('ends at a deadline that was set for the call only, and aborts nothing else', async () => {
     const { url } = await upstream(() => {})
 
@@ -221,6 +247,21 @@ describe('the interceptor of gRPC', () => {
     )
 
     expect(error).toMatchObject({ code: 4, details: 'the stock is slow' })
+    expect(error).not.toHaveProperty('cause')
+    expect(aborted).toBe(false)
+  })
+
+  it('aborts no work around a withTimeout that ended before the deadline of its call', async () => {
+    const port = await serve({ unary: () => {} })
+    const client = connectTo(`127.0.0.1:${port}`, { interceptors: [grpcClientInterceptor()] })
+    const failed = Promise.withResolvers<unknown>()
+
+    const [error, aborted] = await asRequestUntil(Date.now() + minute, async ({ signal }) => {
+      await withTimeout(() => void client['unary']?.('order', new Metadata(), failed.resolve), 30)
+      return [await failed.promise, signal.aborted]
+    })
+
+    expect(error).toMatchObject({ code: 4 })
     expect(error).not.toHaveProperty('cause')
     expect(aborted).toBe(false)
   })
