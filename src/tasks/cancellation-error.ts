@@ -30,9 +30,9 @@ function isCancellation(error: unknown, reason: unknown, depth: number): boolean
 
 /** Those of `Promise.any`; or those of a `SuppressedError`: the error of a disposer, and the one that it suppresses. */
 function errorsIn(error: object): unknown[] | undefined {
-  const { errors, suppressed } = error as { errors?: unknown; suppressed?: unknown }
-  if (Array.isArray(errors) && errors.length > 0) return errors
-  return suppressed === undefined ? undefined : [(error as { error?: unknown }).error, suppressed]
+  const parts = error as { errors?: unknown; name?: unknown; error?: unknown; suppressed?: unknown }
+  if (Array.isArray(parts.errors) && parts.errors.length > 0) return parts.errors
+  return parts.name === 'SuppressedError' ? [parts.error, parts.suppressed] : undefined
 }
 
 /** The names and codes that clients have for an aborted signal. */

@@ -17,6 +17,10 @@ const cancellations: [name: string, error: (signal: AbortSignal) => unknown][] =
   ['an error that a client’s error has caused', () => caused(new DOMException('aborted', 'AbortError'))],
   ['a cancelled query', () => Object.assign(new Error('canceling statement due to user request'), { code: '57014' })],
   ['a disposer that was cancelled too', (signal) => suppressing(new CanceledError(), signal.reason)],
+  [
+    'an error with another field of that name',
+    (signal) => Object.assign(new Error('the query failed', { cause: signal.reason }), { suppressed: [] }),
+  ],
   ['Promise.any', (signal) => new AggregateError([signal.reason, new CanceledError()])],
 ]
 const failures: [name: string, error: unknown][] = [
