@@ -7,6 +7,7 @@ import {
   checkFunction,
   checkOptions,
   type Checks,
+  isFunction,
   splitOptions,
 } from '../options.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
@@ -84,7 +85,11 @@ const aTelemetry = anyOf('a Telemetry of BullMQ', (value) => {
   const { tracer, contextManager } = Object(value) as Partial<Telemetry>
   return typeof tracer === 'object' && typeof contextManager === 'object'
 })
-const aQueue = engineObject('a Queue of BullMQ', 'upsertJobScheduler')
+const aQueue = anyOf('a Queue of BullMQ', (value) => {
+  const { name, add } = Object(value) as Partial<Queue>
+  return typeof name === 'string' && isFunction(add)
+})
+const aScheduler = engineObject('a Queue of BullMQ', 'upsertJobScheduler')
 const aWorker = engineObject('a Worker of BullMQ', 'pause')
 const checks: Checks = { ...messagesChecks, telemetry: aTelemetry, enqueueTimeoutMs: anAmount }
 
@@ -143,7 +148,7 @@ export function bullContext(options?: BullContextOptions): BullContext {
       return messages.enqueue(queue.name, enqueueTimeoutMs, added)
     },
     async upsertJobScheduler(queue, id, repeat, template) {
-      checkArgument('upsertJobScheduler', aQueue, queue)
+      checkArgument('upsertJobScheduler', aScheduler, queue)
       const opts = { ...template?.opts, telemetry: { omitContext: true } }
       return queue.upsertJobScheduler(id, repeat, { ...template, opts })
     },

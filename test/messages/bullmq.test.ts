@@ -12,6 +12,17 @@ import { startWorkerProcess } from './worker-process.ts'
 
 const { name, skip } = needs(redisProgram, 'redis-server')
 
+describe('bullContext', () => {
+  it('adds jobs to a fake of a queue, in a test without Redis', async () => {
+    const added: unknown[] = []
+    const fake = { name: 'jobs', add: async (...args: unknown[]) => added.push(args.slice(0, 2)) }
+
+    await bullContext().add(fake as never, 'job', { id: 1 })
+
+    expect(added).toEqual([['job', { id: 1 }]])
+  })
+})
+
 describe.skipIf(skip)(`on Redis${name}`, () => {
   let server: RunningServer
   let queues = 0
