@@ -57,6 +57,10 @@ export class SocketsClose {
 
   /** Called before an upgrade. */
   upgrading(connection: Duplex): void {
+    const { server } = connection as { server?: unknown }
+    // A request of before the close, while the HTTP server waits for others.
+    if (this.#isOver && server instanceof Server && !server.listening) connection.destroy()
+    else if (this.#isOver) this.#restart()
     this.#connections.add(connection)
     connection.once('close', () => this.#connections.delete(connection))
   }
@@ -67,11 +71,13 @@ export class SocketsClose {
     if (group !== inbound.group) this.#groups.add(group)
     if (connection !== undefined) handOver(connection)
     this.#beginAtCloseOfBelow((connection as { server?: unknown } | undefined)?.server)
-    if (!this.#isOver) return
-    // The HTTP server was closed, and started again.
+  }
+
+  /** The HTTP server was closed, and started again. */
+  #restart(): void {
     this.#isOver = false
     this.#ended = undefined
-    inbound.group.reopen()
+    this.#options.inbound.group.reopen()
   }
 
   #beginAtCloseOfBelow(server: unknown): void {

@@ -17,6 +17,7 @@ import { requestId } from 'logical-context/variables'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { closeOf, listen, silent } from '../contracts/node-server.ts'
+import { Client } from './shutdown-client.ts'
 
 const user = new ContextVar<string>('user')
 
@@ -336,6 +337,44 @@ describe('logicalContext of middleware/websocket', () => {
     expect(await heard(client)).toBe('reply')
     expect((await goodbye)[0]).toBe(1001)
     await closed
+  })
+
+  it('ends a connection whose upgrade is complete after its sockets are closed, while a request still runs', async () => {
+    const [entered, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const context = expressContext({ logger: silent })
+    const app = express().use(context, async (_request, response) => {
+      entered.resolve()
+      await go.promise
+      response.send('ok')
+    })
+    const http = await listen(context.drainAtClose(createServer(app)))
+    const { inbound } = logicalContext(new WebSocketServer({ server: http }), { logger: silent })
+    const { port } = http.address() as AddressInfo
+    const [client, late, asking] = [await dial(port), await Client.open(port), await Client.open(port)]
+    const goodbye = once(client, 'close')
+    const request = [
+      'GET / HTTP/1.1\r\nhost: x',
+      'connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13',
+      'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+    ]
+    late.socket.write(request[0] as string)
+    asking.ask('/')
+    await entered.promise
+
+    const closed = closeOf(http)
+    await goodbye
+    await vi.waitUntil(() => inbound.group.closed)
+    late.socket.write(
+      request
+        .slice(1)
+        .map((line) => `\r\n${line}`)
+        .join(''),
+    )
+    await late.closed
+    go.resolve()
+
+    await closed
+    expect(asking.heard).toContain('200 OK')
   })
 
   it('receives messages again if its HTTP server starts again after a close', async () => {
