@@ -46,11 +46,13 @@ export class RequestLoggers {
   }
 
   /** Called when the first line of a request is logged, and all others are not: the last moment for its logger. */
-  begun(request: FastifyRequest, reply: FastifyReply): void {
-    const cell = this.#take()
-    if (cell === undefined || this.#warn === undefined) return
-    request.log = withCell(request.log, cell)
-    reply.log = request.log
+  begun(request: FastifyRequest, reply: FastifyReply, cell: Cell): void {
+    this.#next = undefined
+    if (this.#warn === undefined) return
+    const log = withCell(request.log, cell)
+    if (log === request.log) return
+    request.log = log
+    reply.log = log
     this.#warn()
     this.#warn = () => {}
   }
@@ -106,7 +108,8 @@ interface Attached {
 
 /** Other requests may use the same logger. Only lines of pino have the fields of a unit. */
 function withCell(logger: FastifyBaseLogger, cell: Cell): FastifyBaseLogger {
-  if (!isFunction((logger as Partial<PinoLike> | undefined)?.bindings)) return logger
+  const { bindings, [cellKey]: known } = (logger ?? {}) as Partial<PinoLike> & Attached
+  if (!isFunction(bindings) || known === cell) return logger
   const own = Object.create(logger) as FastifyBaseLogger & Attached
   own[cellKey] = cell
   return own

@@ -115,9 +115,9 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
 
   /** Opens the exchange of a request, and runs `fn` in its unit. */
   const begin = (request: FastifyRequest, reply: FastifyReply, fn: (error?: Error) => void) => {
-    loggers.begun(request, reply)
     const message: ScopedMessage = request.raw
     const scope = message[scopeKey] ?? scopeWithIdOf(request)
+    loggers.begun(request, reply, scope.cell)
     // A request that is routed again, for example by `fastify.routing`, continues in its unit.
     const known = exchangeOf(message)
     const isNew = known === undefined

@@ -175,6 +175,26 @@ describe('a logger factory of the program', () => {
     expect(all.filter((line) => !line.startsWith('logicalContext'))).toEqual(ofBoth.with(0, 'incoming request: none'))
   })
 
+  it('does not mix up the ids of requests that wait in a hook of before the registration', async () => {
+    const instance = app(() => own)
+    const bothWait = Promise.withResolvers<void>()
+    let waiting = 0
+    instance.addHook('onRequest', async () => {
+      if (++waiting === 2) bothWait.resolve()
+      await bothWait.promise
+    })
+    void instance.register(logicalContext)
+    instance.get('/', async ({ id, log }) => {
+      log.info(id)
+    })
+
+    await Promise.all([instance.inject('/'), instance.inject('/')])
+
+    const handled = lines.filter(({ msg }) => /^[\da-f-]{36}$/.test(msg))
+    expect(handled.map(({ request_id: id }) => id)).toEqual(handled.map(({ msg }) => msg))
+    expect(handled).toHaveLength(2)
+  })
+
   it('has them in an app without a logger', async () => {
     const instance = app(() => own, {})
     await instance.register(logicalContext)
