@@ -145,9 +145,10 @@ class Connection {
     const { emit, close } = socket
     if (known !== undefined) {
       socket.close = (code, reason) => {
-        // @fastify/websocket closes the sockets at the beginning of a close, before the running messages have ended.
-        const isServers = code === undefined && serverCloses(group) && currentUnit()?.ownRequest !== known
-        if (closing.begun || !isServers) close.call(socket, code, reason)
+        const maybeServers = code === undefined && serverCloses(group) && currentUnit()?.ownRequest !== known
+        if (closing.begun || !maybeServers) return close.call(socket, code, reason)
+        // @fastify/websocket closes its sockets, then at once its server, before the running messages have ended.
+        queueMicrotask(() => closing.begun || close.call(socket))
       }
     }
     socket.emit = (event: string, ...args: unknown[]): boolean => {

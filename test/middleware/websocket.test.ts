@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer, type IncomingMessage, ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import websocket from '@fastify/websocket'
 import express from 'express'
@@ -391,6 +391,28 @@ describe('logicalContext of middleware/websocket', () => {
     client.send('again')
 
     expect(await heard(client)).toBe('again')
+  })
+
+  it('closes a socket in a timer also after a restart, if a middleware of HTTP receives the upgrades', async () => {
+    const context = expressContext({ logger: silent })
+    const http = await listen(context.drainAtClose(createServer()))
+    const server = new WebSocketServer({ noServer: true })
+    logicalContext(server, { inbound: context.inbound })
+    http.on('upgrade', (request, connection, head) => {
+      const response = new ServerResponse(request)
+      response.assignSocket(connection as Socket)
+      context(request as never, response as never, () => {
+        server.handleUpgrade(request, connection, head, (socket) => server.emit('connection', socket, request))
+      })
+    })
+    onTestFinished(() => closeOf(http))
+    await closeOf(http)
+    await listen(http)
+    const client = await dial((http.address() as AddressInfo).port)
+
+    for (const socket of server.clients) socket.close()
+
+    expect((await once(client, 'close'))[0]).toBe(1005)
   })
 
   it('serves a connection of injectWS', async () => {
