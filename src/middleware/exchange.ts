@@ -90,7 +90,8 @@ export class Exchange implements Listed<Exchange> {
 
   /** What postpones the seal, for reports. */
   get waitsFor(): string[] {
-    return this.#waits.filter((wait) => this.#postpones(wait)).map(({ what }) => what)
+    const waits = this.#waits.filter((wait) => this.#postpones(wait))
+    return Array.from(new Set(waits), ({ what }) => what)
   }
 
   /**

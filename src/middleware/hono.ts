@@ -63,7 +63,6 @@ export function logicalContext(options?: NodeServerOptions): HonoMiddleware {
 export default logicalContext
 
 const ofChain: Wait = { what: 'the handlers', untilReply: false }
-const ofHandler: Wait = { what: 'the handler', untilReply: false }
 
 /** For `app.request()` in tests. */
 async function withoutServer(requests: NodeRequests, c: AnyContext, next: Next): Promise<void> {
@@ -92,11 +91,9 @@ function trackHandlers(c: AnyContext, exchange: Exchange, request: NodeRequest):
   matchSymbol ??= Object.getOwnPropertySymbols(Object.getPrototypeOf(c.req) as object)[0]
   const [matched] = Reflect.get(c.req, matchSymbol ?? '') as [[RoutedHandler][] | undefined]
   if (!Array.isArray(matched)) return
-  for (const [index, [routed]] of matched.entries()) {
-    const [handler] = routed
-    if (tracked.has(handler)) continue
-    if (index === matched.length - 1) lastHandlers.add(handler)
-    routed[0] = new Proxy(handler, { apply: applyInUnit })
+  for (const [routed] of matched) {
+    if (tracked.has(routed[0])) continue
+    routed[0] = new Proxy(routed[0], { apply: applyInUnit })
     tracked.add(routed[0])
   }
   const [, route] = matched.at(-1)?.[0] ?? []
@@ -106,8 +103,6 @@ function trackHandlers(c: AnyContext, exchange: Exchange, request: NodeRequest):
 }
 
 const tracked = new WeakSet<Handler>()
-/** The handlers that are the last ones of a route. */
-const lastHandlers = new WeakSet<Handler>()
 
 function applyInUnit(handler: Handler, receiver: unknown, [c, next]: [Context, Next]): unknown {
   const { incoming } = (c.env ?? {}) as NodeEnvironment
@@ -115,7 +110,7 @@ function applyInUnit(handler: Handler, receiver: unknown, [c, next]: [Context, N
   if (exchange === undefined) return handler.call(receiver, c, next)
   const result: unknown = handler.call(receiver, c, nextInUnit(exchange, next))
   // The middleware `timeout` does not wait for it.
-  return lastHandlers.has(handler) && isThenable(result) ? exchange.endWith(ofHandler, result) : result
+  return isThenable(result) ? exchange.endWith(ofChain, result) : result
 }
 
 /** The server reads the body of the response outside the unit. */

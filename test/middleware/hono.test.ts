@@ -302,6 +302,29 @@ describe('logicalContext of middleware/hono', () => {
     await expect.poll(() => seen).toEqual(['ann'])
   })
 
+  it('keeps them for a middleware too, and for a handler that has passed on an earlier request', async () => {
+    const go = Promise.withResolvers<void>()
+    const seen: unknown[] = []
+    const look: MiddlewareHandler = async (c, next) => {
+      if (c.req.path === '/orders/new') return next()
+      await go.promise
+      seen.push(user.get())
+      return c.text('late')
+    }
+    const ask = await serve((app) => {
+      app.use(logicalContext(), timeout(1), setAnn)
+      app.use('/orders/*', look)
+      app.get('/orders/new', (c) => c.text('new'))
+      app.get('/orders/last', (c) => c.text('last'))
+    })
+
+    const texts = [await ask('/orders/new'), await ask('/orders/1'), await ask('/orders/last')]
+    go.resolve()
+
+    expect(texts).toEqual(['new', 'Gateway Timeout', 'Gateway Timeout'])
+    await expect.poll(() => seen).toEqual(['ann', 'ann'])
+  })
+
   it("makes the library's id that of Hono's own middleware", async () => {
     const ask = await serve((app) => {
       app.use(logicalContext(), honoRequestId({ headerName: '', generator: () => requestId.get() ?? '' }))
