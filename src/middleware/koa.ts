@@ -1,3 +1,4 @@
+import { isThenable } from '../callbacks.ts'
 import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
 import {
   nameAfterRoute,
@@ -172,5 +173,6 @@ function applyInUnit(handler: Called, receiver: unknown, [context, next]: [KoaCo
   if (exchange === undefined) return handler.call(receiver, context, next)
   const route = (context as { [matchedRoute]?: string | RegExp })[matchedRoute]
   if (route !== undefined) nameAfterRoute(exchange, context.req, String(route))
-  return handler.call(receiver, context, nextInUnit(exchange, next))
+  const result = handler.call(receiver, context, nextInUnit(exchange, next))
+  return isThenable(result) ? exchange.endWith(ofChain, result) : result
 }

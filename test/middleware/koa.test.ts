@@ -281,17 +281,19 @@ describe('logicalContext of middleware/koa', () => {
     expect(() => logicalContext({ polcy: 'isolate' } as object)).toThrow(/logicalContext: unknown option 'polcy'/)
   })
 
-  it('keeps the values for a middleware whose caller does not wait for it', async () => {
+  it.each<[name: string, add: (app: Koa, ...chain: Koa.Middleware[]) => unknown]>([
+    ['a middleware', (app, ...chain) => chain.map((middleware) => app.use(middleware))],
+    ['a handler of a router', (app, ...chain) => app.use(new Router().get('/', ...(chain as never[])).routes())],
+  ])('keeps the values for %s whose caller does not wait for it', async (_name, add) => {
     const go = Promise.withResolvers<void>()
     const seen: unknown[] = []
+    const passOn: Koa.Middleware = (ctx, next) => {
+      void next()
+      ctx.body = 'in time'
+    }
     const ask = await serve((app) => {
       app.use(logicalContext())
-      app.use(async (ctx, next) => {
-        void next()
-        ctx.body = 'in time'
-      })
-      app.use(setAnn)
-      app.use(async () => {
+      add(app, passOn, setAnn, async () => {
         await go.promise
         seen.push(user.get())
       })
