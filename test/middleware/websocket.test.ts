@@ -401,7 +401,7 @@ describe('logicalContext of middleware/websocket', () => {
     http.on('upgrade', (request, connection, head) => {
       const response = new ServerResponse(request)
       response.assignSocket(connection as Socket)
-      context(request as never, response as never, () => {
+      context(request, response, () => {
         server.handleUpgrade(request, connection, head, (socket) => server.emit('connection', socket, request))
       })
     })
