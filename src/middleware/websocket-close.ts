@@ -58,6 +58,7 @@ export class SocketsClose {
   /** Called before an upgrade. */
   upgrading(connection: Duplex): void {
     const { server } = connection as { server?: unknown }
+    this.#beginAtCloseOfBelow(server)
     // A request of before the close, while the HTTP server waits for others.
     if (this.#isOver && server instanceof Server && !server.listening) connection.destroy()
     else if (this.#isOver) this.#restart()
@@ -70,7 +71,6 @@ export class SocketsClose {
     const { inbound } = this.#options
     if (group !== inbound.group) this.#groups.add(group)
     if (connection !== undefined) handOver(connection)
-    this.#beginAtCloseOfBelow((connection as { server?: unknown } | undefined)?.server)
   }
 
   /** The HTTP server was closed, and started again. */

@@ -16,7 +16,7 @@ import defaultExport, {
 import { requestId } from 'logical-context/variables'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
-import { closeOf, listen, silent } from '../contracts/node-server.ts'
+import { closeOf, listen, silent, urlOf } from '../contracts/node-server.ts'
 import { Client } from './shutdown-client.ts'
 
 const user = new ContextVar<string>('user')
@@ -375,6 +375,21 @@ describe('logicalContext of middleware/websocket', () => {
 
     await closed
     expect(asking.heard).toContain('200 OK')
+  })
+
+  it('ends an upgrade in progress at the close of its HTTP server, also before the first connection', async () => {
+    const http = await listen(createServer())
+    const verifying = Promise.withResolvers<void>()
+    const verifyClient = (_info: unknown, _answer: unknown) => verifying.resolve()
+    const server = new WebSocketServer({ noServer: true, verifyClient })
+    logicalContext(server, { logger: silent })
+    http.on('upgrade', (request, connection, head) => server.handleUpgrade(request, connection, head, () => {}))
+    const client = new WebSocket(urlOf(http))
+    const ended = once(client, 'error')
+    await verifying.promise
+
+    await closeOf(http)
+    expect(await ended).toMatchObject([{ message: 'socket hang up' }])
   })
 
   it('receives messages again if its HTTP server starts again after a close', async () => {
