@@ -90,8 +90,7 @@ export class Exchange implements Listed<Exchange> {
 
   /** What postpones the seal, for reports. */
   get waitsFor(): string[] {
-    const waits = this.#waits.filter((wait) => this.#postpones(wait))
-    return Array.from(new Set(waits), ({ what }) => what)
+    return Array.from(new Set(this.#waits.filter((wait) => this.#postpones(wait))), ({ what }) => what)
   }
 
   /**
