@@ -6,7 +6,8 @@ import { internalTypes } from './public-declarations.ts'
 
 /**
  * Checks the built package: each subpath loads, exports what its source exports, shares one storage with the others, and
- * comes with a source map, and its declarations reach no type that no subpath exports. The index and the plugin load few files, because each file slows the start of a process.
+ * comes with a source map, and its declarations reach no type that no subpath exports. The index and the plugin load few
+ * files, because each file slows the start of a process.
  */
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as {
   exports: Record<string, string | { 'logical-context-source': string; types: string; default: string }>

@@ -15,7 +15,14 @@ export interface ExportedName {
   /** The properties and methods of an interface. */
   readonly members: readonly Member[]
   /** The interfaces that it extends. */
-  readonly bases: readonly string[]
+  readonly bases: readonly Base[]
+}
+
+/** An interface that another one extends. */
+export interface Base {
+  readonly name: string
+  /** The members that it does not extend: those of an `Omit`. */
+  readonly omitted: readonly string[]
 }
 
 export interface Member {
@@ -69,11 +76,32 @@ export function exportsOf(file: string): ExportedName[] {
       specifiers: { local: { name: string }; exported: { name: string } }[]
     }
     if (declaration !== null) return declared(file, statement, declaration)
-    const names = source === null ? localsOf(file) : exportsOf(pathOf(file, source.value))
-    return specifiers.flatMap(({ local, exported }) =>
-      names.filter(({ name }) => name === local.name).map((found) => ({ ...found, name: exported.name })),
-    )
+    return specifiers.flatMap(({ local, exported }) => {
+      const found =
+        source === null ? visibleAs(file, local.name) : named(exportsOf(pathOf(file, source.value)), local.name)
+      return found.map((one) => ({ ...one, name: exported.name }))
+    })
   })
+}
+
+/** What a name means in a file: what the file declares, or what it imports from another file of the package. */
+export function visibleAs(file: string, name: string): ExportedName[] {
+  const own = named(localsOf(file), name)
+  if (own.length > 0) return own
+  return moduleOf(file).body.flatMap((statement) => {
+    if (statement.type !== 'ImportDeclaration') return []
+    const { source, specifiers } = statement as Node & {
+      source: { value: string }
+      specifiers: { local: { name: string }; imported?: { name: string } }[]
+    }
+    const imported = specifiers.find(({ local }) => local.name === name)?.imported?.name
+    if (imported === undefined || !source.value.startsWith('.')) return []
+    return named(exportsOf(pathOf(file, source.value)), imported)
+  })
+}
+
+function named(names: readonly ExportedName[], wanted: string): ExportedName[] {
+  return names.filter(({ name }) => name === wanted)
 }
 
 /** All names that a file declares, exported or not. */
@@ -107,7 +135,7 @@ function declared(file: string, statement: Node, declaration: Node): ExportedNam
   } = declaration as Node & {
     id: { name: string }
     body?: { body?: Node[] }
-    extends?: { expression: { name: string } }[]
+    extends?: Heritage[]
   }
   const members = declaration.type === 'TSInterfaceDeclaration' ? (body?.body ?? []) : []
   return [
@@ -115,7 +143,7 @@ function declared(file: string, statement: Node, declaration: Node): ExportedNam
       name: id.name,
       file,
       doc,
-      bases: heritage.map(({ expression }) => expression.name),
+      bases: heritage.map(baseOf),
       members: members.flatMap((member): Member[] => {
         const { key, optional } = member as Node & { key?: { name?: string }; optional?: boolean }
         if (key?.name === undefined) return []
@@ -123,6 +151,31 @@ function declared(file: string, statement: Node, declaration: Node): ExportedNam
       }),
     },
   ]
+}
+
+interface Heritage {
+  readonly expression: Node
+  readonly typeArguments?: { readonly params: readonly Node[] } | null
+}
+
+/** `Omit<Base, 'a' | 'b'>` is `Base`, and a member of a namespace is named with it. */
+function baseOf({ expression, typeArguments }: Heritage): Base {
+  const name = textOf(expression)
+  const [base, omitted] = typeArguments?.params ?? []
+  if (name !== 'Omit' || base === undefined || omitted === undefined) return { name, omitted: [] }
+  const { types = [omitted] } = omitted as Node & { types?: readonly Node[] }
+  const literals = types as readonly { literal?: { value?: unknown } }[]
+  return {
+    name: textOf((base as Node & { typeName: Node }).typeName),
+    omitted: literals.map(({ literal }) => String(literal?.value)),
+  }
+}
+
+/** A name, such as `Options.Consume`. */
+function textOf(node: Node): string {
+  const { name, object, property, left, right } = node as Partial<Record<string, unknown>>
+  if (typeof name === 'string') return name
+  return `${textOf((object ?? left) as Node)}.${textOf((property ?? right) as Node)}`
 }
 
 /** The doc comment that ends right before a position. */

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { exportsOf, localsOf, root } from './doc-comments.ts'
+import { type Base, exportsOf, root } from './doc-comments.ts'
 
 /** Writes `docs/options.md`: every option in one table, from the doc comments. Run it after a change of one. */
 export interface OptionRow {
@@ -13,7 +13,8 @@ export interface OptionRow {
 }
 
 const target = 'docs/options.md'
-const isOptions = /(?:Options|Limits)$|^TestRequest$/
+/** Names of the types of options, and of objects that are the value of an option. */
+const isOptions = /(?:Options?|Limits)$|^(?:TestRequest|TrustByAddress|DestinationRule|OtherService)$/
 
 /** All options of all subpaths. An interface that several subpaths export is listed at the first one. */
 export function optionRows(): OptionRow[] {
@@ -23,12 +24,11 @@ export function optionRows(): OptionRow[] {
   const seen = new Set<string>()
   return Object.entries(manifest.exports).flatMap(([subpath, entry]) => {
     if (typeof entry === 'string') return []
-    const found = exportsOf(entry['logical-context-source'].replace('./', ''))
-    return found.flatMap(({ name: options, file, members }) => {
+    return exportsOf(entry['logical-context-source'].replace('./', '')).flatMap((found) => {
+      const { name: options, file, members, bases } = found
       const key = `${options} ${file}`
       if (!isOptions.test(options) || seen.has(key)) return []
       seen.add(key)
-      const bases = localsOf(file).find(({ name }) => name === options)?.bases ?? []
       const own = members.map(({ name, isOptional, doc = '' }): OptionRow => ({
         subpath,
         options,
@@ -39,7 +39,7 @@ export function optionRows(): OptionRow[] {
         subpath,
         options,
         name: '…',
-        meaning: `the options of \`${base}\``,
+        meaning: optionsOf(base),
         unit: '–',
         default: '',
       }))
@@ -48,13 +48,18 @@ export function optionRows(): OptionRow[] {
   })
 }
 
+function optionsOf({ name, omitted }: Base): string {
+  const without = omitted.length === 0 ? '' : `, without ${omitted.map((option) => `\`${option}\``).join(' and ')}`
+  return `the options of \`${name}\`${without}`
+}
+
 /** The first sentence of a doc comment, its unit and its default. */
 function partsOf(doc: string, isOptional: boolean): Pick<OptionRow, 'meaning' | 'unit' | 'default'> {
-  const text = doc.replaceAll(/\s+/g, ' ').replace(/ ?@\w+.*$/, '')
+  const text = doc.replaceAll(/\s+/g, ' ').replace(/ ?(?<!\S)@(?:throws|see|typeParam|param|internal)\b.*$/, '')
   const [meaning = '', byDefault] = text.split(/ ?\bDefault: /)
   const unit = /milliseconds since the epoch/.test(text)
     ? 'ms since the epoch'
-    : (/\b(?:in )?(milliseconds|bytes|characters)\b/.exec(text)?.[1]?.replace('milliseconds', 'ms') ?? '–')
+    : (/(?<!`)\b(milliseconds|bytes|characters)\b/.exec(text)?.[1]?.replace('milliseconds', 'ms') ?? '–')
   return { meaning, unit, default: isOptional ? (byDefault?.replace(/\.$/, '') ?? 'not set') : 'required' }
 }
 

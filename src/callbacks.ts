@@ -74,7 +74,7 @@ export function callContained<Args extends unknown[]>(
   }
 }
 
-/** Calls a function of the program for its value. Returns undefined if it throws or returns a promise; reports that once. */
+/** Calls a function of the program for its value: undefined if it throws or returns a promise, which is reported once. */
 export function containedValue<Args extends unknown[], R>(
   description: string,
   fn: (...args: Args) => R,

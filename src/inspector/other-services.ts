@@ -8,7 +8,7 @@ import type { Row, ServiceStatus } from './row.ts'
 export interface OtherService {
   /** The address of its page, such as `http://127.0.0.1:3001/__context`. */
   readonly url: string
-  /** For its guard, for example `{ authorization: 'Bearer …' }`. */
+  /** For its guard, for example `{ authorization: 'Bearer …' }`. Default: none. */
   readonly headers?: Readonly<Record<string, string>>
 }
 

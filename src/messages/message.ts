@@ -124,7 +124,7 @@ export class Messages {
    * The fields of a message that is enqueued here, at most 8192 bytes. Outside any unit: a new request id and trace.
    * While a tracer suppresses tracing: neither.
    *
-   * @throws {TypeError} if the queue is not a string, if the policy is `share`, or names a variable that no propagator carries.
+   * @throws {TypeError} if the queue is not a string, or the policy is `share` or names a variable that does not travel.
    */
   capture(queue: string, policy?: MessagePolicy): MessageFields {
     checkQueue(this.#owner, queue)
@@ -209,7 +209,7 @@ export class Messages {
   /**
    * Waits for an engine to accept a message, at most for a time.
    *
-   * @throws {EnqueueTimeoutError} at the limit, or at the engine's. The engine may have accepted the message, or may accept it later.
+   * @throws {EnqueueTimeoutError} at the limit, or at the engine's: the engine may have accepted it, or may accept it later.
    */
   async enqueue<R>(queue: string, timeoutMs: number, accepted: PromiseLike<R>): Promise<R> {
     return acceptedWithin(queue, timeoutMs, accepted)

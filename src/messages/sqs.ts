@@ -51,7 +51,7 @@ export interface SqsContext {
   /** What was not read and not written, counted; and the group that owns the tasks of jobs. */
   readonly messages: Messages
   /**
-   * The attributes of a message that is sent here: `new SendMessageCommand({ …, MessageAttributes: sqs.attributes(queue) })`.
+   * The attributes of a message that is sent here: `new SendMessageCommand({ MessageAttributes: sqs.attributes(queue) })`.
    *
    * @throws {TypeError} if the policy is `share`, or names a variable that does not travel.
    */

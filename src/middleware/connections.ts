@@ -56,8 +56,8 @@ export interface ConnectionsOptions {
 }
 
 /**
- * The connections of an app's servers. It ends each of them without losing a reply. Node's own `closeIdleConnections` destroys
- * a connection whose reply is complete and not yet sent, treats a silent one as busy, and does not support HTTP/2.
+ * The connections of an app's servers. It ends each of them without losing a reply. Node's own `closeIdleConnections`
+ * destroys a connection whose reply is complete and not yet sent, treats a silent one as busy, and lacks HTTP/2.
  */
 export class Connections {
   readonly #options: ConnectionsOptions

@@ -3,6 +3,7 @@ import { aFieldName } from '../variables/header-text.ts'
 import { inboundChecks, type InboundOptions } from './inbound-options.ts'
 import type { CloseReport } from './server-drain.ts'
 
+/** Options of every middleware for a server of HTTP. */
 export interface ServerOptions extends InboundOptions {
   /** The header of the reply that has the request id, or false for none. Default: `x-request-id`. */
   replyIdHeader?: string | false
@@ -18,7 +19,7 @@ export interface ServerOptions extends InboundOptions {
    * milliseconds. Default: 10,000.
    */
   settleTimeoutMs?: number
-  /** Called at the end of a close with what finished and what was left, after the report was logged. */
+  /** Called at the end of a close with what finished and what was left, after the report was logged. Default: none. */
   onDrained?: (report: CloseReport) => unknown
 }
 

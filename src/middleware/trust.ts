@@ -22,6 +22,7 @@ export type Trust = TrustedAddresses | ((message: InboundMessage) => boolean | V
 
 /** The addresses of the peers that may set values, and what holds for private ones. */
 export interface TrustByAddress {
+  /** The peers that may set values: a host, or a list of hosts. Default: none. */
   readonly addresses?: TrustedAddresses
   /** For loopback, private, link-local and unique-local addresses that are not listed. Default: `continue`. */
   readonly privatePeers?: Peer['trace']
@@ -48,7 +49,7 @@ export interface TrustRule {
   readonly perRequest: boolean
 }
 
-/** @throws {TypeError} for an invalid host, for hosts that contain every client, and for an option that is unknown or of the wrong type. */
+/** @throws {TypeError} for an invalid host, for hosts that contain every client, and for an invalid option. */
 export function trustRule(trust: Trust = {}, owner: string = 'trust'): TrustRule {
   if (isFunction(trust)) {
     if (!aSyncFunction.accepts(trust)) {

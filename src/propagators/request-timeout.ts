@@ -12,7 +12,7 @@ export interface RequestTimeoutOptions {
    * whole number. Default: `grpc`.
    */
   format?: 'grpc' | 'milliseconds'
-  /** The longest time that a peer may request, in milliseconds; a longer time is cut to it. Default: 3,600,000, one hour. */
+  /** The longest time that a peer may request, in milliseconds; a longer one is cut to it. Default: 3,600,000, one hour. */
   maxMs?: number
 }
 
@@ -73,7 +73,7 @@ function parseGrpcTimeout(text: string): number | undefined {
   return unitMs === undefined || value === undefined || value === 0 ? undefined : value * unitMs
 }
 
-/** In milliseconds if 8 digits suffice, else in seconds, rounded down so that the callee has no more time than the caller. */
+/** In milliseconds if 8 digits suffice, else in seconds, rounded down: the callee has no more time than the caller. */
 function formatGrpcTimeout(ms: number): string {
   if (ms <= maxGrpcValue) return `${ms}m`
   return `${Math.min(Math.floor(ms / 1000), maxGrpcValue)}S`

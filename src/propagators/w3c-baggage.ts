@@ -25,7 +25,7 @@ export interface W3cBaggageOptions<Values> {
    * functions that convert its value. Default: none.
    */
   members?: { readonly [Key in keyof Values]: ContextVar<string, unknown> | BaggageCodec<Values[Key]> }
-  /** Whether the other members are kept in the variable `baggage`, and written where that may be written. Default: `keep`. */
+  /** Whether other members are kept in the variable `baggage`, and written where that may be written. Default: `keep`. */
   others?: 'keep' | 'drop'
 }
 

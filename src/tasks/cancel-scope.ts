@@ -294,7 +294,7 @@ interface Abort {
   readonly reason: unknown
 }
 
-/** A listener may abort another scope. Aborts nested deeper than this wait for the outermost one, to keep the stack short. */
+/** A listener may abort another scope. Aborts nested deeper wait for the outermost one, to keep the stack short. */
 const maxNesting = 50
 let nesting = 0
 const postponed: Abort[] = []

@@ -19,7 +19,7 @@ export interface TaskEvent {
 
 /** On `logical-context:task:end`, with the task's context active. */
 export interface TaskEndEvent extends TaskEvent {
-  /** Whether the task succeeded, failed, stopped because it was cancelled, or was cancelled before it began (`withdrawn`). */
+  /** Whether it succeeded, failed, stopped because it was cancelled, or was cancelled before it began (`withdrawn`). */
   readonly outcome: TaskOutcome
   /** Undefined for the outcome `done`. */
   readonly error: unknown

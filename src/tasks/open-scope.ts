@@ -66,7 +66,7 @@ const runChecks: Checks = { name: aString, ...openChecks }
  *
  * The unit starts with the values of its options only, also if it opens inside another unit.
  *
- * @throws {TypeError} if `name` is not a string of at least one character, or for an option that is unknown or of the wrong type.
+ * @throws {TypeError} if `name` is not a string or is empty, or an option is unknown or of the wrong type.
  */
 export function openScope(name: string, options?: OpenScopeOptions): RequestScope {
   checkArgument('openScope', aName, name)

@@ -20,7 +20,7 @@ import type { Task } from './task.ts'
 /**
  * Which values of its spawner a task sees, and which code sees what it sets:
  * `inherit`: a snapshot of all values; its writes are its own;
- * `isolate`: only the variables with `onSpawn: 'keep'`; its writes are its own, and its trace is new, linked to the old one;
+ * `isolate`: only the variables with `onSpawn: 'keep'`; its writes are its own, its trace is new and linked to the old one;
  * `share`: the spawner's values, in both directions, like a promise that no code awaits;
  * `{ only }`: a snapshot of these variables and of those with `onSpawn: 'keep'`; its writes are its own;
  * `{ except }`: a snapshot of all values but those of these variables; its writes are its own.

@@ -25,7 +25,7 @@ const checks: Checks = { name: aString }
  *
  * If the caller's cancellation stopped all of them, its reason is thrown.
  *
- * @throws {TypeError} if `fns` is not an array of functions or is empty, or for an option that is unknown or of the wrong type.
+ * @throws {TypeError} if `fns` is not an array of functions or is empty, or an option is unknown or of the wrong type.
  */
 export async function race<T>(fns: readonly ((task: Task) => T | PromiseLike<T>)[], options?: RaceOptions): Promise<T> {
   checkFunctions('race', fns)

@@ -118,13 +118,13 @@ export class RequestScope extends Unit implements Disposable {
     )
   }
 
-  /** @internal Runs a middleware's first function, which returns no promise, and captures the snapshot for `runInSnapshot`. */
+  /** @internal Runs a middleware's first function, which returns no promise, and captures the snapshot. */
   begin(fn: () => void): void {
     if (this.observation === undefined) storage.run(this.cell, captureAndRun, this, fn)
     else this.run(captureAndRun, this, fn)
   }
 
-  /** @internal Keeps the current contexts, also those of other libraries, for `runInSnapshot`. A second call does nothing. */
+  /** @internal Keeps the current contexts, also of other libraries, for `runInSnapshot`. A second call does nothing. */
   captureSnapshot(): void {
     this.#snapshot ??= captureSnapshot()
   }

@@ -21,7 +21,7 @@ import { currentUnit, type Unit } from './unit.ts'
 export interface SpawnOptions {
   /** For logs and reports. Default: the function's name, or `'task'`. */
   name?: string
-  /** Which values of the spawner the task sees. Default: the policy of the group, the route or the plugin, else `inherit`. */
+  /** Which values of the spawner the task sees. Default: that of the group, the route or the plugin, else `inherit`. */
   policy?: Policy
   /**
    * Aborts the task's signal with the request, or with this signal. Default: only the group aborts it; under `share` the
@@ -62,8 +62,9 @@ export const spawnChecks: Checks = {
 }
 
 /**
- * Starts `work` at once, concurrently with the caller, as a task of the server's background group. The policy decides which
- * values it sees. A promise that exists already becomes a task too: the group owns it until it settles. Its failure goes to `onError`, not to the caller. A server's close waits for it.
+ * Starts `work` at once, concurrently with the caller, as a task of the server's background group, whose close waits for
+ * it. A promise that exists already becomes a task too. A failure goes to `onError`, not to the caller. The policy
+ * decides which values the task sees:
  *
  * | policy | reads | writes |
  * |---|---|---|
@@ -76,7 +77,7 @@ export const spawnChecks: Checks = {
  * @throws {OutsideUnitError} outside any unit: the task would have no owner.
  * @throws {GroupClosedError} if the group is closed.
  * @throws {GroupFullError} if the group has no slot for the task and rejects it.
- * @throws {TypeError} if `work` is neither a function nor a promise, or for an option that is unknown or of the wrong type.
+ * @throws {TypeError} if `work` is neither a function nor a promise, or an option is unknown or of the wrong type.
  */
 export function spawn<T>(work: SpawnedWork<T>, options?: SpawnOptions): Task<T> {
   checkWork(work)

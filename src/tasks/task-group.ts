@@ -110,7 +110,7 @@ export class TaskGroup {
    *
    * @throws {GroupClosedError} if the group is closed.
    * @throws {GroupFullError} if the group has no slot for the task and rejects it.
-   * @throws {TypeError} if `work` is neither a function nor a promise, or for an option that is unknown or of the wrong type.
+   * @throws {TypeError} if `work` is neither a function nor a promise, or an option is unknown or of the wrong type.
    */
   spawn<T>(work: SpawnedWork<T>, options?: SpawnOptions): Task<T> {
     checkWork(work)

@@ -29,7 +29,8 @@ const checks: Checks = { name: aString }
  * goes to `onError` unless it only reports the cancellation, and a server's close waits for it.
  *
  * @throws {TimeoutError} at the limit.
- * @throws {TypeError} if `fn` is not a function or `ms` not a number of at least 0, or for an option that is unknown or of the wrong type.
+ * @throws {TypeError} if `fn` is not a function or `ms` not a number of at least 0, or an option is unknown or of the
+ *   wrong type.
  */
 export async function withTimeout<T>(
   fn: (scope: CancelScope) => T | PromiseLike<T>,

@@ -43,7 +43,7 @@ export class Baggage {
   /** Undefined until the text is parsed. */
   #members: readonly WireMember[] | undefined
   #refusals: readonly BaggageRefusal[] = noRefusals
-  /** The number of members of a plain text, which is written without being parsed; 0 for any other; undefined if unknown. */
+  /** The number of members of a plain text, which is written without a parse; 0 for any other; undefined if unknown. */
   #plainCount: number | undefined
   /** A set of keys that do not occur in the text. */
   #without: object | undefined

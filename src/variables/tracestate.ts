@@ -52,8 +52,9 @@ export class Tracestate {
   }
 
   /**
-   * @internal Why a part of the text was refused: `malformed` if the list broke the grammar and is dropped, `truncated` if it had more
-   * than 512 characters and lost members, `duplicate` if keys were repeated and only the first member of each is kept.
+   * @internal Why a part of the text was refused: `malformed` if the list broke the grammar and is dropped, `truncated`
+   * if it had more than 512 characters and lost members, `duplicate` if keys were repeated and only the first member of
+   * each is kept.
    */
   get refusal(): TracestateRefusal | undefined {
     this.#read()

@@ -40,7 +40,7 @@ interface Instruments {
   readonly end: () => void
 }
 
-/** Counts tasks, attempts of jobs, and what was refused, while a meter provider is registered; without one it does nothing. */
+/** Counts tasks, attempts of jobs, and what was refused. Without a meter provider it does nothing. */
 export class TaskMetrics {
   readonly #api: OpenTelemetryApi
   readonly #groups = new Map<string, Population>()
