@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'LCTX_TIMEOUT'
   | 'LCTX_DEADLINE'
   | 'LCTX_ENQUEUE_TIMEOUT'
+  | 'LCTX_PACKAGE_MISSING'
   | 'LCTX_VERSION_MISMATCH'
 
 /**
@@ -170,6 +171,34 @@ export class EnqueueTimeoutError extends LogicalContextError {
         'Check the connection to the broker, and enqueue again with the same id or idempotency key.',
       cause === undefined ? undefined : { cause },
     )
+  }
+}
+
+/** A function needs a package that is not installed. */
+export class PackageMissingError extends LogicalContextError {
+  constructor(owner: string, name: string, cause: unknown) {
+    super(
+      'LCTX_PACKAGE_MISSING',
+      `${owner} needs the package '${name}', which is not installed. Install it: npm install ${name}`,
+      { cause },
+    )
+  }
+}
+
+/**
+ * Loads an optional package.
+ *
+ * @param owner The function that the user called.
+ * @throws {PackageMissingError} if it is not installed; else what its import throws.
+ */
+export async function loadPackage<Module>(owner: string, name: string, load: () => Promise<Module>): Promise<Module> {
+  try {
+    return await load()
+  } catch (error) {
+    const { code, message } = error as { code?: unknown; message?: unknown }
+    // Not a package that this one needs itself. The code is that of Node, or that of jest.
+    const isMissing = /^(?:ERR_)?MODULE_NOT_FOUND$/.test(String(code)) && String(message).includes(`'${name}'`)
+    throw isMissing ? new PackageMissingError(owner, name, error) : error
   }
 }
 

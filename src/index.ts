@@ -25,6 +25,7 @@ export {
   type LostEvent,
   type NotSetError,
   type OutsideUnitError,
+  type PackageMissingError,
   type ScopeClosedError,
   type TimeoutError,
   type VersionMismatchError,

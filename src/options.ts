@@ -25,6 +25,21 @@ export function checkFunction(owner: string, fn: unknown): void {
 }
 
 /**
+ * Checks that the program called a factory. If it passes the factory to a library, in place of what the factory returns,
+ * the library calls it: with a function, or with several arguments.
+ *
+ * @param owner The factory.
+ * @param product What it returns, such as `a middleware`.
+ * @param call How the program calls it.
+ * @param args The arguments of the factory: an options object, or none.
+ * @throws {TypeError} for other arguments.
+ */
+export function checkCalled(owner: string, product: string, call: string, ...args: readonly unknown[]): void {
+  if (args.length < 2 && typeof args[0] !== 'function') return
+  throw new TypeError(`${owner}: expected options, got the arguments of ${product}. Call it: ${call}.`)
+}
+
+/**
  * Checks an options object. Destructure the result, not the argument: `undefined` and a polluted `Object.prototype`
  * are replaced in it. An option with the value `undefined` is not set.
  *

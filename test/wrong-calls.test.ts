@@ -18,9 +18,13 @@ import {
   withTimeout,
 } from 'logical-context'
 import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
+import { connectClientInterceptor } from 'logical-context/clients/connect'
 import { contextFetch } from 'logical-context/clients/fetch'
+import { grpcClientInterceptor } from 'logical-context/clients/grpc'
 import { inject } from 'logical-context/clients/inject'
+import { rewriteRequestHeaders } from 'logical-context/clients/reply-from'
 import { sqlCommenter } from 'logical-context/clients/sqlcommenter'
+import { undiciInterceptor } from 'logical-context/clients/undici'
 import { amqpContext } from 'logical-context/messages/amqp'
 import { bullContext } from 'logical-context/messages/bullmq'
 import { kafkaContext } from 'logical-context/messages/kafka'
@@ -29,9 +33,14 @@ import { natsContext } from 'logical-context/messages/nats'
 import { contextBoss } from 'logical-context/messages/pg-boss'
 import { sqsContext } from 'logical-context/messages/sqs'
 import { threadContext } from 'logical-context/messages/worker-threads'
+import { connectServerInterceptor } from 'logical-context/middleware/connect'
+import { logicalContext as expressContext } from 'logical-context/middleware/express'
 import logicalContext from 'logical-context/middleware/fastify'
+import { grpcServerInterceptor } from 'logical-context/middleware/grpc'
+import { logicalContext as honoContext } from 'logical-context/middleware/hono'
 import { Inbound } from 'logical-context/middleware/inbound'
-import { ContextValue } from 'logical-context/middleware/nestjs'
+import { logicalContext as koaContext } from 'logical-context/middleware/koa'
+import { ContextValue, LogicalContextModule } from 'logical-context/middleware/nestjs'
 import { carrierOf, environmentCarrier, mayInject, w3cBaggage, xRequestId } from 'logical-context/propagators'
 import {
   describePropagator,
@@ -227,6 +236,61 @@ const wrongHelpers: WrongCall[] = [
   ['ContextValue', () => ContextValue(asAny(new Map())), 'ContextValue: expected a ContextVar, got Map(0) {}.'],
 ]
 
+const middlewareUncalled =
+  'logicalContext: expected options, got the arguments of a middleware. Call it: app.use(logicalContext()).'
+const interceptorUncalled = (name: string) =>
+  `${name}: expected options, got the arguments of an interceptor. Call it: ${name}().`
+/** A library calls what the program should have called. */
+const uncalled: WrongCall[] = [
+  ['app.use(logicalContext) of Express', () => call(expressContext, { url: '/' }, {}, fn), middlewareUncalled],
+  ['app.use(logicalContext) of Koa', () => call(koaContext, { req: {} }, fn), middlewareUncalled],
+  ['app.use(logicalContext) of Hono', () => call(honoContext, { req: {} }, fn), middlewareUncalled],
+  [
+    'a server interceptor of gRPC',
+    () => call(grpcServerInterceptor, { path: '/' }, {}),
+    interceptorUncalled('grpcServerInterceptor'),
+  ],
+  [
+    'a client interceptor of gRPC',
+    () => call(grpcClientInterceptor, {}, fn),
+    interceptorUncalled('grpcClientInterceptor'),
+  ],
+  [
+    'a server interceptor of Connect',
+    () => call(connectServerInterceptor, fn),
+    interceptorUncalled('connectServerInterceptor'),
+  ],
+  [
+    'a client interceptor of Connect',
+    () => call(connectClientInterceptor, fn),
+    interceptorUncalled('connectClientInterceptor'),
+  ],
+  ['an interceptor of undici', () => call(undiciInterceptor, fn), interceptorUncalled('undiciInterceptor')],
+  [
+    'a rewrite of @fastify/reply-from',
+    () => call(rewriteRequestHeaders, {}, { accept: 'a/b' }),
+    'rewriteRequestHeaders: expected options, got the arguments of a rewrite. Call it: rewriteRequestHeaders().',
+  ],
+]
+
+const wrongPlaces: WrongCall[] = [
+  [
+    'options in a call of contextFetch',
+    () => contextFetch('http://127.0.0.1:1/', { values: ['127.0.0.1'] } as never),
+    "contextFetch: expected the option 'values' in contextFetch.with({ values }), got it in the settings of a call.",
+  ],
+  [
+    'a promise in a list of propagators',
+    () => contextFetch.with({ propagators: [Promise.resolve(xRequestId()) as never] }),
+    "contextFetch: option 'propagators' expected a propagator with fields, extract and inject, got Promise {",
+  ],
+  [
+    'the module of Nest without forRoot',
+    () => new LogicalContextModule(),
+    'LogicalContextModule: expected a module from LogicalContextModule.forRoot() in `imports`, got the class.',
+  ],
+]
+
 describe('a call with a wrong argument throws a TypeError that names the function, and what it expected and got', () => {
   it.each<WrongCall>([
     [
@@ -383,6 +447,8 @@ describe('a call with a wrong argument throws a TypeError that names the functio
       "logicalContext: option 'trust' expected addresses, a function of the request or an object of options, got 5.",
     ],
     ...wrongMessages,
+    ...uncalled,
+    ...wrongPlaces,
     ...wrongHelpers,
     [
       'propagators of Inbound',

@@ -1,6 +1,6 @@
 import { containedValue } from '../callbacks.ts'
 import { watch } from '../context/watch.ts'
-import { aFunction, type Checks, checkOptions, show } from '../options.ts'
+import { aFunction, checkCalled, type Checks, checkOptions, show } from '../options.ts'
 import { cellFor, LogFields, logFieldsChecks, type LogFieldsOptions } from './log-fields.ts'
 import {
   bindingsReader,
@@ -89,9 +89,7 @@ export function contextLogger<L extends PinoLike>(logger: L, options?: LogFields
  */
 export function pinoMixin(options?: PinoMixinOptions, ...calledByPino: never[]): PinoMixin {
   // pino calls a mixin with three arguments, when it writes a line.
-  if (calledByPino.length > 0) {
-    throw new TypeError('pinoMixin: expected options, got the arguments of a mixin. Call it: { mixin: pinoMixin() }.')
-  }
+  checkCalled('pinoMixin', 'a mixin', '{ mixin: pinoMixin() }', options, ...calledByPino)
   const { mixin, ...fieldOptions } = checkOptions('pinoMixin', options, mixinChecks)
   const fields = new LogFields('pinoMixin', fieldOptions)
   const bindingsOf = bindingsReader()

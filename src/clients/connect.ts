@@ -3,6 +3,7 @@ import type { LogicalContext } from '../context/logical-context.ts'
 import { stepsIn } from '../context/steps-in.ts'
 import { captureSnapshot } from '../context/storage.ts'
 import { TimeoutError } from '../errors.ts'
+import { checkCalled } from '../options.ts'
 import type { Carrier } from '../propagators/carrier.ts'
 import { deadline } from '../variables/deadline.ts'
 import { callContext, callLimits, withDeadline } from './call-deadline.ts'
@@ -27,6 +28,7 @@ export interface ConnectClientInterceptor extends Interceptor {
  * @throws {TypeError} if an option is unknown or has the wrong type, or a host is invalid.
  */
 export function connectClientInterceptor(options?: OutboundOptions): ConnectClientInterceptor {
+  checkCalled('connectClientInterceptor', 'an interceptor', 'connectClientInterceptor()', options)
   const outbound = new Outbound('connectClientInterceptor', options)
 
   const intercept: Interceptor = (next) => async (request) => {

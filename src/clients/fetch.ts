@@ -33,6 +33,8 @@ export interface ContextFetch extends Fetch {
 }
 
 const checks: Checks = { ...outboundChecks, fetch: aFunction }
+/** Other libraries may pass settings of their own to `fetch`; these names are of this one. */
+const ownNames = ['propagators', 'values', 'spanPerCall', 'onRefusal'] as const
 
 /**
  * `fetch` that writes the caller's context into the headers: trace and request id, and values for the listed hosts. The
@@ -68,6 +70,7 @@ async function call(
   input: FetchInput,
   init: RequestInit | undefined,
 ): Promise<Response> {
+  checkInit(init)
   const { url, method, headers, signal: own, redirect, init: given, firstHop } = readCall(input, init)
   const name = () => `${method} ${url?.origin ?? ''}${url?.pathname ?? ''}`
   const { signal, clear } = withDeadline(context, name, own)
@@ -98,6 +101,15 @@ async function call(
     end?.(undefined, error)
     throw error
   }
+}
+
+/** @throws {TypeError} for options of this client, which `fetch` would ignore. */
+function checkInit(init: object | null | undefined): void {
+  const name = ownNames.find((known) => (init as Record<string, unknown> | null | undefined)?.[known] !== undefined)
+  if (name === undefined) return
+  throw new TypeError(
+    `contextFetch: expected the option '${name}' in contextFetch.with({ ${name} }), got it in the settings of a call.`,
+  )
 }
 
 type Settings = RequestInit & { readonly headers: FetchCall['headers'] }

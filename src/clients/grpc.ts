@@ -1,5 +1,6 @@
 import type { InterceptingCall, Interceptor, Metadata, status as Status } from '@grpc/grpc-js'
 import { captureSnapshot, type AsyncSnapshot } from '../context/storage.ts'
+import { checkCalled } from '../options.ts'
 import type { Carrier } from '../propagators/carrier.ts'
 import { deadline } from '../variables/deadline.ts'
 import { callContext, callLimits } from './call-deadline.ts'
@@ -34,7 +35,8 @@ export interface GrpcClientInterceptor extends Interceptor {
  *
  * @throws {TypeError} if an option is unknown or has the wrong type, or a host is invalid.
  */
-export function grpcClientInterceptor(options?: OutboundOptions): GrpcClientInterceptor {
+export function grpcClientInterceptor(options?: OutboundOptions, ...calledByGrpc: never[]): GrpcClientInterceptor {
+  checkCalled('grpcClientInterceptor', 'an interceptor', 'grpcClientInterceptor()', options, ...calledByGrpc)
   const outbound = new Outbound('grpcClientInterceptor', options)
 
   const intercept: Interceptor = (callOptions, nextCall) => {

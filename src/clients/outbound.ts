@@ -1,11 +1,15 @@
-import { isPromise, reportOnce } from '../callbacks.ts'
+import { isPromise, ReportedKeys, reportOnce } from '../callbacks.ts'
 import { bridge, isTracing } from '../context/bridge.ts'
+import { type AnyContextVar, ContextVar } from '../context/context-var.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { checkOptions } from '../options.ts'
 import { type Carrier, carrierOf } from '../propagators/carrier.ts'
 import { compilePropagators } from '../propagators/composite.ts'
 import { requestTimeout } from '../propagators/request-timeout.ts'
 import { isFieldValue, isToken } from '../variables/header-text.ts'
+import { baggage } from '../variables/baggage.ts'
+import { deadline } from '../variables/deadline.ts'
+import { requestId } from '../variables/request-id.ts'
 import { type TraceContext, traceContext, traceOf } from '../variables/trace-context.ts'
 import type { Refuse, RefusalReason, Destination, Propagator } from '../propagators/propagator.ts'
 import { xRequestId } from '../propagators/x-request-id.ts'
@@ -35,6 +39,8 @@ export class Outbound {
   readonly #values: HostMatcher
   readonly #spanPerCall: boolean
   readonly #onRefusal: ((refusal: OutboundRefusal) => void) | undefined
+  /** What the program declared to travel, if it set no list of hosts; empty after the warning. */
+  #unlisted: readonly AnyContextVar[]
 
   /**
    * @param owner the function that error messages name.
@@ -44,7 +50,7 @@ export class Outbound {
     const {
       propagators = [w3cTraceContext(), w3cBaggage(), xRequestId(), requestTimeout()],
       trace = true,
-      values = [],
+      values,
       spanPerCall = false,
       onRefusal,
     }: OutboundOptions = checkOptions(owner, options, outboundChecks)
@@ -52,8 +58,9 @@ export class Outbound {
     this.#propagator = compilePropagators(`${owner}: option 'propagators'`, propagators)
     this.fields = this.#propagator.fields
     this.#trace = matcherOf(owner, trace)
-    this.#values = compileDestinations(owner, values)
-    this.dependsOnHost = typeof trace !== 'boolean' || values.length > 0
+    this.#values = compileDestinations(owner, values ?? [])
+    this.#unlisted = values === undefined ? variablesOfProgram(this.#propagator) : []
+    this.dependsOnHost = typeof trace !== 'boolean' || (values !== undefined && values.length > 0)
     this.#spanPerCall = spanPerCall
     this.#onRefusal = onRefusal
   }
@@ -69,6 +76,7 @@ export class Outbound {
   /** @internal As `inject`, and returns the fields. */
   write(caller: LogicalContext, carrier: Carrier, target: Target | null): WrittenFields {
     const refuse: Refuse = (reason, field) => this.#report({ reason, field, host: target?.hostname ?? '' })
+    if (this.#unlisted.length > 0) this.#warnOfUnsent(caller, target)
     const isTraced = isTracing()
     const toAll: Destination = { trace: isTraced && this.#trace === everyHost, values: false, refuse }
     const destination: Destination =
@@ -97,6 +105,18 @@ export class Outbound {
     const guarded = new GuardedCarrier(carrier, destination.refuse)
     this.#propagator.inject(context, guarded, destination)
     return guarded.written
+  }
+
+  /** The program set a value that it declared to travel, and made a call without it. */
+  #warnOfUnsent(context: LogicalContext, target: Target | null): void {
+    const names = this.#unlisted.filter((variable) => context.has(variable)).map(({ name }) => `'${name}'`)
+    if (names.length === 0) return
+    this.#unlisted = []
+    if (!warned.add(`${this.#owner} ${names.join()}`)) return
+    process.emitWarning(
+      `${this.#owner}: a call to ${target?.hostname ?? 'an unknown host'} did not send ${names.join(', ')}, because no ` +
+        "host receives values. List the hosts in the option 'values', or set it to [] to send values to none.",
+    )
   }
 
   #report(refusal: OutboundRefusal): void {
@@ -155,6 +175,14 @@ class GuardedCarrier implements Carrier {
 }
 
 const everyHost: HostMatcher = () => true
+
+const ofThePackage: readonly unknown[] = [traceContext, baggage, requestId, deadline]
+/** By client and variables: a program can create a client for each call. */
+const warned = new ReportedKeys()
+
+function variablesOfProgram({ variables = [] }: Propagator): AnyContextVar[] {
+  return variables.filter((variable) => variable instanceof ContextVar && !ofThePackage.includes(variable))
+}
 
 function matcherOf(owner: string, trace: boolean | Hosts): HostMatcher {
   if (typeof trace !== 'boolean') return compileDestinations(owner, trace, 'write trace: true.')

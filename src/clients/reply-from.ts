@@ -1,4 +1,4 @@
-import { type Checks, checkOptions } from '../options.ts'
+import { checkCalled, type Checks, checkOptions } from '../options.ts'
 import { carrierOf, type HeaderObject } from '../propagators/carrier.ts'
 import { callContext } from './call-deadline.ts'
 import { Outbound } from './outbound.ts'
@@ -26,7 +26,11 @@ const checks: Checks = { ...outboundChecks, to: aUrl }
  *
  * @throws {TypeError} if an option is unknown or has the wrong type, or a host is invalid.
  */
-export function rewriteRequestHeaders(options?: RewriteRequestHeadersOptions): RewriteRequestHeaders {
+export function rewriteRequestHeaders(
+  options?: RewriteRequestHeadersOptions,
+  ...calledByFastify: never[]
+): RewriteRequestHeaders {
+  checkCalled('rewriteRequestHeaders', 'a rewrite', 'rewriteRequestHeaders()', options, ...calledByFastify)
   const { to, ...outboundOptions } = checkOptions('rewriteRequestHeaders', options, checks)
   const outbound = new Outbound('rewriteRequestHeaders', outboundOptions)
   const target = to === undefined ? null : URL.parse(to)

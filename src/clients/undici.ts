@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { captureSnapshot, type AsyncSnapshot } from '../context/storage.ts'
-import { type Checks, checkOptions } from '../options.ts'
+import { checkCalled, type Checks, checkOptions } from '../options.ts'
 import { carrierOf, type HeaderObject } from '../propagators/carrier.ts'
 import { atDeadline, callContext } from './call-deadline.ts'
 import { anyOrigin, guardOrigin } from './origin-guard.ts'
@@ -39,6 +39,7 @@ const checks: Checks = { ...outboundChecks, origin: aUrl }
  * @throws {TypeError} if an option is unknown or has the wrong type, or a host is invalid.
  */
 export function undiciInterceptor(options?: UndiciInterceptorOptions): UndiciInterceptor {
+  checkCalled('undiciInterceptor', 'an interceptor', 'undiciInterceptor()', options)
   const { origin: fixedOrigin, ...outboundOptions } = checkOptions('undiciInterceptor', options, checks)
   const outbound = new Outbound('undiciInterceptor', outboundOptions)
   const originAt = originReader()

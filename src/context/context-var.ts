@@ -13,7 +13,7 @@ import {
 } from '../options.ts'
 import { openBlock, runBlock, type Started } from './block.ts'
 import { type Cell, currentCell, type View } from './cell.ts'
-import { sensitiveVariables, shareClass, storage, variableNames } from './storage.ts'
+import { nameVariable, sensitiveVariables, shareClass, storage } from './storage.ts'
 import { decode, deletedValue, emptyValues, encode, firstIndex, isPresent } from './values.ts'
 
 /** A variable of any type, for lists of variables. */
@@ -168,7 +168,7 @@ export const ContextVar: ContextVarConstructor = class<T, D> {
     this.#sensitive = options.sensitive ?? false
     this.onSpawn = options.onSpawn as SpawnRule<unknown> | undefined
     this.ruled = this.onSpawn !== undefined || this.#survivesSeal
-    this.index = firstIndex + variableNames.push(name) - 1
+    this.index = firstIndex + nameVariable(name)
     if (this.#sensitive) sensitiveVariables.add(this.index)
   }
 

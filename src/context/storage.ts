@@ -33,6 +33,21 @@ export const storage: AsyncLocalStorage<View> = registry.storage
 export const variableNames: string[] = registry.names
 export const sensitiveVariables: Set<number> = registry.sensitive
 
+/** How many variables may be created inside units before a warning: a module can be loaded by a request. */
+const maxInsideUnits = 100
+let createdInsideUnits = 0
+
+/** Adds a variable to the list of names. Returns its place there. */
+export function nameVariable(name: string): number {
+  if (storage.getStore() !== undefined && ++createdInsideUnits === maxInsideUnits) {
+    process.emitWarning(
+      `logical-context: ${maxInsideUnits} variables were created inside units of work, the last of them is '${name}'. ` +
+        'Create each ContextVar once, at the top of a module: its place in every context is never free again.',
+    )
+  }
+  return variableNames.push(name) - 1
+}
+
 /** Returns `make()` of the copy of the package that calls this first, for all copies. */
 export function processSingleton<T>(name: string, make: () => T): T {
   if (!registry.singletons.has(name)) registry.singletons.set(name, make())

@@ -1,5 +1,6 @@
 import type { JetStreamClient, JetStreamPublishOptions, JsMsg, PubAck } from '@nats-io/jetstream'
 import type { MsgHdrs, Payload } from '@nats-io/nats-core'
+import { loadPackage } from '../errors.ts'
 import { anAmount, checkArgument, checkFunction, checkOptions, type Checks, splitOptions } from '../options.ts'
 import { carrierOf } from '../propagators/carrier.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
@@ -142,7 +143,7 @@ function receivedOf({ subject: queue, headers, info }: JsMsg): ReceivedMessage {
 
 /** The program can send the same headers again, in another request. */
 async function copyOf(given: MsgHdrs | undefined): Promise<MsgHdrs> {
-  const { headers } = await import('@nats-io/nats-core')
+  const { headers } = await loadPackage('natsContext', '@nats-io/nats-core', () => import('@nats-io/nats-core'))
   const copy = headers()
   for (const [name, values] of given ?? []) for (const value of values) copy.append(name, value)
   return copy

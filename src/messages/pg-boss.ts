@@ -1,5 +1,5 @@
 import type { ConstructorOptions, Job, PgBoss, SendOptions, WorkOptions } from 'pg-boss'
-import { EnqueueTimeoutError } from '../errors.ts'
+import { EnqueueTimeoutError, loadPackage } from '../errors.ts'
 import {
   anAmount,
   anyOf,
@@ -99,6 +99,7 @@ const workChecks: Checks = {
  * no `url`.
  *
  * @throws {TypeError} if an option is unknown or of the wrong type.
+ * @throws {PackageMissingError} if a package is not installed.
  * @throws {Error} if another process uses the directory.
  */
 export async function openBoss(options?: OpenBossOptions): Promise<ContextBoss> {
@@ -108,7 +109,7 @@ export async function openBoss(options?: OpenBossOptions): Promise<ContextBoss> 
   }
   // Checks the other options before anything starts.
   const messages = new Messages('openBoss', others, 'pg-boss')
-  const { PgBoss: Boss, fromPglite } = await import('pg-boss')
+  const { PgBoss: Boss, fromPglite } = await loadPackage('openBoss', 'pg-boss', () => import('pg-boss'))
   // The spans of jobs are those of the bridge: pg-boss's own would be in other traces.
   const bossOptions: ConstructorOptions = { openTelemetry: { enabled: false }, ...more }
   if (url !== undefined) {
@@ -117,7 +118,8 @@ export async function openBoss(options?: OpenBossOptions): Promise<ContextBoss> 
 
   const unlock = directory === undefined ? async () => {} : await lockDirectory(directory)
   try {
-    const { PGlite } = await import('@electric-sql/pglite')
+    const embedded = '@electric-sql/pglite'
+    const { PGlite } = await loadPackage('openBoss without url', embedded, () => import('@electric-sql/pglite'))
     const pglite = await PGlite.create(directory)
     const boss = await started(new Boss({ ...bossOptions, db: fromPglite(pglite), backend: 'pglite' }))
     return bossOver(boss, messages, enqueueTimeoutMs, async () => {

@@ -9,6 +9,7 @@ import {
   verify,
 } from 'node:crypto'
 import type { JWK } from 'jose'
+import { loadPackage } from '../errors.ts'
 import { anAmount, anyOf, aString, type Check, checkArgument, type Checks, checkOptions } from '../options.ts'
 import type { Carrier } from '../propagators/carrier.ts'
 import { compilePropagators } from '../propagators/composite.ts'
@@ -56,6 +57,7 @@ interface Key {
  * one after `maxAgeMs`.
  *
  * @throws {TypeError} if an option is unknown or of the wrong type, or a key cannot be used.
+ * @throws {PackageMissingError} if `jose` is not installed.
  * @see {@link https://www.rfc-editor.org/rfc/rfc7515 RFC 7515, JSON Web Signature}
  */
 export async function signedContext(
@@ -100,7 +102,7 @@ async function importKey(id: string, jwk: JWK): Promise<Key> {
   const algorithm = algorithms[jwk?.kty ?? '']
   const refused = (why: string) => new TypeError(`signedContext: key '${id}' expected ${why}.`)
   if (algorithm === undefined) throw refused(`a JWK of the type ${Object.keys(algorithms).join(', ')}`)
-  const { importJWK } = await import('jose')
+  const { importJWK } = await loadPackage('signedContext', 'jose', () => import('jose'))
   const imported = await importJWK(jwk, algorithm).catch((error: unknown) => {
     throw refused(`a valid JWK for ${algorithm}: ${String(error)}`)
   })

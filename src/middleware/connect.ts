@@ -5,7 +5,7 @@ import { reportOnce } from '../callbacks.ts'
 import { stepsIn } from '../context/steps-in.ts'
 import { root } from '../context/storage.ts'
 import { ClientGoneError, TimeoutError } from '../errors.ts'
-import { checkOptions } from '../options.ts'
+import { checkCalled, checkOptions } from '../options.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { after } from '../tasks/timer.ts'
 import { currentExchange, type Exchange, exchangeOf, type Wait } from './exchange.ts'
@@ -42,6 +42,7 @@ const owner = 'connectServerInterceptor'
  * @throws {TypeError} for an option that is unknown or of the wrong type.
  */
 export function connectServerInterceptor(options?: InboundOptions): ConnectServerInterceptor {
+  checkCalled('connectServerInterceptor', 'an interceptor', 'connectServerInterceptor()', options)
   const checked: InboundOptions = checkOptions(owner, options, inboundChecks)
   const { policy, ...others } = checked
   const hasOthers = Object.values(others).some((value) => value !== undefined)

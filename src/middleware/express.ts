@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { checkCalled } from '../options.ts'
 import { trackLayers } from './express-layers.ts'
 import { type NodeMiddleware, NodeRequests, type NodeServerOptions } from './node-requests.ts'
 
@@ -20,7 +21,8 @@ export interface ExpressMiddleware extends NodeMiddleware {
  *
  * @throws {TypeError} for an option that is unknown or of the wrong type.
  */
-export function logicalContext(options?: NodeServerOptions): ExpressMiddleware {
+export function logicalContext(options?: NodeServerOptions, ...calledByExpress: never[]): ExpressMiddleware {
+  checkCalled('logicalContext', 'a middleware', 'app.use(logicalContext())', options, ...calledByExpress)
   const requests = new NodeRequests('logicalContext', options)
 
   const middleware = (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void): void => {

@@ -9,6 +9,8 @@ import { newUuid } from '../variables/ids.ts'
  */
 const header = 'x-logical-context-values'
 const given: Map<string, LogicalContext> = processSingleton('givenValues', () => new Map())
+/** The tokens that a unit has read. */
+const taken: Set<string> = processSingleton('takenValues', () => new Set())
 
 /** Keeps values for requests. Returns the header that names them. */
 export function keepValues(values: LogicalContext): Record<string, string> {
@@ -17,8 +19,11 @@ export function keepValues(values: LogicalContext): Record<string, string> {
   return { [header]: token }
 }
 
-export function dropGivenValues(headers: Record<string, string>): void {
-  given.delete(headers[header] ?? '')
+/** Returns whether a unit started with the values. */
+export function dropGivenValues(headers: Record<string, string>): boolean {
+  const token = headers[header] ?? ''
+  given.delete(token)
+  return taken.delete(token)
 }
 
 /** A context with the values that a test keeps for the request with these headers. */
@@ -27,6 +32,9 @@ export function withGivenValues(
   headers: Readonly<Record<string, string | readonly string[] | undefined>>,
 ): LogicalContext {
   if (given.size === 0) return context
-  const values = given.get(String(headers[header]))
-  return values === undefined ? context : new LogicalContext(overlay(context.toValues(), values.toValues()))
+  const token = String(headers[header])
+  const values = given.get(token)
+  if (values === undefined) return context
+  taken.add(token)
+  return new LogicalContext(overlay(context.toValues(), values.toValues()))
 }

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Metadata, ServerInterceptingCall, ServerInterceptor } from '@grpc/grpc-js'
 import { ClientGoneError, TimeoutError } from '../errors.ts'
+import { checkCalled } from '../options.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { Inbound, type InboundMessage, type InboundOptions } from './inbound.ts'
 
@@ -24,7 +25,8 @@ const maxTimeout = 99_999_999
  *
  * @throws {TypeError} for an option that is unknown or of the wrong type.
  */
-export function grpcServerInterceptor(options?: InboundOptions): GrpcServerInterceptor {
+export function grpcServerInterceptor(options?: InboundOptions, ...calledByGrpc: never[]): GrpcServerInterceptor {
+  checkCalled('grpcServerInterceptor', 'an interceptor', 'grpcServerInterceptor()', options, ...calledByGrpc)
   const inbound = new Inbound(options, { owner: 'grpcServerInterceptor' })
 
   const intercept: ServerInterceptor = (method, given) => {

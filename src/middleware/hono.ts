@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Context, Handler, MiddlewareHandler, Next } from 'hono'
 import { isThenable } from '../callbacks.ts'
+import { checkCalled } from '../options.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { type Exchange, exchangeOf, ofStream, type Wait } from './exchange.ts'
 import {
@@ -39,7 +40,8 @@ interface NodeEnvironment {
  *
  * @throws {TypeError} for an option that is unknown or of the wrong type.
  */
-export function logicalContext(options?: NodeServerOptions): HonoMiddleware {
+export function logicalContext(options?: NodeServerOptions, ...calledByHono: never[]): HonoMiddleware {
+  checkCalled('logicalContext', 'a middleware', 'app.use(logicalContext())', options, ...calledByHono)
   const requests = new NodeRequests('logicalContext', options)
 
   const middleware = async (c: AnyContext, next: Next): Promise<void> => {

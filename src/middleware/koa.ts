@@ -1,4 +1,5 @@
 import { isThenable } from '../callbacks.ts'
+import { checkCalled } from '../options.ts'
 import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
 import {
   nameAfterRoute,
@@ -41,7 +42,8 @@ export interface KoaMiddleware extends NodeMiddleware {
  *
  * @throws {TypeError} for an option that is unknown or of the wrong type.
  */
-export function logicalContext(options?: NodeServerOptions): KoaMiddleware {
+export function logicalContext(options?: NodeServerOptions, ...calledByKoa: never[]): KoaMiddleware {
+  checkCalled('logicalContext', 'a middleware', 'app.use(logicalContext())', options, ...calledByKoa)
   const requests = new NodeRequests('logicalContext', options)
   const chains = new WeakMap<object, readonly Called[]>()
 
@@ -100,7 +102,7 @@ function thenInUnit(
   return Promise.prototype.then.call(this, fulfilled, rejected)
 }
 
-/** The middlewares of the app after `own`; empty if it is not in the app's list, or if the app has a `compose` of its own. */
+/** The middlewares of the app after `own`; empty if it is not in the app's list, or the app has its own `compose`. */
 function chainAfter(own: Called, app: NonNullable<KoaContext['app']>): readonly Called[] {
   const isOwnCompose = typeof app.compose === 'function' && app.compose.name !== 'compose'
   if (!Array.isArray(app.middleware) || isOwnCompose) return []

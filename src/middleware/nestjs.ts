@@ -30,12 +30,23 @@ export type { CloseReport, UnfinishedRequest } from './server-drain.ts'
  * filters and handlers. `app.close()` and Nest's shutdown hooks wait for requests and tasks.
  */
 export class LogicalContextModule {
+  static #isConfigured = false
+
+  /** @internal Nest creates the module. */
+  constructor() {
+    if (LogicalContextModule.#isConfigured) return
+    throw new TypeError(
+      'LogicalContextModule: expected a module from LogicalContextModule.forRoot() in `imports`, got the class.',
+    )
+  }
+
   /**
    * Import the result once, in the root module.
    *
    * @throws {TypeError} for an option that is unknown or of the wrong type.
    */
   static forRoot(options?: NodeServerOptions): DynamicModule {
+    LogicalContextModule.#isConfigured = true
     const checked = checkOptions<NodeServerOptions>('LogicalContextModule', options, nodeServerChecks)
     // On Fastify it drains what jobs spawn.
     const middleware = expressContext(checked)

@@ -62,7 +62,8 @@ class ContainedPropagator implements Propagator {
 
   constructor(subject: string, propagator: unknown) {
     if (!isPropagator(propagator)) {
-      const remedy = typeof propagator === 'function' ? ` Call it: ${propagator.name}().` : ''
+      const ofPromise = propagator instanceof Promise ? ' Await it.' : ''
+      const remedy = typeof propagator === 'function' ? ` Call it: ${propagator.name}().` : ofPromise
       throw new TypeError(
         `${subject} expected a propagator with fields, extract and inject, got ${show(propagator)}.${remedy}`,
       )

@@ -47,7 +47,7 @@ const checks: Checks = { values: aContext, method: aString, url: aString, header
  * that listens, or the address of a server in this process. The unit of the request starts with `values`, above what the
  * headers and the plugin's option `values` provide; a hook of the app can set them again.
  *
- * @throws {TypeError} if an argument is of the wrong type, or if the server does not listen.
+ * @throws {TypeError} if an argument is of the wrong type, if the server does not listen, or if no unit took the values.
  */
 export async function sendRequest(
   app: InjectableApp | Server | URL | string,
@@ -60,15 +60,23 @@ export async function sendRequest(
   const given = values === undefined ? {} : keepValues(values)
   const text = isJson ? JSON.stringify(body) : body
   const target = targetOf(app)
+  let isTaken = false
+  let response: Response
   try {
     const sent = { ...headers, ...given }
-    if (typeof target === 'string')
-      return await fetch(new URL(url, target), { method, headers: sent, body: text ?? null })
     const payload = text === undefined ? {} : { payload: text }
-    return responseOf(await target.inject({ method: method as never, url, headers: sent, ...payload }))
+    response =
+      typeof target === 'string'
+        ? await fetch(new URL(url, target), { method, headers: sent, body: text ?? null })
+        : responseOf(await target.inject({ method: method as never, url, headers: sent, ...payload }))
   } finally {
-    dropGivenValues(given)
+    isTaken = dropGivenValues(given)
   }
+  if (values === undefined || isTaken) return response
+  throw new TypeError(
+    'sendRequest: expected an app of this process whose requests have a unit, got a reply from one that did not take ' +
+      'the values. Register a middleware of logical-context.',
+  )
 }
 
 /**

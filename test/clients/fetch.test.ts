@@ -162,6 +162,25 @@ describe('contextFetch', () => {
     expect(await reply.json()).toBe('stubbed')
   })
 
+  it('warns once of a value that it could not send, because the program listed no host', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    const { url } = await upstream()
+
+    await contextFetch.with({ propagators })(url)
+    await asCaller(async () => {
+      await contextFetch(url)
+      await contextFetch.with({ propagators, values: [] })(url)
+      for (let count = 0; count < 2; count++) await contextFetch.with({ propagators })(url)
+    })
+
+    const warnings = warn.mock.calls.map(([text]) => text)
+    warn.mockRestore()
+    expect(warnings).toEqual([
+      "contextFetch: a call to 127.0.0.1 did not send 'tenant', 'user', because no host receives values. List the hosts " +
+        "in the option 'values', or set it to [] to send values to none.",
+    ])
+  })
+
   it('adds options to its own', async () => {
     const { url, received } = await upstream()
     const fetch = vi.fn(globalThis.fetch)

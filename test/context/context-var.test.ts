@@ -600,6 +600,23 @@ describe('a variable outside any unit', () => {
   })
 })
 
+describe('variables that are created again and again', () => {
+  it('are reported once, if they are created inside units', () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+
+    runInScope(() => {
+      for (let count = 0; count < 300; count++) new ContextVar('user').set('ann' as never)
+    })
+
+    const warnings = warn.mock.calls.map(([text]) => text)
+    warn.mockRestore()
+    expect(warnings).toEqual([
+      "logical-context: 100 variables were created inside units of work, the last of them is 'user'. Create each " +
+        'ContextVar once, at the top of a module: its place in every context is never free again.',
+    ])
+  })
+})
+
 describe('a variable in a snapshot', () => {
   it('is what it was when the snapshot was taken', () => {
     const user = new ContextVar<string>('user')

@@ -178,6 +178,11 @@ describe('composite, registered', () => {
       [w3cTraceContext],
       /^composite: expected a propagator .*, got \[Function: w3cTraceContext\]\. Call it: w3cTraceContext\(\)\./,
     ],
+    [
+      'a promise of a propagator',
+      [Promise.resolve(w3cTraceContext())],
+      /^composite: expected a propagator .*, got Promise \{.*\}\. Await it\.$/s,
+    ],
     ['null', [null], /^composite: expected a propagator with fields, extract and inject, got null\.$/],
     [
       'a propagator whose fields are variables',

@@ -127,6 +127,12 @@ describe('sendRequest', () => {
     ['something that is not an app', {}, {}, 'sendRequest: expected a Fastify app, an address, or a server'],
     ['a server that does not listen', createServer(), {}, 'sendRequest: expected a Fastify app'],
     ['an unknown option', Fastify(), { path: '/' }, "sendRequest: unknown option 'path'"],
+    [
+      'an app without a middleware',
+      Fastify().get('/', async () => 'ok'),
+      { values },
+      'sendRequest: expected an app of this process whose requests have a unit, got a reply from one that did not take',
+    ],
     ['values that are not a context', Fastify(), { values: { user: 'ann' } }, "option 'values' expected a Logical"],
   ])('rejects %s', async (_, app, request, message) => {
     await expect(sendRequest(app as never, request as never)).rejects.toThrow(message)
