@@ -1,4 +1,3 @@
-// oxlint-disable typescript/no-extraneous-class -- Nest needs classes
 import {
   ConsoleLogger,
   type ConsoleLoggerOptions,
