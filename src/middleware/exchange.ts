@@ -135,7 +135,7 @@ export class Exchange implements Listed<Exchange> {
     this.#waits = this.#waits.length === 1 ? noWaits : this.#waits.toSpliced(index, 1)
     if (!this.#postpones(wait)) return
     // Fastify calls the next hook, or logs, after this function returns: nothing else postpones the seal.
-    if (this.scope.closed) setImmediate(release, this.scope)
+    if (this.scope.closed) setImmediate(() => this.scope.release())
     else this.scope.release()
   }
 
@@ -181,7 +181,7 @@ export class Exchange implements Listed<Exchange> {
       return this.#responseClosed()
     }
     this.#requestOpen = false
-    if (!this.#responseOpen) this.#close()
+    if (!this.#responseOpen) this.close()
   }
 
   /** The response no longer uses its connection. A second call does nothing. */
@@ -212,12 +212,12 @@ export class Exchange implements Listed<Exchange> {
     // A request that is destroyed and not closed emits `close` next.
     if (this.#requestOpen && !this.#request.destroyed) return this.#endSoon()
     this.#end()
-    if (!this.#requestOpen) this.#close()
+    if (!this.#requestOpen) this.close()
   }
 
   #endSoon(): void {
     this.#end()
-    setImmediate(() => this.#close())
+    this.#exchanges.closeSoon(this)
   }
 
   #end(): void {
@@ -228,9 +228,10 @@ export class Exchange implements Listed<Exchange> {
     if (this.#lost) for (const { untilReply } of this.#waits) if (untilReply) this.scope.retain()
   }
 
-  #close(): void {
+  /** Closes the scope. A second call does nothing. */
+  close(): void {
     this.scope.close()
-    if (!this.scope.sealed) this.#exchanges.limit(this)
+    if (!this.scope.sealed && this.unsettled === undefined) this.#exchanges.limit(this)
   }
 
   get #hasReply(): boolean {
@@ -244,10 +245,6 @@ export class Exchange implements Listed<Exchange> {
 
 const noWaits: readonly Wait[] = []
 export const ofStream: Wait = { what: 'the stream of the reply', untilReply: false }
-
-function release(scope: RequestScope): void {
-  scope.release()
-}
 
 interface ScopedEmitter extends EventEmitter {
   [exchangeKey]: Exchange

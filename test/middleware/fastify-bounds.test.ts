@@ -107,6 +107,27 @@ describe('after its response has closed, a request', () => {
     expect(seen).toEqual(['ann'])
     expect(warnings).toEqual([])
   })
+
+  // Before Node 26 the request of a GET closes after the response.
+  it('has no warning later if it was sealed before', async () => {
+    const seen: string[] = []
+    const { app, warnings, scopes } = await open({ settleTimeoutMs: 100 }, (instance) => {
+      instance.addHook('onResponse', async ({ url }) => {
+        for (let i = 0; i < 5; i++) await turn()
+        seen.push(url)
+        if (url === '/never') await never
+      })
+      instance.get('/', async () => 'ok').get('/never', async () => 'ok')
+    })
+
+    await (await fetch(urlOf(app))).text()
+    await expect.poll(() => scopes[0]?.sealed).toBe(true)
+    await (await fetch(`${urlOf(app)}/never`)).text()
+    await expect.poll(() => scopes[1]?.sealed).toBe(true)
+
+    expect(seen).toEqual(['/', '/never'])
+    expect(warnings).toMatchObject([{ msg: expect.stringContaining('the hook onResponse of GET /never') }])
+  })
 })
 
 describe('after a disconnect, a handler in callback style', () => {
