@@ -52,15 +52,22 @@ export function checkOptions(owner: string, options: unknown, checks: Checks): o
   if (options === undefined) return noOptions
   if (!isOptions(options)) throw notOptions(owner, options)
   let isEmpty = true
+  let inherits = false
   let isPolluted = false
   // `spawn` checks its options too: no array of entries is made here.
   for (const name in options) {
-    if (isFromPollution(options, name)) {
-      isPolluted = true
-      continue
+    // Inside a loop over the names, V8 makes this call faster than `Object.hasOwn`.
+    if (!hasOwnProperty.call(options, name)) {
+      inherits = true
+      if (isFromPollution(options, name)) {
+        isPolluted = true
+        continue
+      }
     }
     isEmpty = false
-    const check = Object.hasOwn(checks, name) ? checks[name] : undefined
+    // Every object inherits properties such as `toString`: these are no checks.
+    const known = checks[name]
+    const check = known?.accepts === undefined ? undefined : known
     // An unknown option is refused before its getter could throw.
     const isGetter = check === undefined && Object.getOwnPropertyDescriptor(options, name)?.get !== undefined
     const value = isGetter ? null : (options as Record<string, unknown>)[name]
@@ -72,12 +79,16 @@ export function checkOptions(owner: string, options: unknown, checks: Checks): o
       throw new TypeError(`${owner}: option '${name}' expected ${check.expected}, got ${show(value)}.`)
     }
   }
+  // Faster than a look at the prototype.
+  if (!isEmpty && !inherits && options.constructor === Object) return options
   if (isPlain(options)) return isPolluted ? withoutPollution(options) : options
   // A Map, a Date or a context has no options that can be read.
   if (isEmpty) throw notOptions(owner, options)
   // A copy, because a spread would omit inherited options.
   return withoutPollution(options)
 }
+
+const { hasOwnProperty } = Object.prototype
 
 /**
  * Separates our options from those of another library, which are not checked. Both results are copies without what a
