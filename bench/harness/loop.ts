@@ -17,7 +17,7 @@ export async function timeUndisturbed(work: Work, count: number): Promise<number
   for (let attempt = 0; attempt < attempts; attempt++) {
     const { clockNs, ranNs } = await timeBatch(work, count)
     least = Math.min(least, clockNs)
-    if (clockNs - ranNs < tickNs + clockNs / 20) break
+    if (work.elsewhere || clockNs - ranNs < tickNs + clockNs / 20) break
   }
   return least / count / (work.units ?? 1)
 }
@@ -31,20 +31,27 @@ async function timeBatch(work: Work, count: number): Promise<{ clockNs: number; 
   return { clockNs: Number(process.hrtime.bigint() - begun), ranNs: (user + system) * 1000 }
 }
 
+/** What a process does before it is measured, at least. */
+export interface WarmUp {
+  /** The CPU time of the process. On a busy machine, wall time does not show how long the compiler ran. */
+  readonly ms: number
+  readonly operations: number
+}
+
 /** A limit for an operation whose time never becomes steady. */
 const warmUpLimitMs = 4000
 
-/**
- * The number of operations that take `batchMs`. Warms up until three batches in a row are not faster and the process used
- * `warmUpMs` of CPU time. On a busy machine, wall time does not show how long the compiler ran.
- */
-export async function calibrate(work: Work, batchMs: number, warmUpMs: number): Promise<number> {
+/** The number of operations that take `batchMs`. Warms up until three batches in a row are not faster. */
+export async function calibrate(work: Work, batchMs: number, warmUp: WarmUp): Promise<number> {
+  if (work.elsewhere) return 1
   const batchNs = batchMs * 1e6
   const limit = performance.now() + warmUpLimitMs
   const least = work.awaited ? 1 : groupSize
-  let [count, best, steady] = [least, Number.POSITIVE_INFINITY, 0]
-  while ((steady < 3 || process.cpuUsage().user < warmUpMs * 1000) && performance.now() < limit) {
+  let [count, best, steady, done] = [least, Number.POSITIVE_INFINITY, 0, 0]
+  const isWarm = () => steady >= 3 && done >= warmUp.operations && process.cpuUsage().user >= warmUp.ms * 1000
+  while (!isWarm() && performance.now() < limit) {
     const nsPerOp = (await timeBatch(work, count)).clockNs / count
+    done += count
     steady = nsPerOp > 0.9 * best ? steady + 1 : 0
     best = Math.min(best, nsPerOp)
     count = Math.max(1, Math.round(Math.min(4 * count, batchNs / nsPerOp) / least)) * least

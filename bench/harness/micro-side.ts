@@ -8,7 +8,7 @@ const work = await sideOf(['micro', 'growth'], row, name).setup()
 
 answerWith(async (question) => {
   if (question.ask === 'calibrate') {
-    return { is: 'count', count: await calibrate(work, question.batchMs, question.warmUpMs) }
+    return { is: 'count', count: await calibrate(work, question.batchMs, question.warmUp) }
   }
   if (question.ask === 'batch') return { is: 'time', nsPerOp: await timeUndisturbed(work, question.count) }
   if (question.ask !== 'check') return unknown(question)

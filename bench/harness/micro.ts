@@ -1,4 +1,5 @@
 import { Child } from './child.ts'
+import type { WarmUp } from './loop.ts'
 import type { GrowthRow, MicroRow } from './row.ts'
 import { Samples } from './samples.ts'
 import { shuffled } from './shuffled.ts'
@@ -11,8 +12,7 @@ export interface MicroOptions {
   /** The number of batches of each side in a round. */
   readonly batches: number
   readonly batchMs: number
-  /** The CPU time of each process before the measurement. */
-  readonly warmUpMs: number
+  readonly warmUp: WarmUp
 }
 
 /** Measures the sides of a row in turn: one batch each, in a random order each time. */
@@ -24,8 +24,8 @@ export async function measureMicro(row: MicroRow | GrowthRow, options: MicroOpti
       for (const [name, written] of bytes) samples.add(name, 'bytes', written)
       const counts = new Map<string, number>()
       for (const [name, side] of shuffled(sides)) {
-        const { batchMs, warmUpMs } = options
-        const { count } = await side.ask({ ask: 'calibrate', batchMs, warmUpMs }, 'count')
+        const { batchMs, warmUp } = options
+        const { count } = await side.ask({ ask: 'calibrate', batchMs, warmUp }, 'count')
         counts.set(name, count)
       }
       for (let batch = 0; batch < options.batches; batch++) {

@@ -1,7 +1,9 @@
+import type { WarmUp } from './loop.ts'
+
 /** A question of the parent. The parent sends one at a time. */
 export type Question =
   | { readonly ask: 'check' }
-  | { readonly ask: 'calibrate'; readonly batchMs: number; readonly warmUpMs: number }
+  | { readonly ask: 'calibrate'; readonly batchMs: number; readonly warmUp: WarmUp }
   | { readonly ask: 'batch'; readonly count: number }
   | { readonly ask: 'load'; readonly load: Load }
   | { readonly ask: 'usage' }

@@ -41,5 +41,5 @@ function side(name: string, role: Role, module?: string): Side {
   // Without the cache of compiled code that the harness has: a new process of a user has none.
   const { NODE_COMPILE_CACHE: _, ...env } = process.env
   const start = () => run(process.execPath, ['--input-type=module', '--eval', code], { cwd: bench, env })
-  return { name, role, setup: () => ({ op: start, check: start, awaited: true }) }
+  return { name, role, setup: () => ({ op: start, check: start, awaited: true, elsewhere: true }) }
 }
