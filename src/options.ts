@@ -65,7 +65,7 @@ export function checkOptions(owner: string, options: unknown, checks: Checks): o
       }
     }
     isEmpty = false
-    // Every object inherits properties such as `toString`: these are no checks.
+    // `toString` is inherited, and has no `accepts`.
     const known = checks[name]
     const check = known?.accepts === undefined ? undefined : known
     // An unknown option is refused before its getter could throw.
