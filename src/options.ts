@@ -178,16 +178,21 @@ export function isFunction(value: unknown): value is (...args: never[]) => unkno
 /** The name of the method that `console.log` calls. An import of `node:util` for it would load all that module has. */
 export const inspectCustom: typeof inspect.custom = Symbol.for('nodejs.util.inspect.custom') as typeof inspect.custom
 
+/** In characters. */
+const longestShown = 500
+
 /** A value in an error message: short, and without an exception from the value's own code. */
 export function show(value: unknown): string {
   try {
     const util = process.getBuiltinModule('node:util')
-    return util.inspect(value, {
+    const text = util.inspect(value, {
       depth: 1,
       breakLength: Number.POSITIVE_INFINITY,
       maxStringLength: 64,
       maxArrayLength: 8,
     })
+    // A request or an app has hundreds of properties. The stack of an error is whole.
+    return text.length > longestShown && !(value instanceof Error) ? `${text.slice(0, longestShown)} …` : text
   } catch {
     return `a value of type ${typeof value}`
   }

@@ -17,6 +17,7 @@ import {
   withTaskGroup,
   withTimeout,
 } from 'logical-context'
+import { openTelemetry } from 'logical-context/bridges/opentelemetry'
 import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
 import { connectClientInterceptor } from 'logical-context/clients/connect'
 import { contextFetch } from 'logical-context/clients/fetch'
@@ -40,7 +41,7 @@ import { grpcServerInterceptor } from 'logical-context/middleware/grpc'
 import { logicalContext as honoContext } from 'logical-context/middleware/hono'
 import { Inbound } from 'logical-context/middleware/inbound'
 import { logicalContext as koaContext } from 'logical-context/middleware/koa'
-import { ContextValue, LogicalContextModule } from 'logical-context/middleware/nestjs'
+import { ContextValue, InContext, LogicalContextModule } from 'logical-context/middleware/nestjs'
 import { carrierOf, environmentCarrier, mayInject, w3cBaggage, xRequestId } from 'logical-context/propagators'
 import {
   describePropagator,
@@ -275,6 +276,50 @@ const uncalled: WrongCall[] = [
 
 const wrongPlaces: WrongCall[] = [
   [
+    'the middleware of Express in Koa',
+    () => call(expressContext(), { req: {}, res: {} }, fn),
+    'logicalContext: expected a request and a response of Node',
+  ],
+  [
+    'the middleware of Koa in Express',
+    () => call(koaContext(), { url: '/' }, { setHeader() {} }, fn),
+    'logicalContext: expected a request and a response of Node',
+  ],
+  [
+    'the middleware of Hono in Express',
+    () => call(honoContext(), { url: '/' }, { setHeader() {} }, fn),
+    'logicalContext: expected a request and a response of Node',
+  ],
+  [
+    'the option of a route outside its config',
+    async () => {
+      const app = Fastify()
+      await app.register(logicalContext)
+      app.get('/', { logicalContext: { policy: 'isolate' } } as never, fn)
+    },
+    'GET /: expected the option in { config: { logicalContext: … } }, got { logicalContext: … }, which Fastify ignores.',
+  ],
+  [
+    '@InContext without a call',
+    () => call(InContext, {}, 'run', {}),
+    'InContext: expected options, got the arguments of a decorator. Call it: @InContext().',
+  ],
+  [
+    'a message context without a name',
+    () => new Messages({ propagators: [] } as never),
+    'Messages: the name: expected a string of at least one character, got { propagators: [] }.',
+  ],
+  [
+    'a bridge without options',
+    () => call(openTelemetry),
+    "openTelemetry: option 'api' expected all of '@opentelemetry/api', got undefined.",
+  ],
+  [
+    'an argument with hundreds of properties',
+    () => call(bindEmitter, Object.fromEntries(Array.from({ length: 400 }, (_, index) => [`property${index}`, index]))),
+    'bindEmitter: expected an EventEmitter or an EventTarget that can be changed, got { property0: 0, property1: 1,',
+  ],
+  [
     'options in a call of contextFetch',
     () => contextFetch('http://127.0.0.1:1/', { values: ['127.0.0.1'] } as never),
     "contextFetch: expected the option 'values' in contextFetch.with({ values }), got it in the settings of a call.",
@@ -464,6 +509,7 @@ describe('a call with a wrong argument throws a TypeError that names the functio
     expect(error).toBeInstanceOf(TypeError)
     expect((error as TypeError).message.slice(0, message.length)).toBe(message)
     expect((error as TypeError).message).toMatch(/expected .* got /s)
+    expect((error as TypeError).message.length).toBeLessThan(1000)
   })
 
   it('does not show a sensitive value that is swapped with the function', () => {

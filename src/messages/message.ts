@@ -5,7 +5,7 @@ import type { AnyContextVar } from '../context/context-var.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { root } from '../context/storage.ts'
 import { emptyValues } from '../context/values.ts'
-import { checkFunction, checkOptions } from '../options.ts'
+import { aString, checkArgument, checkFunction, checkOptions } from '../options.ts'
 import { carrierOf } from '../propagators/carrier.ts'
 import { compilePropagators } from '../propagators/composite.ts'
 import type { Destination, Peer, Propagator, RefusalReason, Refuse } from '../propagators/propagator.ts'
@@ -90,6 +90,7 @@ export class Messages {
    * @throws {TypeError} if an option is unknown or of the wrong type.
    */
   constructor(owner: string, options?: MessagesOptions, system?: string) {
+    checkArgument('Messages: the name', aString, owner)
     const {
       propagators = [w3cTraceContext(), w3cBaggage(), xRequestId()],
       policy,

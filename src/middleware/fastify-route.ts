@@ -25,8 +25,17 @@ export interface RouteContextOptions {
 
 const checks: Checks = { policy: aPolicy }
 
-/** @throws {TypeError} for a route option that is unknown or of the wrong type. */
-export function checkRoute(name: string, options: RouteContextOptions | undefined): RouteContextOptions {
+/** @throws {TypeError} for a route option that is unknown, of the wrong type, or not in the route's `config`. */
+export function checkRoute(
+  name: string,
+  options: RouteContextOptions | undefined,
+  route: object = {},
+): RouteContextOptions {
+  if ('logicalContext' in route) {
+    throw new TypeError(
+      `${name}: expected the option in { config: { logicalContext: … } }, got { logicalContext: … }, which Fastify ignores.`,
+    )
+  }
   return checkOptions(`config.logicalContext of ${name}`, options, checks)
 }
 

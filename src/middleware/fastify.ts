@@ -156,7 +156,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   trackFrameworkErrors(fastify, beginLogged)
   fastify.addHook('onRoute', (route) => {
     const { method, url, config, childLoggerFactory } = route
-    checkRoute(`${String(method)} ${url}`, config?.logicalContext)
+    checkRoute(`${String(method)} ${url}`, config?.logicalContext, route)
     if (isFunction(childLoggerFactory)) route.childLoggerFactory = loggers.attaching(childLoggerFactory)
   })
 

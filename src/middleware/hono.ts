@@ -13,6 +13,7 @@ import {
   NodeRequests,
   type NodeResponse,
   type NodeServerOptions,
+  otherFramework,
 } from './node-requests.ts'
 
 export type { NodeMiddleware, NodeServerOptions } from './node-requests.ts'
@@ -68,6 +69,7 @@ const ofChain: Wait = { what: 'the handlers', untilReply: false }
 
 /** For `app.request()` in tests. */
 async function withoutServer(requests: NodeRequests, c: AnyContext, next: Next): Promise<void> {
+  if (c.req?.raw === undefined) throw otherFramework('logicalContext')
   if (c.get('requestScope') !== undefined) return next()
   const headers = Object.fromEntries(c.req.raw.headers) as IncomingHttpHeaders
   const scope = requests.inbound.open(c.req.method, { headers, socket: {} as Socket, method: c.req.method })

@@ -9,7 +9,16 @@ import { HttpAdapterHost } from '@nestjs/core'
 import type { FastifyInstance, onRequestHookHandler } from 'fastify'
 import { ContextVar } from '../context/context-var.ts'
 import { outside } from '../context/current.ts'
-import { anyOf, aString, checkArgument, type Checks, checkOptions, isRecord, splitOptions } from '../options.ts'
+import {
+  anyOf,
+  aString,
+  checkArgument,
+  checkCalled,
+  type Checks,
+  checkOptions,
+  isRecord,
+  splitOptions,
+} from '../options.ts'
 import { backgroundGroup, openScope } from '../tasks/open-scope.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
@@ -144,7 +153,8 @@ const jobChecks: Checks = { name: aString }
  *
  * @throws {TypeError} for an option that is unknown or of the wrong type.
  */
-export function InContext(options?: InContextOptions): MethodDecorator {
+export function InContext(options?: InContextOptions, ...calledByDecorator: never[]): MethodDecorator {
+  checkCalled('InContext', 'a decorator', '@InContext()', options, ...calledByDecorator)
   const { name } = checkOptions<InContextOptions>('InContext', options, jobChecks)
   return (target: object, key: string | symbol, descriptor: PropertyDescriptor): void => {
     const method = descriptor.value as (...args: unknown[]) => unknown

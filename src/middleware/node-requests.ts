@@ -90,6 +90,8 @@ export class NodeRequests {
 
   /** Opens the unit of a request, and calls `fn` in it. What `fn` throws is the caller's. */
   begin(request: NodeRequest, response: NodeResponse, fn: (exchange: Exchange) => void): void {
+    if (typeof (response as Partial<NodeResponse> | undefined)?.setHeader !== 'function')
+      throw otherFramework(this.#owner)
     // The route is not known yet, and a path can contain anything: the name is the method.
     const scope = this.inbound.open(request.method ?? '', request)
     const exchange = this.#servers.exchangesOf(request, response).open(scope, request, response)
@@ -142,6 +144,14 @@ export class NodeRequests {
 export function secondRegistration(owner: string, advice: string): TypeError {
   return new TypeError(
     `${owner}: this request has a unit already, of an earlier registration. Register it once for each app. ${advice}`,
+  )
+}
+
+/** For a middleware that the program gave to another framework than the one it is for. */
+export function otherFramework(owner: string): TypeError {
+  return new TypeError(
+    `${owner}: expected a request and a response of Node's server, got the arguments of another framework. Import it ` +
+      'from the subpath of your framework: logical-context/middleware/express, koa, hono or fastify.',
   )
 }
 
