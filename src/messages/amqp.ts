@@ -1,5 +1,4 @@
 import type { Channel, ConfirmChannel, ConsumeMessage, Options, Replies } from 'amqplib'
-import { EnqueueTimeoutError } from '../errors.ts'
 import {
   aBoolean,
   anAmount,
@@ -62,7 +61,8 @@ export interface AmqpContext {
   ): Promise<void>
   /**
    * Runs `handler` for each message of a queue, as a unit of its own. A message is acknowledged when its handler has
-   * succeeded, and rejected when it has failed. If the channel closes, the unit's signal aborts.
+   * succeeded, and rejected when it has failed. A message whose handler stopped because a close aborted it goes back to
+   * its queue. If the channel closes, the unit's signal aborts.
    */
   consume(channel: Channel, queue: string, handler: AmqpHandler, options?: AmqpConsumeOptions): Promise<Replies.Consume>
   /**
@@ -106,8 +106,7 @@ export function amqpContext(options?: AmqpContextOptions): AmqpContext {
       const confirmed = new Promise<void>((resolve, reject) => {
         channel.sendToQueue(queue, content, publish, (error: Error | null) => {
           if (error === null) resolve()
-          // amqplib's error of a channel that closed before the broker confirmed or refused the message.
-          else reject(error.message === 'channel closed' ? new EnqueueTimeoutError(queue, undefined, error) : error)
+          else reject(error)
         })
       })
       return messages.enqueue(queue, enqueueTimeoutMs, confirmed)
@@ -127,7 +126,8 @@ export function amqpContext(options?: AmqpContextOptions): AmqpContext {
         const outcome = await messages.acknowledge(received, (scope) => handler(message, scope))
         if (noAck === true) return
         if (outcome === 'succeeded') channel.ack(message)
-        else channel.nack(message, false, requeue)
+        // The broker has put the messages of a closed channel back.
+        else if (!signal.aborted) channel.nack(message, false, requeue || outcome === 'abandoned')
       }
       const reply = await channel.consume(
         queue,
@@ -143,8 +143,8 @@ export function amqpContext(options?: AmqpContextOptions): AmqpContext {
     async close(given) {
       const drainOptions = checkOptions('close', given, closeChecks)
       // A channel that is closed throws, and has no consumers.
-      await Promise.allSettled(consumers.splice(0).map(async ({ channel, tag }) => channel.cancel(tag)))
-      return messages.close(drainOptions)
+      const cancelled = Promise.allSettled(consumers.splice(0).map(async ({ channel, tag }) => channel.cancel(tag)))
+      return messages.close(drainOptions, cancelled)
     },
   }
 }

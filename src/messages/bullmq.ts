@@ -1,4 +1,5 @@
-import type { FlowJob, Job, JobsOptions, Queue, Span, SpanOptions, Telemetry, Worker } from 'bullmq'
+import { randomUUID } from 'node:crypto'
+import type { FlowJob, Job, JobsOptions, Queue, Telemetry, Worker } from 'bullmq'
 import {
   anAmount,
   anyOf,
@@ -12,12 +13,13 @@ import {
 } from '../options.ts'
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
-import { envelopeKey, openEnvelope, withEnvelope } from './envelope.ts'
+import { type BullMetadata, ContextTelemetry, parsedMetadata } from './bullmq-telemetry.ts'
+import { openEnvelope, withEnvelope } from './envelope.ts'
 import { type CloseReport, type MessagePolicy, Messages, type MessagesOptions } from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
 import { defaultEnqueueTimeoutMs, messagesChecks } from './messages-options.ts'
 import { checkBatch, engineObject, lostMessage } from './received-message.ts'
-import { closeChecks } from './running-jobs.ts'
+import { closeChecks, isAbandoned, stopMsAfter, within } from './running-jobs.ts'
 
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
@@ -47,7 +49,8 @@ export interface BullContext {
    * telemetry does the same by the default policy and without a limit.
    *
    * @throws {TypeError} if the policy is `share`, or names a variable that does not travel.
-   * @throws {EnqueueTimeoutError} if Redis has not answered in time: the job may have been accepted.
+   * @throws {EnqueueTimeoutError} if Redis has not answered in time, or before the connection ended: the job may have been
+   *   accepted.
    */
   add<Data>(
     queue: Queue<Data>,
@@ -70,7 +73,10 @@ export interface BullContext {
     queue: Queue<Data>,
     ...args: Parameters<Queue<Data>['upsertJobScheduler']>
   ): ReturnType<Queue<Data>['upsertJobScheduler']>
-  /** A processor for a `Worker`: it runs each attempt as a unit of its own, whose signal aborts if the lock is lost. */
+  /**
+   * A processor for a `Worker`: it runs each attempt as a unit of its own, whose signal aborts if the lock is lost. A job
+   * whose handler stopped because a close aborted it goes back to its queue.
+   */
   processor<Data, Result>(
     handler: BullHandler<Data, Result>,
   ): (job: Job<Data, Result>, token?: string, signal?: AbortSignal) => Promise<Result>
@@ -114,16 +120,20 @@ export function bullContext(options?: BullContextOptions): BullContext {
   const messages = new Messages('bullContext', shared, 'bullmq')
 
   function metadataFor(queue: string, policy?: MessagePolicy, theirs?: string): string {
-    return JSON.stringify(
-      withEnvelope(theirs === undefined ? {} : { telemetry: theirs }, messages.capture(queue, policy)),
-    )
+    const metadata: BullMetadata = theirs === undefined ? {} : { telemetry: theirs }
+    return JSON.stringify(withEnvelope(metadata, messages.capture(queue, policy)))
+  }
+
+  const telemetry = new ContextTelemetry(inner, metadataFor)
+
+  function currentMetadata(queue: string, policy: MessagePolicy | undefined): string {
+    return metadataFor(queue, policy, inner?.contextManager.getMetadata(inner.contextManager.active()))
   }
 
   function jobOptions(queue: string, policy: MessagePolicy | undefined, given?: JobsOptions): JobsOptions {
     const { others: jobsOptions } = splitOptions<object, JobsOptions>('jobOptions', given, {})
-    const theirs = inner?.contextManager.getMetadata(inner.contextManager.active())
     // BullMQ replaces the metadata of a job that does not say to omit the context.
-    return { ...jobsOptions, telemetry: { metadata: metadataFor(queue, policy, theirs), omitContext: true } }
+    return { ...jobsOptions, telemetry: { metadata: currentMetadata(queue, policy), omitContext: true } }
   }
 
   function flow(given: FlowJob, policy?: MessagePolicy): FlowJob {
@@ -138,18 +148,23 @@ export function bullContext(options?: BullContextOptions): BullContext {
 
   return {
     messages,
-    telemetry: new ContextTelemetry(inner, metadataFor),
+    telemetry,
     jobOptions,
     flow,
     async add(queue, name, data, given) {
       checkArgument('add', aQueue, queue)
       const { own, others } = splitOptions<PolicyOption, JobsOptions>('add', given, policyChecks)
-      const added = (queue as unknown as Queue).add(name, data, jobOptions(queue.name, own.policy, others))
+      const metadata = currentMetadata(queue.name, own.policy)
+      const added = telemetry.withMetadata(queue.name, metadata, () =>
+        (queue as unknown as Queue).add(name, data, { ...others, telemetry: { metadata, omitContext: true } }),
+      )
       return messages.enqueue(queue.name, enqueueTimeoutMs, added)
     },
     async upsertJobScheduler(queue, id, repeat, template) {
       checkArgument('upsertJobScheduler', aScheduler, queue)
-      const opts = { ...template?.opts, telemetry: { omitContext: true } }
+      // The attempts of a run have one trace, and each run another one: their ids derive from this one and from the run's.
+      const metadata = JSON.stringify({ schedule: randomUUID() })
+      const opts = { ...template?.opts, telemetry: { metadata, omitContext: true } }
       return queue.upsertJobScheduler(id, repeat, { ...template, opts })
     },
     processor(handler) {
@@ -158,24 +173,49 @@ export function bullContext(options?: BullContextOptions): BullContext {
       return async (job, token, signal) => {
         cancelLostJobs(job)
         const { queueName: queue, name, id, attemptsStarted, repeatJobKey, opts } = job
-        const { fields, refused } = openEnvelope(
-          parsed(repeatJobKey === undefined ? opts.telemetry?.metadata : undefined),
-        )
+        const metadata = opts.telemetry?.metadata
+        const { fields, refused } = openEnvelope(parsedMetadata(repeatJobKey === undefined ? metadata : undefined))
         if (refused !== undefined) messages.refuse(queue, refused)
-        const received = { queue, name, id, attempt: attemptsStarted, fields, signal }
-        return messages.process(received, (scope) => handler(job, scope, token))
+        // Another Redis has jobs of the same ids, but no metadata with the same random ids.
+        const uniqueId = metadata ? `${queue}:${id}:${metadata}` : undefined
+        const received = { queue, name, id, uniqueId, attempt: attemptsStarted, fields, signal }
+        const run = telemetry.inCurrentContext((scope: RequestScope) => handler(job, scope, token))
+        let moved: unknown
+        const attempt = messages.process(received, async (scope) => {
+          try {
+            return await run(scope)
+          } catch (error) {
+            if (isAbandoned(scope, error)) moved = await movedBack(job, token, error)
+            if (!isMove(error)) throw error
+            // The handler has moved the job, and has not failed.
+            moved = error
+            return undefined
+          }
+        })
+        const result = await attempt.catch((error: unknown) => {
+          throw moved ?? error
+        })
+        if (moved !== undefined) throw moved
+        return result as NonNullable<typeof result>
       }
     },
     async close(workers, given) {
       checkBatch('close', aWorker, workers)
       const drainOptions = checkOptions('close', given, closeChecks)
-      await Promise.all(workers.map((worker) => worker.pause(true)))
-      const report = await messages.close(drainOptions)
-      const force = report.unfinishedJobs.length > 0
-      await Promise.all(workers.map((worker) => worker.close(force)))
+      const report = await messages.close(drainOptions, Promise.all(workers.map((worker) => worker.pause(true))))
+      // A worker waits for its attempts without a limit.
+      const force = messages.running > 0
+      await within(stopMsAfter(report, drainOptions), Promise.all(workers.map((worker) => worker.close(force))))
       return report
     },
   }
+}
+
+/** The names of BullMQ's errors for a job that its processor has moved. */
+const moves: ReadonlySet<unknown> = new Set(['DelayedError', 'WaitingError', 'WaitingChildrenError', 'RateLimitError'])
+
+function isMove(error: unknown): boolean {
+  return moves.has((error as Partial<Error> | null | undefined)?.name)
 }
 
 const watched = new WeakSet<object>()
@@ -191,55 +231,15 @@ function cancelLostJobs(job: object): void {
   })
 }
 
-/** BullMQ's metadata is one text. A text that is not JSON has no envelope, and does not change. */
-function parsed(metadata: string | undefined): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(metadata ?? '{}')
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : { [envelopeKey]: value }
-  } catch {
-    return { [envelopeKey]: metadata }
-  }
-}
-
-/** The context of BullMQ's calls: the other telemetry's, if there is one. */
-type Inner = unknown
-
-/** Writes the sender's context into the metadata of each job, next to that of another telemetry. */
-class ContextTelemetry implements Telemetry<Inner> {
-  readonly tracer: Telemetry<Inner>['tracer']
-  readonly contextManager: Telemetry<Inner>['contextManager']
-  readonly meter?: NonNullable<Telemetry['meter']>
-
-  constructor(
-    inner: Telemetry<Inner> | undefined,
-    metadataFor: (queue: string, policy: undefined, theirs?: string) => string,
-  ) {
-    if (inner?.meter !== undefined) this.meter = inner.meter
-    this.tracer = {
-      startSpan: (name, options, context) => inner?.tracer.startSpan(name, options, context) ?? noSpan(name, options),
-    }
-    const theirs = inner?.contextManager
-    const root = theirs?.root
-    this.contextManager = {
-      with: (context, fn) => (theirs === undefined ? (fn() as ReturnType<typeof fn>) : theirs.with(context, fn)),
-      active: () => theirs?.active(),
-      getMetadata: (context) => metadataFor('bullmq', undefined, theirs?.getMetadata(context)),
-      fromMetadata(active, metadata) {
-        const { telemetry } = parsed(metadata)
-        return typeof telemetry === 'string' && theirs !== undefined ? theirs.fromMetadata(active, telemetry) : active
-      },
-      ...(theirs !== undefined && root !== undefined && { root: () => root.call(theirs) }),
-    }
-  }
-}
-
-function noSpan(_name: string, _options?: SpanOptions): Span<Inner> {
-  return {
-    setSpanOnContext: (context) => context,
-    setAttribute() {},
-    setAttributes() {},
-    addEvent() {},
-    recordException() {},
-    end() {},
-  }
+/**
+ * Puts a job back into its queue, to be delivered again: a job that fails has one attempt less, or none. Returns what its
+ * processor throws: BullMQ's error for a job that was moved, or `error` if it could not be moved.
+ */
+async function movedBack(job: Job, token: string | undefined, error: unknown): Promise<unknown> {
+  const { WaitingError } = await import('bullmq')
+  const isMoved = await job.moveToWait(token).then(
+    () => true,
+    () => false,
+  )
+  return isMoved ? new WaitingError() : error
 }

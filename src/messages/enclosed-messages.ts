@@ -15,11 +15,15 @@ export interface EnclosedMessages {
    */
   enclose(data: unknown, policy?: MessagePolicy): object
   /**
-   * A listener for `message` events, on both sides. It runs `handler` for each message, as a unit of its own. A message
-   * that was not enclosed has no context of its sender. A failure goes to `onFailure`.
+   * A listener for `message` events, on both sides: for `on('message', …)`, and for `onmessage` and `addEventListener` of a
+   * port or a `BroadcastChannel`. It runs `handler` for each message, as a unit of its own; `handle` is what the sender
+   * passed to `send` of a child process. A message that was not enclosed has no context of its sender. A failure goes to
+   * `onFailure`.
    */
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- types the handler's argument
-  onMessage<Data>(handler: (data: Data, scope: RequestScope) => unknown): (message: unknown) => void
+  onMessage<Data>(
+    handler: (data: Data, scope: RequestScope, handle: unknown) => unknown,
+  ): (message: unknown, handle?: unknown) => void
 }
 
 /** The data and the fields of a message that `enclose` returned, or of any other one. */
@@ -38,11 +42,11 @@ export function enclosedMessages(messages: Messages): EnclosedMessages {
   return {
     enclose: (data, policy) => withEnvelope({ data }, messages.capture(queue, policy)),
     // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- types the handler's argument
-    onMessage<Data>(handler: (data: Data, scope: RequestScope) => unknown) {
+    onMessage<Data>(handler: (data: Data, scope: RequestScope, handle: unknown) => unknown) {
       checkFunction('onMessage', handler)
-      return (message) => {
-        const { data, fields } = enclosedIn(messages, message)
-        void messages.acknowledge({ queue, fields }, (scope) => handler(data as Data, scope))
+      return (message, handle) => {
+        const { data, fields } = enclosedIn(messages, message instanceof MessageEvent ? message.data : message)
+        void messages.acknowledge({ queue, fields }, (scope) => handler(data as Data, scope, handle))
       }
     },
   }

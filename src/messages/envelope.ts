@@ -1,4 +1,4 @@
-import { anyOf, type Check, checkArgument, isRecord } from '../options.ts'
+import { anyOf, type Check, checkArgument, isFunction, isRecord } from '../options.ts'
 import type { RefusalReason } from '../propagators/propagator.ts'
 import type { MessageFields } from './message-fields.ts'
 
@@ -21,8 +21,15 @@ export const enclosable: Check = anyOf(
   (value) => value === null || value === undefined || isRecord(value),
 )
 
+/** What JSON makes of data with a method `toJSON`. A copy of its properties would not have the method. */
+export function withoutMethods<Data>(data: Data): Data {
+  const { toJSON } = Object(data) as { toJSON?: unknown }
+  return isFunction(toJSON) ? (toJSON.call(data, '' as never) as Data) : data
+}
+
 /**
- * A copy of the user's data with an envelope. An envelope that is already in the data is replaced.
+ * A copy of the user's data with an envelope. An envelope that is already in the data is replaced. Data with a method
+ * `toJSON` is what that method returns.
  *
  * @throws {TypeError} if the data is not an object, or is an array or a Map.
  */
@@ -30,8 +37,9 @@ export function withEnvelope<Data extends object>(
   data: Data | null | undefined,
   fields: MessageFields,
 ): Data & Enveloped {
-  checkArgument('withEnvelope', enclosable, data)
-  return { ...data, [envelopeKey]: { v: version, ...fields } } as Data & Enveloped
+  const plain = withoutMethods(data)
+  checkArgument('withEnvelope', enclosable, plain)
+  return { ...plain, [envelopeKey]: { v: version, ...fields } } as Data & Enveloped
 }
 
 /** A received message: the user's data without the envelope, and the fields of the envelope. */

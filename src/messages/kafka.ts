@@ -1,6 +1,7 @@
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { checkArgument, checkFunction } from '../options.ts'
+import type { CarrierSource } from '../propagators/carrier.ts'
 import {
   type BatchItem,
   type CloseReport,
@@ -21,15 +22,16 @@ export type {
   UnfinishedJob,
 } from './message.ts'
 
-/** The headers of a consumed record, as kafkajs and `@platformatic/kafka` have them. */
+/** The headers of a consumed record, as kafkajs, `@platformatic/kafka` and node-rdkafka have them. */
 type RecordHeaders =
   | Readonly<Record<string, string | Uint8Array | readonly (string | Uint8Array)[] | undefined>>
   | ReadonlyMap<string | Uint8Array, string | Uint8Array>
+  | readonly Readonly<Record<string, string | Uint8Array>>[]
 
 /** A consumed record, as far as the context needs it. */
 export interface KafkaRecord {
   readonly headers?: RecordHeaders | undefined
-  readonly offset: string | bigint
+  readonly offset: string | bigint | number
 }
 
 /** The context for Kafka, in the headers of each record. It works with kafkajs and with `@platformatic/kafka`. */
@@ -96,27 +98,5 @@ export function kafkaContext(options?: MessagesOptions): KafkaContext {
 }
 
 function receivedOf(topic: string, { headers, offset }: KafkaRecord): ReceivedMessage {
-  return { queue: topic, id: String(offset), fields: headers && fieldsOf(headers) }
-}
-
-/** Header names and values are bytes. A header that comes several times is joined, as on HTTP. */
-function fieldsOf(headers: RecordHeaders): MessageFields {
-  const fields = Object.create(null) as MessageFields
-  const entries = headers instanceof Map ? headers.entries() : Object.entries(headers)
-  for (const [key, value] of entries as Iterable<[string | Uint8Array, unknown]>) {
-    const name = textOf(key)
-    for (const one of Array.isArray(value) ? (value as unknown[]) : [value]) {
-      const text = textOf(one)
-      if (name === undefined || text === undefined) continue
-      fields[name] = name in fields ? `${fields[name]}, ${text}` : text
-    }
-  }
-  return fields
-}
-
-function textOf(value: unknown): string | undefined {
-  if (typeof value === 'string') return value
-  return value instanceof Uint8Array
-    ? Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString()
-    : undefined
+  return { queue: topic, id: String(offset), fields: headers as CarrierSource | undefined }
 }

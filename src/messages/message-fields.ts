@@ -58,8 +58,8 @@ export function captured(values: Values, policy: MessagePolicy): LogicalContext 
 }
 
 /** Each job has a request id and a place in a trace, from its first attempt on. */
-export function identified(context: LogicalContext): LogicalContext {
-  const named = context.has(requestId) ? context : context.with(requestId, newUuid())
+export function identified(context: LogicalContext, id: string = newUuid()): LogicalContext {
+  const named = context.has(requestId) ? context : context.with(requestId, id)
   return named.has(traceContext) ? named : named.with(traceContext, new TraceContext())
 }
 
@@ -110,9 +110,12 @@ export function spanAttributes(
   }
 }
 
-/** The same place in a trace, with a link. */
-export function linked(trace: TraceContext | undefined, link: SpanLink): TraceContext {
-  const { traceId, parentSpanId, flags, sampling, state } = trace ?? new TraceContext()
+/** The same place in a trace, in a new span. */
+export function newSpanOf(
+  trace: TraceContext = new TraceContext(),
+  link: SpanLink | undefined = trace.link,
+): TraceContext {
+  const { traceId, parentSpanId, flags, sampling, state } = trace
   return new TraceContext({ traceId, parentSpanId, flags, sampling, state, link })
 }
 

@@ -6,9 +6,8 @@ import { LogicalContext } from '../context/logical-context.ts'
 import { root } from '../context/storage.ts'
 import { emptyValues } from '../context/values.ts'
 import { aString, checkArgument, checkFunction, checkOptions } from '../options.ts'
-import { carrierOf } from '../propagators/carrier.ts'
 import { compilePropagators } from '../propagators/composite.ts'
-import type { Destination, Peer, Propagator, RefusalReason, Refuse } from '../propagators/propagator.ts'
+import type { Destination, Propagator, RefusalReason, Refuse } from '../propagators/propagator.ts'
 import { w3cBaggage } from '../propagators/w3c-baggage.ts'
 import { w3cTraceContext } from '../propagators/w3c-trace-context.ts'
 import { xRequestId } from '../propagators/x-request-id.ts'
@@ -19,23 +18,24 @@ import { policyName } from '../tasks/policy.ts'
 import { RequestScope } from '../tasks/request-scope.ts'
 import { TaskGroup } from '../tasks/task-group.ts'
 import { limitChecks } from '../tasks/task-limits.ts'
+import { isExpiry } from '../tasks/timer.ts'
 import { currentUnit, type UnitSettings } from '../tasks/unit.ts'
 import { message as messageVariable, type MessageInfo } from '../variables/message.ts'
 import { requestId } from '../variables/request-id.ts'
 import { type TraceContext, traceContext } from '../variables/trace-context.ts'
 import { acceptedWithin } from './accepted-within.ts'
 import { envelopeKey } from './envelope.ts'
+import { type Extracted, extractMessage } from './extract-message.ts'
 import {
   captured,
   checkedPolicy,
   identified,
   LimitedCarrier,
-  linked,
   type MessageFields,
   type MessagePolicy,
   metaField,
-  metaFrom,
   metaOf,
+  newSpanOf,
   senderOf,
   spanAttributes,
 } from './message-fields.ts'
@@ -48,8 +48,9 @@ import {
   checkQueue,
   type ReceivedMessage,
   receivedOf,
+  withSignalOfBatch,
 } from './received-message.ts'
-import { closeChecks, type CloseReport, printFailedJob, RunningJobs } from './running-jobs.ts'
+import { closeChecks, type CloseReport, isAbandoned, printFailedJob, RunningJobs } from './running-jobs.ts'
 
 export { type Enveloped, openEnvelope, type Opened, withEnvelope } from './envelope.ts'
 export type { MessageFields, MessagePolicy } from './message-fields.ts'
@@ -166,51 +167,60 @@ export class Messages {
     checkQueue('processBatch', queue)
     checkBatch('processBatch', aMessage, batch)
     checkFunction('processBatch', handler)
-    const attempts = batch.map(({ message, received }) => ({
-      message,
-      received,
-      found: this.#extract(receivedOf(received)),
-    }))
+    const attempts = batch.map(({ message, received: given }) => {
+      const received = receivedOf(given)
+      return { message, received, found: this.#extract(received) }
+    })
     const links = attempts.flatMap(({ found }) => senderOf(found.context.get(traceContext)))
     const job: MessageInfo = { queue, name: queue, id: undefined, attempt: 1, policy: undefined, links }
     const items = attempts.map(({ message, received, found }) => ({
       message,
-      run: <Own>(fn: (scope: RequestScope) => Own | PromiseLike<Own>) => this.#attempt(found, received.signal, fn),
+      run: <Own>(fn: (scope: RequestScope) => Own | PromiseLike<Own>) => {
+        const context = found.context.with(traceContext, newSpanOf(found.context.get(traceContext)))
+        return this.#attempt({ ...found, context }, received.signal, fn)
+      },
     }))
     const context = identified(LogicalContext.empty).with(messageVariable, job)
-    const signal = batch[0]?.received.signal
-    return this.#attempt({ context, at: undefined }, signal, (scope) => handler(items, scope))
+    return withSignalOfBatch(attempts, (signal) =>
+      this.#attempt({ context, at: undefined }, signal, (scope) => handler(items, scope)),
+    )
   }
 
   /**
-   * Runs an attempt for an engine that waits for an acknowledgement. Resolves with whether the handler succeeded; its
-   * failure goes to `onFailure`. Rejects only for an argument of the wrong type.
+   * Runs an attempt for an engine that waits for an acknowledgement. Resolves with `succeeded`, with `failed`, or with
+   * `abandoned` if the handler stopped because a close aborted it: the engine must deliver the message again. A failure
+   * goes to `onFailure`, unless the attempt stopped because it was cancelled. Rejects only for an argument of the wrong
+   * type.
    */
   async acknowledge(
     message: ReceivedMessage,
     handler: (scope: RequestScope) => unknown,
-  ): Promise<'succeeded' | 'failed'> {
+  ): Promise<'succeeded' | 'failed' | 'abandoned'> {
     const received = receivedOf(message)
     checkFunction('acknowledge', handler)
+    let outcome: 'failed' | 'abandoned' = 'failed'
     try {
       await this.process(received, async (scope) => {
         try {
           await handler(scope)
         } catch (error) {
-          callContained('onFailure', this.#onFailure, error, scope.context.get(messageVariable) as MessageInfo)
+          if (isAbandoned(scope, error)) outcome = 'abandoned'
+          if (isExpiry(scope.abortReason) || !scope.isCancellation(error)) {
+            callContained('onFailure', this.#onFailure, error, scope.context.get(messageVariable) as MessageInfo)
+          }
           throw error
         }
       })
       return 'succeeded'
     } catch {
-      return 'failed'
+      return outcome
     }
   }
 
   /**
    * Waits for an engine to accept a message, at most for a time.
    *
-   * @throws {EnqueueTimeoutError} at the limit, or at the engine's: the engine may have accepted it, or may accept it later.
+   * @throws {EnqueueTimeoutError} at the limit, at the engine's, or if the connection ended: the message may be accepted.
    */
   async enqueue<R>(queue: string, timeoutMs: number, accepted: PromiseLike<R>): Promise<R> {
     return acceptedWithin(queue, timeoutMs, accepted)
@@ -223,12 +233,18 @@ export class Messages {
 
   /**
    * Waits for running jobs and for the tasks that jobs have spawned. At the limit it aborts their signals, and it
-   * reports what has not ended. Stop the engine's fetching first.
+   * reports what has not ended. A job that calls it is not waited for. Stop the engine's fetching first.
    *
+   * @param stopped Resolves when the engine fetches no more. It is awaited first, within the same limit. Default: at once.
    * @throws {TypeError} if an option is unknown or of the wrong type.
    */
-  close(options?: DrainOptions): Promise<CloseReport> {
-    return this.#running.close(this.group, checkOptions(`${this.#owner}: close`, options, closeChecks))
+  close(options?: DrainOptions, stopped: PromiseLike<unknown> = Promise.resolve()): Promise<CloseReport> {
+    return this.#running.close(this.group, checkOptions(`${this.#owner}: close`, options, closeChecks), stopped)
+  }
+
+  /** @internal How many attempts run. */
+  get running(): number {
+    return this.#running.size
   }
 
   async #attempt<R>(
@@ -270,15 +286,8 @@ export class Messages {
     return trace === undefined ? context : context.with(traceContext, trace as TraceContext)
   }
 
-  /** The context of an attempt: that of its sender, as far as it is used, and the message; and when it was enqueued. */
-  #extract({ queue, name = queue, id, attempt = 1, fields = {} }: ReceivedMessage): Extracted {
-    const refuse = this.#refuseFor(queue)
-    const peer: Peer = { trace: this.#trusted ? 'continue' : 'restart', values: this.#trusted, refuse }
-    const carrier = carrierOf(fields)
-    const { policy, link, at } = metaFrom(this.#trusted ? carrier.get(metaField) : undefined)
-    const context = identified(this.#propagator.extract(LogicalContext.empty, carrier, peer))
-    const placed = link === undefined ? context : context.with(traceContext, linked(context.get(traceContext), link))
-    return { context: placed.with(messageVariable, { queue, name, id, attempt, policy }), at }
+  #extract(received: ReceivedMessage): Extracted {
+    return extractMessage(received, this.#propagator, this.#trusted, this.#refuseFor(received.queue))
   }
 
   #refuseFor(queue: string): Refuse {
@@ -288,10 +297,4 @@ export class Messages {
       if (this.#onRefusal !== undefined) callContained('onRefusal', this.#onRefusal, { reason, field, queue })
     }
   }
-}
-
-/** The context of an attempt, and when its message was enqueued. */
-interface Extracted {
-  readonly context: LogicalContext
-  readonly at: number | undefined
 }

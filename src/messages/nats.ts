@@ -41,10 +41,10 @@ export interface NatsContext {
   readonly messages: Messages
   /**
    * Publishes a message, and waits for the server's acknowledgement at most for a time. It takes the options of
-   * `js.publish`, `msgID` included, and a policy. A header that is set already stays,
-   * in any case.
+   * `js.publish`, `msgID` and `timeout` included, and a policy. A header that is set already stays, in any case.
    *
-   * @throws {EnqueueTimeoutError} if there was no acknowledgement in time: the message may have been accepted.
+   * @throws {EnqueueTimeoutError} if there was no acknowledgement in time, or before the connection ended: the message may
+   *   have been accepted.
    */
   publish(
     js: Pick<JetStreamClient, 'publish'>,
@@ -54,7 +54,7 @@ export interface NatsContext {
   ): Promise<PubAck>
   /**
    * Runs `handler` for one message, as a unit of its own. The message is acknowledged when the handler has succeeded;
-   * else the server delivers it again. Never rejects.
+   * else the server delivers it again. Rejects only for an argument of the wrong type.
    */
   process(message: JsMsg, handler: NatsHandler, options?: ProcessOptions): Promise<void>
   /**
@@ -96,27 +96,23 @@ export function natsContext(options?: NatsContextOptions): NatsContext {
         given,
         policyChecks,
       )
-      const publish = { headers: undefined, timeout: undefined, ...others }
+      const { timeout = enqueueTimeoutMs, ...publish } = { headers: undefined, timeout: undefined, ...others }
       // Before the first await: the context of the caller.
       const fields = messages.capture(subject, own.policy)
       const headers = await copyOf(publish.headers)
       // NATS sends `X-Request-Id` and `x-request-id` as two headers, and readers join them.
       const carrier = carrierOf(headers)
       for (const [name, value] of Object.entries(fields)) if (!carrier.has(name)) headers.set(name, value)
-      const acknowledged = js.publish(subject, payload, {
-        ...publish,
-        headers,
-        timeout: publish.timeout ?? enqueueTimeoutMs,
-      })
-      return messages.enqueue(subject, enqueueTimeoutMs, acknowledged)
+      return messages.enqueue(subject, timeout, js.publish(subject, payload, { ...publish, headers, timeout }))
     },
     async process(message, handler, given) {
       checkArgument('process', aJsMsg, message)
       checkFunction('process', handler)
-      const received = { ...receivedOf(message), signal: signalOf(given) }
-      const outcome = await messages.acknowledge(received, (scope) => handler(message, scope))
+      const signal = signalOf(given)
+      const outcome = await messages.acknowledge({ ...receivedOf(message), signal }, (scope) => handler(message, scope))
       if (outcome === 'succeeded') message.ack()
-      else message.nak()
+      // The server has delivered a message that was lost to another worker.
+      else if (!signal?.aborted) message.nak()
     },
     async processBatch(batch, handler, given) {
       checkBatch('processBatch', aJsMsg, batch)
@@ -138,7 +134,9 @@ export function natsContext(options?: NatsContextOptions): NatsContext {
 
 function receivedOf({ subject: queue, headers, info }: JsMsg): ReceivedMessage {
   const id = `${info.stream}:${info.streamSequence}`
-  return { queue, id, attempt: info.deliveryCount, fields: headers && Object.fromEntries(headers) }
+  // Another server can have a stream of the same name, but not a message of the same nanosecond.
+  const uniqueId = `${id}:${info.timestampNanos}`
+  return { queue, id, uniqueId, attempt: info.deliveryCount, fields: headers && Object.fromEntries(headers) }
 }
 
 /** The program can send the same headers again, in another request. */

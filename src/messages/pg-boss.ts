@@ -1,5 +1,5 @@
-import type { ConstructorOptions, Job, PgBoss, SendOptions, WorkOptions } from 'pg-boss'
-import { EnqueueTimeoutError, loadPackage } from '../errors.ts'
+import type { ConstructorOptions, Db, Job, PgBoss, SendOptions, WorkHandler, WorkOptions } from 'pg-boss'
+import { loadPackage } from '../errors.ts'
 import {
   anAmount,
   anyOf,
@@ -15,7 +15,7 @@ import {
 import type { DrainOptions } from '../tasks/drain.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { lockDirectory } from './directory-lock.ts'
-import { enclosable, openEnvelope, withEnvelope } from './envelope.ts'
+import { enclosable, openEnvelope, withEnvelope, withoutMethods } from './envelope.ts'
 import {
   type BatchItem,
   type CloseReport,
@@ -26,7 +26,7 @@ import {
 } from './message.ts'
 import { policyChecks, type PolicyOption } from './message-fields.ts'
 import { defaultEnqueueTimeoutMs, messagesChecks } from './messages-options.ts'
-import { closeChecks } from './running-jobs.ts'
+import { closeChecks, stopMsAfter, within } from './running-jobs.ts'
 
 export type { BatchItem, CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
@@ -48,11 +48,21 @@ export interface OpenBossOptions extends ContextBossOptions {
   boss?: Omit<ConstructorOptions, 'connectionString' | 'db' | 'backend'>
 }
 
-/** Runs one job. `scope` is the unit of this attempt; `job.data` has no envelope. */
-export type JobHandler<Data> = (job: Job<Data>, scope: RequestScope) => unknown
+/**
+ * Runs one job. `scope` is the unit of this attempt; `job.data` has no envelope. `transaction` is that of a worker with
+ * the option `transactional`.
+ */
+export type JobHandler<Data> = (job: Job<Data>, scope: RequestScope, transaction: Db | undefined) => unknown
 
 /** Runs the jobs of one fetch. The failure of a batch is that of all its jobs. */
-export type BatchHandler<Data> = (jobs: readonly BatchItem<Job<Data>>[], scope: RequestScope) => unknown
+export type BatchHandler<Data> = (
+  jobs: readonly BatchItem<Job<Data>>[],
+  scope: RequestScope,
+  transaction: Db | undefined,
+) => unknown
+
+/** pg-boss calls the handler of a worker with the option `transactional` with its transaction too. */
+type AnyWorkHandler<Data> = (jobs: Job<Data>[], transaction?: Db) => Promise<unknown>
 
 /** A pg-boss whose jobs carry the context of their sender. */
 export interface ContextBoss {
@@ -117,17 +127,19 @@ export async function openBoss(options?: OpenBossOptions): Promise<ContextBoss> 
   }
 
   const unlock = directory === undefined ? async () => {} : await lockDirectory(directory)
+  let free = unlock
   try {
     const embedded = '@electric-sql/pglite'
     const { PGlite } = await loadPackage('openBoss without url', embedded, () => import('@electric-sql/pglite'))
     const pglite = await PGlite.create(directory)
-    const boss = await started(new Boss({ ...bossOptions, db: fromPglite(pglite), backend: 'pglite' }))
-    return bossOver(boss, messages, enqueueTimeoutMs, async () => {
+    free = async () => {
       await pglite.close()
       await unlock()
-    })
+    }
+    const boss = await started(new Boss({ ...bossOptions, db: fromPglite(pglite), backend: 'pglite' }))
+    return bossOver(boss, messages, enqueueTimeoutMs, free)
   } catch (error) {
-    await unlock()
+    await free()
     throw error
   }
 }
@@ -148,7 +160,7 @@ function bossOver(
   boss: PgBoss,
   messages: Messages,
   enqueueTimeoutMs: number = defaultEnqueueTimeoutMs,
-  afterStop: () => Promise<void> = async () => {},
+  freeEmbedded?: () => Promise<void>,
 ): ContextBoss {
   const queues = new Set<string>()
   let closed: Promise<CloseReport> | undefined
@@ -163,19 +175,19 @@ function bossOver(
     const { own, others } = splitOptions<Pick<WorkOptions, 'batchSize'>, WorkOptions>('work', given, workChecks)
     const workOptions = { ...others, ...own }
     queues.add(queue)
-    return boss.work<Data>(queue, workOptions, async ([job]) => job && runJob(job, handler))
-  }
-
-  function runJob<Data>(given: Job<Data>, handler: JobHandler<Data>): Promise<unknown> {
-    const { message: job, received } = opened(given)
-    return messages.process(received, (scope) => handler(job, scope))
+    const run: AnyWorkHandler<Data> = async ([fetched], transaction) => {
+      if (fetched === undefined) return undefined
+      const { message: job, received } = opened(fetched)
+      return messages.process(received, (scope) => handler(job, scope, transaction))
+    }
+    return boss.work<Data>(queue, workOptions, run as WorkHandler<Data>)
   }
 
   function opened<Data>(job: Job<Data>): { message: Job<Data>; received: ReceivedMessage } {
     const { id, name: queue, retryCount, signal } = job
     const { data, fields, refused } = openEnvelope(job.data)
     if (refused !== undefined) messages.refuse(queue, refused)
-    return { message: { ...job, data }, received: { queue, id, attempt: retryCount + 1, fields, signal } }
+    return { message: { ...job, data }, received: { queue, id, uniqueId: id, attempt: retryCount + 1, fields, signal } }
   }
 
   return {
@@ -183,20 +195,18 @@ function bossOver(
     messages,
     async send(queue, data, given) {
       const { own, others: sendOptions } = splitOptions<PolicyOption, SendOptions>('send', given, policyChecks)
-      checkArgument('send', enclosable, data)
-      const enveloped = withEnvelope(data, messages.capture(queue, own.policy))
-      const sent = boss.send(queue, enveloped, sendOptions).catch((error: unknown) => {
-        throw isLostConnection(error) ? new EnqueueTimeoutError(queue, undefined, error) : error
-      })
-      return messages.enqueue(queue, enqueueTimeoutMs, sent)
+      const plain = withoutMethods(data)
+      checkArgument('send', enclosable, plain)
+      const enveloped = withEnvelope(plain, messages.capture(queue, own.policy))
+      return messages.enqueue(queue, enqueueTimeoutMs, boss.send(queue, enveloped, sendOptions))
     },
     work,
     async workBatch<Data>(queue: string, workOptions: WorkOptions, handler: BatchHandler<Data>) {
       checkFunction('workBatch', handler)
       queues.add(queue)
-      return boss.work<Data>(queue, workOptions, (jobs) =>
-        messages.processBatch(queue, jobs.map(opened<Data>), handler),
-      )
+      const run: AnyWorkHandler<Data> = (jobs, transaction) =>
+        messages.processBatch(queue, jobs.map(opened<Data>), (items, scope) => handler(items, scope, transaction))
+      return boss.work<Data>(queue, workOptions, run as WorkHandler<Data>)
     },
     async close(given) {
       const closeOptions = checkOptions('close', given, closeChecks)
@@ -205,19 +215,16 @@ function bossOver(
   }
 
   async function end(closeOptions: DrainOptions): Promise<CloseReport> {
-    await Promise.all(Array.from(queues, (queue) => boss.offWork(queue, { wait: false })))
-    const report = await messages.close(closeOptions)
+    const ended = Promise.all(Array.from(queues, (queue) => boss.offWork(queue, { wait: false })))
+    const report = await messages.close(closeOptions, ended)
+    const timeout = stopMsAfter(report, closeOptions)
     // What is left fails in the database, and is delivered again.
-    await boss.stop({ graceful: report.unfinishedJobs.length === 0, close: true })
-    await afterStop()
+    const stopped = boss.stop({ graceful: messages.running === 0, close: true, timeout })
+    // A server that does not answer does not hold up the close.
+    await (freeEmbedded === undefined ? within(timeout, stopped) : stopped)
+    await freeEmbedded?.()
     return report
   }
-}
-
-/** Whether a connection ended while a statement ran: the statement may have been committed. */
-function isLostConnection(error: unknown): boolean {
-  const { code, message } = error as { code?: unknown; message?: unknown }
-  return /^(08|57P0)|^(ECONNRESET|EPIPE)$/.test(String(code)) || String(message).startsWith('Connection terminated')
 }
 
 async function started(boss: PgBoss): Promise<PgBoss> {

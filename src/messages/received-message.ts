@@ -19,6 +19,11 @@ export interface ReceivedMessage {
   readonly id?: string | undefined
   /** Counts up from 1. Default: 1. */
   readonly attempt?: number | undefined
+  /**
+   * A text that no other message of any system has. A message without a context then has the same request id and trace in
+   * each attempt. Default: each attempt has new ones.
+   */
+  readonly uniqueId?: string | undefined
   /** The fields of `capture()`, as the engine carries them. Undefined for a job without a context of its sender. */
   readonly fields?: CarrierSource | undefined
   /** Aborts the unit's signal, for example if the engine's lock is lost. */
@@ -36,6 +41,26 @@ const processChecks: Checks = { signal: anyOf('an AbortSignal', (value) => value
 /** @throws {TypeError} if an option is unknown or of the wrong type. */
 export function signalOf(options: ProcessOptions | undefined): AbortSignal | undefined {
   return checkOptions('process', options, processChecks).signal
+}
+
+/**
+ * Runs `fn` with the signal of a batch, which aborts when the signals of all its messages have: one of them can be lost, or
+ * be settled by its handler, while the others continue.
+ */
+export async function withSignalOfBatch<R>(
+  batch: readonly { readonly received: ReceivedMessage }[],
+  fn: (signal: AbortSignal | undefined) => Promise<R>,
+): Promise<R> {
+  const signals = new Set(batch.map(({ received }) => received.signal))
+  const [first, ...others] = signals
+  if (others.length === 0 || signals.has(undefined)) return fn(others.length === 0 ? first : undefined)
+  const [lost, end] = [new AbortController(), new AbortController()]
+  const check = () => {
+    if (Array.from(signals).every((signal) => signal?.aborted)) lost.abort(first?.reason)
+  }
+  for (const signal of signals) signal?.addEventListener('abort', check, { signal: end.signal })
+  check()
+  return fn(lost.signal).finally(() => end.abort())
 }
 
 /** The reason of a unit's signal when the engine delivers the message again while its handler runs. */

@@ -1,11 +1,12 @@
 import type { LogicalContext } from '../context/logical-context.ts'
 import { AbandonedError } from '../errors.ts'
 import { drain, drainChecks, type DrainOptions, type DrainReport } from '../tasks/drain.ts'
-import { InFlight, Link } from '../tasks/linked-list.ts'
+import { InFlight, Link, type Wait } from '../tasks/linked-list.ts'
 import { show } from '../options.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
 import { after } from '../tasks/timer.ts'
+import { callingUnits, type Unit } from '../tasks/unit.ts'
 import type { MessageInfo } from '../variables/message.ts'
 
 export { drainChecks as closeChecks }
@@ -23,6 +24,9 @@ export interface CloseReport extends DrainReport {
   unfinishedJobs: UnfinishedJob[]
 }
 
+/** The limit of a close, in milliseconds. */
+const defaultTimeoutMs = 10_000
+
 interface RunningJob {
   readonly scope: RequestScope
   readonly info: MessageInfo
@@ -32,6 +36,10 @@ interface RunningJob {
 export class RunningJobs {
   readonly #jobs = new InFlight<Link<RunningJob>>()
 
+  get size(): number {
+    return this.#jobs.size
+  }
+
   /** Adds an attempt. Returns the function that removes it. */
   add(scope: RequestScope, info: MessageInfo): () => void {
     const link = new Link({ scope, info })
@@ -40,32 +48,62 @@ export class RunningJobs {
   }
 
   /**
-   * Waits until no attempt and no task is left. At the limit their signals abort; after the grace it returns whatever
-   * they do, and reports them.
+   * Waits until `stopped` resolves, and then until no attempt and no task is left, without those whose own code waits
+   * here. At the limit their signals abort; after the grace it returns whatever they do, and reports them.
    */
-  async close(group: TaskGroup, { timeoutMs = 10_000, graceMs = 500 }: DrainOptions): Promise<CloseReport> {
+  async close(
+    group: TaskGroup,
+    { timeoutMs = defaultTimeoutMs, graceMs = 500 }: DrainOptions,
+    stopped: PromiseLike<unknown>,
+  ): Promise<CloseReport> {
     const startedAt = performance.now()
     const leftMs = () => Math.max(0, timeoutMs - (performance.now() - startedAt))
-    const quiet = await this.#idleWithin(timeoutMs)
-    const left = quiet ? [] : this.#jobs.items.map(({ item }) => ({ ...item, context: item.scope.context }))
+    const wait = this.#wait()
+    await within(timeoutMs, stopped)
+    const quiet = await isIdleWithin(leftMs(), wait)
+    const left = quiet ? [] : wait.items.map(({ item }) => ({ ...item, context: item.scope.context }))
     const reason = new AbandonedError(group.name, timeoutMs)
     for (const { scope } of left) scope.abort(reason)
     const [report] = await Promise.all([
       drain(group, { timeoutMs: leftMs(), graceMs }, timeoutMs),
-      quiet || this.#idleWithin(graceMs),
+      quiet || isIdleWithin(graceMs, wait),
     ])
+    wait.end()
     group.close()
     const unfinishedJobs = left.map(({ info, scope, context }) => ({ ...info, context, ended: scope.closed }))
     return { ...report, unfinishedJobs, elapsedMs: performance.now() - startedAt }
   }
 
-  async #idleWithin(ms: number): Promise<boolean> {
-    const limit = Promise.withResolvers<void>()
-    const disarm = after(ms, limit.resolve)
-    await Promise.race([this.#jobs.idle(), limit.promise])
-    disarm()
-    return this.#jobs.size === 0
+  #wait(): Wait<Link<RunningJob>> {
+    const callers = new Set<Unit>(callingUnits())
+    return this.#jobs.waitFor(this.#jobs.items.filter(({ item }) => callers.has(item.scope)))
   }
+}
+
+async function isIdleWithin(ms: number, wait: Wait<unknown>): Promise<boolean> {
+  await within(ms, wait.idle())
+  return wait.size === 0
+}
+
+/** Waits for a promise at most for a time. Resolves with undefined if it is over. */
+export async function within<R>(ms: number, promise: PromiseLike<R>): Promise<R | undefined> {
+  const limit = Promise.withResolvers<undefined>()
+  const disarm = after(ms, () => limit.resolve(undefined))
+  try {
+    return await Promise.race([promise, limit.promise])
+  } finally {
+    disarm()
+  }
+}
+
+/** How long the engine itself may take to stop: what a close has left of its limit, and a second. */
+export function stopMsAfter({ elapsedMs }: CloseReport, { timeoutMs = defaultTimeoutMs }: DrainOptions): number {
+  return Math.max(0, timeoutMs - elapsedMs) + 1000
+}
+
+/** Whether an attempt stopped because a close aborted it. Its job is left to redelivery. */
+export function isAbandoned(scope: RequestScope, error: unknown): boolean {
+  return scope.abortReason instanceof AbandonedError && scope.isCancellation(error)
 }
 
 /** For engines that report no failure. */

@@ -10,10 +10,11 @@ import {
 } from 'node:crypto'
 import type { JWK } from 'jose'
 import { loadPackage } from '../errors.ts'
-import { anAmount, anyOf, aString, type Check, checkArgument, type Checks, checkOptions } from '../options.ts'
+import { anAmount, anyOf, aString, type Check, checkArgument, type Checks, checkOptions, isRecord } from '../options.ts'
 import type { Carrier } from '../propagators/carrier.ts'
 import { compilePropagators } from '../propagators/composite.ts'
 import type { Peer, Propagator } from '../propagators/propagator.ts'
+import { metaField } from './message-fields.ts'
 
 /** The field with the signature: a JWS in its compact form. */
 const field = 'logical-context-signature'
@@ -35,7 +36,7 @@ export interface SignedContextOptions {
   maxAgeMs?: number
 }
 
-const aKeySet: Check = anyOf('an object of JWKs by their ids', (value) => typeof value === 'object' && value !== null)
+const aKeySet: Check = anyOf('an object of JWKs by their ids', isRecord)
 const checks: Checks = {
   keys: aKeySet,
   current: aString,
@@ -67,6 +68,8 @@ export async function signedContext(
   const { keys: jwks, current, maxAgeMs = 3_600_000 } = checkOptions('signedContext', options, checks)
   checkArgument("signedContext: option 'keys'", aKeySet, jwks)
   const inner = compilePropagators('signedContext:', propagators)
+  // A message also has the field of its policy and its time.
+  const signed = [...inner.fields, metaField]
   const keys = new Map<string, Key>()
   for (const [id, jwk] of Object.entries(jwks)) keys.set(id, await importKey(id, jwk))
   const signer = current === undefined ? undefined : keys.get(current)
@@ -75,11 +78,11 @@ export async function signedContext(
   }
 
   return {
-    fields: [...inner.fields, field],
+    fields: [...signed, field],
     variables: inner.variables ?? [],
     inject(context, carrier, destination) {
       inner.inject(context, carrier, destination)
-      const digest = digestOf(inner.fields, carrier)
+      const digest = digestOf(signed, carrier)
       if (signer !== undefined && digest !== undefined) carrier.set(field, sealOf(signer, digest))
     },
     extract(context, carrier, peer, extractOptions) {
@@ -87,10 +90,11 @@ export async function signedContext(
     },
   }
 
-  function checkedPeer(carrier: Carrier, { refuse }: Peer): Peer {
-    const digest = digestOf(inner.fields, carrier)
+  function checkedPeer(carrier: Carrier, { refuse, verified }: Peer): Peer {
+    const digest = digestOf(signed, carrier)
     const seal = carrier.get(field)
     if (digest !== undefined && seal !== undefined && isValid(seal, digest, keys, maxAgeMs)) {
+      verified?.()
       return { trace: 'continue', values: true, refuse }
     }
     if (digest !== undefined || seal !== undefined) refuse('refused', field)
@@ -103,11 +107,14 @@ async function importKey(id: string, jwk: JWK): Promise<Key> {
   const refused = (why: string) => new TypeError(`signedContext: key '${id}' expected ${why}.`)
   if (algorithm === undefined) throw refused(`a JWK of the type ${Object.keys(algorithms).join(', ')}`)
   const { importJWK } = await loadPackage('signedContext', 'jose', () => import('jose'))
-  const imported = await importJWK(jwk, algorithm).catch((error: unknown) => {
+  const imported = await importJWK(jwk, algorithm, { extractable: true }).catch((error: unknown) => {
     throw refused(`a valid JWK for ${algorithm}: ${String(error)}`)
   })
   if (imported instanceof Uint8Array && imported.length < 32) throw refused('at least 32 bytes. RFC 7518, 3.2')
-  return { id, algorithm, key: imported instanceof Uint8Array ? createSecretKey(imported) : KeyObject.from(imported) }
+  const key = imported instanceof Uint8Array ? createSecretKey(imported) : KeyObject.from(imported)
+  const { modulusLength = 2048 } = key.asymmetricKeyDetails ?? {}
+  if (modulusLength < 2048) throw refused('at least 2048 bits. RFC 7518, 3.3')
+  return { id, algorithm, key }
 }
 
 /** The hash of the fields that a carrier has; undefined if it has none. */

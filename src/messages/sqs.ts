@@ -101,7 +101,8 @@ export function sqsContext(options?: MessagesOptions): SqsContext {
     if (refused !== undefined) messages.refuse(queue, refused)
     const { MessageId, messageId: id = MessageId, Attributes, attributes = Attributes } = message
     const { ApproximateReceiveCount: attempt = 1 } = (attributes ?? {}) as Record<string, string | undefined>
-    return { queue, id, attempt: Number(attempt), fields }
+    // SQS has a UUID for each message.
+    return { queue, id, uniqueId: id, attempt: Number(attempt) || 1, fields }
   }
 
   return {

@@ -33,6 +33,19 @@ export interface ThreadContext extends EnclosedMessages {
 const aPool = engineObject('a pool of piscina', 'run')
 const warned = new WeakSet<PoolLike>()
 
+/** Options of a pool's `run`, as far as they are read here. */
+interface RunOptions {
+  readonly transferList?: readonly unknown[]
+}
+
+/** The symbols of `Piscina.move(value)`, which a pool recognizes only as its whole task. */
+const moved: unique symbol = Symbol.for('Piscina.transferable') as never
+const movedValue: unique symbol = Symbol.for('Piscina.valueOf') as never
+
+function isMovable(data: unknown): data is { readonly [moved]: unknown; readonly [movedValue]: unknown } {
+  return typeof data === 'object' && data !== null && moved in data && movedValue in data
+}
+
 /**
  * Carries the context into threads, and into their answers. Both sides call it with the same
  * propagators.
@@ -49,9 +62,14 @@ export function threadContext(options?: MessagesOptions): ThreadContext {
     ...enclosed,
     async run(pool, data, given) {
       checkArgument('run', aPool, pool)
-      const { own, others: runOptions } = splitOptions<PolicyOption, object>('run', given, policyChecks)
+      const { own, others: runOptions } = splitOptions<PolicyOption, RunOptions>('run', given, policyChecks)
       warnOfAtomics(pool)
-      return pool.run(enclosed.enclose(data, own.policy), runOptions)
+      if (!isMovable(data)) return pool.run(enclosed.enclose(data, own.policy), runOptions)
+      const { transferList = [] } = runOptions
+      return pool.run(enclosed.enclose(data[movedValue], own.policy), {
+        ...runOptions,
+        transferList: [...transferList, data[moved]],
+      })
     },
     // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- types the handler's argument
     task<Data, Result>(handler: (data: Data, scope: RequestScope) => Result | PromiseLike<Result>) {

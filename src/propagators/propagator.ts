@@ -23,6 +23,8 @@ export interface Peer {
   /** Whether the peer may set values: baggage, deadlines, own headers. */
   readonly values: boolean
   readonly refuse: Refuse
+  /** @internal Called by a propagator that has verified the sender of the carrier's fields. */
+  readonly verified?: () => void
 }
 
 /** What is written for the receiver of a carrier. */

@@ -76,18 +76,22 @@ export function describeMessages(runner: TestRunner, name: string, engine: Engin
       expect([trace?.link?.traceId, trace?.link?.spanId]).toEqual([sender.traceId, sender.spanId])
     })
 
-    test('a job with { only } has these values and the kept ones', async (open) => {
+    test('a job with { only } has these values, one with { except } all others, and both the kept ones', async (open) => {
       const queue = await open()
 
       await asRequest(async () => {
         await queue.enqueue({ n: 1 }, { only: [user] })
         await queue.enqueue({ n: 2 }, { only: [] })
+        await queue.enqueue({ n: 3 }, { except: [user] })
+        await queue.enqueue({ n: 4 }, { except: [undeclared] })
       })
-      const jobs = await results(queue, 2, ({ n }) => [Number(n), tenant.get(), user.get() ?? null] as const)
+      const jobs = await results(queue, 4, ({ n }) => [Number(n), tenant.get(), user.get() ?? null] as const)
 
       expect(jobs.toSorted(([a], [b]) => a - b)).toEqual([
         [1, 'acme', 'ann'],
         [2, 'acme', null],
+        [3, 'acme', null],
+        [4, 'acme', 'ann'],
       ])
     })
 

@@ -1,6 +1,7 @@
 import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
-import { runInScope } from 'logical-context'
+import { ContextVar, runInScope } from 'logical-context'
 import { amqpContext } from 'logical-context/messages/amqp'
+import { w3cBaggage } from 'logical-context/propagators'
 import { describeMessages } from 'logical-context/testing'
 import { message, requestId, type TraceContext, traceContext } from 'logical-context/variables'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
@@ -9,6 +10,7 @@ import { needs } from '../servers/server.ts'
 import { startWorkerProcess } from './worker-process.ts'
 
 const { name, skip } = needs(rabbitProgram, 'rabbitmq-server')
+const tenant = new ContextVar<string>('tenant')
 
 describe.skipIf(skip)(`on RabbitMQ${name}`, () => {
   let server: Rabbit
@@ -183,6 +185,81 @@ describe.skipIf(skip)(`on RabbitMQ${name}`, () => {
     go.resolve()
   })
 
+  it('puts a message back whose handler stopped at the limit of the close', async () => {
+    const context = amqpContext()
+    const channel = await connection.createConfirmChannel()
+    const queue = `jobs-${++queues}`
+    await channel.assertQueue(queue, { autoDelete: false })
+    const [begun, again] = [Promise.withResolvers<void>(), Promise.withResolvers<unknown>()]
+    await runInScope(async () => {
+      requestId.set('r-1')
+      await context.send(channel, queue, Buffer.from('x'))
+    })
+    await context.consume(channel, queue, async (_message, { signal }) => {
+      begun.resolve()
+      await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      throw signal.reason
+    })
+    await begun.promise
+
+    const report = await context.close({ timeoutMs: 0, graceMs: 5000 })
+    await amqpContext().consume(channel, queue, () => again.resolve([requestId.get(), message.get()?.attempt]))
+
+    expect(report.unfinishedJobs).toMatchObject([{ queue, ended: true }])
+    expect(await again.promise).toEqual(['r-1', 2])
+    await channel.deleteQueue(queue)
+    await channel.close()
+  })
+
+  it('carries the context through an RPC: the answer is a unit of its own, and its caller continues in its own', async () => {
+    const context = amqpContext({ propagators: [w3cBaggage({ members: { tenant } })] })
+    const channel = await connection.createConfirmChannel()
+    const queue = `jobs-${++queues}`
+    await channel.assertQueue(queue, { autoDelete: true })
+    await context.consume(channel, queue, async ({ properties }) => {
+      const answer = Buffer.from(`for ${tenant.get()}`)
+      tenant.set('written by the service')
+      await context.send(channel, String(properties.replyTo), answer, {
+        correlationId: String(properties.correlationId),
+      })
+    })
+    const replyTo = 'amq.rabbitmq.reply-to'
+    const answered = Promise.withResolvers<string>()
+    const answer = (content: Buffer) => answered.resolve(`${content.toString()}, in ${tenant.get()}`)
+    await context.consume(channel, replyTo, ({ content }) => answer(content), { noAck: true })
+
+    const seen = await runInScope(async () => {
+      tenant.set('acme')
+      await context.send(channel, queue, Buffer.from('x'), { replyTo, correlationId: '1' })
+      return [await answered.promise, tenant.get()]
+    })
+
+    expect(seen).toEqual(['for acme, in written by the service', 'acme'])
+    await context.close()
+    await channel.close()
+  })
+
+  it('carries the context through an exchange of headers, and accepts a proxy of a channel', async () => {
+    const context = amqpContext({ propagators: [w3cBaggage({ members: { tenant } })] })
+    const channel = await connection.createConfirmChannel()
+    const proxy = new Proxy(channel, { get: (target, key) => Reflect.get(target, key, target) as unknown })
+    const exchange = `exchange-${++queues}`
+    await channel.assertExchange(exchange, 'headers', { autoDelete: true })
+    const { queue } = await channel.assertQueue('', { exclusive: true })
+    await channel.bindQueue(queue, exchange, '', { 'x-match': 'all', kind: 'order' })
+    const seen = Promise.withResolvers<unknown>()
+    await context.consume(proxy, queue, ({ properties }) => seen.resolve([properties.headers?.['kind'], tenant.get()]))
+
+    runInScope(() => {
+      tenant.set('acme')
+      channel.publish(exchange, '', Buffer.from('x'), context.publishOptions(exchange, { headers: { kind: 'order' } }))
+    })
+
+    expect(await seen.promise).toEqual(['order', 'acme'])
+    await context.close()
+    await channel.close()
+  })
+
   it('adds one listener to a channel with many consumers', async () => {
     const context = amqpContext()
     const channel = await connection.createChannel()
@@ -204,7 +281,7 @@ describe.skipIf(skip)(`on RabbitMQ${name}`, () => {
     expect(Object.keys(headers as object).filter((key) => key.toLowerCase() === 'x-request-id')).toEqual([name])
   })
 
-  it('rejects an enqueue that the broker does not confirm in time, or before it ends: the message may be accepted', async () => {
+  it('rejects an enqueue that the broker does not confirm in time, or before it ends; a close does not wait for the broker', async () => {
     const channel = await connection.createConfirmChannel()
     channel.on('error', () => {})
     const send = (enqueueTimeoutMs: number) =>
@@ -212,12 +289,18 @@ describe.skipIf(skip)(`on RabbitMQ${name}`, () => {
         .send(channel, 'jobs', Buffer.from('x'))
         .catch((error: unknown) => error)
 
+    const consuming = amqpContext()
+    const { queue } = await channel.assertQueue('', { exclusive: true })
+    await consuming.consume(channel, queue, () => {})
+
     await server.suspend()
     const late = await send(100)
+    const closed = await consuming.close({ timeoutMs: 50, graceMs: 0 })
     const lost = send(60_000)
     await server.kill()
 
     const open = { code: 'LCTX_ENQUEUE_TIMEOUT', message: expect.stringContaining('may accept') as string }
+    expect(closed.unfinishedJobs).toEqual([])
     expect([late, await lost]).toMatchObject([open, { ...open, cause: { message: 'channel closed' } }])
     // Nothing was sent: the error is that of amqplib.
     expect(await send(100)).toMatchObject({ name: 'IllegalOperationError' })

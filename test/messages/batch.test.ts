@@ -66,6 +66,41 @@ describe('a batch', () => {
     })
   })
 
+  it('has one trace and a span of its own for each run of a message', async () => {
+    const messages = new Messages('test', { propagators })
+    const fields = as('ann', () => messages.capture('orders'))
+    const batch = [{ message: 'ann', received: { queue: 'orders', fields } }]
+    const spans: (TraceContext | undefined)[] = []
+
+    await messages.processBatch('orders', batch, async ([item]) => {
+      for (let i = 0; i < 2; i++) await item?.run(() => spans.push(traceContext.get()))
+    })
+
+    const [first, second] = spans
+    expect([first?.traceId, first?.parentSpanId]).toEqual([second?.traceId, second?.parentSpanId])
+    expect(second?.spanId).not.toBe(first?.spanId)
+  })
+
+  it('aborts with the last of its messages, and each message with its own', async () => {
+    const messages = new Messages('test', { propagators })
+    const lost = names.map(() => new AbortController())
+    const batch = names.map((name, i) => ({
+      message: name,
+      received: { queue: 'orders', fields: {}, ...(lost[i] && { signal: lost[i].signal }) },
+    }))
+
+    const seen = await messages.processBatch('orders', batch, async (items, { signal }) => {
+      const aborted: unknown[] = []
+      for (const controller of lost) {
+        controller.abort('lost')
+        aborted.push(signal.aborted, await Promise.all(items.map(({ run }) => run((own) => own.signal.aborted))))
+      }
+      return aborted
+    })
+
+    expect(seen).toEqual([false, [true, false], true, [true, true]])
+  })
+
   it('fails with its handler', async () => {
     const messages = new Messages('test', { propagators })
 

@@ -1,5 +1,6 @@
 import { exec, execFile, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -123,6 +124,16 @@ describe('childContext, by messages', () => {
 })
 
 describe('childContext', () => {
+  it('passes the handle of a message to its listener', async () => {
+    const seen = Promise.withResolvers<unknown>()
+    const listener = children.onMessage((data, _scope, handle) => seen.resolve([data, handle]))
+    const handle = createServer()
+
+    listener(children.enclose({ n: 1 }), handle)
+
+    expect(await seen.promise).toEqual([{ n: 1 }, handle])
+  })
+
   it.each([
     ['share', () => children.env('share' as never), /childContext: expected a policy other than 'share'/],
     ['a variable that does not travel', () => children.env({ only: [new ContextVar('x')] }), /got 'x'/],

@@ -18,6 +18,21 @@ describe('openEnvelope', () => {
     expect(openEnvelope(again).fields).toEqual({ traceparent: '00-x' })
   })
 
+  it('takes what toJSON() of the data returns, as JSON does', () => {
+    class Order {
+      readonly #id = 'A-1'
+      toJSON(): object {
+        return { id: this.#id }
+      }
+    }
+
+    expect(withEnvelope(new Order(), { traceparent: '00-x' })).toEqual({
+      id: 'A-1',
+      logicalContext: { v: 1, traceparent: '00-x' },
+    })
+    expect(() => withEnvelope(new Date(0), {})).toThrow('withEnvelope: expected an object as data')
+  })
+
   it.each([
     ['another version', { v: 2, baggage: 'tenant=mallory' }, 'malformed'],
     ['no version', { baggage: 'tenant=mallory' }, 'malformed'],

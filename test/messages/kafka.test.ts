@@ -165,6 +165,14 @@ describe('kafkaContext', () => {
     expect(await kafka.process('orders', { headers, offset: 1n }, seen)).toMatchObject({ tenant: 'acme', id: 'r-1' })
   })
 
+  it('reads headers as node-rdkafka has them: a list of objects of bytes', async () => {
+    const kafka = kafkaContext({ propagators })
+    const entries = asRequest(() => Object.entries(kafka.headers('orders')))
+    const headers = entries.map(([key, value]) => ({ [key]: Buffer.from(value) }))
+
+    expect(await kafka.process('orders', { headers, offset: 1 }, seen)).toMatchObject({ tenant: 'acme', id: 'r-1' })
+  })
+
   it('runs a record without headers, and one whose headers are not strings', async () => {
     const kafka = kafkaContext({ propagators })
     const strange = { offset: '1', headers: { baggage: null, traceparent: 7, 'x-request-id': {} } as never }

@@ -3,8 +3,9 @@ import { connect, headers, nanos, type NatsConnection } from '@nats-io/transport
 import { runInScope } from 'logical-context'
 import { natsContext } from 'logical-context/messages/nats'
 import { describeMessages } from 'logical-context/testing'
-import { requestId } from 'logical-context/variables'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { requestId, traceContext } from 'logical-context/variables'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { type Gate, startGate } from '../servers/gate.ts'
 import { natsProgram, startNats } from '../servers/nats.ts'
 import { needs, type RunningServer } from '../servers/server.ts'
 import { startWorkerProcess } from './worker-process.ts'
@@ -71,6 +72,88 @@ describe.skipIf(skip)(`on a NATS server${name}`, () => {
         close: async () => deliveries?.stop(),
       }
     },
+  })
+
+  it('delivers a message again after the delay that its handler requests, in the same context', async () => {
+    const context = natsContext()
+    const subject = await openStream()
+    const attempts: unknown[] = []
+    await runInScope(async () => {
+      requestId.set('r-1')
+      await context.publish(jetstream(connection), subject, '{}')
+    })
+    const deliveries = await (await jetstream(connection).consumers.get(subject, 'worker')).consume()
+
+    for await (const delivery of deliveries) {
+      await context.process(delivery, (received) => {
+        attempts.push([requestId.get(), received.info.deliveryCount])
+        if (attempts.length === 1) received.nak(10)
+      })
+      if (attempts.length === 2) break
+    }
+
+    expect(attempts).toEqual([
+      ['r-1', 1],
+      ['r-1', 2],
+    ])
+  })
+
+  it('has the same ids in each attempt of a message without a context, and other ids for each message', async () => {
+    const context = natsContext({ onFailure() {} })
+    const js = jetstream(connection)
+    const subject = await openStream()
+    for (const n of [1, 2]) await js.publish(subject, JSON.stringify(n))
+    const seen: Record<string, unknown[]> = { 1: [], 2: [] }
+    const deliveries = await (await js.consumers.get(subject, 'worker')).consume()
+
+    let left = 4
+    for await (const delivery of deliveries) {
+      await context.process(delivery, (received) => {
+        seen[received.string()]?.push(`${requestId.get()} ${traceContext.get()?.traceId}`)
+        if (received.info.deliveryCount === 1) throw new Error('again')
+      })
+      if (--left === 0) break
+    }
+
+    const [first = [], second = []] = [seen['1'], seen['2']]
+    expect([new Set(first).size, new Set(second).size, new Set([...first, ...second]).size]).toEqual([1, 1, 2])
+    expect(first[0]).toMatch(/^[\da-f]{8}-[\da-f]{4}-8[\da-f]{3}-8[\da-f]{3}-[\da-f]{12} [\da-f]{32}$/)
+  })
+
+  it.each([
+    ['ends', (gate: Gate) => gate.cut()],
+    ['is closed by the program', (_gate: Gate, own: NatsConnection) => own.close()],
+  ])(
+    'rejects an enqueue whose connection %s before the acknowledgement: the message may be accepted',
+    async (_, end) => {
+      const subject = await openStream()
+      const gate = await startGate(server.port)
+      onTestFinished(() => gate.cut())
+      const own = await connect({ servers: `127.0.0.1:${gate.port}`, reconnect: false })
+      onTestFinished(() => own.close())
+
+      const held = gate.hold()
+      const sent = natsContext()
+        .publish(jetstream(own), subject, '{}')
+        .catch((error: unknown) => error)
+      await held
+      await end(gate, own)
+
+      expect(await sent).toMatchObject({ code: 'LCTX_ENQUEUE_TIMEOUT', message: expect.stringContaining('may accept') })
+    },
+  )
+
+  it('waits as long as the call says, instead of the context', async () => {
+    const subject = await openStream()
+    const gate = await startGate(server.port)
+    const own = await connect({ servers: `127.0.0.1:${gate.port}`, reconnect: false })
+    onTestFinished(() => gate.cut())
+    onTestFinished(() => own.close())
+    void gate.hold()
+
+    const call = natsContext().publish(jetstream(own), subject, '{}', { timeout: 20 })
+
+    await expect(call).rejects.toThrow('within 20 ms')
   })
 
   it('adds no second header to one of the program whose name differs in case', async () => {

@@ -4,9 +4,10 @@ import { contextBoss, openBoss } from 'logical-context/messages/pg-boss'
 import { w3cBaggage, w3cTraceContext, xRequestId } from 'logical-context/propagators'
 import { describeMessages, type Engine } from 'logical-context/testing'
 import { requestId, TraceContext, traceContext } from 'logical-context/variables'
-import { fromPglite, PgBoss } from 'pg-boss'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Db, fromPglite, PgBoss } from 'pg-boss'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { envelopeKey } from '../../src/messages/envelope.ts'
+import { startGate } from '../servers/gate.ts'
 import { postgresProgram, startPostgres } from '../servers/postgres.ts'
 import { needs, type RunningServer, temporaryDirectory } from '../servers/server.ts'
 import { startWorkerProcess } from './worker-process.ts'
@@ -115,6 +116,67 @@ describe.skipIf(skip)(`on PostgreSQL${name}`, () => {
 
     expect(id).toMatch(/^[\da-f-]{36}$/)
     expect(job).toBeUndefined()
+  })
+
+  it('passes the transaction of a transactional worker to its handlers, which commits with the job', async () => {
+    const context = await openBoss({ url: server.url, propagators })
+    const [one, many] = [Promise.withResolvers<unknown>(), Promise.withResolvers<unknown>()]
+    const see = async (transaction: Db | undefined) => {
+      const result = await transaction?.executeSql("SELECT current_setting('transaction_isolation') AS level", [])
+      return [tenant.get(), (result?.rows as { level: string }[] | undefined)?.[0]?.level]
+    }
+
+    for (const queue of ['one', 'many']) await context.boss.createQueue(queue)
+    await runInScope(async () => {
+      tenant.set('acme')
+      await context.send('one', {})
+      await context.send('many', {})
+    })
+    const options = { transactional: true, pollingIntervalSeconds: 0.5 }
+    await context.work('one', options, async (_job, _scope, transaction) => one.resolve(await see(transaction)))
+    await context.workBatch('many', options, async ([item], _scope, transaction) =>
+      many.resolve(await item?.run(() => see(transaction))),
+    )
+
+    expect(await Promise.all([one.promise, many.promise])).toEqual([
+      ['acme', 'read committed'],
+      ['acme', 'read committed'],
+    ])
+    await context.close()
+  })
+
+  it('has the same ids in each attempt of a job without a context', async () => {
+    const context = await openBoss({ url: server.url, propagators })
+    const ids: string[] = []
+    const twice = Promise.withResolvers<void>()
+
+    await context.boss.createQueue('foreign', { retryLimit: 1, retryDelay: 0 })
+    await context.boss.send('foreign', { n: 1 })
+    await context.work('foreign', { pollingIntervalSeconds: 0.5 }, () => {
+      if (ids.push(`${requestId.get()} ${traceContext.get()?.traceId}`) === 2) twice.resolve()
+      throw new Error('again')
+    })
+    await twice.promise
+    await context.close()
+
+    expect(new Set(ids).size).toBe(1)
+  })
+
+  it('rejects an enqueue whose connection ended before the answer, and closes although the database does not answer', async () => {
+    const gate = await startGate(server.port)
+    const context = await openBoss({ url: server.url.replace(String(server.port), String(gate.port)) })
+    const errors = vi.spyOn(console, 'error').mockImplementation(() => {})
+    onTestFinished(() => errors.mockRestore())
+    await context.boss.createQueue('lost')
+
+    const held = gate.hold()
+    const sent = context.send('lost', {}).catch((error: unknown) => error)
+    await held
+    const report = await context.close({ timeoutMs: 0, graceMs: 0 })
+    await gate.cut()
+
+    expect(await sent).toMatchObject({ code: 'LCTX_ENQUEUE_TIMEOUT', message: expect.stringContaining('may accept') })
+    expect(report.unfinishedJobs).toEqual([])
   })
 
   it('starts the runs of schedules empty, each in a new trace', async () => {

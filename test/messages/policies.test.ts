@@ -46,10 +46,47 @@ describe('the policy of a job', () => {
     ["the call's", 'isolate', 'inherit', 'inherit'],
     ["the queue's", undefined, 'isolate', 'inherit'],
     ["the unit's", undefined, undefined, 'isolate'],
+    ["the call's, with variables", { only: [] }, { except: [] }, 'isolate'],
+    ["the queue's, with variables", undefined, { only: [] }, { except: [] }],
+    ["the unit's, with variables", undefined, undefined, { only: [] }],
   ])('is %s, before those that come after it', async (_, ofCall, ofQueue, unit) => {
     const messages = new Messages('test', { propagators, ...(ofQueue && { policy: ofQueue }) })
 
-    expect(await runJob(messages, ofCall, unit)).toContain('isolate')
+    expect(await runJob(messages, ofCall, unit)).toContain(
+      typeof (ofCall ?? ofQueue ?? unit) === 'string' ? 'isolate' : 'only',
+    )
+  })
+
+  it.each<[string, MessagePolicy]>([
+    ['share', 'share' as never],
+    ['a variable that does not travel', { only: [new ContextVar('undeclared')] }],
+  ])('refuses %s also as the policy of the unit, unless the call or the queue has another one', async (_, ofUnit) => {
+    const messages = new Messages('test', { propagators })
+
+    await expect(runJob(messages, undefined, ofUnit)).rejects.toThrow(TypeError)
+    expect(await runJob(messages, 'isolate', ofUnit)).toContain('isolate')
+    expect(await runJob(new Messages('test', { propagators, policy: 'isolate' }), undefined, ofUnit)).toContain(
+      'isolate',
+    )
+  })
+
+  it('refuses a value that the codec of the receiver refuses, and one that is not a text', async () => {
+    const messages = new Messages('test', { propagators })
+    const fields = runInScope(() => {
+      tenant.set(7 as never)
+      depth.set('deep' as never)
+      user.set('ann')
+      return messages.capture('jobs')
+    })
+
+    expect(await messages.process({ queue: 'jobs', fields }, seen)).toEqual([
+      undefined,
+      'ann',
+      undefined,
+      undefined,
+      'inherit',
+    ])
+    expect(messages.counters).toEqual({ refused: 1, malformed: 1, duplicate: 0, truncated: 0 })
   })
 
   it('is inherit by default', async () => {

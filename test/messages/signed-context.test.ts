@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import Fastify from 'fastify'
 import { compactVerify, CompactSign, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose'
 import { ContextVar, runInScope } from 'logical-context'
@@ -7,7 +7,7 @@ import { Messages } from 'logical-context/messages/message'
 import { signedContext } from 'logical-context/messages/signed-context'
 import logicalContext from 'logical-context/middleware/fastify'
 import { w3cBaggage, w3cTraceContext, xRequestId } from 'logical-context/propagators'
-import { requestId, TraceContext, traceContext } from 'logical-context/variables'
+import { message, requestId, TraceContext, traceContext } from 'logical-context/variables'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 
 const tenant = new ContextVar<string>('tenant')
@@ -16,6 +16,8 @@ const secret = (): JWK => ({ kty: 'oct', k: randomBytes(32).toString('base64url'
 const old = secret()
 const next = secret()
 const field = 'logical-context-signature'
+
+const shortKey = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({ format: 'jwk' })
 
 async function pair(algorithm: string): Promise<{ privateKey: JWK; publicKey: JWK }> {
   const { privateKey, publicKey } = await generateKeyPair(algorithm, { extractable: true })
@@ -112,6 +114,44 @@ describe('signedContext', () => {
     expect(await receive(messages, await change(send(messages)))).toEqual([false, 1])
   })
 
+  it.each([
+    ['changed', (text: string) => text.replace('isolate', 'inherit')],
+    ['removed', () => undefined],
+  ])(
+    'treats a message whose policy was %s as one of an unknown sender, without its policy and link',
+    async (_, change) => {
+      const messages = await openMessages({ keys: { k: old }, current: 'k' })
+      const { 'logical-context': meta, ...fields } = runInScope(() => messages.capture('orders', 'isolate'))
+      const changed = change(String(meta))
+      const received = changed === undefined ? fields : { ...fields, 'logical-context': changed }
+
+      const seen = await messages.process({ queue: 'orders', fields: received }, () => [
+        message.get()?.policy,
+        traceContext.get()?.traceId,
+      ])
+
+      expect(seen).toEqual([undefined, expect.not.stringMatching(String(fields['traceparent']).slice(3, 35))])
+      expect(messages.counters.refused).toBeGreaterThan(0)
+    },
+  )
+
+  it('uses the policy and the link of a known sender also with trust: false, and of no other one', async () => {
+    const sender = await openMessages({ keys: { k: old }, current: 'k' })
+    const receiver = await openMessages({ keys: { k: old } }, { trust: false })
+    const stranger = new Messages('test', { propagators: formats })
+    const trace = new TraceContext()
+    const isolated = (messages: Messages) =>
+      runInScope(() => {
+        traceContext.set(trace)
+        return messages.capture('orders', 'isolate')
+      })
+    const read = (fields: Record<string, string>) =>
+      receiver.process({ queue: 'orders', fields }, () => [message.get()?.policy, traceContext.get()?.link?.traceId])
+
+    expect(await read(isolated(sender))).toEqual(['isolate', trace.traceId])
+    expect(await read(isolated(stranger))).toEqual([undefined, expect.not.stringMatching(trace.traceId)])
+  })
+
   it('does not count a message without fields', async () => {
     expect(await receive(await openMessages({ keys: { k: old } }), {})).toEqual([false, 0])
   })
@@ -140,6 +180,8 @@ describe('signedContext', () => {
     ['an unknown key', { keys: { old }, current: 'next' }, /'current' expected the id of a private or secret key/],
     ['a key that is too short', { keys: { k: { kty: 'oct', k: 'AAAA' } } }, /key 'k' expected at least 32 bytes/],
     ['a key of an unknown type', { keys: { k: { kty: 'x' } } }, /key 'k' expected a JWK of the type oct, OKP, EC, RSA/],
+    ['a Map of keys', { keys: new Map([['k', old]]) }, /option 'keys' expected an object of JWKs/],
+    ['a key of RSA that is too short', { keys: { k: shortKey } }, /key 'k' expected at least 2048 bits/],
     ['a key that is not a JWK', { keys: { k: { kty: 'RSA' } } }, /key 'k' expected a valid JWK for RS256/],
     ['an unknown option', { keys: { old }, secret: 'x' }, /unknown option 'secret'/],
   ])('refuses %s', async (_, options, message) => {

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { MessageChannel, Worker } from 'node:worker_threads'
+import { BroadcastChannel, MessageChannel, Worker } from 'node:worker_threads'
 import { runInScope } from 'logical-context'
 import { threadContext } from 'logical-context/messages/worker-threads'
 import { describeMessages } from 'logical-context/testing'
@@ -82,6 +82,22 @@ describe('threadContext, in a worker thread', () => {
   })
 })
 
+describe('threadContext, on a BroadcastChannel', () => {
+  it("opens each event in a unit with the sender's values", async () => {
+    const [sender, receiver] = [new BroadcastChannel('jobs'), new BroadcastChannel('jobs')]
+    onTestFinished(() => [sender, receiver].forEach((channel) => channel.close()))
+    const seen = Promise.withResolvers<unknown>()
+    receiver.addEventListener(
+      'message',
+      threads.onMessage((data) => seen.resolve([data, user.get()])),
+    )
+
+    await asRequest('ann', async () => sender.postMessage(threads.enclose({ n: 1 })))
+
+    expect(await seen.promise).toEqual([{ n: 1 }, 'ann'])
+  })
+})
+
 describe('threadContext, in a child process', () => {
   it("opens each message in a unit with the sender's values", async () => {
     const child = fork(fileURLToPath(file('child')), { execArgv })
@@ -111,6 +127,14 @@ describe('threadContext, in a pool of piscina', () => {
     })
 
     expect(found).toMatchObject({ seen: { data: { n: 1 }, user: 'ann', requestId: 'r-ann' }, after: 'ann' })
+  })
+
+  it('moves what Piscina.move() marks', async () => {
+    const { buffer } = Uint8Array.of(1, 2, 3)
+
+    const { data } = (await threads.run(openPool('async'), Piscina.move(buffer))) as Seen
+
+    expect([data, buffer.detached]).toEqual([Uint8Array.of(1, 2, 3).buffer, true])
   })
 
   it("rejects with the task's failure", async () => {

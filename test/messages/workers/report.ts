@@ -1,6 +1,6 @@
 import { seen } from '../../../src/testing/message-engine.ts'
 
-export { propagators } from '../../../src/testing/message-engine.ts'
+export { propagators, tenant } from '../../../src/testing/message-engine.ts'
 
 /** A handler that prints what the job reads, and never ends the job. */
 export async function report(): Promise<never> {
