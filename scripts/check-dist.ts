@@ -79,6 +79,9 @@ for (const [path, limit] of limits) {
     files.size <= limit,
     `${path} loads ${files.size} files, at most ${limit} are allowed: ${[...files].join(', ')}`,
   )
+  const code = `await import(${JSON.stringify(pathToFileURL(path).href)}); console.log(process.moduleLoadList.join())`
+  const loaded = execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' })
+  assert(loaded.includes('async_hooks') && !loaded.includes('undici'), `${path} loads undici`)
 }
 
 const [index, variables] = await Promise.all(

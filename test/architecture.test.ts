@@ -227,6 +227,7 @@ describe('wrongPackages', () => {
     ['a dependency in another leaf', 'src/clients/a.ts', "import fp from 'fastify-plugin'", "loads 'fastify-plugin'"],
     ['a builtin without its prefix', 'src/tasks/a.ts', "import 'util'", "write 'node:util'"],
     ['a builtin that is slow to import', 'src/tasks/a.ts', "import { inspect } from 'node:util'", 'getBuiltinModule'],
+    ['another one', 'src/tasks/a.ts', "import { type Server, get } from 'node:http'", 'getBuiltinModule'],
   ])('finds %s', (_, path, text, problem) => {
     expect(wrongPackages([{ path, text }], ['pino', 'fastify-plugin'])).toEqual([expect.stringContaining(problem)])
   })

@@ -1,5 +1,4 @@
-import { get as getHttp, type ClientRequest, type IncomingMessage } from 'node:http'
-import { get as getHttps } from 'node:https'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import { outside } from '../context/current.ts'
 import { after } from '../tasks/timer.ts'
 import type { Row, ServiceStatus } from './row.ts'
@@ -51,7 +50,7 @@ export class OtherServiceStream {
 
   #connect(): void {
     const { url, headers = {} } = this.#service
-    const get = url.startsWith('https:') ? getHttps : getHttp
+    const { get } = process.getBuiltinModule(url.startsWith('https:') ? 'node:https' : 'node:http')
     const options = { agent: false, headers: { ...headers, accept: 'text/event-stream' } }
     // The connection belongs to no request, and carries the context of none.
     this.#request = outside(() => get(`${url.replace(/\/$/, '')}/events?own`, options))

@@ -1,5 +1,5 @@
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
-import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import { isThenable } from '../callbacks.ts'
 import { checkFunction } from '../options.ts'
 import { requestId } from '../variables/request-id.ts'
@@ -75,12 +75,13 @@ function replyToFailure(log: Log, { scope }: Exchange, response: NodeResponse, w
   if (response.headersSent) return cut(response)
   for (const name of response.getHeaderNames()) response.removeHeader(name)
   response.statusCode = 500
-  response.end(STATUS_CODES[500] ?? '')
+  response.end(process.getBuiltinModule('node:http').STATUS_CODES[500] ?? '')
 }
 
 /** A client takes a response that ends in its middle for a whole one, unless its connection or stream breaks. */
 function cut(response: NodeResponse): void {
   if (response.writableEnded) return
-  if ('stream' in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
-  else response.destroy()
+  if (!('stream' in response)) return void response.destroy()
+  const { constants } = process.getBuiltinModule('node:http2')
+  response.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
 }

@@ -1,4 +1,4 @@
-import { ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
 import { finished, type Readable, Stream } from 'node:stream'
 import { type Exchange, exchangeOf, ofStream } from './exchange.ts'
@@ -22,7 +22,7 @@ export function enterAtReply(response: ServerResponse | Http2ServerResponse): vo
 /** Calls `enterAtReply` if one of the methods is replaced: a call for each response would cost more. */
 export function enterAtReplaced(response: ServerResponse | Http2ServerResponse | undefined): void {
   if (response === undefined) return
-  const { end, writeHead, write } = ServerResponse.prototype
+  const { end, writeHead, write } = originals
   // Faster than a look at its own properties.
   if (response.end === end && response.writeHead === writeHead && response.write === write) return
   if (names.some((name) => Object.hasOwn(response, name))) enterAtRawReply(response)
@@ -40,6 +40,7 @@ export function awaitUnsent(exchange: Exchange, method: string | undefined, body
   finished(body as Readable, () => exchange.end(ofStream))
 }
 
+const { prototype: originals } = process.getBuiltinModule('node:http').ServerResponse
 const enteringKey: unique symbol = Symbol('logical-context.entering')
 const names = ['write', 'writeHead', 'end'] as const
 

@@ -1,5 +1,4 @@
 import type { EventEmitter } from 'node:events'
-import { Server as HttpServer } from 'node:http'
 import { Server } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { drain } from '../tasks/drain.ts'
@@ -10,6 +9,8 @@ import type { Inbound } from './inbound.ts'
 import type { Log } from './log.ts'
 import { type CloseReport, reportDrain } from './server-drain.ts'
 import type { WebSocketServerLike } from './websocket.ts'
+
+const { Server: HttpServer } = process.getBuiltinModule('node:http')
 
 interface SocketsCloseOptions {
   inbound: Inbound
@@ -36,7 +37,7 @@ export class SocketsClose {
   /** The HTTP servers whose close begins this one. */
   readonly #below = new Set<Server>()
   /** The HTTP server that `ws` created. */
-  readonly #ownServer: HttpServer | undefined
+  readonly #ownServer: InstanceType<typeof HttpServer> | undefined
   /** The connections whose upgrade has begun, until they close. */
   readonly #connections = new Set<Duplex>()
   /** The groups of the messages, other than that of the options: of the apps of `@fastify/websocket`. */

@@ -28,6 +28,12 @@ const loadedWithUs: Readonly<Record<string, readonly string[]>> = {
   middleware: ['fastify-plugin', '@fastify/proxy-addr', '@nestjs/common', '@nestjs/core'],
   clients: ['@fastify/proxy-addr'],
 }
+
+/**
+ * An import statement reads every export of a module of Node. Some of these load other modules when they are read, for
+ * example all of undici.
+ */
+const slow = ['node:http', 'node:http2', 'node:util', 'node:fs', 'node:process']
 const storageFile = 'src/context/storage.ts'
 
 /** The rooms import each other along the arrows only. */
@@ -54,10 +60,9 @@ export function wrongPackages(files: readonly SourceFile[], declared: readonly s
       const name = packageName(specifier)
       if (isBuiltin(specifier)) {
         if (!specifier.startsWith('node:')) return [`${place} imports '${specifier}': write 'node:${specifier}'.`]
-        // An import statement reads every export of a module of Node, and half of these load another module when read.
-        if (specifier !== 'node:util' || kind !== 'static' || room === 'testing') return []
+        if (!slow.includes(specifier) || kind !== 'static' || room === 'testing') return []
         return [
-          `${place} imports 'node:util': use 'node:util/types', or 'process.getBuiltinModule' where it is needed.`,
+          `${place} imports '${specifier}': use 'import type', and 'process.getBuiltinModule' where it is needed.`,
         ]
       }
       if (!leaves.includes(room)) return [`${place} imports '${name}': only the leaves may import a package.`]
