@@ -8,7 +8,8 @@ import { ClientGoneError, TimeoutError } from '../errors.ts'
 import { checkCalled, checkOptions } from '../options.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { after } from '../tasks/timer.ts'
-import { currentExchange, type Exchange, exchangeOf, type Wait } from './exchange.ts'
+import { currentUnit } from '../tasks/unit.ts'
+import { Exchange, exchangeOf, type Wait } from './exchange.ts'
 import { Inbound, type InboundMessage, type InboundOptions } from './inbound.ts'
 import { inboundChecks } from './inbound-options.ts'
 import { stderrLog } from './log.ts'
@@ -100,9 +101,10 @@ function contextValues(request: NodeRequest | { readonly raw: NodeRequest }): Co
 function exchangeOfCall(request: Request): Exchange | undefined {
   const raw = request.contextValues.get(nodeRequest)
   if (raw !== undefined) return exchangeOf(raw)
-  const exchange = currentExchange()
+  const exchange = currentUnit()?.ownRequest?.follower
+  if (!(exchange instanceof Exchange)) return undefined
   // A handler can call another one through a transport in memory: that is another call.
-  return exchange?.path.endsWith(pathOf(request)) === true ? exchange : undefined
+  return exchange.path.endsWith(pathOf(request)) ? exchange : undefined
 }
 
 /** A call that runs in the unit of its HTTP request, or in a unit of its own. */

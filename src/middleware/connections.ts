@@ -48,6 +48,11 @@ export function handOver(connection: object): void {
   if (parent) handedOver.add(parent)
 }
 
+/** Whether another close ends it. */
+export function isHandedOver(connection: object): boolean {
+  return handedOver.has(connection)
+}
+
 export interface ConnectionsOptions {
   /** Called when a response that had no exchange at first has closed. */
   onResponseClosed(response: ServerResponse): void

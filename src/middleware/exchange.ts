@@ -1,13 +1,12 @@
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 'node:http2'
 import { finished, type Readable } from 'node:stream'
 import { currentCell } from '../context/cell.ts'
 import { type AsyncSnapshot, captureSnapshot } from '../context/storage.ts'
 import { ClientGoneError } from '../errors.ts'
 import type { Listed } from '../tasks/linked-list.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
-import { currentUnit } from '../tasks/unit.ts'
 import type { Exchanges, Unsettled } from './exchanges.ts'
 
 export type Message = IncomingMessage | Http2ServerRequest
@@ -38,13 +37,13 @@ export interface Wait {
  */
 export class Exchange implements Listed<Exchange> {
   readonly scope: RequestScope
+  readonly request: Message
   before: Exchange | undefined = undefined
   after: Exchange | undefined = undefined
   /** Its entry in the list of exchanges that are closed and not sealed. */
   unsettled: Unsettled | undefined = undefined
   /** The use of the connection by the response, until that is sent or lost. */
   use: ResponseUse | undefined = undefined
-  readonly #request: Message
   readonly #response: Response
   readonly #exchanges: Exchanges
   /** What `emitInUnit` replaces. In here, because a property more on Node's objects costs more. */
@@ -63,24 +62,22 @@ export class Exchange implements Listed<Exchange> {
 
   constructor(scope: RequestScope, request: Message, response: Response, exchanges: Exchanges) {
     this.scope = scope
-    this.#request = request
+    this.request = request
     this.#response = response
     this.#exchanges = exchanges
     this.#requestOpen = !request.closed
     this.#emitOfRequest = emitIn(this, request)
     this.#emitOfResponse = emitIn(this, response)
+    const { stream } = response as Partial<Http2ServerResponse>
+    if (stream !== undefined) emitOfStream(this, stream)
     // The client disconnected during an earlier hook: `close` was emitted before, and the later hooks still run.
-    if (isClosed(response)) this.#endSoon()
-  }
-
-  get request(): Message {
-    return this.#request
+    if ((stream ?? response).closed) this.#endSoon()
   }
 
   /** The path of the URL. */
   get path(): string {
     // Express changes `url` in a router, and keeps the whole one.
-    const { originalUrl, url = '' } = this.#request as { originalUrl?: string; url?: string }
+    const { originalUrl, url = '' } = this.request as { originalUrl?: string; url?: string }
     return (originalUrl ?? url).split(/[?#]/, 1)[0] as string
   }
 
@@ -171,12 +168,12 @@ export class Exchange implements Listed<Exchange> {
 
   /** The method `emit` of the request or the response, without ours. */
   emitOf(emitter: EventEmitter): EventEmitter['emit'] {
-    return emitter === this.#request ? this.#emitOfRequest : this.#emitOfResponse
+    return emitter === this.request ? this.#emitOfRequest : this.#emitOfResponse
   }
 
   /** Called after `close` of a request or a response. */
   closed(emitter: EventEmitter): void {
-    if (emitter !== this.#request) {
+    if (emitter !== this.request) {
       this.endUse()
       return this.#responseClosed()
     }
@@ -210,7 +207,7 @@ export class Exchange implements Listed<Exchange> {
   #responseClosed(): void {
     if (!this.#responseOpen) return
     // A request that is destroyed and not closed emits `close` next.
-    if (this.#requestOpen && !this.#request.destroyed) return this.#endSoon()
+    if (this.#requestOpen && !this.request.destroyed) return this.#endSoon()
     this.#end()
     if (!this.#requestOpen) this.close()
   }
@@ -257,12 +254,6 @@ export function exchangeOf(message: object | undefined): Exchange | undefined {
   return (message as ScopedEmitter | undefined)?.[exchangeKey]
 }
 
-/** The exchange of the request whose unit is the current one. */
-export function currentExchange(): Exchange | undefined {
-  const follower = currentUnit()?.ownRequest?.follower
-  return follower instanceof Exchange ? follower : undefined
-}
-
 /**
  * Node calls listeners in the context of a socket, a timer or an HTTP/2 session; with pipelining, in the context of
  * another request.
@@ -292,6 +283,17 @@ function emitInUnit(this: ScopedEmitter, event: string | symbol, ...args: unknow
   }
 }
 
-function isClosed(response: Response): boolean {
-  return 'stream' in response ? response.stream.closed : response.closed
+/** Node emits the events of a stream of HTTP/2 in the context of its session, which other requests share. */
+function emitOfStream(exchange: Exchange, stream: ServerHttp2Stream): void {
+  const { scope } = exchange
+  const emit = stream.emit as EventEmitter['emit']
+  stream.emit = (event: string | symbol, ...args: unknown[]): boolean => {
+    // A listener of Node's closes the scope, and those after it read the values.
+    scope.retain()
+    try {
+      return exchange.enter(emit, stream, event, ...args)
+    } finally {
+      scope.release()
+    }
+  }
 }

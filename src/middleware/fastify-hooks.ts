@@ -177,8 +177,10 @@ export function trackReplies(fastify: FastifyInstance, replyIdHeader: string | f
     const call = fn as Called
     return trailer.call(reply, name, (...args: unknown[]) => exchange.enter(call, undefined, ...args))
   })
-  // Over HTTP/2 a reset response emits no event any more: the original would never settle.
+  // An async handler that returns the reply has replaced methods after its first `await`.
   overrideReply(fastify, 'then', (reply, exchange, then, fulfilled, rejected) => {
+    if (exchange !== undefined) enterAtReplaced(reply.raw)
+    // Over HTTP/2 a reset response emits no event any more: the original would never settle.
     if (exchange === undefined || exchange.responseOpen) return then.call(reply, fulfilled, rejected)
     return (fulfilled as Called | undefined)?.()
   })

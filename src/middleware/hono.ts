@@ -1,9 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
+import { finished } from 'node:stream'
 import type { Context, Handler, MiddlewareHandler, Next } from 'hono'
 import { isThenable } from '../callbacks.ts'
+import { ClientGoneError } from '../errors.ts'
 import { checkCalled } from '../options.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
+import { isHandedOver } from './connections.ts'
 import { type Exchange, exchangeOf, ofStream, type Wait } from './exchange.ts'
 import {
   nameAfterRoute,
@@ -45,20 +48,23 @@ export function logicalContext(options?: NodeServerOptions, ...calledByHono: nev
   checkCalled('logicalContext', 'a middleware', 'app.use(logicalContext())', options, ...calledByHono)
   const requests = new NodeRequests('logicalContext', options)
 
-  const middleware = async (c: AnyContext, next: Next): Promise<void> => {
+  const middleware = (c: AnyContext, next: Next): Promise<void> => {
     const { incoming, outgoing } = (c.env ?? {}) as NodeEnvironment
-    if (incoming === undefined || outgoing === undefined) return withoutServer(requests, c, next)
+    if (incoming === undefined || outgoing === undefined) {
+      if (incoming?.headers.upgrade === undefined) return withoutServer(requests, c, next)
+      return forUpgrade(requests, c, next, incoming)
+    }
     const leave = requests.enterAgain(incoming)
     if (leave !== undefined) return next().finally(leave)
-    let result: Promise<unknown> | undefined
+    let result: Promise<void> | undefined
     requests.begin(incoming, outgoing, (exchange) => {
       c.set('requestScope', exchange.scope)
-      trackHandlers(c, exchange, incoming)
-      result = exchange.endWith(ofChain, next())
+      const matched = trackHandlers(c)
+      nameAfter(matched, exchange, incoming)
+      const answered = exchange.endWith(ofChain, next()).then(() => streamInUnit(c, exchange))
+      result = matched.length === 1 ? reactInUnit(exchange, answered) : answered
     })
-    await result
-    // Hono drops the body of a reply to HEAD, and does not cancel it.
-    if (c.req.method !== 'HEAD') streamInUnit(c, exchangeOf(incoming) as Exchange)
+    return result as Promise<void>
   }
   return requests.expose(middleware, 'logicalContext')
 }
@@ -73,13 +79,49 @@ async function withoutServer(requests: NodeRequests, c: AnyContext, next: Next):
   if (c.get('requestScope') !== undefined) return next()
   const headers = Object.fromEntries(c.req.raw.headers) as IncomingHttpHeaders
   const scope = requests.inbound.open(c.req.method, { headers, socket: {} as Socket, method: c.req.method })
-  c.set('requestScope', scope)
   try {
-    await scope.run(next)
+    await runIn(scope, c, next)
   } finally {
     scope.close()
   }
 }
+
+/** For `upgradeWebSocket`: the unit ends with the connection. The middleware for WebSockets continues in it. */
+async function forUpgrade(requests: NodeRequests, c: AnyContext, next: Next, request: NodeRequest): Promise<void> {
+  if (request.requestScope !== undefined) return next()
+  const scope = requests.inbound.open(request.method ?? '', request)
+  const { socket } = request
+  request.requestScope = scope
+  finished(socket, () => {
+    // Then that middleware closes it, after the listeners.
+    if (isHandedOver(socket)) return
+    scope.abort(new ClientGoneError(scope.name))
+    scope.close()
+  })
+  await runIn(scope, c, next)
+}
+
+function runIn(scope: RequestScope, c: AnyContext, next: Next): Promise<void> {
+  c.set('requestScope', scope)
+  trackHandlers(c)
+  return scope.run(next)
+}
+
+type Reaction = ((value: unknown) => unknown) | null | undefined
+
+/** Without other middlewares and a route, Hono answers a failure, of `notFound`, in a reaction to our promise. */
+function reactInUnit<T>(exchange: Exchange, promise: Promise<T>): Promise<T> {
+  const value = (...reactions: Reaction[]): Promise<unknown> => {
+    const [fulfilled, rejected] = reactions.map(
+      (reaction) => reaction && ((settled: unknown) => exchange.enter(reaction, undefined, settled)),
+    )
+    const reacted = Promise.prototype.then.call(promise, fulfilled, rejected)
+    return reactInUnit(exchange, exchange.endWith(ofChain, reacted))
+  }
+  return Object.defineProperty(promise, thenMethod, { value })
+}
+
+const { name: thenMethod } = Promise.prototype.then
 
 /** A handler as Hono's router returns it: the first item can be replaced. */
 type RoutedHandler = [handler: Handler, route: { readonly method: string; readonly path: string }]
@@ -87,19 +129,20 @@ type RoutedHandler = [handler: Handler, route: { readonly method: string; readon
 /** The getter of the matched handlers, whose symbol Hono does not export. */
 let matchSymbol: symbol | undefined
 
-/**
- * Names the unit after the route. Replaces the handlers of the request, once for all requests: a `next` that is called in
- * another request continues in the unit of its own one.
- */
-function trackHandlers(c: AnyContext, exchange: Exchange, request: NodeRequest): void {
+/** Replaces the matched handlers, once for all requests, and returns them. */
+function trackHandlers(c: AnyContext): readonly [RoutedHandler][] {
   matchSymbol ??= Object.getOwnPropertySymbols(Object.getPrototypeOf(c.req) as object)[0]
   const [matched] = Reflect.get(c.req, matchSymbol ?? '') as [[RoutedHandler][] | undefined]
-  if (!Array.isArray(matched)) return
+  if (!Array.isArray(matched)) return []
   for (const [routed] of matched) {
     if (tracked.has(routed[0])) continue
     routed[0] = new Proxy(routed[0], { apply: applyInUnit })
     tracked.add(routed[0])
   }
+  return matched
+}
+
+function nameAfter(matched: readonly [RoutedHandler][], exchange: Exchange, request: NodeRequest): void {
   const [, route] = matched.at(-1)?.[0] ?? []
   // A middleware that is used on all paths is not a route.
   const isRoute = route !== undefined && !(route.method === 'ALL' && route.path.endsWith('*'))
@@ -108,17 +151,30 @@ function trackHandlers(c: AnyContext, exchange: Exchange, request: NodeRequest):
 
 const tracked = new WeakSet<Handler>()
 
-function applyInUnit(handler: Handler, receiver: unknown, [c, next]: [Context, Next]): unknown {
+/** A `next` that is called in another request continues in the unit of its own one. */
+function applyInUnit(handler: Handler, receiver: unknown, [c, next]: [AnyContext, Next]): unknown {
   const { incoming } = (c.env ?? {}) as NodeEnvironment
   const exchange = exchangeOf(incoming)
-  if (exchange === undefined) return handler.call(receiver, c, next)
-  const result: unknown = handler.call(receiver, c, nextInUnit(exchange, next))
-  // The middleware `timeout` does not wait for it.
-  return isThenable(result) ? exchange.endWith(ofChain, result) : result
+  // The first one after ours.
+  const isOutermost = c.req.routeIndex === 1 && c.get('requestScope') !== undefined
+  // The middleware `timeout` does not wait for it. It includes the handler of errors.
+  const nextTracked = () => exchange?.endWith(ofChain, next())
+  const continued = exchange === undefined ? next : nextInUnit(exchange, nextTracked)
+  const result: unknown = handler.call(receiver, c, continued as Next)
+  if (!isOutermost) return result
+  return isThenable(result) ? result.then((settled) => checkAnswered(c, settled)) : checkAnswered(c, result)
+}
+
+/** Without a response Hono fails after its middlewares. In here, the failure reaches `onError` in the unit. */
+function checkAnswered(c: AnyContext, result: unknown): unknown {
+  if (!result && !c.finalized) throw new Error('Context is not finalized: no handler returned a response.')
+  return result
 }
 
 /** The server reads the body of the response outside the unit. */
 function streamInUnit(c: AnyContext, exchange: Exchange): void {
+  // Hono drops the body of a reply to HEAD, and does not cancel it.
+  if (c.req.method === 'HEAD') return
   const body = streamOf(c.res)
   if (body === undefined || body.locked) return
   const reader = body.getReader()

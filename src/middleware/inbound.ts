@@ -80,7 +80,7 @@ export class Inbound {
   ): RequestScope
   open(name: string, message: SocketlessMessage): RequestScope
   open(name: string, given: InboundMessage | SocketlessMessage, generate?: (message: never) => string): RequestScope {
-    const message = given?.socket === undefined ? withSocket(given) : given
+    const message = given?.socket ? given : withSocket(given)
     if (typeof name !== 'string') checkArgument('Inbound.open', aName, name)
     if (generate !== undefined) checkArgument('Inbound.open', aGenerator, generate)
     const peer = this.#watch.peerOf(message)

@@ -34,7 +34,8 @@ export class NodeServers {
 
   /** Watches the server of a request from its first request on. */
   exchangesOf(request: NodeRequest, response: NodeResponse): Exchanges {
-    const { server } = request.socket as { server?: Server }
+    // The request of a test can have no socket.
+    const { server } = (request.socket ?? {}) as { server?: Server }
     if (server === undefined) return (this.#others ??= this.#newExchanges())
     const watched = this.watch(server)
     watched.add(request, response)

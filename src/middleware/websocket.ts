@@ -137,8 +137,9 @@ class Connection {
     const known = exchangeOf(request)?.scope
     const { closing } = settings
     this.#settings = settings
-    this.#scope = known ?? settings.inbound.open('WebSocket', request)
-    request.requestScope ??= this.#scope
+    // The middleware for Hono opens a unit for the upgrade, and leaves its end to this one.
+    this.#scope = known ?? request.requestScope ?? settings.inbound.open('WebSocket', request)
+    request.requestScope = this.#scope
     if (known === undefined) this.#scope.begin(() => {})
     const { group } = this.#scope.settings
     closing.opened(request.socket, group)

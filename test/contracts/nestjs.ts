@@ -18,6 +18,8 @@ import {
   type PipeTransform,
   Req,
   Res,
+  Sse,
+  SseSignal,
   type Type,
   UseFilters,
   UseGuards,
@@ -38,9 +40,9 @@ import {
 import type { NodeServerOptions } from 'logical-context/middleware/node-http'
 import { describeMiddleware } from 'logical-context/testing'
 import { newIdentity, requestId } from 'logical-context/variables'
-import { tap } from 'rxjs'
+import { finalize, Observable, tap } from 'rxjs'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { describeNodeServer, type Handler, type ServeNode } from './node-server.ts'
+import { describeNodeServer, type Handler, type ServeNode, silent } from './node-server.ts'
 
 const user = new ContextVar<string>('user', { default: 'nothing' })
 const platforms = [
@@ -195,6 +197,58 @@ export function describeNestjs(version: string): void {
         'handler 1 ann ann',
         'after ann',
         'filter ann',
+      ])
+    })
+
+    it('ends observables in the unit of their request, when its client disconnects and at a close', async () => {
+      const seen: string[] = []
+      const look = (place: string) => void seen.push(`${place} ${user.get()}`)
+      const subscribed = Promise.withResolvers<void>()
+      class Events {
+        stream(signal: AbortSignal): Observable<object> {
+          signal.addEventListener('abort', () => look('signal'))
+          return new Observable((subscriber) => {
+            subscriber.next({ data: 'first' })
+            return () => look('stream')
+          })
+        }
+
+        reply(): Observable<string> {
+          return new Observable(() => {
+            subscribed.resolve()
+            return () => look('reply')
+          })
+        }
+      }
+      const interceptor: NestInterceptor = {
+        intercept: (_context, next) => next.handle().pipe(finalize(() => look('interceptor'))),
+      }
+      Controller()(Events)
+      decorate(Events, 'stream', [Sse('stream'), UseInterceptors(interceptor)], [SseSignal()])
+      decorate(Events, 'reply', [Get('reply')])
+      const app = await appOf(adapter, [Events], { drainTimeoutMs: 1, logger: silent })
+      app.use((request: IncomingMessage, _response: unknown, next: () => void) => {
+        user.set(String(request.headers['x-user']))
+        next()
+      })
+      const url = await listen(app)
+      const ask = (path: string, name: string, { signal } = new AbortController()) =>
+        fetch(`${url}/${path}`, { headers: { 'x-user': name }, signal })
+      const hangUp = new AbortController()
+
+      await ask('stream', 'ann', hangUp)
+      const reply = ask('reply', 'bob', hangUp).catch(() => 'gone')
+      await subscribed.promise
+      hangUp.abort()
+      await expect.poll(() => seen.toSorted()).toEqual(['interceptor ann', 'reply bob', 'signal ann', 'stream ann'])
+      await ask('stream', 'carl')
+      await app.close()
+      await expect.poll(() => seen).toHaveLength(7)
+
+      expect(await reply).toBe('gone')
+      expect(seen.toSorted()).toEqual([
+        ...['interceptor ann', 'interceptor carl', 'reply bob'],
+        ...['signal ann', 'signal carl', 'stream ann', 'stream carl'],
       ])
     })
 

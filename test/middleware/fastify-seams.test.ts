@@ -361,6 +361,17 @@ describe.each(foreigners)('the context of a request, with a callback of %s', (fo
       ['writeHead', 'end'],
     ],
     [
+      'an async handler that returns the reply',
+      (app, callIn, look) =>
+        app.get('/', async (_request, reply) => {
+          await Promise.resolve()
+          replaceMethods(reply.raw, look)
+          callIn(() => reply.raw.writeHead(200).end('ok'))
+          return reply
+        }),
+      ['writeHead', 'end'],
+    ],
+    [
       'a hook, before a stream that is the reply produces there',
       (app, callIn, look) => {
         app.addHook('onRequest', async ({ url }, { raw }) => url === '/other' || replaceMethods(raw, look))

@@ -4,17 +4,19 @@ import type { Server } from 'node:http'
 import { connect } from 'node:http2'
 import { createServer as createHttp2Server } from 'node:http2'
 import { Readable } from 'node:stream'
-import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
+import { createAdaptorServer, type HttpBindings, upgradeWebSocket } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
-import { type Context, Hono, type MiddlewareHandler, type Next } from 'hono'
+import { type Context, type ErrorHandler, Hono, type MiddlewareHandler, type Next } from 'hono'
 import { requestId as honoRequestId } from 'hono/request-id'
 import { stream } from 'hono/streaming'
 import { timeout } from 'hono/timeout'
 import { ContextVar, type RequestScope, spawn } from 'logical-context'
 import defaultExport, { logicalContext } from 'logical-context/middleware/hono'
+import { logicalContext as webSocketContext } from 'logical-context/middleware/websocket'
 import { describeMiddleware } from 'logical-context/testing'
 import { requestId } from 'logical-context/variables'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { WebSocketServer } from 'ws'
 import { closeOf, describeNodeServer, listen, scopeOf, urlOf } from '../contracts/node-server.ts'
 
 const user = new ContextVar<string>('user')
@@ -325,6 +327,100 @@ describe('logicalContext of middleware/hono', () => {
     await expect.poll(() => seen).toEqual(['ann', 'ann'])
   })
 
+  it.each<[name: string, register: (app: Hono<Env>, onError: ErrorHandler) => void]>([
+    [
+      'a handler throws',
+      (app, onError) => {
+        app.use(logicalContext(), setAnn).onError(onError)
+        app.get('/', () => Promise.reject(new Error('no')))
+      },
+    ],
+    [
+      'a handler of an app that is mounted throws',
+      (app, onError) => {
+        const child = new Hono<Env>().onError(onError)
+        child.get('/', () => {
+          throw new Error('no')
+        })
+        app.use(logicalContext(), setAnn).route('/', child)
+      },
+    ],
+    [
+      'no handler returns a response',
+      (app, onError) => {
+        app.use(logicalContext(), setAnn).onError(onError)
+        app.get('/', (() => {}) as never)
+      },
+    ],
+    [
+      'notFound throws, without other middlewares',
+      (app, onError) => {
+        app.use(logicalContext()).onError(onError)
+        app.notFound(() => {
+          user.set('ann')
+          throw new Error('no')
+        })
+      },
+    ],
+  ])('keeps the values for onError after a disconnect, where %s', async (_name, register) => {
+    const seen: unknown[] = []
+    const go = Promise.withResolvers<void>()
+    const entered = Promise.withResolvers<RequestScope>()
+    const app = new Hono<Env>()
+    register(app, async (_error, c) => {
+      entered.resolve(c.get('requestScope'))
+      await go.promise
+      seen.push(user.get())
+      return c.text('failed', 500)
+    })
+    const server = await listen(serverOf(app))
+    onTestFinished(() => closeOf(server))
+    const hangUp = new AbortController()
+
+    const reply = fetch(urlOf(server), { signal: hangUp.signal }).catch(() => 'gone')
+    const { signal } = await entered.promise
+    hangUp.abort()
+    await expect.poll(() => signal.aborted).toBe(true)
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
+    go.resolve()
+
+    expect(await reply).toBe('gone')
+    await expect.poll(() => seen).toEqual(['ann'])
+  })
+
+  it('keeps the values for onError of a handler that hono/timeout does not wait for', async () => {
+    const go = Promise.withResolvers<void>()
+    const seen: unknown[] = []
+    const ask = await serve((app) => {
+      app.use(logicalContext(), timeout(1), setAnn)
+      app.get('/', async () => {
+        await go.promise
+        throw new Error('late')
+      })
+      app.onError(async (error, c) => {
+        for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
+        seen.push(`${error.message} ${user.get()}`)
+        return c.text('failed', 500)
+      })
+    })
+
+    await ask()
+    go.resolve()
+
+    await expect.poll(() => seen.at(-1)).toBe('late ann')
+  })
+
+  it('fails a request without a response in the unit of app.request(), too', async () => {
+    const app = new Hono<Env>()
+    app.use(logicalContext(), setAnn)
+    app.get('/', (() => {}) as never)
+    app.onError((error, c) => c.text(`${error.message} ${user.get()}`))
+
+    const reply = await app.request('/')
+
+    expect(await reply.text()).toMatch(/^Context is not finalized.* ann$/)
+  })
+
   it("makes the library's id that of Hono's own middleware", async () => {
     const ask = await serve((app) => {
       app.use(logicalContext(), honoRequestId({ headerName: '', generator: () => requestId.get() ?? '' }))
@@ -332,6 +428,57 @@ describe('logicalContext of middleware/hono', () => {
     })
 
     expect(await ask('/', { headers: { 'x-request-id': 'r-1' } })).toBe('r-1 r-1')
+  })
+
+  it('has the values in the events of upgradeWebSocket, with the middleware for WebSockets', async () => {
+    const seen: string[] = []
+    const look = (place: string) => void seen.push(`${place} ${user.get()}`)
+    let scope: RequestScope | undefined
+    const app = new Hono<Env>()
+    app.use(logicalContext(), setAnn)
+    app.get(
+      '/',
+      upgradeWebSocket((c) => {
+        scope = c.get('requestScope')
+        return {
+          onOpen: () => look('open'),
+          onMessage({ data }, socket) {
+            look(`message ${String(data)}`)
+            socket.close()
+          },
+          onClose: () => look('close'),
+        }
+      }),
+    )
+    const sockets = new WebSocketServer({ noServer: true })
+    webSocketContext(sockets)
+    const server = await listen(createAdaptorServer({ fetch: app.fetch, websocket: { server: sockets } }) as Server)
+    onTestFinished(() => closeOf(server))
+    const client = new WebSocket(urlOf(server).replace('http', 'ws'))
+
+    await once(client, 'open')
+    client.send('hi')
+    await once(client, 'close')
+
+    await expect.poll(() => scope?.sealed).toBe(true)
+    expect(seen).toEqual(['open ann', 'message hi ann', 'close ann'])
+  })
+
+  it('ends the unit of an upgrade that a middleware refuses', async () => {
+    let scope: RequestScope | undefined
+    const app = new Hono<Env>()
+    app.use(logicalContext())
+    app.get('/', (c) => {
+      scope = c.get('requestScope' as never) as RequestScope
+      return c.text('no', 401)
+    })
+    const sockets = new WebSocketServer({ noServer: true })
+    const server = await listen(createAdaptorServer({ fetch: app.fetch, websocket: { server: sockets } }) as Server)
+    onTestFinished(() => closeOf(server))
+
+    await once(new WebSocket(urlOf(server).replace('http', 'ws')), 'error')
+
+    await expect.poll(() => scope?.sealed).toBe(true)
   })
 
   it('opens a unit for `app.request()`, which ends with the handler', async () => {

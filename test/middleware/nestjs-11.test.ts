@@ -7,6 +7,16 @@ const older = await vi.hoisted(async () => (await import('../fixtures/install.ts
 // Also for the imports of the package itself.
 vi.mock('@nestjs/common', () => older('@nestjs/common') as object)
 vi.mock('@nestjs/core', () => older('@nestjs/core') as object)
+vi.mock(
+  '@nestjs/core/router/router-response-controller.js',
+  () => older('@nestjs/core/router/router-response-controller.js') as object,
+)
+vi.mock(
+  '@nestjs/core/router/router-execution-context.js',
+  () => older('@nestjs/core/router/router-execution-context.js') as object,
+)
+// Of two copies, one does not end the observables of the other.
+vi.mock('rxjs', () => older('rxjs') as object)
 vi.mock('@nestjs/platform-express', () => older('@nestjs/platform-express') as object)
 vi.mock('@nestjs/platform-fastify', () => older('@nestjs/platform-fastify') as object)
 

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
 import {
   connect,
   constants,
@@ -10,7 +10,7 @@ import { createServer as createHttpsServer, get as getOverTls } from 'node:https
 import { once } from 'node:events'
 import type { AddressInfo, Server as NetServer } from 'node:net'
 import { Readable } from 'node:stream'
-import { ContextVar, currentSignal, spawn } from 'logical-context'
+import { bind, ContextVar, currentSignal, spawn } from 'logical-context'
 import { describeMiddleware } from 'logical-context/testing'
 import defaultExport, { logicalContext } from 'logical-context/middleware/node-http'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
@@ -212,6 +212,105 @@ describe('logicalContext of middleware/node-http', () => {
     await Promise.all([closeOf(https), closeOf(http2), once(session, 'close')])
 
     expect(seen).toEqual(['/tls', '/h2'])
+  })
+
+  it('calls the callbacks of `write` and `end` in its own unit, also if the response waits for the one before it', async () => {
+    const written = Promise.withResolvers<void>()
+    const called: unknown[] = []
+    const context = logicalContext(async ({ url }: IncomingMessage, response: ServerResponse) => {
+      user.set(String(url))
+      if (url === '/first') {
+        await written.promise
+        response.end('first')
+      } else {
+        response.write('second', () => called.push(user.get()))
+        response.end('last', () => called.push(user.get()))
+        written.resolve()
+      }
+    })
+    const server = await open(createServer(context))
+    const client = await Client.open((server.address() as AddressInfo).port)
+
+    client.socket.write('GET /first HTTP/1.1\r\nhost: x\r\n\r\nGET /second HTTP/1.1\r\nhost: x\r\n\r\n')
+
+    await expect.poll(() => called).toEqual(['/second', '/second'])
+    client.socket.destroy()
+  })
+
+  it('has the values in a bound listener of the connection, after a disconnect in the reply', async () => {
+    const closed = Promise.withResolvers<unknown>()
+    const context = logicalContext((request: IncomingMessage, response: ServerResponse) => {
+      user.set('ann')
+      request.socket.on(
+        'close',
+        bind(() => closed.resolve(user.get())),
+      )
+      response.write('part')
+    })
+    const server = await open(createServer(context))
+    const client = await Client.open((server.address() as AddressInfo).port)
+    client.ask('/')
+    await client.hears('part')
+
+    client.socket.destroy()
+
+    expect(await closed.promise).toBe('ann')
+  })
+
+  it('does not warn about a listener that ends in time, after a reply before the end of the body', async () => {
+    const warnings: string[] = []
+    const never = Promise.withResolvers<void>()
+    const context = logicalContext(
+      async (request: IncomingMessage, response: ServerResponse) => {
+        const closed = once(request, 'close')
+        response.end('ok')
+        await (request.method === 'POST' ? closed : never.promise)
+      },
+      { settleTimeoutMs: 500, logger: { ...silent, warn: (_fields, message) => warnings.push(message) } },
+    )
+    const server = await open(createServer(context))
+
+    await fetch(urlOf(server), { method: 'POST', body: 'x'.repeat(100_000) })
+    await fetch(urlOf(server))
+
+    await expect.poll(() => warnings).toEqual([expect.stringMatching(/ GET /)])
+  })
+
+  it.each([undefined, null])('serves a request that a test creates with %s as its socket', (socket) => {
+    let seen: unknown
+    const request = new IncomingMessage(socket as never)
+    const context = logicalContext((_request: IncomingMessage, response: ServerResponse) => {
+      user.set('ann')
+      seen = user.get()
+      response.end()
+    })
+
+    context(request, new ServerResponse(request))
+
+    expect(seen).toBe('ann')
+  })
+
+  it('has the values in the listeners of the streams of one session of HTTP/2', async () => {
+    const seen: string[] = []
+    const bothEntered = Promise.withResolvers<void>()
+    const context = logicalContext(async ({ url }: Http2ServerRequest, response: Http2ServerResponse) => {
+      user.set(url)
+      for (const event of ['aborted', 'close']) {
+        response.stream.on(event, () => seen.push(`${url} ${event} ${user.get()}`))
+      }
+      if (url === '/b') bothEntered.resolve()
+      await bothEntered.promise
+      if (url === '/a') response.end('ok')
+    })
+    const server = await open(createHttp2Server(context))
+    const session = connect(urlOf(server))
+    const [a, b] = [session.request({ ':path': '/a' }), session.request({ ':path': '/b' })]
+
+    await once(a.resume(), 'close')
+    b.close(constants.NGHTTP2_CANCEL)
+
+    await expect.poll(() => seen).toEqual(['/a close /a', '/b aborted /b', '/b close /b'])
+    session.destroy()
   })
 
   it('adds the trace to Server-Timing of a reply over HTTP/2', async () => {

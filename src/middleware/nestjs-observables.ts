@@ -1,0 +1,98 @@
+import type { IncomingMessage } from 'node:http'
+import { isThenable } from '../callbacks.ts'
+import { type Exchange, exchangeOf } from './exchange.ts'
+
+/** The members of an observable of rxjs that are used here. */
+interface Observable {
+  lift(operator: Operator): Observable
+  subscribe(observer: Partial<Subscriber>): { unsubscribe(): void }
+}
+
+interface Subscriber {
+  next(value?: unknown): void
+  error(error: unknown): void
+  complete(): void
+}
+
+interface Operator {
+  call(subscriber: Subscriber, source: Observable): unknown
+}
+
+type Request = IncomingMessage | { readonly raw: IncomingMessage }
+
+/** The methods of Nest's router that observe the connection of a client. Older versions of Nest 11 omit the last two. */
+interface Observing {
+  sse?(result: unknown, response: unknown, request: IncomingMessage, options: unknown): Promise<void>
+  fromClientDisconnect?(request: Request, response: unknown): Observable
+  getOrCreateAbortController?(request: IncomingMessage): AbortController
+}
+
+let replaced: Promise<void> | undefined
+
+/**
+ * Makes Nest end the observables of a request in its unit: Nest does it in the events of the connection, which other
+ * requests share. Replaces two methods for all apps of the process. They change nothing for requests without a unit.
+ */
+export function endObservablesInUnit(): Promise<void> {
+  return (replaced ??= replaceMethods().catch((error: unknown) => {
+    // A version of Nest with other files. The requests are served as before.
+    process.emitWarning(`logical-context: the teardown of observables has no values: ${String(error)}`)
+  }))
+}
+
+async function replaceMethods(): Promise<void> {
+  const [responses, executions] = await Promise.all([
+    import('@nestjs/core/router/router-response-controller.js'),
+    import('@nestjs/core/router/router-execution-context.js'),
+  ])
+  replaceSse(responses.RouterResponseController.prototype as object)
+  replaceDisconnect(executions.RouterExecutionContext.prototype as object)
+}
+
+/** For a handler with `@Sse()`. */
+function replaceSse(prototype: Observing): void {
+  const { sse } = prototype
+  if (sse === undefined) return
+  prototype.sse = function sseInUnit(result, response, request, options) {
+    const exchange = exchangeOf(request)
+    if (exchange === undefined) return sse.call(this, result, response, request, options)
+    const controller = this.getOrCreateAbortController?.(request)
+    if (controller !== undefined) {
+      controller.abort = (reason) => exchange.enter(AbortController.prototype.abort, controller, reason)
+    }
+    const inUnit = (observable: unknown) => unsubscribedInUnit(exchange, observable)
+    return sse.call(this, isThenable(result) ? result.then(inUnit) : inUnit(result), response, request, options)
+  }
+}
+
+function unsubscribedInUnit(exchange: Exchange, observable: unknown): unknown {
+  if (!isObservable(observable)) return observable
+  return observable.lift({
+    call(subscriber, source) {
+      const subscription = source.subscribe({
+        next: (value) => subscriber.next(value),
+        error: (error) => subscriber.error(error),
+        complete: () => subscriber.complete(),
+      })
+      return () => exchange.enter(subscription.unsubscribe, subscription)
+    },
+  })
+}
+
+function isObservable(value: unknown): value is Observable {
+  return typeof (value as Partial<Observable> | null | undefined)?.lift === 'function'
+}
+
+/** For a handler that returns an observable of one reply. The result emits when the client disconnects. */
+function replaceDisconnect(prototype: Observing): void {
+  const { fromClientDisconnect } = prototype
+  if (fromClientDisconnect === undefined) return
+  prototype.fromClientDisconnect = function fromClientDisconnectInUnit(request, response) {
+    const disconnect = fromClientDisconnect.call(this, request, response)
+    const exchange = exchangeOf('raw' in request ? request.raw : request)
+    if (exchange === undefined) return disconnect
+    return disconnect.lift({
+      call: (subscriber, source) => source.subscribe({ next: () => exchange.enter(subscriber.next, subscriber) }),
+    })
+  }
+}
