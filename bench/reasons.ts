@@ -19,7 +19,7 @@ export const reasons: Readonly<Record<string, string>> = {
     'The floor makes one span by hand, in no unit. Here the unit has an owner and an end besides its span, and the span has attributes, a status, and a parent or a link by the policy.',
   ),
   'import-index':
-    'Most of the time is that of V8, which compiles three files, and of Node, which finds and reads them. Tried and kept: one file for each subpath, no comments in the built files, no import of `node:util` (see the decision). Minified names would save a part of the rest, and make stack traces unreadable.',
+    'Most of the time is that of V8, which compiles two files, and of Node, which finds and reads them. Tried and kept: one file for each subpath, no comments in the built files, no import of `node:util` (see the decision). Minified names would save a part of the rest, and make stack traces unreadable.',
   'import-plugin':
     'A large part is `node:http`, `node:crypto`, `node:net` and `node:stream`, which an app with Fastify loads in any case, and `@fastify/proxy-addr`. Tried and kept: the same as for the import of the package.',
   ...same(

@@ -18,10 +18,9 @@ const input = Object.fromEntries(
   ),
 )
 
-/** The rooms that several subpaths share. Each is one chunk. */
+/** The rooms that several subpaths share. */
 const chunks = [
-  { name: 'context', test: /src\/(context\/|(errors|options|callbacks)\.ts)/ },
-  { name: 'tasks', test: /src\/tasks\// },
+  { name: 'core', test: /src\/(context\/|tasks\/|(errors|options|callbacks)\.ts)/ },
   { name: 'propagators', test: /src\/(variables|propagators)\// },
   { name: 'middleware', test: /src\/middleware\//, minShareCount: 2 },
 ]

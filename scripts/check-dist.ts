@@ -70,8 +70,8 @@ for (const load of ['import(url)', "process.getBuiltinModule('module').createReq
 }
 
 const limits = [
-  ['./dist/index.js', 3],
-  ['./dist/middleware/fastify.js', 5],
+  ['./dist/index.js', 2],
+  ['./dist/middleware/fastify.js', 4],
 ] as const
 for (const [path, limit] of limits) {
   const files = filesOf(new URL(path, pathToFileURL(`${process.cwd()}/`)).pathname)
