@@ -54,7 +54,8 @@ export function grpcServerInterceptor(options?: InboundOptions, ...calledByGrpc:
           if (scope !== undefined && status === undefined) scope.abort(new ClientGoneError(scope.name))
           inScope(scope, listener, 'onCancel')
           if (scope !== undefined) setCallAttributes(scope, method.path, status ?? cancelled)
-          scope?.close()
+          // The stream of the call emits `close` next.
+          setImmediate(() => scope?.close())
         },
       })
     }

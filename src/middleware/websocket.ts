@@ -203,9 +203,12 @@ class Connection {
   #close(): void {
     const scope = this.#scope
     scope.abort(new ClientGoneError(scope.name))
-    scope.close()
-    if (!scope.sealed)
+    // A stream around the socket ends next.
+    setImmediate(() => {
+      scope.close()
+      if (scope.sealed) return
       root.runInAsyncScope(() => after(this.#settings.settleTimeoutMs, () => scope.sealNow(), { ref: false }))
+    })
   }
 }
 

@@ -288,6 +288,31 @@ describe('grpcServerInterceptor', () => {
     expect(seen).toEqual(['metadata ann', 'message ann', 'reply ann'])
   })
 
+  it('has the values where the stream of a call closes, after a reply and after a cancellation', async () => {
+    const seen: unknown[] = []
+    const port = await serve(
+      {
+        upload: (call, callback) => {
+          call.resume().on('end', () => callback(null, 'done'))
+          call.on('close', () => seen.push(`upload ${user.get()}`))
+        },
+        download: (call) => {
+          call.write('part')
+          call.on('close', () => seen.push(`download ${user.get()}`))
+        },
+      },
+      [grpcServerInterceptor({ propagators, trust: 'loopback' })],
+    )
+    const client = connectTo(`127.0.0.1:${port}`)
+
+    client['upload']?.(metadataOf({ baggage: 'user=ann' }), () => {}).end()
+    await expect.poll(() => seen).toEqual(['upload ann'])
+    const download = client['download']?.('tea', metadataOf({ baggage: 'user=bob' }))
+    download.on('error', () => {}).on('data', () => download.cancel())
+
+    await expect.poll(() => seen).toEqual(['upload ann', 'download bob'])
+  })
+
   it('answers a call whose handler throws', async () => {
     const port = await serve(
       {

@@ -15,7 +15,7 @@ import defaultExport, {
 } from 'logical-context/middleware/websocket'
 import { requestId } from 'logical-context/variables'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { WebSocket, WebSocketServer } from 'ws'
+import { createWebSocketStream, WebSocket, WebSocketServer } from 'ws'
 import { closeOf, listen, silent, urlOf } from '../contracts/node-server.ts'
 import { Client } from './shutdown-client.ts'
 
@@ -221,6 +221,21 @@ describe('logicalContext of middleware/websocket', () => {
 
     expect(await ended.promise).toMatchObject({ code: 'LCTX_CLIENT_GONE' })
     expect(onError).not.toHaveBeenCalled()
+  })
+
+  it('has the values where a stream around the socket ends', async () => {
+    const ended = Promise.withResolvers<unknown>()
+    const { port } = serve((socket) => {
+      user.set('ann')
+      createWebSocketStream(socket)
+        .on('end', () => ended.resolve(user.get()))
+        .resume()
+    })
+    const client = await dial(await port())
+
+    client.close()
+
+    expect(await ended.promise).toBe('ann')
   })
 
   it('keeps the values of a connection for its listeners that have not ended', async () => {
