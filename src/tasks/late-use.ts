@@ -110,7 +110,7 @@ const maxOwnFrames = 16
 /** In a bundle of the program the package has no folder of its own. Then this many frames are above the line. */
 const bundledFrames = 6
 /** The folder of the source, or of the build of this package. */
-const ownFolder = /\/(?:tasks\/late-use\.[jt]s|chunks\/tasks\.js)$/.test(import.meta.url)
+const ownFolder = /\/(?:tasks\/late-use\.[jt]s|chunks\/core\.js)$/.test(import.meta.url)
   ? new URL('..', import.meta.url).pathname
   : undefined
 
