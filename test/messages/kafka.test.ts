@@ -1,4 +1,12 @@
-import { type Consumer, Kafka, logLevel, type Producer } from 'kafkajs'
+import {
+  type Consumer,
+  Kafka,
+  KafkaJSConnectionError,
+  KafkaJSNumberOfRetriesExceeded,
+  KafkaJSRequestTimeoutError,
+  logLevel,
+  type Producer,
+} from 'kafkajs'
 import { ContextVar, runInScope } from 'logical-context'
 import { kafkaContext, type KafkaRecord } from 'logical-context/messages/kafka'
 import { describeMessages } from 'logical-context/testing'
@@ -10,6 +18,10 @@ import { needs } from '../servers/server.ts'
 import { startWorkerProcess } from './worker-process.ts'
 
 const { name, skip } = needs(kcatProgram, 'kcat')
+const resetByPeer = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })
+const closedByBroker = Object.assign(new KafkaJSConnectionError('closed'), { name: 'KafkaJSConnectionClosedError' })
+const circle = new Error('refused')
+circle.cause = circle
 const tenant = new ContextVar<string>('tenant', { onSpawn: 'keep' })
 const user = new ContextVar<string>('user')
 const propagators = [w3cTraceContext(), xRequestId(), w3cBaggage({ members: { tenant, user } })]
@@ -157,6 +169,27 @@ describe.skipIf(skip)(`kafkaContext, on librdkafka's mock cluster with kafkajs${
 })
 
 describe('kafkaContext', () => {
+  it.each([
+    ['a connection that ended', closedByBroker],
+    ['a request without an answer', new KafkaJSRequestTimeoutError('late', {} as never)],
+    ['several tries', new KafkaJSNumberOfRetriesExceeded(new Error('refused'), { retryCount: 2, retryTime: 1 })],
+    ['another error that has one of these as its cause', new Error('not sent', { cause: resetByPeer })],
+    ['one of several errors', new AggregateError([new Error('refused'), resetByPeer])],
+  ])('leaves it open whether a record was accepted, after %s', async (_, cause) => {
+    const failure = kafkaContext().messages.enqueue('orders', 1000, Promise.reject(cause))
+
+    await expect(failure).rejects.toMatchObject({ code: 'LCTX_ENQUEUE_TIMEOUT', cause })
+  })
+
+  it.each([
+    ['a broker that refused the connection', Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })],
+    ['a circle of causes', circle],
+    ['a text', 'refused'],
+    ['undefined', undefined],
+  ])('rejects with the error of the engine for %s', async (_, error) => {
+    await expect(kafkaContext().messages.enqueue('orders', 1000, Promise.reject(error))).rejects.toBe(error)
+  })
+
   it('reads headers as @platformatic/kafka has them: a Map of bytes', async () => {
     const kafka = kafkaContext({ propagators })
     const entries = asRequest(() => Object.entries(kafka.headers('orders')))

@@ -1,9 +1,9 @@
-import { AckPolicy, type ConsumerMessages, jetstream, jetstreamManager } from '@nats-io/jetstream'
+import { AckPolicy, type ConsumerMessages, jetstream, jetstreamManager, type JsMsg } from '@nats-io/jetstream'
 import { connect, headers, nanos, type NatsConnection } from '@nats-io/transport-node'
 import { runInScope } from 'logical-context'
 import { natsContext } from 'logical-context/messages/nats'
 import { describeMessages } from 'logical-context/testing'
-import { requestId, traceContext } from 'logical-context/variables'
+import { message, requestId, traceContext } from 'logical-context/variables'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { type Gate, startGate } from '../servers/gate.ts'
 import { natsProgram, startNats } from '../servers/nats.ts'
@@ -154,6 +154,30 @@ describe.skipIf(skip)(`on a NATS server${name}`, () => {
     const call = natsContext().publish(jetstream(own), subject, '{}', { timeout: 20 })
 
     await expect(call).rejects.toThrow('within 20 ms')
+  })
+
+  it('opens a fetched batch in a unit that links to its senders, and acknowledges all its messages', async () => {
+    const context = natsContext()
+    const js = jetstream(connection)
+    const subject = await openStream()
+    for (const id of ['r-1', 'r-2']) {
+      await runInScope(async () => {
+        requestId.set(id)
+        await context.publish(js, subject, '{}')
+      })
+    }
+    const consumer = await js.consumers.get(subject, 'worker')
+    const batch: JsMsg[] = []
+    for await (const delivery of await consumer.fetch({ max_messages: 2 })) batch.push(delivery)
+
+    const seen = await context.processBatch(batch, async (items) => [
+      message.get()?.links?.length,
+      await Promise.all(items.map(({ run }) => run(() => requestId.get()))),
+    ])
+    await connection.flush()
+
+    expect(seen).toEqual([2, ['r-1', 'r-2']])
+    expect((await consumer.info()).num_ack_pending).toBe(0)
   })
 
   it('adds no second header to one of the program whose name differs in case', async () => {
