@@ -68,6 +68,8 @@ export interface BullContext {
   /**
    * Creates or changes a scheduler, as `queue.upsertJobScheduler` does, and stores nothing of the code that calls it. Its
    * runs start empty, also if it was created with the method of the queue.
+   *
+   * @throws {EnqueueTimeoutError} if Redis has not answered in time: the scheduler may have been created.
    */
   upsertJobScheduler<Data>(
     queue: Queue<Data>,
@@ -165,7 +167,8 @@ export function bullContext(options?: BullContextOptions): BullContext {
       // The attempts of a run have one trace, and each run another one: their ids derive from this one and from the run's.
       const metadata = JSON.stringify({ schedule: randomUUID() })
       const opts = { ...template?.opts, telemetry: { metadata, omitContext: true } }
-      return queue.upsertJobScheduler(id, repeat, { ...template, opts })
+      const upserted = queue.upsertJobScheduler(id, repeat, { ...template, opts })
+      return messages.enqueue(queue.name, enqueueTimeoutMs, upserted)
     },
     processor(handler) {
       checkFunction('processor', handler)

@@ -18,8 +18,16 @@ export type MessagePolicy = Exclude<Policy, 'share'>
 /** Text fields of a message, by lower-case name: the same names as on HTTP. */
 export type MessageFields = Record<string, string>
 
-/** How many bytes the fields of a message have at most, names included: the limit of W3C Baggage, 3.3.2. */
+/**
+ * How many bytes the fields of a message have at most, names included and a signature not: the limit of W3C Baggage,
+ * 3.3.2.
+ */
 const maxBytes = 8192
+/** What `baggage` leaves to the trace and the request id, whatever their order: their longest texts have 728 bytes. */
+const identityBytes = 768
+
+/** The field with the signature: a JWS in its compact form. */
+export const signatureField = 'logical-context-signature'
 
 /** The field with the policy and the time of a message, and with the span that caused an isolated one. */
 export const metaField = 'logical-context'
@@ -140,10 +148,21 @@ export class LimitedCarrier implements Carrier {
 
   set(name: string, value: string): void {
     if (!isToken(name) || !isFieldValue(value)) return this.#refuse('malformed', name)
-    const bytes = name.length + value.length
-    if (bytes > this.#bytesLeft) return this.#refuse('truncated', name)
     if (this.has(name)) return
+    const text = name === 'baggage' ? this.#cut(name, value) : value
+    if (text === undefined) return
+    const bytes = name === signatureField ? 0 : name.length + text.length
+    if (bytes > this.#bytesLeft) return this.#refuse('truncated', name)
     this.#bytesLeft -= bytes
-    this.#fields[name] = value
+    this.#fields[name] = text
+  }
+
+  /** The members of a list that fit: the declared ones come first. Undefined if none fits. */
+  #cut(name: string, list: string): string | undefined {
+    const longest = Math.min(this.#bytesLeft, maxBytes - identityBytes) - name.length
+    if (list.length <= longest) return list
+    this.#refuse('truncated', name)
+    const end = list.lastIndexOf(',', longest)
+    return end > 0 ? list.slice(0, end) : undefined
   }
 }

@@ -124,7 +124,7 @@ export function natsContext(options?: NatsContextOptions): NatsContext {
         for (const message of batch) message.ack()
         return result
       } catch (error) {
-        for (const message of batch) message.nak()
+        if (!signal?.aborted) for (const message of batch) message.nak()
         throw error
       }
     },

@@ -14,10 +14,8 @@ import { anAmount, anyOf, aString, type Check, checkArgument, type Checks, check
 import type { Carrier } from '../propagators/carrier.ts'
 import { compilePropagators } from '../propagators/composite.ts'
 import type { Peer, Propagator } from '../propagators/propagator.ts'
-import { metaField } from './message-fields.ts'
+import { metaField, signatureField as field } from './message-fields.ts'
 
-/** The field with the signature: a JWS in its compact form. */
-const field = 'logical-context-signature'
 /** Longer signatures are not read: an RSA key of 4096 bits needs about 900 characters. */
 const longest = 2048
 /** How far the clock of a sender may be ahead, in milliseconds. */

@@ -1,7 +1,7 @@
 import { ContextVar, runInScope } from 'logical-context'
 import { Messages, type MessagePolicy } from 'logical-context/messages/message'
-import { json, w3cBaggage } from 'logical-context/propagators'
-import { message } from 'logical-context/variables'
+import { json, w3cBaggage, w3cTraceContext, xRequestId } from 'logical-context/propagators'
+import { message, requestId } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
 
 const tenant = new ContextVar<string>('tenant', { onSpawn: 'keep' })
@@ -91,6 +91,39 @@ describe('the policy of a job', () => {
 
   it('is inherit by default', async () => {
     expect(await runJob(new Messages('test', { propagators }))).toContain('inherit')
+  })
+
+  it('cuts the values of a message to the budget, the first members first, and keeps the other fields', async () => {
+    const messages = new Messages('test', { propagators: [...propagators, w3cTraceContext(), xRequestId()] })
+    const fields = runInScope(() => {
+      requestId.set('r-1')
+      tenant.set('x'.repeat(4000))
+      user.set('y'.repeat(4170))
+      return messages.capture('jobs')
+    })
+
+    expect(Object.entries(fields).flat().join('').length).toBeLessThanOrEqual(8192)
+    expect(messages.counters.truncated).toBe(1)
+    expect(await messages.process({ queue: 'jobs', fields }, () => [requestId.get(), ...seen()])).toEqual([
+      'r-1',
+      'x'.repeat(4000),
+      undefined,
+      undefined,
+      undefined,
+      'inherit',
+    ])
+  })
+
+  it('drops a value that is too long, and no other one', async () => {
+    const messages = new Messages('test', { propagators })
+    const fields = runInScope(() => {
+      tenant.set('x'.repeat(9000))
+      user.set('ann')
+      return messages.capture('jobs')
+    })
+
+    expect(await messages.process({ queue: 'jobs', fields }, seen)).toContain('ann')
+    expect([fields['baggage'], messages.counters.truncated]).toEqual(['user=ann', 1])
   })
 
   it('refuses a variable that is sensitive among those that travel', () => {

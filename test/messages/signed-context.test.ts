@@ -7,7 +7,7 @@ import { Messages } from 'logical-context/messages/message'
 import { signedContext } from 'logical-context/messages/signed-context'
 import logicalContext from 'logical-context/middleware/fastify'
 import { w3cBaggage, w3cTraceContext, xRequestId } from 'logical-context/propagators'
-import { message, requestId, TraceContext, traceContext } from 'logical-context/variables'
+import { message, requestId, TraceContext, traceContext, Tracestate } from 'logical-context/variables'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 
 const tenant = new ContextVar<string>('tenant')
@@ -54,6 +54,20 @@ describe('signedContext', () => {
     const receiver = await openMessages({ keys: { k: publicKey } }, { trust: false })
 
     expect(await receive(receiver, send(sender))).toEqual([true, 0])
+  })
+
+  it('signs fields that fill the budget of a message', async () => {
+    const messages = await openMessages({ keys: { k: old }, current: 'k' })
+    const fields = runInScope(() => {
+      tenant.set('x'.repeat(7300))
+      const state = Tracestate.parse(`a=${'y'.repeat(250)},b=${'z'.repeat(250)}`)
+      traceContext.set(new TraceContext({ state }))
+      return messages.capture('orders')
+    })
+
+    const seen = await messages.process({ queue: 'orders', fields }, () => tenant.get())
+
+    expect([seen?.length, messages.counters.truncated, messages.counters.refused]).toEqual([7300, 0, 0])
   })
 
   it('writes a JWS that jose verifies, and accepts one that jose signed', async () => {
