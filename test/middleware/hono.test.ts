@@ -442,7 +442,8 @@ describe('logicalContext of middleware/hono', () => {
         scope = c.get('requestScope')
         return {
           onOpen: () => look('open'),
-          onMessage({ data }, socket) {
+          async onMessage({ data }, socket) {
+            await new Promise((resolve) => setImmediate(resolve))
             look(`message ${String(data)}`)
             socket.close()
           },
@@ -451,7 +452,8 @@ describe('logicalContext of middleware/hono', () => {
       }),
     )
     const sockets = new WebSocketServer({ noServer: true })
-    webSocketContext(sockets)
+    // Hono does not wait for `onMessage`.
+    webSocketContext(sockets, { messagePolicy: 'share' })
     const server = await listen(createAdaptorServer({ fetch: app.fetch, websocket: { server: sockets } }) as Server)
     onTestFinished(() => closeOf(server))
     const client = new WebSocket(urlOf(server).replace('http', 'ws'))
