@@ -17,7 +17,6 @@ import {
   withTaskGroup,
   withTimeout,
 } from 'logical-context'
-import { openTelemetry } from 'logical-context/bridges/opentelemetry'
 import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
 import { connectClientInterceptor } from 'logical-context/clients/connect'
 import { contextFetch } from 'logical-context/clients/fetch'
@@ -308,11 +307,6 @@ const wrongPlaces: WrongCall[] = [
     'a message context without a name',
     () => new Messages({ propagators: [] } as never),
     'Messages: the name: expected a string of at least one character, got { propagators: [] }.',
-  ],
-  [
-    'a bridge without options',
-    () => call(openTelemetry),
-    "openTelemetry: option 'api' expected all of '@opentelemetry/api', got undefined.",
   ],
   [
     'an argument with hundreds of properties',

@@ -25,13 +25,13 @@ const descriptions = {
 
 export type Inside = Record<keyof typeof descriptions, symbol>
 
-/** @throws {TypeError} if the logger is not a logger of pino 10. */
+/** @throws {TypeError} if the logger is not a logger of pino 9 or 10. */
 export function findInside(logger: object): Inside {
   const entries = Object.entries(descriptions).map(([name, description]) => {
     const symbol = findSymbol(logger, description)
     if (symbol !== undefined) return [name, symbol] as const
     throw new TypeError(
-      `contextLogger: expected a logger of pino 10, got one without '${description}': ${show(logger)}. Use pinoMixin.`,
+      `contextLogger: expected a logger of pino 9 or 10, got one without '${description}': ${show(logger)}. Use pinoMixin.`,
     )
   })
   return Object.fromEntries(entries) as Inside

@@ -41,7 +41,7 @@ const mixinChecks: Checks = { ...logFieldsChecks, mixin: aFunction }
  * The fields are written once for each unit, and again after a variable is set: a line costs what a static child's line
  * costs. It uses pino's internals; `pinoMixin` does the same through pino's options, once for each line.
  *
- * @throws {TypeError} if `logger` is not a logger of pino 10, if a field is not a variable or is sensitive, and if the
+ * @throws {TypeError} if `logger` is not a logger of pino 9 or 10, if a field is not a variable or is sensitive, and if the
  *   logger itself writes one of the keys.
  */
 export function contextLogger<L extends PinoLike>(logger: L, options?: LogFieldsOptions): L {

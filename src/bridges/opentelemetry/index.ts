@@ -64,7 +64,7 @@ const checks: Checks = {
  *   another bridge was not stopped.
  */
 export function openTelemetry(options: OpenTelemetryOptions): OpenTelemetryBridge {
-  const checked = checkOptions('openTelemetry', options, checks)
+  const checked = checkOptions('openTelemetry', options ?? null, checks)
   const { api, fields: declared = {}, requestSpans = false, baggage = false } = checked
   if (api === undefined) {
     throw new TypeError(`openTelemetry: option 'api' expected ${anApi.expected}, got undefined.`)
