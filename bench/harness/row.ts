@@ -52,7 +52,7 @@ export interface Work {
   units?: number
   /** How many bytes the operation writes. Shown next to the time. */
   bytes?: number
-  /** Whether the operation waits for another process: the CPU time of its own shows nothing. Default: false. */
+  /** Whether the operation waits for another process: the CPU time of its own does not show disturbance. Default: false. */
   elsewhere?: boolean
   /** Frees what the setup started. */
   close?(): Promise<unknown>

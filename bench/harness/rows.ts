@@ -23,7 +23,7 @@ export function checkRow(row: Row, node: string): Promise<void> {
 export function measureRow(row: Row, { node, quick, rounds }: RunOptions): Promise<Samples> {
   if (row.kind === 'memory') return measureMemory(row, { node, rounds: rounds ?? (quick ? 1 : 2) })
   if (row.kind === 'fastify') {
-    const [usual, windowMs, warmUpRequests] = quick ? [3, 400, 6_000] : [5, 700, 15_000]
+    const [usual, windowMs, warmUpRequests] = quick ? [3, 400, 10_000] : [5, 700, 40_000]
     return measureServers(row, { node, windows: rounds ?? usual, windowMs, connections: 50, warmUpRequests })
   }
   if (row.kind === 'micro' && row.windows !== undefined) {
