@@ -40,7 +40,6 @@ import {
   spanAttributes,
 } from './message-fields.ts'
 import { messagesChecks, type MessageRefusal, type MessagesOptions } from './messages-options.ts'
-import { observedAttempt } from './observed-attempt.ts'
 import {
   aMessage,
   type BatchItem,
@@ -235,7 +234,8 @@ export class Messages {
    * Waits for running jobs and for the tasks that jobs have spawned. At the limit it aborts their signals, and it
    * reports what has not ended. A job that calls it is not waited for. Stop the engine's fetching first.
    *
-   * @param stopped Resolves when the engine fetches no more. It is awaited first, within the same limit. Default: at once.
+   * @param stopped Resolves when the engine fetches no more. It is awaited first, within the same limit; its failure is
+   *   thrown at the end. Default: at once.
    * @throws {TypeError} if an option is unknown or of the wrong type.
    */
   close(options?: DrainOptions, stopped: PromiseLike<unknown> = Promise.resolve()): Promise<CloseReport> {
@@ -255,14 +255,8 @@ export class Messages {
     const job = context.get(messageVariable) as MessageInfo
     // A worker's handlers run in the context of the code that created the worker, with most engines.
     const scope = root.runInAsyncScope(() => this.#open(context, job, signal))
-    const remove = this.#running.add(scope, job)
     const waitMs = at === undefined ? undefined : Math.max(0, Date.now() - at)
-    try {
-      return await root.runInAsyncScope(() => scope.run(observedAttempt<R>, { scope, job, waitMs }, handler))
-    } finally {
-      scope.close()
-      remove()
-    }
+    return this.#running.run({ scope, job, waitMs }, handler)
   }
 
   #open(context: LogicalContext, job: MessageInfo, signal: AbortSignal | undefined): RequestScope {

@@ -1,6 +1,8 @@
 import type { LogicalContext } from '../context/logical-context.ts'
+import { root } from '../context/storage.ts'
 import { AbandonedError } from '../errors.ts'
 import { drain, drainChecks, type DrainOptions, type DrainReport } from '../tasks/drain.ts'
+import { messageEnd, type MessageEndEvent, type MessageEvent, messageStart } from '../tasks/lifecycle.ts'
 import { InFlight, Link, type Wait } from '../tasks/linked-list.ts'
 import { show } from '../options.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
@@ -40,11 +42,17 @@ export class RunningJobs {
     return this.#jobs.size
   }
 
-  /** Adds an attempt. Returns the function that removes it. */
-  add(scope: RequestScope, info: MessageInfo): () => void {
-    const link = new Link({ scope, info })
+  /** Runs a handler in the unit of its attempt, outside every other context, and closes the unit. */
+  async run<R>(event: MessageEvent, handler: (scope: RequestScope) => R | PromiseLike<R>): Promise<R> {
+    const { scope, job } = event
+    const link = new Link({ scope, info: job })
     this.#jobs.add(link)
-    return () => this.#jobs.delete(link)
+    try {
+      return await root.runInAsyncScope(() => scope.run(observed<R>, event, handler))
+    } finally {
+      scope.close()
+      this.#jobs.delete(link)
+    }
   }
 
   /**
@@ -59,7 +67,8 @@ export class RunningJobs {
     const startedAt = performance.now()
     const leftMs = () => Math.max(0, timeoutMs - (performance.now() - startedAt))
     const wait = this.#wait()
-    await within(timeoutMs, stopped)
+    // The engine may fail to stop, for example without a connection: its jobs are waited for all the same.
+    const stop = await within(timeoutMs, Promise.allSettled([stopped]))
     const quiet = await isIdleWithin(leftMs(), wait)
     const left = quiet ? [] : wait.items.map(({ item }) => ({ ...item, context: item.scope.context }))
     const reason = new AbandonedError(group.name, timeoutMs)
@@ -70,6 +79,7 @@ export class RunningJobs {
     ])
     wait.end()
     group.close()
+    for (const result of stop ?? []) if (result.status === 'rejected') throw result.reason
     const unfinishedJobs = left.map(({ info, scope, context }) => ({ ...info, context, ended: scope.closed }))
     return { ...report, unfinishedJobs, elapsedMs: performance.now() - startedAt }
   }
@@ -93,6 +103,25 @@ export async function within<R>(ms: number, promise: PromiseLike<R>): Promise<R 
     return await Promise.race([promise, limit.promise])
   } finally {
     disarm()
+  }
+}
+
+/** Publishes the begin and the end of an attempt. */
+async function observed<R>(event: MessageEvent, handler: (scope: RequestScope) => R | PromiseLike<R>): Promise<R> {
+  const { scope } = event
+  const startedAt = performance.now()
+  const end = (outcome: MessageEndEvent['outcome'], error: unknown) => {
+    if (!messageEnd.hasSubscribers) return
+    messageEnd.publish({ ...event, outcome, error, durationMs: performance.now() - startedAt })
+  }
+  if (messageStart.hasSubscribers) messageStart.publish(event)
+  try {
+    const result = await handler(scope)
+    end('done', undefined)
+    return result
+  } catch (error) {
+    end(scope.isCancellation(error) ? 'cancelled' : 'failed', error)
+    throw error
   }
 }
 

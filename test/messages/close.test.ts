@@ -81,4 +81,23 @@ describe('Messages.close', () => {
     expect(events).toEqual(['stopped', 'closed'])
     expect(late.unfinishedJobs).toEqual([])
   })
+
+  it('waits for the jobs also if the engine fails to stop, and then throws its failure', async () => {
+    const messages = new Messages('test')
+    const job = Promise.withResolvers<void>()
+    const events: string[] = []
+    const done = messages.process({ queue: 'jobs' }, () => job.promise).then(() => events.push('job'))
+
+    const closed = messages.close({ timeoutMs: 60_000 }, Promise.reject(new Error('no connection')))
+    const failure = closed.catch((error: unknown) => {
+      events.push('closed')
+      return error
+    })
+    await new Promise((resolve) => setImmediate(resolve))
+    job.resolve()
+
+    expect(await failure).toMatchObject({ message: 'no connection' })
+    await done
+    expect(events).toEqual(['job', 'closed'])
+  })
 })
