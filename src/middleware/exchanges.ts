@@ -56,7 +56,16 @@ export class Exchanges extends InFlight<Exchange> {
     root.runInAsyncScope(setImmediate, undefined, () => {
       const due = this.#soon
       this.#soon = []
-      for (const each of due) each.close()
+      for (const each of due) {
+        try {
+          each.close()
+        } catch (error) {
+          // For example of a span processor. The others close too.
+          process.nextTick(() => {
+            throw error
+          })
+        }
+      }
     })
   }
 
