@@ -67,7 +67,7 @@ export class RunningJobs {
     const startedAt = performance.now()
     const leftMs = () => Math.max(0, timeoutMs - (performance.now() - startedAt))
     const wait = this.#wait()
-    // The engine may fail to stop, for example without a connection: its jobs are waited for all the same.
+    // The engine may fail to stop, for example without a connection. Its jobs continue.
     const stop = await within(timeoutMs, Promise.allSettled([stopped]))
     const quiet = await isIdleWithin(leftMs(), wait)
     const left = quiet ? [] : wait.items.map(({ item }) => ({ ...item, context: item.scope.context }))
