@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 'node:http2'
-import { finished, type Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import { currentCell } from '../context/cell.ts'
 import { type AsyncSnapshot, captureSnapshot } from '../context/storage.ts'
 import { ClientGoneError } from '../errors.ts'
@@ -151,7 +151,7 @@ export class Exchange implements Listed<Exchange> {
   unpiped(source: Readable): void {
     const end = () => this.end(ofStream)
     // The code that destroys the stream of a closed response, such as `pipeline`, does it after this event.
-    setImmediate(() => (source.destroyed ? finished(source, end) : end()))
+    setImmediate(() => (source.destroyed ? process.getBuiltinModule('node:stream').finished(source, end) : end()))
   }
 
   /** A reply begins: no callback is owed any more. */

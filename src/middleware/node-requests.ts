@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
-import { Server } from 'node:net'
+import type { Server } from 'node:net'
 import { captureSnapshot } from '../context/storage.ts'
 import { anyOf, type Check, checkArgument, type Checks, checkOptions } from '../options.ts'
 import type { Policy } from '../tasks/policy.ts'
@@ -42,7 +42,10 @@ export interface NodeServerOptions extends ServerOptions {
 export const aLogger: Check = anyOf('a logger with the methods info, warn and error', (value) =>
   ['info', 'warn', 'error'].every((name) => typeof (value as Record<string, unknown> | null)?.[name] === 'function'),
 )
-const aServer: Check = anyOf('a server, such as what `listen` returns', (value) => value instanceof Server)
+const aServer: Check = anyOf(
+  'a server, such as what `listen` returns',
+  (value) => value instanceof process.getBuiltinModule('node:net').Server,
+)
 export const nodeServerChecks: Checks = { ...serverChecks, logger: aLogger }
 
 /** What a middleware for Node's servers has besides its call. */

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
-import { finished, type Readable, Stream } from 'node:stream'
+import type { Readable } from 'node:stream'
 import { type Exchange, exchangeOf, ofStream } from './exchange.ts'
 
 type Called = (...args: unknown[]) => unknown
@@ -22,6 +22,7 @@ export function enterAtReply(response: ServerResponse | Http2ServerResponse): vo
 /** Calls `enterAtReply` if one of the methods is replaced: a call for each response would cost more. */
 export function enterAtReplaced(response: ServerResponse | Http2ServerResponse | undefined): void {
   if (response === undefined) return
+  originals ??= process.getBuiltinModule('node:http').ServerResponse.prototype
   const { end, writeHead, write } = originals
   // Faster than a look at its own properties.
   if (response.end === end && response.writeHead === writeHead && response.write === write) return
@@ -35,12 +36,15 @@ export function enterAtRawReply(response: ServerResponse | Http2ServerResponse):
 
 /** Postpones the seal until a stream has closed that is the body of a reply to HEAD: it is read or destroyed, not piped. */
 export function awaitUnsent(exchange: Exchange, method: string | undefined, body: unknown): void {
-  if (method !== 'HEAD' || !(body instanceof Stream)) return
+  if (method !== 'HEAD') return
+  const { finished, Stream } = process.getBuiltinModule('node:stream')
+  if (!(body instanceof Stream)) return
   exchange.begin(ofStream)
   finished(body as Readable, () => exchange.end(ofStream))
 }
 
-const { prototype: originals } = process.getBuiltinModule('node:http').ServerResponse
+/** Read at the first request: a process that only imports the package does not load `node:http`. */
+let originals: ServerResponse | undefined
 const enteringKey: unique symbol = Symbol('logical-context.entering')
 const names = ['write', 'writeHead', 'end'] as const
 

@@ -1,5 +1,3 @@
-import { isIP, isIPv4, isIPv6 } from 'node:net'
-
 /**
  * The host syntax of the options `trust`, `trace` and `values`: a name, an address, `.example.com` or `*.example.com`
  * for all names below `example.com`. A list of destinations can also have a scheme and a port.
@@ -17,13 +15,20 @@ const maxNameLength = 255
 /** Characters that a URL parser would drop, decode, or read as the end of the host. */
 const strange = /[\s/?#@\\%*]/
 
+let net: typeof import('node:net') | undefined
+
+/** 4, 6, or 0 if the text is no address. `node:net` is loaded with the first one, and not with the package. */
+export function isIP(text: string): number {
+  return (net ??= process.getBuiltinModule('node:net')).isIP(text)
+}
+
 /** Undefined for an invalid host. */
 export function parseHost(entry: unknown): HostPattern | undefined {
   const parts = typeof entry === 'string' ? splitHost(entry) : undefined
   const name = parts && withoutFinalDot(canonicalHost(parts.host) ?? '')
   if (parts === undefined || name === undefined || name === '') return undefined
   const { scheme, dot, port } = parts
-  if (dot !== '' && (name.startsWith('[') || isIPv4(name))) return undefined
+  if (dot !== '' && (name.startsWith('[') || isIP(name) === 4)) return undefined
   const key = `${dot}${name}`
   if (scheme === undefined) return { key, protocol: undefined, port }
   const protocol = `${scheme}:`
@@ -48,7 +53,7 @@ export function defaultPort(protocol: string): string | undefined {
 
 /** A host in the form of `URL.hostname`: lower case, ASCII, IPv6 in brackets; undefined for an invalid host. */
 export function canonicalHost(host: string): string | undefined {
-  if (isIPv6(host)) return URL.parse(`http://[${host}]/`)?.hostname
+  if (isIP(host) === 6) return URL.parse(`http://[${host}]/`)?.hostname
   if (host === '' || host.startsWith('.') || strange.test(host)) return undefined
   // A URL parser would read the text after a colon as the port, and drop the default port.
   if (host.startsWith('[') ? !host.endsWith(']') : host.includes(':')) return undefined
@@ -100,7 +105,7 @@ function splitHost(entry: string): HostParts | undefined {
   const [wildcard = '', star = ''] = /^(\*?)\./.exec(rest) ?? []
   const parts = { scheme: scheme?.toLowerCase(), dot: wildcard.slice(star.length) }
   const whole = rest.slice(wildcard.length)
-  if (isIPv6(whole)) return { ...parts, host: whole, port: undefined }
+  if (isIP(whole) === 6) return { ...parts, host: whole, port: undefined }
   const [, host = '', port] = /^(.*?)(?::(\d+))?$/.exec(whole) ?? []
   if (port !== undefined && (port.length > 5 || Number(port) > 65_535)) return undefined
   return { ...parts, host, port: port && String(Number(port)) }

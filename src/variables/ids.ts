@@ -1,5 +1,3 @@
-import { randomFillSync } from 'node:crypto'
-
 /** `latin1Slice` exists on each Node buffer, but not in its types. It is twice as fast as `toString('latin1', …)`. */
 type Latin1Buffer = Buffer & { latin1Slice(start: number, end: number): string }
 
@@ -46,14 +44,19 @@ function take(length: 16 | 32): string {
   return id.charCodeAt(0) === zero && id.startsWith('0000000000000000') ? take(length) : id
 }
 
+/** `node:crypto` is loaded with the first id: an import would load it with the package. */
+function refill(): void {
+  process.getBuiltinModule('node:crypto').randomFillSync(pool)
+}
+
 function refillDigits(): void {
-  randomFillSync(pool)
+  refill()
   digits.write(pool.toString('hex'), 'latin1')
   nextDigit = 0
 }
 
 function refillUuids(): void {
-  randomFillSync(pool)
+  refill()
   let to = 0
   // An indexed loop: the pairs of an iterator would double the cost.
   for (let index = 0; index < pool.length; index++) {
