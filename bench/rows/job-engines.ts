@@ -105,6 +105,8 @@ async function workOf(start: (seen: Seen) => Promise<JobEngine>): Promise<Work> 
   }
   return {
     awaited: true,
+    // The time of an operation is that of the database.
+    elsewhere: true,
     units,
     op: () => op(),
     within,
