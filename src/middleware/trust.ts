@@ -3,7 +3,15 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { aSyncFunction, callContained, ReportedKeys, reportOnce } from '../callbacks.ts'
 import { anyOf, type Check, checkOptions, type Checks, isFunction, oneOf, show } from '../options.ts'
-import { containsEveryHost, hostKeys, isEveryHost, isIP, isRange, type HostPattern, parseHost } from '../propagators/hosts.ts'
+import {
+  containsEveryHost,
+  hostKeys,
+  isEveryHost,
+  isIP,
+  isRange,
+  type HostPattern,
+  parseHost,
+} from '../propagators/hosts.ts'
 import type { Peer, Refuse, RefusalReason } from '../propagators/propagator.ts'
 import { compileTrust, trusted, type Verdict } from '../propagators/trust.ts'
 import { inboundRefuse } from '../tasks/lifecycle.ts'

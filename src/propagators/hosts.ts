@@ -17,7 +17,7 @@ const strange = /[\s/?#@\\%*]/
 
 let net: typeof import('node:net') | undefined
 
-/** 4, 6, or 0 if the text is no address. `node:net` is loaded with the first one, and not with the package. */
+/** 4, 6, or 0 for another text. `node:net` is loaded with the first one, and not with the package. */
 export function isIP(text: string): number {
   return (net ??= process.getBuiltinModule('node:net')).isIP(text)
 }
