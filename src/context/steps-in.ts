@@ -10,11 +10,11 @@ export function stepsIn<T>(
   return {
     [Symbol.asyncIterator]() {
       const iterator = enter(() => source[Symbol.asyncIterator]())
-      const step = (name: 'next' | 'return' | 'throw') => {
-        const method = iterator[name] as ((...args: unknown[]) => Promise<IteratorResult<T>>) | undefined
-        if (method === undefined) return undefined
-        return (...args: unknown[]) => {
-          const result = enter(() => method.apply(iterator, args))
+      const step =
+        (name: 'next' | 'return' | 'throw', missing?: (arg: unknown) => Promise<IteratorResult<T>>) =>
+        (...args: unknown[]) => {
+          const method = iterator[name] as ((...args: unknown[]) => Promise<IteratorResult<T>>) | undefined
+          const result = enter(() => (method ?? missing)?.apply(iterator, args as [unknown]))
           // An iterator written by hand can return any value here. Its reader reports that.
           Promise.resolve(result).then(
             (item?: { done?: unknown }) => (item?.done === true ? ended() : undefined),
@@ -22,9 +22,10 @@ export function stepsIn<T>(
           )
           return result
         }
-      }
-      // The code that reads a stream checks whether it has the last two.
-      return { next: step('next'), return: step('return'), throw: step('throw') } as AsyncIterator<T>
+      // An iterator written by hand can lack these two. The code that reads it leaves it without a call then.
+      const left = step('return', async (value) => ({ done: true, value }))
+      const failed = step('throw', (error) => Promise.reject(error))
+      return { next: step('next'), return: left, throw: failed } as AsyncIterator<T>
     },
   }
 }

@@ -50,22 +50,30 @@ export function connectServerInterceptor(options?: InboundOptions): ConnectServe
   const inbound = new Inbound(checked, { owner })
 
   const begin = (request: Request): ServedCall => {
-    const exchange = exchangeOfCall(request)
-    if (exchange === undefined) return new ServedCall(request, inbound.open(pathOf(request), messageOf(request)))
+    const { raw, exchange } = httpOf(request)
+    if (exchange !== undefined) setPolicy(exchange.scope)
+    const scope = exchange?.scope ?? inbound.open(pathOf(request), messageOf(request, raw))
+    return new ServedCall(request, scope, raw, exchange)
+  }
+
+  const setPolicy = (scope: RequestScope): void => {
     if (hasOthers) throw refused()
-    const { scope } = exchange
     if (policy !== undefined) scope.settings = { ...scope.settings, policy }
-    return new ServedCall(request, scope, exchange)
   }
 
   /** Connect answers a call that fails with an internal error, and does not log it. */
   const refused = (): TypeError => {
-    const error = secondRegistration(owner, 'Below a middleware the interceptor takes the option policy only.')
+    const error = secondRegistration(owner, 'Below a middleware or a second time, it takes the option policy only.')
     reportOnce(inbound, owner, error)
     return error
   }
 
   const intercept: Interceptor = (next) => async (request) => {
+    const running = calls.get(request.header)
+    if (running !== undefined) {
+      setPolicy(running.scope)
+      return running.enter(() => next(request))
+    }
     const call = begin(request)
     try {
       const response = await call.enter(() => next({ ...request, signal: call.signal }))
@@ -97,29 +105,47 @@ function contextValues(request: NodeRequest | { readonly raw: NodeRequest }): Co
   return all.set(nodeRequest, 'raw' in request ? request.raw : request)
 }
 
-/** The exchange of a call's HTTP request, if a middleware opened one. */
-function exchangeOfCall(request: Request): Exchange | undefined {
-  const raw = request.contextValues.get(nodeRequest)
-  if (raw !== undefined) return exchangeOf(raw)
-  const exchange = currentUnit()?.ownRequest?.follower
-  if (!(exchange instanceof Exchange)) return undefined
-  // A handler can call another one through a transport in memory: that is another call.
-  return exchange.path.endsWith(pathOf(request)) ? exchange : undefined
+/** The running calls, by their headers: every interceptor of a call receives the same object. */
+const calls = new WeakMap<Headers, ServedCall>()
+/** The headers of the call that an HTTP request made. */
+const served = new WeakMap<NodeRequest, Headers>()
+
+/**
+ * The HTTP request of a call, if it is known, and its exchange, if a middleware opened one. A handler can call another one
+ * through a transport in memory: that is another call, without an HTTP request.
+ */
+function httpOf(request: Request): { raw?: NodeRequest; exchange?: Exchange | undefined } {
+  const { header } = request
+  const given = request.contextValues.get(nodeRequest)
+  const current = given === undefined ? currentUnit()?.ownRequest?.follower : exchangeOf(given)
+  const exchange = current instanceof Exchange ? current : undefined
+  const raw = given ?? exchange?.request
+  if (raw === undefined || (served.get(raw) ?? header) !== header) return {}
+  if (given === undefined && exchange?.path.endsWith(pathOf(request)) === false) return {}
+  served.set(raw, header)
+  return { raw, exchange }
 }
 
 /** A call that runs in the unit of its HTTP request, or in a unit of its own. */
 class ServedCall {
+  /** Of the handler. Its listeners run in the unit. */
   readonly signal: AbortSignal
-  readonly #scope: RequestScope
+  readonly scope: RequestScope
+  readonly #header: Headers
+  readonly #raw: NodeRequest | undefined
   readonly #exchange: Exchange | undefined
   readonly #wait: Wait
   readonly #path: string
   readonly #startedAt = Date.now()
   #isEnded = false
 
-  constructor(request: Request, scope: RequestScope, exchange?: Exchange) {
+  constructor(request: Request, scope: RequestScope, raw?: NodeRequest, exchange?: Exchange) {
     const path = pathOf(request)
-    this.#scope = scope
+    const { signal, header } = request
+    calls.set(header, this)
+    this.scope = scope
+    this.#header = header
+    this.#raw = raw
     this.#path = path
     this.#exchange = exchange
     this.#wait = { what: `the handler of ${path}`, untilReply: false }
@@ -127,7 +153,7 @@ class ServedCall {
       scope.begin(() => {})
       scope.retain()
     } else {
-      exchange.beginInstead(this.#wait)
+      exchange.beginInstead(this.#wait, handlerOfFastify)
       // A framework that has routes has named it.
       if (scope.name === exchange.request.method) nameAfterRoute(exchange, exchange.request, path)
     }
@@ -136,37 +162,53 @@ class ServedCall {
       'rpc.system.name': isGrpc ? 'grpc' : 'connectrpc',
       'rpc.method': path.slice(1),
     })
-    const { signal } = request
-    this.signal = AbortSignal.any([signal, scope.signal])
+    const own = new AbortController()
+    this.signal = AbortSignal.any([own.signal, scope.signal])
     // Connect aborts it at the end of every call.
-    const onAbort = () => this.#abort(signal.reason)
+    const onAbort = () => {
+      this.enter(() => own.abort(signal.reason))
+      this.#abort(signal.reason)
+    }
     if (signal.aborted) onAbort()
     else signal.addEventListener('abort', onAbort, { once: true })
   }
 
-  readonly enter = <R>(step: () => R): R => this.#scope.runInSnapshot(step, undefined)
+  readonly enter = <R>(step: () => R): R => this.scope.runInSnapshot(step, undefined)
 
   /** The handler, or its stream, has ended or failed. A second call does nothing. */
   readonly ended = (...failure: [error?: unknown]): void => {
     if (this.#isEnded) return
     this.#isEnded = true
     if (failure.length > 0) this.#failed(failure[0])
+    calls.delete(this.#header)
     if (this.#exchange !== undefined) return this.#exchange.end(this.#wait)
-    this.#scope.close()
-    this.#scope.release()
+    // Connect aborts the signal next.
+    setImmediate(() => {
+      this.scope.close()
+      this.scope.release()
+    })
   }
 
   #failed(error: unknown): void {
     const code = statuses[Number(codeOf(error))] ?? 'internal'
-    this.#scope.observation?.setAttributes?.({ 'rpc.response.status_code': code })
-    this.#scope.observation?.failed?.(error)
+    this.scope.observation?.setAttributes?.({ 'rpc.response.status_code': code })
+    this.scope.observation?.failed?.(error)
+  }
+
+  /** True if the HTTP request is unknown. */
+  get #isClientGone(): boolean {
+    const raw = this.#raw
+    if (raw === undefined) return true
+    return 'stream' in raw ? raw.stream.closed : raw.socket.destroyed
   }
 
   #abort(reason: unknown): void {
     if (this.#isEnded) return
-    const scope = this.#scope
+    const { scope } = this
     const isTimeout = codeOf(reason) === deadlineExceeded
     if (isTimeout) scope.abort(new TimeoutError(this.#path, Date.now() - this.#startedAt))
+    // For example the `shutdownSignal` of the adapter.
+    else if (!this.#isClientGone) return scope.abort(reason)
     // The middleware of the HTTP request observes its connection, and closes the unit.
     if (this.#exchange !== undefined) return
     if (!isTimeout) scope.abort(new ClientGoneError(scope.name))
@@ -179,6 +221,9 @@ class ServedCall {
     scope.onSeal({ sealed: disarm })
   }
 }
+
+/** connect-fastify waits for an event `end` of the response, which has none: its promise never settles. */
+const handlerOfFastify = "the handler 'handleFastifyRequest'"
 
 const onUnsettled: ReturnType<typeof unsettledReport> = unsettledReport(stderrLog, serverDefaults.settleTimeoutMs)
 
@@ -202,9 +247,8 @@ function pathOf({ service, method }: Request): string {
 const connectTimeout = /^\d{1,10}$/
 const maxGrpcMs = 99_999_999
 
-function messageOf(request: Request): InboundMessage {
+function messageOf(request: Request, raw: NodeRequest | undefined): InboundMessage {
   const { requestMethod: method, url } = request
-  const raw = request.contextValues.get(nodeRequest)
   const headers: IncomingHttpHeaders = raw === undefined ? Object.fromEntries(request.header) : { ...raw.headers }
   const timeout = String(headers['connect-timeout-ms'])
   if (connectTimeout.test(timeout)) headers['grpc-timeout'] = `${Math.min(Number(timeout), maxGrpcMs)}m`

@@ -118,9 +118,9 @@ export class Exchange implements Listed<Exchange> {
     if (this.#postpones(wait)) this.scope.retain()
   }
 
-  /** Begins `wait`, and ends those that exist: the handler of connect-fastify returns a promise that never settles. */
-  beginInstead(wait: Wait): void {
-    const replaced = this.#waits
+  /** Begins `wait`, and ends those for `what`. */
+  beginInstead(wait: Wait, what: string): void {
+    const replaced = this.#waits.filter((each) => each.what === what)
     this.begin(wait)
     for (const each of replaced) this.end(each)
   }

@@ -3,6 +3,7 @@ import { InFlight, LinkedList, type Listed } from '../tasks/linked-list.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { after } from '../tasks/timer.ts'
 import { Exchange, type Message, type Response } from './exchange.ts'
+import { flushInUnit } from './replies.ts'
 
 /** The exchanges of a server that are not sealed. After the response has closed, the wait for each of them is bounded. */
 export class Exchanges extends InFlight<Exchange> {
@@ -23,6 +24,7 @@ export class Exchanges extends InFlight<Exchange> {
 
   open(scope: RequestScope, request: Message, response: Response): Exchange {
     const exchange = new Exchange(scope, request, response, this)
+    flushInUnit(exchange, response)
     this.add(exchange)
     scope.onSeal(exchange)
     return exchange

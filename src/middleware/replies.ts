@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
+import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import { type Exchange, exchangeOf, ofStream } from './exchange.ts'
 
@@ -32,6 +33,17 @@ export function enterAtReplaced(response: ServerResponse | Http2ServerResponse |
 /** Calls `enterAtReply` once. */
 export function enterAtRawReply(response: ServerResponse | Http2ServerResponse): void {
   if (!(enteringKey in response)) enterAtReply(Object.assign(response, { [enteringKey]: true }))
+}
+
+/**
+ * Sends in its unit what a pipelined response has buffered, and calls the callbacks of that. Node sends it when the
+ * response before it ends, in the unit of that one.
+ */
+export function flushInUnit(exchange: Exchange, response: ServerResponse | Http2ServerResponse): void {
+  if ('stream' in response || response.socket !== null) return
+  const { assignSocket } = response
+  const value = (socket: Socket) => exchange.enter(assignSocket, response, socket)
+  Object.defineProperty(response, 'assignSocket', { value, configurable: true, writable: true })
 }
 
 /** Postpones the seal until a stream has closed that is the body of a reply to HEAD: it is read or destroyed, not piped. */

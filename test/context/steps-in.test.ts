@@ -36,4 +36,23 @@ describe('stepsIn', () => {
 
     expect(ends).toEqual([[]])
   })
+
+  it('reports the end of a stream that is written by hand, without `return` and `throw`', async () => {
+    const ends: unknown[][] = []
+    const failure = new Error('of the reader')
+    const source = { [Symbol.asyncIterator]: () => ({ next: async () => ({ value: 'a' }) }) }
+    const read = () =>
+      stepsIn(
+        (step) => step(),
+        source,
+        (...reason) => void ends.push(reason),
+      )[Symbol.asyncIterator]()
+
+    const returned = await read().return?.('left')
+    const thrown = read().throw?.(failure)
+
+    expect(returned).toEqual({ done: true, value: 'left' })
+    await expect(thrown).rejects.toBe(failure)
+    expect(ends).toEqual([[], [failure]])
+  })
 })

@@ -1,6 +1,7 @@
-import type { RequestListener } from 'node:http'
+import { once } from 'node:events'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Code, createClient, createRouterTransport, type Interceptor } from '@connectrpc/connect'
+import { Code, ConnectError, createClient, createRouterTransport, type Interceptor } from '@connectrpc/connect'
 import { fastifyConnectPlugin } from '@connectrpc/connect-fastify'
 import Fastify from 'fastify'
 import { bind, ContextVar, currentSignal, spawn } from 'logical-context'
@@ -157,6 +158,7 @@ describe.each<[name: string, serveOrders: Serve]>([
             }), { name: 'tied', cancelWith: 'request' }) // prettier-ignore
             yield tell()
             started.resolve()
+            signal.addEventListener('abort', () => seen.push(`listener of ${user.get()}`))
             await new Promise((resolve) => signal.addEventListener('abort', resolve))
             await go.promise
             seen.push(user.get())
@@ -172,10 +174,12 @@ describe.each<[name: string, serveOrders: Serve]>([
 
       cancel.abort()
       await expect(call).rejects.toMatchObject({ code: Code.Canceled })
-      await expect.poll(() => seen).toEqual([expect.objectContaining({ code: 'LCTX_CLIENT_GONE' })])
+      const reason = expect.objectContaining({ code: 'LCTX_CLIENT_GONE' })
+      await expect.poll(() => seen).toHaveLength(2)
+      expect(seen).toEqual(expect.arrayContaining([reason, 'listener of ann']))
       go.resolve()
 
-      await expect.poll(() => seen[1]).toBe('ann')
+      await expect.poll(() => seen[2]).toBe('ann')
     })
 
     it('aborts the signal of the unit at the deadline of the call', async () => {
@@ -297,7 +301,9 @@ describe('connectServerInterceptor', () => {
     })
 
     await expect(connectTo(url).unary({ value: '' })).rejects.toMatchObject({ code: Code.Internal })
-    expect(print.mock.calls[0]?.[0]).toMatch(/has a unit already.*Below a middleware .* the option policy only/)
+    expect(print.mock.calls[0]?.[0]).toMatch(
+      /has a unit already.*Below a middleware or a second time, it takes the option policy only/,
+    )
   })
 
   it('passes failures on, of calls and of streams', async () => {
@@ -351,6 +357,102 @@ describe('connectServerInterceptor', () => {
     )
 
     expect(await connectTo(url).upload(streamOf(), { headers })).toMatchObject({ value: 'ann undefined, undefined' })
+  })
+
+  it('opens another unit for a call of the same method in memory', async () => {
+    const seen: unknown[] = []
+    const implementation: Implementation = {
+      async unary({ value }) {
+        seen.push(user.get())
+        user.set(value)
+        if (value === 'outer') await createClient(Orders, transport).unary({ value: 'inner' })
+        seen.push(user.get())
+        return { value }
+      },
+    }
+    const transport = createRouterTransport((router) => router.service(Orders, implementation), {
+      router: { interceptors: [connectServerInterceptor()] },
+    })
+    const { url } = await serve(implementation, {
+      interceptors: [connectServerInterceptor()],
+      wrap: (listener) => logicalContext(listener, { logger: silent }),
+    })
+
+    await connectTo(url).unary({ value: 'outer' })
+
+    expect(seen).toEqual([undefined, undefined, 'inner', 'outer'])
+  })
+
+  it.each<[name: string, isBelow: boolean]>([
+    ['alone', false],
+    ['below a middleware', true],
+  ])('continues in the unit of a call that has it twice, %s, and sets its policy', async (_name, isBelow) => {
+    const set: Interceptor = (next) => (request) => {
+      user.set('ann')
+      return next(request)
+    }
+    const { url } = await serve(
+      { unary: async () => ({ value: `${user.get()} ${await spawn(() => user.get()).result()}` }) },
+      {
+        interceptors: [connectServerInterceptor(), set, connectServerInterceptor({ policy: 'isolate' })],
+        ...(isBelow && { wrap: (listener) => logicalContext(listener, { logger: silent }) }),
+      },
+    )
+
+    expect(await connectTo(url).unary({ value: '' })).toMatchObject({ value: 'ann undefined' })
+  })
+
+  it('keeps the values for a listener around the adapter that continues after the call', async () => {
+    const late = Promise.withResolvers<unknown>()
+    const { url } = await serve(implementation, {
+      interceptors: [connectServerInterceptor()],
+      wrap: (listener) =>
+        logicalContext(
+          async (request: IncomingMessage, response: ServerResponse) => {
+            user.set('ann')
+            listener(request, response)
+            await once(response, 'close')
+            await delay(1)
+            late.resolve(user.get())
+          },
+          { logger: silent },
+        ),
+    })
+
+    await connectTo(url).unary({ value: '' })
+
+    expect(await late.promise).toBe('ann')
+  })
+
+  it.each<[name: string, isBelow: boolean]>([
+    ['alone', false],
+    ['below a middleware', true],
+  ])('aborts the unit for the reason of the shutdown signal of the adapter, %s', async (_name, isBelow) => {
+    const shutdown = new AbortController()
+    const started = Promise.withResolvers<void>()
+    const { interceptors, contextValues } = interceptorOf()
+    const { url } = await serve(
+      {
+        async unary() {
+          const signal = currentSignal() as AbortSignal
+          started.resolve()
+          await once(signal, 'abort')
+          throw signal.reason
+        },
+      },
+      {
+        interceptors,
+        contextValues,
+        shutdownSignal: shutdown.signal,
+        ...(isBelow && { wrap: (listener) => logicalContext(listener, { logger: silent }) }),
+      },
+    )
+    const call = connectTo(url).unary({ value: '' })
+    await started.promise
+
+    shutdown.abort(new ConnectError('The server closes.', Code.Unavailable))
+
+    await expect(call).rejects.toMatchObject({ code: Code.Unavailable })
   })
 
   it('is drained by the close of the server below a middleware: streams end, and tasks', async () => {

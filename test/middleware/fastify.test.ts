@@ -121,6 +121,29 @@ describe('logicalContext', () => {
     expect(wrong).toEqual([])
   })
 
+  it('calls the callbacks of a pipelined raw response in its own unit', async () => {
+    const app = await open()
+    const written = Promise.withResolvers<void>()
+    const called: unknown[] = []
+    app.addHook('onRequest', async ({ url }) => user.set(url))
+    app.get('/first', async () => {
+      await written.promise
+      return 'first'
+    })
+    app.get('/second', (_request, reply) => {
+      reply.raw.writeEarlyHints({ link: '</style.css>; rel=preload' }, () => called.push(user.get()))
+      reply.raw.write('part', () => called.push(user.get()))
+      reply.raw.end('last')
+      written.resolve()
+    })
+    const socket = connect(await listen(app), '127.0.0.1')
+
+    socket.write('GET /first HTTP/1.1\r\nhost: x\r\n\r\nGET /second HTTP/1.1\r\nhost: x\r\n\r\n')
+
+    await expect.poll(() => called).toEqual(['/second', '/second'])
+    socket.destroy()
+  })
+
   it('opens a unit of its own for a request inside a request', async () => {
     const app = await open()
     app.get('/inner', async () => ({ user: user.get() ?? null, id: requestId.get() }))

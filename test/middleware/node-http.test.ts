@@ -214,7 +214,7 @@ describe('logicalContext of middleware/node-http', () => {
     expect(seen).toEqual(['/tls', '/h2'])
   })
 
-  it('calls the callbacks of `write` and `end` in its own unit, also if the response waits for the one before it', async () => {
+  it('calls all callbacks of a response in its own unit, also if it waits for the one before it', async () => {
     const written = Promise.withResolvers<void>()
     const called: unknown[] = []
     const context = logicalContext(async ({ url }: IncomingMessage, response: ServerResponse) => {
@@ -223,8 +223,12 @@ describe('logicalContext of middleware/node-http', () => {
         await written.promise
         response.end('first')
       } else {
-        response.write('second', () => called.push(user.get()))
-        response.end('last', () => called.push(user.get()))
+        const look = (name: string) => () => called.push(`${name} ${user.get()}`)
+        response.writeEarlyHints({ link: '</style.css>; rel=preload' }, look('hints'))
+        response.writeContinue(look('continue'))
+        response.writeProcessing(look('processing'))
+        response.write('second', look('write'))
+        response.end('last', look('end'))
         written.resolve()
       }
     })
@@ -233,7 +237,8 @@ describe('logicalContext of middleware/node-http', () => {
 
     client.socket.write('GET /first HTTP/1.1\r\nhost: x\r\n\r\nGET /second HTTP/1.1\r\nhost: x\r\n\r\n')
 
-    await expect.poll(() => called).toEqual(['/second', '/second'])
+    const names = ['hints', 'continue', 'processing', 'write', 'end']
+    await expect.poll(() => called).toEqual(names.map((name) => `${name} /second`))
     client.socket.destroy()
   })
 
