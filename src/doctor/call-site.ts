@@ -10,6 +10,8 @@ export interface CallSite {
   readonly libraries: readonly string[]
   /** Whether the innermost code, except for Node's own, is the program's. */
   readonly isProgram: boolean
+  /** Whether the innermost code is the program's, or a method `on` or `once` of Node that the program called. */
+  readonly isDirect: boolean
 }
 
 /** How many frames are read: a framework can have many between its own code and the program's. */
@@ -41,6 +43,7 @@ export function readCallSite({ stack }: { stack?: string }): CallSite {
     library: above.find(({ owner }) => owner !== 'program')?.owner,
     libraries: [...new Set(libraries)],
     isProgram: frames.find(({ owner }) => !owner.startsWith('node:'))?.owner === 'program',
+    isDirect: frames.find(({ isAdder }) => !isAdder)?.owner === 'program',
   }
 }
 
@@ -48,7 +51,11 @@ interface Frame {
   readonly place: string
   /** `program`, the name of a package, or of a module of Node such as `node:events`. */
   readonly owner: string
+  /** Whether it is a method of Node that adds a listener: `on` of a stream calls `on` of `EventEmitter`. */
+  readonly isAdder: boolean
 }
+
+const adder = /\bat [^ ]+\.(?:on|once|addListener|prependListener|prependOnceListener) .*\(node:/
 
 /** The folder with the code of this package: `src`, or `dist`. */
 const ownFolder = fileURLToPath(new URL('..', import.meta.url))
@@ -59,7 +66,7 @@ function frameOf(line: string): Frame | undefined {
   if (found === undefined) return undefined
   const place = found.startsWith('file://') ? pathOf(found) : found
   if (place.startsWith(ownFolder)) return undefined
-  return { place, owner: ownerOf(place) }
+  return { place, owner: ownerOf(place), isAdder: adder.test(line) }
 }
 
 function pathOf(url: string): string {

@@ -56,7 +56,8 @@ function start(onFinding: (finding: Finding) => void, summary: boolean): Doctor 
   const listeners: [channel: string, listener: (event: unknown) => void][] = [
     ['scope:open', (event) => live.add((event as ScopeEvent).scope)],
     [
-      'scope:close',
+      // The unit of an async function closes before the function ends.
+      'scope:end',
       (event) => {
         const { scope } = event as ScopeEvent
         live.delete(scope)
@@ -68,7 +69,7 @@ function start(onFinding: (finding: Finding) => void, summary: boolean): Doctor 
       (event) => {
         const { operation, variable, unit } = event as LateEvent
         const what = `${operation} of '${variable}' after the end of '${unit}'`
-        findings.add({ kind: 'late', what, site: callSiteHere() })
+        findings.add({ kind: 'late', what, subject: `${operation} ${variable}`, site: callSiteHere() })
       },
     ],
     [
@@ -93,7 +94,8 @@ function start(onFinding: (finding: Finding) => void, summary: boolean): Doctor 
   const stopEmitters = watchEmitters(
     ({ what, site, library, createdHere }) => {
       const remedy = createdHere ? { remedy: remedies.outside } : {}
-      findings.add({ kind: 'swapped', what: `${what} of one request ran in another`, site, library, ...remedy })
+      const sighting = { what: `${what} of one request ran in another`, subject: '', site, library, ...remedy }
+      findings.add({ kind: 'swapped', ...sighting })
     },
     // The name of a function that `AsyncResource.bind` and `AsyncLocalStorage.bind` return.
     (fn) => bound.has(fn) || /^bound(?: runInAsyncScope)?$/.test((fn as { name?: string }).name ?? ''),

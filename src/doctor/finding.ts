@@ -31,6 +31,8 @@ const maxFindings = 1000
 interface Sighting {
   readonly kind: FindingKind
   readonly what: string
+  /** Identifies it at its call site. Default: `what`. For a `what` with a part that changes, such as the name of an event. */
+  readonly subject?: string
   readonly site: CallSite
   /** The library, if it is known in another way than by the stack. */
   readonly library?: KnownLibrary | undefined
@@ -54,8 +56,8 @@ export class Findings {
   }
 
   add(sighting: Sighting): void {
-    const { kind, what, site } = sighting
-    const key = `${kind} ${what} ${site.place}`
+    const { kind, what, subject = what, site } = sighting
+    const key = `${kind} ${subject} ${site.place}`
     const known = this.#found.get(key)
     if (known !== undefined) {
       known.count++
@@ -93,5 +95,6 @@ function remedyFor({ kind, site, isIdle }: Sighting, library: KnownLibrary | und
     return { ...library.remedy, advice: library.advice }
   }
   if (isIdle) return remedies.runInUnit
-  return kind === 'outside' && site.libraries.includes('node:events') ? remedies.bindEmitter : remedies.bind
+  const isListener = site.libraries.some((name) => name === 'node:events' || name === 'node:event_target')
+  return kind === 'outside' && isListener ? remedies.bindEmitter : remedies.bind
 }

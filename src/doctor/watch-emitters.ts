@@ -33,6 +33,7 @@ export function watchEmitters(onSwap: (swap: Swap) => void, isBound: (fn: object
   const creators = new WeakMap<object, number>()
   const known = new WeakSet<object>()
   const restore: (() => void)[] = []
+  let addingTo: unknown
 
   const register = (emitter: object, event: unknown, listener: unknown) => {
     const origin = originHere()
@@ -41,6 +42,7 @@ export function watchEmitters(onSwap: (swap: Swap) => void, isBound: (fn: object
     registrations.set(emitter, events)
     const listeners = events.get(event) ?? new Map<unknown, Registration>()
     events.set(event, listeners)
+    if (listeners.size >= maxRemembered) forgetRemoved(emitter as EventEmitter, event as string, listeners)
     listeners.set(listener, { origin, stack: captureStack() })
   }
 
@@ -48,8 +50,8 @@ export function watchEmitters(onSwap: (swap: Swap) => void, isBound: (fn: object
     const current = originHere()
     if (current === 0 || current === origin) return
     const site = readCallSite(stack)
-    // A callback that a library passes for itself reads no variables.
-    if (!site.isProgram) return
+    // A callback that a library or Node passes for itself, such as that of `events.once`, reads no variables.
+    if (!site.isDirect) return
     const { library: caller, libraries, isProgram } = readCallSite(captureStack())
     // If the program emits, the libraries above it only called the program.
     const ran = isProgram ? { ...site, library: undefined, libraries: [] } : { ...site, library: caller, libraries }
@@ -59,11 +61,8 @@ export function watchEmitters(onSwap: (swap: Swap) => void, isBound: (fn: object
   const observeEmit = (emitter: EventEmitter, event: string | symbol) => {
     const listeners = registrations.get(emitter)?.get(event)
     if (listeners === undefined) return
-    const present = emitter.rawListeners(event)
-    for (const [listener, registration] of listeners) {
-      if (present.includes(listener as never)) report(`listener of '${String(event)}'`, registration, emitter)
-      else listeners.delete(listener)
-    }
+    forgetRemoved(emitter, event, listeners)
+    for (const registration of listeners.values()) report(`listener of '${String(event)}'`, registration, emitter)
   }
 
   /** Replaces the methods of a known library's class that take a callback, once. */
@@ -105,8 +104,15 @@ export function watchEmitters(onSwap: (swap: Swap) => void, isBound: (fn: object
     const add = methods[name] as AnyFunction
     const observed: AnyFunction = function (event, listener) {
       observeClass(this as object)
-      register(this as object, event, listener)
-      return add.call(this, event, listener)
+      const outer = addingTo
+      // `once` calls `on` with a listener of its own.
+      if (outer !== this) register(this as object, event, listener)
+      addingTo = this
+      try {
+        return add.call(this, event, listener)
+      } finally {
+        addingTo = outer
+      }
     }
     restore.push(replace(methods, name, keepShape(add, observed)))
   }
@@ -129,6 +135,14 @@ export function watchEmitters(onSwap: (swap: Swap) => void, isBound: (fn: object
   return () => {
     for (const undo of restore.splice(0).toReversed()) undo()
   }
+}
+
+/** How many listeners of an event are remembered before the removed ones are forgotten. */
+const maxRemembered = 100
+
+function forgetRemoved(emitter: EventEmitter, event: string | symbol, listeners: Map<unknown, Registration>): void {
+  const present = new Set<unknown>(emitter.rawListeners(event).map((raw) => ('listener' in raw ? raw.listener : raw)))
+  for (const listener of listeners.keys()) if (!present.has(listener)) listeners.delete(listener)
 }
 
 interface WithCallback {

@@ -1,6 +1,10 @@
 import { AsyncResource } from 'node:async_hooks'
-import { EventEmitter } from 'node:events'
+import { EventEmitter, on, once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
+import { Agent, createServer, get } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
+import { promisify } from 'node:util'
 import Fastify from 'fastify'
 import { bind, bindEmitter, ContextVar, openScope, outside, runInScope, spawn } from 'logical-context'
 import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
@@ -54,6 +58,56 @@ describe('doctor', () => {
     expect(opened.found).toHaveLength(1)
   })
 
+  it('counts a job as in progress until its promise has settled, with what it sets after an await', async () => {
+    const opened = open()
+    const item = new ContextVar<string>('item')
+    const [set, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const job = runInScope(async () => {
+      await set.promise
+      item.set('tea')
+      await end.promise
+    })
+    set.resolve()
+    await set.promise
+
+    item.get()
+    end.resolve()
+    await job
+
+    expect(opened.found).toEqual(["1 × read of 'item' outside any unit: bind"])
+  })
+
+  it('advises to bind an EventTarget whose listener reads outside any unit', () => {
+    const opened = open()
+    const target = new EventTarget()
+    const scope = openScope('request')
+    scope.run(() => {
+      user.set('ann')
+      target.addEventListener('order', () => user.get())
+    })
+
+    target.dispatchEvent(new Event('order'))
+    scope.close()
+
+    expect(opened.found).toEqual(["1 × read of 'user' outside any unit: bindEmitter"])
+  })
+
+  it('keeps no listener that was removed', async () => {
+    open()
+    const bus = new EventEmitter()
+    const [first] = runInScope(() =>
+      Array.from({ length: 101 }, () => {
+        const listener = () => {}
+        bus.on('order', listener).off('order', listener)
+        return new WeakRef(listener)
+      }),
+    )
+    await new Promise((resolve) => setImmediate(resolve))
+    ;(globalThis as unknown as { gc(): void }).gc()
+
+    expect(first?.deref()).toBeUndefined()
+  })
+
   it('reports each call site once, with a count and the line', () => {
     const calls: Finding[] = []
     const on = doctor({ onFinding: (finding) => calls.push(finding), summary: false })
@@ -65,6 +119,24 @@ describe('doctor', () => {
 
     expect(calls.map(({ count }) => count)).toEqual([1, 1])
     expect(on.findings.map(({ count }) => count)).toEqual([3, 1])
+  })
+
+  it('reports a call site once, also if the event and the unit have another name each time', () => {
+    const opened = open()
+    const bus = new EventEmitter()
+    for (const id of [1, 2]) runInScope(() => bus.once(`reply ${id}`, () => {}))
+    runInScope(() => [1, 2].forEach((id) => bus.emit(`reply ${id}`)))
+    for (const id of [1, 2]) {
+      const scope = openScope(`job ${id}`, { onLateUse() {} })
+      const late = scope.run(() => bind(() => user.get()))
+      scope.close()
+      late()
+    }
+
+    expect(opened.found).toEqual([
+      "2 × listener of 'reply 1' of one request ran in another: bind",
+      "2 × read of 'user' after the end of 'job 1': await or spawn",
+    ])
   })
 
   it('reports a write and a spawn outside any unit', () => {
@@ -134,6 +206,40 @@ describe('doctor', () => {
     expect(findings()[0]?.callSite).toMatch(/doctor\.test\.ts:\d+:\d+$/)
   })
 
+  it('reports a listener of a stream, whose `on` calls that of EventEmitter', () => {
+    const opened = open()
+    const stream = new Readable({ read() {} })
+    runInScope(() => stream.on('order', () => {}))
+
+    runInScope(() => stream.emit('order'))
+
+    expect(opened.found).toEqual(["1 × listener of 'order' of one request ran in another: bind"])
+  })
+
+  it('finds nothing in calls of node:http that share a connection', async () => {
+    const opened = open()
+    const server = createServer((_request, response) => response.end('ok')).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    onTestFinished(() => {
+      agent.destroy()
+      server.close().closeAllConnections()
+    })
+    const { port } = server.address() as AddressInfo
+    const call = () =>
+      runInScope(async () => {
+        const [response] = (await once(get({ port, agent }), 'response')) as [
+          Readable & { req: { reusedSocket: boolean } },
+        ]
+        await once(response.resume(), 'close')
+        return response.req.reusedSocket
+      })
+
+    expect([await call(), await call()]).toEqual([false, true])
+
+    expect(opened.found).toEqual([])
+  })
+
   it('advises outside() for an object that the other request created', () => {
     const opened = open()
     let bus = new EventEmitter()
@@ -168,6 +274,9 @@ describe('doctor', () => {
           AsyncResource.bind(() => {}),
         ),
     ],
+    ['of events.once', (bus) => void once(bus, 'order')],
+    ['of events.on', (bus) => void on(bus, 'order')],
+    ['of util.promisify', (bus) => void promisify(bus.on.bind(bus))('order')],
     ['of a bound emitter', (bus) => void [bus.on('order', () => {}), bindEmitter(bus)]],
     [
       'that is removed',
