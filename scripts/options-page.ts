@@ -14,7 +14,7 @@ export interface OptionRow {
 
 const target = 'docs/options.md'
 /** Names of the types of options, and of objects that are the value of an option. */
-const isOptions = /(?:Options?|Limits)$|^(?:TestRequest|TrustByAddress|DestinationRule|OtherService)$/
+const isOptions = /(?:Options?|Limits)$|^(?:TestRequest|CapturedReply|TrustByAddress|DestinationRule|OtherService)$/
 
 /** All options of all subpaths. An interface that several subpaths export is listed at the first one. */
 export function optionRows(): OptionRow[] {
@@ -59,8 +59,14 @@ function partsOf(doc: string, isOptional: boolean): Pick<OptionRow, 'meaning' | 
   const [meaning = '', byDefault] = text.split(/ ?\bDefault: /)
   const unit = /milliseconds since the epoch/.test(text)
     ? 'ms since the epoch'
-    : (/(?<!`)\b(milliseconds|bytes|characters)\b/.exec(text)?.[1]?.replace('milliseconds', 'ms') ?? '–')
+    : (/(?<!`)\b(milliseconds|bytes|characters)\b/.exec(text)?.[1]?.replace('milliseconds', 'ms') ?? countedIn(meaning))
   return { meaning, unit, default: isOptional ? (byDefault?.replace(/\.$/, '') ?? 'not set') : 'required' }
+}
+
+/** What a number counts: `tasks` in "How many running and queued tasks one unit has". */
+function countedIn(meaning: string): string {
+  const counted = /^How many (?:accepted |running and queued )?(functions|tasks|rows|units)\b/.exec(meaning)?.[1] ?? '–'
+  return / in a second\b/.test(meaning) ? `${counted} per second` : counted
 }
 
 export function optionsPage(): string {

@@ -59,10 +59,16 @@ describe('the API reference', () => {
     expect(row?.meaning).toMatch(/`import \* as api from '@opentelemetry\/api'`\.$/)
   })
 
-  it('lists the options of spawn with their units and defaults', () => {
-    const row = optionRows().find(({ options, name }) => options === 'SpawnOptions' && name === 'timeoutMs')
+  it.each([
+    ['SpawnOptions', 'timeoutMs', 'ms', 'no limit'],
+    ['GatherOptions', 'concurrency', 'functions', 'all'],
+    ['TaskLimits', 'maxPerRequest', 'tasks', 'no limit'],
+    ['InspectorOptions', 'maxUnitsPerSecond', 'units per second', '100'],
+    ['SpawnOptions', 'name', '–', "the function's name, or `'task'`"],
+  ])('lists the option %s %s with its unit and default', (type, option, unit, byDefault) => {
+    const row = optionRows().find(({ options, name }) => options === type && name === option)
 
-    expect(row).toMatchObject({ unit: 'ms', default: 'no limit' })
+    expect(row).toMatchObject({ unit, default: byDefault })
   })
 
   it('has a current page of all options: run node scripts/options-page.ts', () => {

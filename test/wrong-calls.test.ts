@@ -25,6 +25,7 @@ import { inject } from 'logical-context/clients/inject'
 import { rewriteRequestHeaders } from 'logical-context/clients/reply-from'
 import { sqlCommenter } from 'logical-context/clients/sqlcommenter'
 import { undiciInterceptor } from 'logical-context/clients/undici'
+import { inspectorHandler } from 'logical-context/inspector'
 import { amqpContext } from 'logical-context/messages/amqp'
 import { bullContext } from 'logical-context/messages/bullmq'
 import { kafkaContext } from 'logical-context/messages/kafka'
@@ -43,6 +44,8 @@ import { logicalContext as koaContext } from 'logical-context/middleware/koa'
 import { ContextValue, InContext, LogicalContextModule } from 'logical-context/middleware/nestjs'
 import { carrierOf, environmentCarrier, mayInject, w3cBaggage, xRequestId } from 'logical-context/propagators'
 import {
+  describeMessages,
+  describeMiddleware,
   describePropagator,
   extractFrom,
   failOnOpenWork,
@@ -212,6 +215,16 @@ const wrongHelpers: WrongCall[] = [
     'describePropagator: expected the functions of a test runner, { describe, it, expect }, got [Function',
   ],
   [
+    'an app as a server of the contract',
+    () => describeMiddleware({ describe, it, expect }, 'x', asAny(Fastify())),
+    'describeMiddleware: expected a function, got ',
+  ],
+  [
+    'an engine of the contract',
+    () => describeMessages({ describe, it, expect }, 'x', asAny(fn)),
+    'describeMessages: expected an engine with open(), { open }, got [Function: fn].',
+  ],
+  [
     'samples',
     () => describePropagator({ describe, it, expect }, 'x', asAny(fn), asAny({})),
     'describePropagator: expected samples with arrays of contexts and texts, got {}.',
@@ -243,6 +256,11 @@ const interceptorUncalled = (name: string) =>
 /** A library calls what the program should have called. */
 const uncalled: WrongCall[] = [
   ['app.use(logicalContext) of Express', () => call(expressContext, { url: '/' }, {}, fn), middlewareUncalled],
+  [
+    'app.use(inspectorHandler) of Express',
+    () => call(inspectorHandler, { url: '/' }, {}, fn),
+    'inspectorHandler: expected options, got the arguments of a handler. Call it: inspectorHandler().',
+  ],
   ['app.use(logicalContext) of Koa', () => call(koaContext, { req: {} }, fn), middlewareUncalled],
   ['app.use(logicalContext) of Hono', () => call(honoContext, { req: {} }, fn), middlewareUncalled],
   [

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
-import { anyOf, anything, type Check, checkOptions, type Checks } from '../options.ts'
+import { anyOf, anything, type Check, checkCalled, type Checks, checkOptions } from '../options.ts'
 import { Inspector, inspectorChecks, type InspectorOptions } from './inspector.ts'
 
 export type { Guard } from './access.ts'
@@ -80,7 +80,8 @@ export default inspector
  * @throws {TypeError} for an option that is unknown or of the wrong type, for a sensitive variable in `fields`, and in
  * production without a guard.
  */
-export function inspectorHandler(options?: InspectorHandlerOptions): InspectorHandler {
+export function inspectorHandler(options?: InspectorHandlerOptions, ...calledByServer: never[]): InspectorHandler {
+  checkCalled('inspectorHandler', 'a handler', 'inspectorHandler()', options, ...calledByServer)
   const checks = { ...inspectorChecks, prefix: aPrefix }
   const { prefix = defaultPrefix, ...own } = checkOptions('inspectorHandler', options, checks)
   const page = new Inspector<IncomingMessage>('inspectorHandler', own)

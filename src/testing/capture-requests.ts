@@ -1,9 +1,9 @@
 import { once } from 'node:events'
-import { createServer, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { outside } from '../context/current.ts'
-import { checkFunction } from '../options.ts'
+import { anything, checkFunction, type Checks, checkOptions } from '../options.ts'
 
 /** A request that code under test sent. */
 export interface CapturedRequest {
@@ -17,9 +17,9 @@ export interface CapturedRequest {
 
 /** What the server replies. */
 export interface CapturedReply {
-  /** Default: 200. */
+  /** The status. Default: 200. */
   status?: number
-  /** Default: the content type of JSON. */
+  /** Header fields. Default: the content type of JSON. */
   headers?: Record<string, string>
   /** Sent as JSON. Default: `{}`. */
   body?: unknown
@@ -35,9 +35,12 @@ export interface CapturedRequests extends AsyncDisposable {
   close(): Promise<void>
 }
 
+const checks: Checks = { status: anything, headers: anything, body: anything }
+const json = { 'content-type': 'application/json' }
+
 /**
- * Starts a server that records each request, to test what a client sends to another service. A failure of `reply` is
- * answered with the status 500.
+ * Starts a server that records each request, to test what a client sends to another service. A failure of `reply`, and a
+ * reply that cannot be sent, are answered with the status 500 and the message of the error.
  *
  * @throws {TypeError} if `reply` is not a function.
  */
@@ -46,19 +49,21 @@ export async function captureRequests(
 ): Promise<CapturedRequests> {
   checkFunction('captureRequests', reply)
   const requests: CapturedRequest[] = []
-  const record = async (message: IncomingMessage): Promise<CapturedReply> => {
+  const answer = async (message: IncomingMessage): Promise<CapturedReply> => {
     const { method = '', url = '', headers } = message
     const request: CapturedRequest = { method, url, headers, body: await text(message) }
     requests.push(request)
-    return reply(request)
+    return checkOptions('captureRequests: a reply', await reply(request), checks)
+  }
+  const send = (response: ServerResponse, { status = 200, headers = json, body = {} }: CapturedReply) => {
+    const content = JSON.stringify(body)
+    response.writeHead(status, headers).end(content)
   }
   const server = outside(() =>
     createServer((message, response) => {
-      void record(message)
-        .catch((error: unknown): CapturedReply => ({ status: 500, body: { message: String(error) } }))
-        .then(({ status = 200, headers = { 'content-type': 'application/json' }, body = {} }) => {
-          response.writeHead(status, headers).end(JSON.stringify(body))
-        })
+      void answer(message)
+        .then((captured) => send(response, captured))
+        .catch((error: unknown) => send(response, { status: 500, body: { message: String(error) } }))
     }).listen(0, '127.0.0.1'),
   )
   await once(server, 'listening')

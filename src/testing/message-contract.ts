@@ -1,4 +1,5 @@
 import { outside } from '../context/current.ts'
+import { anyOf, checkArgument } from '../options.ts'
 import { runInScope } from '../tasks/open-scope.ts'
 import { describeDelivery } from './message-delivery.ts'
 import {
@@ -31,9 +32,18 @@ const unusable: readonly (readonly [description: string, fields: unknown])[] = [
   ['bytes', { v: 1, traceparent: '\u0001\u0002', baggage: '\u00ff' }],
 ]
 
-/** Defines the tests that every adapter for messages must pass, on a real engine. */
+const anEngine = anyOf('an engine with open(), { open }', (value) => {
+  return typeof (Object(value) as Partial<Engine>).open === 'function'
+})
+
+/**
+ * Defines the tests that every adapter for messages must pass, on a real engine.
+ *
+ * @throws {TypeError} if `engine` has no method `open`.
+ */
 export function describeMessages(runner: TestRunner, name: string, engine: Engine): void {
   checkRunner('describeMessages', runner)
+  checkArgument('describeMessages', anEngine, engine)
   const { describe, it, expect } = runner
   type Open = (options?: QueueOptions, lostAfterMs?: number) => Promise<EngineQueue>
 

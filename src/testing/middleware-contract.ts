@@ -1,5 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { ContextVar } from '../context/context-var.ts'
+import { anyOf, checkArgument, checkFunction } from '../options.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { spawn } from '../tasks/spawn.ts'
 import { requestId } from '../variables/request-id.ts'
@@ -20,9 +21,19 @@ export interface ServedRequests {
  */
 export type ServeRequests = (handler: (path: string, scope: RequestScope) => unknown) => Promise<ServedRequests>
 
-/** Defines the tests that every middleware must pass, over real sockets. */
+const aServer = anyOf('a server with its address and close(), { url, close }', (value) => {
+  const { url, close } = Object(value) as Partial<ServedRequests>
+  return URL.canParse(url ?? '') && typeof close === 'function'
+})
+
+/**
+ * Defines the tests that every middleware must pass, over real sockets.
+ *
+ * @throws {TypeError} if `serve` is not a function.
+ */
 export function describeMiddleware(runner: TestRunner, name: string, serve: ServeRequests): void {
   checkRunner('describeMiddleware', runner)
+  checkFunction('describeMiddleware', serve)
   const { describe, it, expect } = runner
   /** A test whose servers are closed at its end. */
   const test = (title: string, body: (open: ServeRequests) => Promise<void>) =>
@@ -31,6 +42,7 @@ export function describeMiddleware(runner: TestRunner, name: string, serve: Serv
       try {
         await body(async (handler) => {
           const server = await serve(handler)
+          checkArgument('describeMiddleware: the result of serve', aServer, server)
           served.push(server)
           return server
         })
@@ -122,7 +134,7 @@ export function describeMiddleware(runner: TestRunner, name: string, serve: Serv
         return {}
       })
 
-      const failure: unknown = await fetch(`${server.url}/leaves`, { signal: client.signal }).catch(
+      const failure: unknown = await fetch(new URL('/leaves', server.url), { signal: client.signal }).catch(
         (error: unknown) => error,
       )
 
@@ -138,7 +150,7 @@ async function get(
   path: string,
   headers: Record<string, string> = {},
 ): Promise<Record<string, unknown>> {
-  const response = await fetch(`${url}${path}`, { headers })
+  const response = await fetch(new URL(path, url), { headers })
   return (await response.json()) as Record<string, unknown>
 }
 

@@ -29,7 +29,7 @@ export interface TestHooks {
 }
 
 const checks: Checks = {
-  emitters: anyOf('an array of EventEmitters', Array.isArray),
+  emitters: anyOf('an array of EventEmitters', (value) => Array.isArray(value) && value.every(isEmitter)),
   timeoutMs: anAmount,
 }
 
@@ -115,6 +115,11 @@ export function watchOpenWork(options?: OpenWorkOptions): OpenWork {
       })
     },
   }
+}
+
+function isEmitter(value: unknown): boolean {
+  const { eventNames, rawListeners } = Object(value) as Partial<EventEmitter>
+  return typeof eventNames === 'function' && typeof rawListeners === 'function'
 }
 
 /** How many turns of the event loop a server has for the end of its close. */

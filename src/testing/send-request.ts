@@ -1,7 +1,7 @@
 import { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { LogicalContext } from '../context/logical-context.ts'
-import { anyOf, anything, aString, type Check, checkArgument, type Checks, checkOptions, show } from '../options.ts'
+import { anyOf, aString, type Check, checkArgument, type Checks, checkOptions, isRecord, show } from '../options.ts'
 import { dropGivenValues, keepValues } from '../middleware/given-values.ts'
 
 /** An app with the `inject` of Fastify. If its server listens over plain HTTP, the request goes over a socket. */
@@ -40,7 +40,12 @@ export interface TestRequest {
 }
 
 const aContext: Check = anyOf('a LogicalContext', (value) => value instanceof LogicalContext)
-const checks: Checks = { values: aContext, method: aString, url: aString, headers: anything, body: anything }
+const someHeaders: Check = anyOf('an object of texts by name', isRecord)
+const aBody: Check = anyOf(
+  'a text, or an object that is sent as JSON',
+  (value) => typeof value === 'string' || Array.isArray(value) || (isRecord(value) && !isBinary(value)),
+)
+const checks: Checks = { values: aContext, method: aString, url: aString, headers: someHeaders, body: aBody }
 
 /**
  * Sends a request through an app, and resolves with its response. The app is a Fastify instance, a server of `node:http`
@@ -88,6 +93,11 @@ export async function sendRequest(
 export function valueHeaders(values: LogicalContext): Record<string, string> {
   checkArgument('valueHeaders', aContext, values)
   return keepValues(values)
+}
+
+/** Bytes or a stream. Forms have no properties of their own, so they are not records. */
+function isBinary(value: object): boolean {
+  return ArrayBuffer.isView(value) || Symbol.asyncIterator in value
 }
 
 /** The address of a server that listens, else the app. */

@@ -70,12 +70,32 @@ describe('captureRequests', () => {
     expect(service.requests[0]?.headers['baggage']).toBe('tenant=acme')
   })
 
-  it('answers a failure of the reply with the status 500', async () => {
-    await using service = await captureRequests(() => Promise.reject(new Error('planted')))
+  it.each<[name: string, reply: () => unknown, message: string]>([
+    ['a failure of the reply', () => Promise.reject(new Error('planted')), 'Error: planted'],
+    ['a status that is not one', () => ({ status: 99 }), 'RangeError [ERR_HTTP_INVALID_STATUS_CODE]'],
+    ['a header with a line break', () => ({ headers: { 'x-a': 'a\nb' } }), 'TypeError [ERR_INVALID_CHAR]'],
+    ['a body that is not JSON', () => ({ body: 7n }), 'TypeError: Do not know how to serialize a BigInt'],
+    [
+      'an unknown property',
+      () => ({ statusCode: 201 }),
+      "TypeError: captureRequests: a reply: unknown option 'statusCode', expected one of: status, headers, body.",
+    ],
+    ['a text', () => 'ok', "TypeError: captureRequests: a reply: expected an options object, got 'ok'."],
+  ])('answers %s with the status 500', async (_, reply, message) => {
+    await using service = await captureRequests(reply as never)
 
     const response = await fetch(service.url)
 
-    expect([response.status, await response.json()]).toEqual([500, { message: 'Error: planted' }])
+    expect(response.status).toBe(500)
+    expect(await response.json()).toEqual({ message: expect.stringContaining(message) as unknown })
+  })
+
+  it('answers with the defaults if the reply returns nothing', async () => {
+    await using service = await captureRequests((() => {}) as never)
+
+    const response = await fetch(service.url)
+
+    expect([response.status, await response.json()]).toEqual([200, {}])
   })
 
   it('closes its server once', async () => {

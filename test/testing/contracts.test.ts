@@ -128,6 +128,19 @@ describe('describeMiddleware', () => {
       'continues a task after the reply with the values of its spawn, and waits for it at the close',
     )
   })
+
+  it('states what serve must return', async () => {
+    const messages: unknown[] = []
+    const note = (error: unknown) => void messages.push((error as Error).message)
+    const tests: (() => Promise<void>)[] = []
+    const runner: TestRunner = { describe: (_, body) => body(), it: (_, body) => void tests.push(body), expect }
+    describeMiddleware(runner, 'no server', (async () => ({ url: 'localhost' })) as never)
+    await tests[0]?.().catch(note)
+
+    expect(messages).toEqual([
+      "describeMiddleware: the result of serve: expected a server with its address and close(), { url, close }, got { url: 'localhost' }.",
+    ])
+  })
 })
 
 describe('describeMessages', () => {

@@ -82,6 +82,12 @@ describe('watchOpenWork', () => {
     await expect(work.check()).rejects.toThrow('The test left open: a server that listens.')
   })
 
+  it('throws for emitters that are not', () => {
+    expect(() => watchOpenWork({ emitters: [new EventTarget()] as never })).toThrow(
+      "watchOpenWork: option 'emitters' expected an array of EventEmitters, got [ EventTarget {} ].",
+    )
+  })
+
   it('throws for an unknown option', () => {
     expect(() => watchOpenWork({ timeout: 5 } as never)).toThrow("watchOpenWork: unknown option 'timeout'")
   })

@@ -1,4 +1,5 @@
 import { createServer, type Server } from 'node:http'
+import { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { ContextVar, LogicalContext } from 'logical-context'
 import logicalContext from 'logical-context/middleware/fastify'
@@ -134,6 +135,36 @@ describe('sendRequest', () => {
       'sendRequest: expected an app of this process whose requests have a unit, got a reply from one that did not take',
     ],
     ['values that are not a context', Fastify(), { values: { user: 'ann' } }, "option 'values' expected a Logical"],
+    [
+      'Headers',
+      Fastify(),
+      { headers: new Headers() },
+      "option 'headers' expected an object of texts by name, got Headers",
+    ],
+    [
+      'a form',
+      Fastify(),
+      { body: new URLSearchParams('a=1') },
+      "option 'body' expected a text, or an object that is sent as",
+    ],
+    [
+      'bytes',
+      Fastify(),
+      { body: Buffer.from('a') },
+      "option 'body' expected a text, or an object that is sent as JSON",
+    ],
+    [
+      'a stream',
+      Fastify(),
+      { body: Readable.from(['a']) },
+      "option 'body' expected a text, or an object that is sent as JSON",
+    ],
+    [
+      'a number as its body',
+      Fastify(),
+      { body: 5 },
+      "option 'body' expected a text, or an object that is sent as JSON",
+    ],
   ])('rejects %s', async (_, app, request, message) => {
     await expect(sendRequest(app as never, request as never)).rejects.toThrow(message)
   })
