@@ -45,7 +45,7 @@ export default defineConfig({
       {
         text: 'Evidence',
         collapsed: true,
-        items: ['benchmarks', 'reliability', 'runtimes', 'fastify-matrix'].flatMap((name) =>
+        items: ['benchmarks', 'context-cost', 'reliability', 'runtimes', 'fastify-matrix', 'servers'].flatMap((name) =>
           pagesOf(`docs/${name}.md`),
         ),
       },
