@@ -35,14 +35,17 @@ async function startRegistry(): Promise<string> {
   }
   const registry = createServer(({ url = '' }, response) => {
     const found = packages[url.slice(1)] as { version: string }[] | undefined
-    if (found === undefined) return response.writeHead(404).end('{}')
+    if (found === undefined) {
+      response.writeHead(404).end('{}')
+      return
+    }
     const dist = { tarball: 'http://127.0.0.1:1/none.tgz', integrity: 'sha512-AA==' }
     const versions = Object.fromEntries(found.map((each) => [each.version, { ...each, dist }]))
     response.end(JSON.stringify({ name: url.slice(1), 'dist-tags': { latest: found.at(-1)?.version }, versions }))
   })
   registry.listen(0, '127.0.0.1')
   await once(registry, 'listening')
-  onTestFinished(async () => void registry.close().closeAllConnections())
+  onTestFinished(() => registry.close().closeAllConnections())
   return `http://127.0.0.1:${(registry.address() as AddressInfo).port}`
 }
 

@@ -33,7 +33,7 @@ export function watchEmitters(onSwap: (swap: Swap) => void, isBound: (fn: object
   const creators = new WeakMap<object, number>()
   const known = new WeakSet<object>()
   const restore: (() => void)[] = []
-  let addingTo: unknown
+  let addingTo: object | undefined
 
   const register = (emitter: object, event: unknown, listener: unknown) => {
     const origin = originHere()
@@ -44,6 +44,18 @@ export function watchEmitters(onSwap: (swap: Swap) => void, isBound: (fn: object
     events.set(event, listeners)
     if (listeners.size >= maxRemembered) forgetRemoved(emitter as EventEmitter, event as string, listeners)
     listeners.set(listener, { origin, stack: captureStack() })
+  }
+
+  /** Registers the listener once: `once` calls `on` with a listener of its own. */
+  const addTo = (emitter: object, add: AnyFunction, event: unknown, listener: unknown) => {
+    const outer = addingTo
+    if (outer !== emitter) register(emitter, event, listener)
+    addingTo = emitter
+    try {
+      return add.call(emitter, event, listener)
+    } finally {
+      addingTo = outer
+    }
   }
 
   const report = (what: string, { origin, stack }: Registration, owner: object, library?: KnownLibrary) => {
@@ -104,15 +116,7 @@ export function watchEmitters(onSwap: (swap: Swap) => void, isBound: (fn: object
     const add = methods[name] as AnyFunction
     const observed: AnyFunction = function (event, listener) {
       observeClass(this as object)
-      const outer = addingTo
-      // `once` calls `on` with a listener of its own.
-      if (outer !== this) register(this as object, event, listener)
-      addingTo = this
-      try {
-        return add.call(this, event, listener)
-      } finally {
-        addingTo = outer
-      }
+      return addTo(this as object, add, event, listener)
     }
     restore.push(replace(methods, name, keepShape(add, observed)))
   }
