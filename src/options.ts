@@ -106,12 +106,15 @@ export function splitOptions<Own extends object, Others extends object>(
   const others: Record<string, unknown> = {}
   if (options !== undefined) {
     if (!isOptions(options)) throw notOptions(owner, options)
-    const entries = Object.entries(withoutPollution(options))
-    if (entries.length === 0 && !isPlain(options)) throw notOptions(owner, options)
-    for (const [name, value] of entries) {
+    let isEmpty = true
+    for (const name in options) {
+      if (isFromPollution(options, name)) continue
+      isEmpty = false
+      const value: unknown = Reflect.get(options, name)
       if (Object.hasOwn(checks, name)) own[name] = value
       else others[name] = value
     }
+    if (isEmpty && !isPlain(options)) throw notOptions(owner, options)
   }
   return { own: checkOptions(owner, own as Own, checks), others: others as Others }
 }

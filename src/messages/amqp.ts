@@ -122,7 +122,7 @@ export function amqpContext(options?: AmqpContextOptions): AmqpContext {
       const onMessage = async (message: ConsumeMessage | null) => {
         if (message === null) return
         const { messageId: id, headers = {} } = message.properties
-        const received = { queue, id: textOf(id), attempt: attemptOf(message), fields: headers, signal }
+        const received = { queue, id: textOf(id), attempt: attemptOf(queue, message), fields: headers, signal }
         const outcome = await messages.acknowledge(received, (scope) => handler(message, scope))
         if (noAck === true) return
         if (outcome === 'succeeded') channel.ack(message)
@@ -149,10 +149,18 @@ export function amqpContext(options?: AmqpContextOptions): AmqpContext {
   }
 }
 
-/** Quorum queues count deliveries; classic ones say only whether there was one before. */
-function attemptOf({ fields, properties }: ConsumeMessage): number {
-  const { 'x-delivery-count': count } = properties.headers ?? {}
-  return 1 + (typeof count === 'number' ? count : Number(fields.redelivered))
+/**
+ * Quorum queues count deliveries; classic ones say only whether there was one before. A message that a dead letter
+ * exchange returned to its queue has the number of its rejections there.
+ */
+function attemptOf(queue: string, { fields, properties }: ConsumeMessage): number {
+  const { 'x-delivery-count': count, 'x-death': deaths } = properties.headers ?? {}
+  const rejected = Array.isArray(deaths)
+    ? deaths.find((death) => death?.queue === queue && death.reason === 'rejected')?.count
+    : undefined
+  const delivered = typeof count === 'number' ? count : Number(fields.redelivered)
+  // A sender can write the header.
+  return 1 + delivered + (Number.isSafeInteger(rejected) ? Math.max(0, Number(rejected)) : 0)
 }
 
 const closes = new WeakMap<Channel, AbortSignal>()

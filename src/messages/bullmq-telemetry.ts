@@ -25,6 +25,7 @@ const failures: ReadonlySet<unknown> = new Set(['retry', 'delay', 'fail'])
 /** BullMQ's enum `TelemetryAttributes`. */
 const queueKey = 'bullmq.queue.name'
 const operationKey = 'bullmq.queue.operation'
+const noAttributes: Attributes = {}
 
 /** Writes the sender's context into the metadata of each job, next to that of another telemetry. */
 export class ContextTelemetry implements Telemetry<Inner> {
@@ -32,7 +33,7 @@ export class ContextTelemetry implements Telemetry<Inner> {
   readonly contextManager: Telemetry<Inner>['contextManager']
   readonly meter?: NonNullable<Telemetry['meter']>
   /** Those of the last span. BullMQ sets them right before it requests the metadata of that operation. */
-  #attributes: Attributes = {}
+  #attributes: Attributes = noAttributes
   /** The metadata of a job that is enqueued now. */
   #prepared: { readonly queue: string; readonly metadata: string } | undefined
   readonly #theirs: Telemetry<Inner>['contextManager'] | undefined
@@ -42,12 +43,15 @@ export class ContextTelemetry implements Telemetry<Inner> {
     metadataFor: (queue: string, policy: undefined, theirs?: string) => string,
   ) {
     if (inner?.meter !== undefined) this.meter = inner.meter
+    const note = (attributes: Attributes) => {
+      if (operationKey in attributes) this.#attributes = attributes
+    }
+    // Without another telemetry, all spans are one object.
+    const none = new NotedSpan(undefined, note)
     this.tracer = {
       startSpan: (name, options, context) => {
-        this.#attributes = {}
-        return new NotedSpan(inner?.tracer.startSpan(name, options, context), (attributes) => {
-          if (operationKey in attributes) this.#attributes = attributes
-        })
+        this.#attributes = noAttributes
+        return inner === undefined ? none : new NotedSpan(inner.tracer.startSpan(name, options, context), note)
       },
     }
     const theirs = inner?.contextManager
@@ -68,8 +72,9 @@ export class ContextTelemetry implements Telemetry<Inner> {
         return metadataFor(String(queue), undefined, theirs?.getMetadata(context))
       },
       fromMetadata(active, metadata) {
+        if (theirs === undefined) return active
         const { telemetry } = parsedMetadata(metadata)
-        return typeof telemetry === 'string' && theirs !== undefined ? theirs.fromMetadata(active, telemetry) : active
+        return typeof telemetry === 'string' ? theirs.fromMetadata(active, telemetry) : active
       },
       ...(theirs !== undefined && root !== undefined && { root: () => root.call(theirs) }),
     }

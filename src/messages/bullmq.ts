@@ -184,7 +184,7 @@ export function bullContext(options?: BullContextOptions): BullContext {
         const received = { queue, name, id, uniqueId, attempt: attemptsStarted, fields, signal }
         const run = telemetry.inCurrentContext((scope: RequestScope) => handler(job, scope, token))
         let moved: unknown
-        const attempt = messages.process(received, async (scope) => {
+        const attempt = async (scope: RequestScope) => {
           try {
             return await run(scope)
           } catch (error) {
@@ -194,21 +194,38 @@ export function bullContext(options?: BullContextOptions): BullContext {
             moved = error
             return undefined
           }
-        })
-        const result = await attempt.catch((error: unknown) => {
+        }
+        try {
+          const result = await messages.process(received, attempt)
+          if (moved === undefined) return result as NonNullable<typeof result>
+        } catch (error) {
           throw moved ?? error
-        })
-        if (moved !== undefined) throw moved
-        return result as NonNullable<typeof result>
+        }
+        throw moved
       }
     },
     async close(workers, given) {
       checkBatch('close', aWorker, workers)
       const drainOptions = checkOptions('close', given, closeChecks)
-      const report = await messages.close(drainOptions, Promise.all(workers.map((worker) => worker.pause(true))))
+      const failures: unknown[] = []
+      // A worker that fails does not keep the others open: a listener of its events can throw.
+      const all = (stop: (worker: Worker) => unknown) =>
+        Promise.all(
+          workers.map(async (worker) => {
+            try {
+              await stop(worker)
+            } catch (error) {
+              failures.push(error)
+            }
+          }),
+        )
+      const paused = all((worker) => worker.pause(true))
+      const report = await messages.close(drainOptions, paused)
       // A worker waits for its attempts without a limit.
       const force = messages.running > 0
-      await within(stopMsAfter(report, drainOptions), Promise.all(workers.map((worker) => worker.close(force))))
+      const closed = all((worker) => worker.close(force))
+      await within(stopMsAfter(report, drainOptions), closed)
+      if (failures.length > 0) throw failures[0]
       return report
     },
   }

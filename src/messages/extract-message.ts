@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { LogicalContext } from '../context/logical-context.ts'
 import { carrierOf } from '../propagators/carrier.ts'
 import type { ExtractOptions, Peer, Propagator, Refuse } from '../propagators/propagator.ts'
@@ -43,17 +43,17 @@ function extractWithOwnIds(
   uniqueId: string,
   extract: (context: LogicalContext, options: ExtractOptions) => LogicalContext,
 ): LogicalContext {
-  const digest = createHash('sha256').update(uniqueId).digest('hex')
-  const [, a, b, c, d, e] = /^(.{8})(.{4}).(.{3}).(.{3})(.{12})/.exec(digest) ?? []
+  const digest = hash('sha256', uniqueId)
   // A UUID of version 8. RFC 9562, 5.8
-  const id = `${a}-${b}-8${c}-8${d}-${e}`
+  const newId = () =>
+    `${digest.slice(0, 8)}-${digest.slice(8, 12)}-8${digest.slice(13, 16)}-8${digest.slice(17, 20)}-${digest.slice(20, 32)}`
   const newRequestId: ExtractOptions['newRequestId'] = (own) =>
-    own === undefined ? id : generateRequestId(own, { headers: {} })
+    own === undefined ? newId() : generateRequestId(own, { headers: {} })
   const begin = (link?: SpanLink) =>
     new TraceContext({ traceId: digest.slice(32), flags: randomFlag, sampling: 'defer', link })
 
   const context = extract(LogicalContext.empty.with(traceContext, begin()), { newRequestId })
-  const named = identified(context, id)
+  const named = identified(context, newId)
   const trace = named.get(traceContext)
   // A restart has begun a trace that links to the sender's.
   const isRestart = trace?.link !== undefined && trace.parentSpanId === undefined

@@ -66,8 +66,8 @@ export function captured(values: Values, policy: MessagePolicy): LogicalContext 
 }
 
 /** Each job has a request id and a place in a trace, from its first attempt on. */
-export function identified(context: LogicalContext, id: string = newUuid()): LogicalContext {
-  const named = context.has(requestId) ? context : context.with(requestId, id)
+export function identified(context: LogicalContext, newId: () => string = newUuid): LogicalContext {
+  const named = context.has(requestId) ? context : context.with(requestId, newId())
   return named.has(traceContext) ? named : named.with(traceContext, new TraceContext())
 }
 

@@ -174,7 +174,7 @@ export class Messages {
     const job: MessageInfo = { queue, name: queue, id: undefined, attempt: 1, policy: undefined, links }
     const items = attempts.map(({ message, received, found }) => ({
       message,
-      run: <Own>(fn: (scope: RequestScope) => Own | PromiseLike<Own>) => {
+      run: async <Own>(fn: (scope: RequestScope) => Own | PromiseLike<Own>) => {
         const context = found.context.with(traceContext, newSpanOf(found.context.get(traceContext)))
         return this.#attempt({ ...found, context }, received.signal, fn)
       },
@@ -247,7 +247,7 @@ export class Messages {
     return this.#running.size
   }
 
-  async #attempt<R>(
+  #attempt<R>(
     { context, at }: Extracted,
     signal: AbortSignal | undefined,
     handler: (scope: RequestScope) => R | PromiseLike<R>,
@@ -274,9 +274,9 @@ export class Messages {
   #sent(queue: string, policy: MessagePolicy, context: LogicalContext, isTraced: boolean): LogicalContext {
     const name = policyName(policy)
     if (messageSend.hasSubscribers) messageSend.publish({ queue, policy: name as MessageSendEvent['policy'] })
-    if (!isTraced) return context
+    if (!isTraced || bridge.current?.sent === undefined) return context
     const attributes = { ...spanAttributes('create', queue, this.#system), 'logical_context.message.policy': name }
-    const trace = bridge.current?.sent?.(attributes, policy === 'isolate', context.get(traceContext))
+    const trace = bridge.current.sent(attributes, policy === 'isolate', context.get(traceContext))
     return trace === undefined ? context : context.with(traceContext, trace as TraceContext)
   }
 

@@ -174,13 +174,19 @@ function bossOver(
     const given = args.length === 1 ? undefined : args[0]
     const { own, others } = splitOptions<Pick<WorkOptions, 'batchSize'>, WorkOptions>('work', given, workChecks)
     const workOptions = { ...others, ...own }
-    queues.add(queue)
     const run: AnyWorkHandler<Data> = async ([fetched], transaction) => {
       if (fetched === undefined) return undefined
       const { message: job, received } = opened(fetched)
       return messages.process(received, (scope) => handler(job, scope, transaction))
     }
-    return boss.work<Data>(queue, workOptions, run as WorkHandler<Data>)
+    return startWorker(queue, workOptions, run)
+  }
+
+  async function startWorker<Data>(queue: string, options: WorkOptions, run: AnyWorkHandler<Data>): Promise<string> {
+    const id = await boss.work<Data>(queue, options, run as WorkHandler<Data>)
+    // A worker that pg-boss has refused is none to end.
+    queues.add(queue)
+    return id
   }
 
   function opened<Data>(job: Job<Data>): { message: Job<Data>; received: ReceivedMessage } {
@@ -203,10 +209,9 @@ function bossOver(
     work,
     async workBatch<Data>(queue: string, workOptions: WorkOptions, handler: BatchHandler<Data>) {
       checkFunction('workBatch', handler)
-      queues.add(queue)
       const run: AnyWorkHandler<Data> = (jobs, transaction) =>
         messages.processBatch(queue, jobs.map(opened<Data>), (items, scope) => handler(items, scope, transaction))
-      return boss.work<Data>(queue, workOptions, run as WorkHandler<Data>)
+      return startWorker(queue, workOptions, run)
     },
     async close(given) {
       const closeOptions = checkOptions('close', given, closeChecks)

@@ -9,9 +9,9 @@ import { engineObject } from './received-message.ts'
 export type { EnclosedMessages } from './enclosed-messages.ts'
 export type { CloseReport, MessagePolicy, MessagesOptions, UnfinishedJob } from './message.ts'
 
-/** A pool of piscina, as far as the context needs it. */
+/** A pool of piscina or tinypool, as far as the context needs it. */
 export interface PoolLike {
-  readonly options: { readonly atomics?: string | undefined }
+  readonly options: { readonly atomics?: string | undefined; readonly useAtomics?: boolean | undefined }
   run(task: unknown, options?: object): Promise<unknown>
 }
 
@@ -42,6 +42,14 @@ interface RunOptions {
 const moved: unique symbol = Symbol.for('Piscina.transferable') as never
 const movedValue: unique symbol = Symbol.for('Piscina.valueOf') as never
 
+/** The options of a task for the queue of its pool, such as a priority. The pool reads them from the task itself. */
+const queueOptions: unique symbol = Symbol.for('Piscina.queueOptions') as never
+
+function taskOf(data: unknown, message: object): object {
+  const { [queueOptions]: options } = Object(data) as { readonly [queueOptions]?: unknown }
+  return options === undefined ? message : { ...message, [queueOptions]: options }
+}
+
 function isMovable(data: unknown): data is { readonly [moved]: unknown; readonly [movedValue]: unknown } {
   return typeof data === 'object' && data !== null && moved in data && movedValue in data
 }
@@ -64,7 +72,7 @@ export function threadContext(options?: MessagesOptions): ThreadContext {
       checkArgument('run', aPool, pool)
       const { own, others: runOptions } = splitOptions<PolicyOption, RunOptions>('run', given, policyChecks)
       warnOfAtomics(pool)
-      if (!isMovable(data)) return pool.run(enclosed.enclose(data, own.policy), runOptions)
+      if (!isMovable(data)) return pool.run(taskOf(data, enclosed.enclose(data, own.policy)), runOptions)
       const { transferList = [] } = runOptions
       return pool.run(enclosed.enclose(data[movedValue], own.policy), {
         ...runOptions,
@@ -83,12 +91,20 @@ export function threadContext(options?: MessagesOptions): ThreadContext {
   }
 }
 
-/** With piscina's `atomics: 'sync'`, its default, an idle worker blocks: what a task has spawned makes no progress. */
+/**
+ * With piscina's `atomics: 'sync'`, its default, an idle worker blocks: what a task has spawned makes no progress. In
+ * tinypool and piscina 4 the option is `useAtomics`.
+ */
 function warnOfAtomics(pool: PoolLike): void {
-  if (warned.has(pool) || (pool.options?.atomics ?? 'sync') !== 'sync') return
+  const { atomics = 'sync', useAtomics } = pool.options ?? {}
+  if (warned.has(pool) || atomics !== 'sync' || useAtomics === false) return
   warned.add(pool)
+  const [option, remedy] =
+    useAtomics === undefined
+      ? ["piscina's option 'atomics' is 'sync'", "atomics: 'async' or 'disabled'"]
+      : ["the pool's option 'useAtomics' is true", 'useAtomics: false']
   console.error(
-    "logical-context: piscina's option 'atomics' is 'sync': work that a task spawns stops while its worker is idle. " +
-      "Set atomics: 'async' or 'disabled' if tasks spawn work.",
+    `logical-context: ${option}: work that a task spawns stops while its worker is idle. ` +
+      `Set ${remedy} if tasks spawn work.`,
   )
 }

@@ -125,8 +125,13 @@ function decide(context: LogicalContext, sampling: Sampling, peer: Peer, field: 
     peer.refuse('refused', field)
     return beginTrace(context)
   }
-  const known = context.get(traceContext)?.sampling ?? 'defer'
-  return known === 'defer' ? context.with(traceContext, new TraceContext({ sampling })) : context
+  const known = context.get(traceContext)
+  if (known === undefined) return context.with(traceContext, new TraceContext({ sampling }))
+  // A trace that begins here keeps its id: it is the same in each attempt of a message.
+  const { traceId, flags } = known
+  return known.sampling === 'defer'
+    ? context.with(traceContext, new TraceContext({ traceId, flags, sampling }))
+    : context
 }
 
 function beginTrace(context: LogicalContext): LogicalContext {

@@ -138,6 +138,50 @@ describe.skipIf(skip)(`on RabbitMQ${name}`, () => {
     expect(deadTrace?.spanId).not.toBe(trace?.spanId)
   })
 
+  it('counts the attempts of a message that a dead letter exchange returns to its queue', async () => {
+    const context = amqpContext({ onFailure() {} })
+    const channel = await connection.createConfirmChannel()
+    const [queue, pause] = [`jobs-${++queues}`, `pause-${queues}`]
+    const to = (deadLetterRoutingKey: string) => ({ autoDelete: true, deadLetterExchange: '', deadLetterRoutingKey })
+    await channel.assertQueue(queue, to(pause))
+    await channel.assertQueue(pause, { ...to(queue), messageTtl: 1 })
+    const attempts: unknown[] = []
+    const third = Promise.withResolvers<void>()
+
+    await runInScope(() => context.send(channel, queue, Buffer.from('x')))
+    await context.consume(channel, queue, () => {
+      if (attempts.push([message.get()?.attempt, requestId.get()]) < 3) throw new Error('again')
+      third.resolve()
+    })
+    await third.promise
+    await context.close()
+    await channel.deleteQueue(pause)
+    await channel.close()
+
+    const id = (attempts[0] as unknown[])[1]
+    expect(attempts).toEqual([1, 2, 3].map((attempt) => [attempt, id]))
+  })
+
+  it('has the first attempt of a message whose sender wrote another x-death', async () => {
+    const context = amqpContext()
+    const channel = await connection.createConfirmChannel()
+    const { queue } = await channel.assertQueue('', { exclusive: true })
+    const attempts: unknown[] = []
+    const all = Promise.withResolvers<void>()
+    await context.consume(channel, queue, () => {
+      if (attempts.push(message.get()?.attempt) === 3) all.resolve()
+    })
+
+    for (const deaths of ['x', [null, 1], [{ queue, reason: 'rejected', count: 'many' }]]) {
+      await context.send(channel, queue, Buffer.from('x'), { headers: { 'x-death': deaths } })
+    }
+    await all.promise
+
+    expect(attempts).toEqual([1, 1, 1])
+    await context.close()
+    await channel.close()
+  })
+
   it('aborts the signal of a running message when its channel closes', async () => {
     const context = amqpContext({ onFailure() {} })
     const channel = await connection.createConfirmChannel()

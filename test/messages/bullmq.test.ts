@@ -376,6 +376,25 @@ describe.skipIf(skip)(`on Redis${name}`, () => {
     expect(report.unfinishedJobs).toEqual([])
   })
 
+  it('closes all workers although one fails to pause, and then throws its failure', async () => {
+    const context = bullContext()
+    const closed: string[] = []
+    const workers = ['first', 'second'].map((queueName) => {
+      const worker = new Worker(
+        queueName,
+        context.processor(() => {}),
+        { connection: connection() },
+      )
+      return worker.on('closed', () => closed.push(queueName))
+    })
+    await Promise.all(workers.map((worker) => worker.waitUntilReady()))
+    Object.assign(workers[0] ?? {}, { pause: () => Promise.reject(new Error('no connection')) })
+
+    await expect(context.close(workers)).rejects.toThrow('no connection')
+
+    expect(closed.toSorted()).toEqual(['first', 'second'])
+  })
+
   it('works next to another telemetry, whose metadata and spans stay its own', async () => {
     const calls: string[] = []
     const theirs = new AsyncLocalStorage<string>()

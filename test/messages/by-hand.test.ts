@@ -1,5 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
+import { b3 } from 'logical-context/propagators'
 import { describeMessages, type EngineQueue } from 'logical-context/testing'
+import { traceContext } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
 import { openEnvelope, withEnvelope } from '../../src/messages/envelope.ts'
 import { Messages } from '../../src/messages/message.ts'
@@ -48,6 +50,18 @@ describeMessages({ describe, it, expect }, 'an engine by hand', {
 })
 
 describe('Messages', () => {
+  it('has one trace for the attempts of a message that says only whether the trace is recorded', async () => {
+    const messages = new Messages('by hand', { propagators: [b3()] })
+    const attempt = () =>
+      messages.process({ queue: 'jobs', uniqueId: 'u-1', fields: { b3: '0' } }, () => traceContext.get())
+
+    const [first, second] = [await attempt(), await attempt()]
+
+    expect(first?.sampling).toBe('deny')
+    expect(second?.traceId).toBe(first?.traceId)
+    expect(second?.spanId).not.toBe(first?.spanId)
+  })
+
   it.each([
     ['no array of propagators', { propagators: {} }, /expected an array of propagators/],
     ['a policy of share', { policy: 'share' }, /by hand: expected a policy other than 'share'/],

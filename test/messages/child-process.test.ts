@@ -98,6 +98,17 @@ describe('childContext, by the environment', () => {
     expect(env['baggage']).toBeUndefined()
   })
 
+  it('has nothing of an outer process in a merge with process.env, as cluster.fork makes it', async () => {
+    const outer = { ...process.env, BAGGAGE: 'tenant=outer', tracestate: 'outer=1', TRACEPARENT: '00-outer' }
+
+    const env: NodeJS.ProcessEnv = { ...outer, ...children.env('inherit', outer) }
+    const { stdout } = await promisify(execFile)(process.execPath, args, { env })
+
+    expect(Object.entries(env).filter(([, text]) => text?.includes('outer'))).toEqual([])
+    expect(read(stdout)).toMatchObject([{ policy: 'inherit', requestId: env['X_REQUEST_ID'] }])
+    expect(stdout).not.toContain('tenant')
+  })
+
   it.each<[string, Record<string, string>]>([
     ['nothing', {}],
     ['malformed variables', { TRACEPARENT: '00-x', BAGGAGE: '%%%', X_REQUEST_ID: 'a b', LOGICAL_CONTEXT: '{}' }],

@@ -228,8 +228,9 @@ describe.skipIf(skip)(`on PostgreSQL${name}`, () => {
 })
 
 describe('openBoss', () => {
-  it('closes once: a second close returns the report of the first', async () => {
+  it('closes once, also after pg-boss has refused a worker: a second close returns the report of the first', async () => {
     const context = await openBoss()
+    await expect(context.work('', () => {})).rejects.toThrow('queue name')
 
     const [first, second] = await Promise.all([context.close(), context.close()])
 

@@ -112,8 +112,8 @@ describe('threadContext, in a child process', () => {
 })
 
 describe('threadContext, in a pool of piscina', () => {
-  const openPool = (atomics: 'async' | 'sync') => {
-    const pool = new Piscina({ filename: file('piscina-task').href, execArgv, maxThreads: 1, atomics })
+  const openPool = (atomics: 'async' | 'sync', more?: ConstructorParameters<typeof Piscina>[0]) => {
+    const pool = new Piscina({ filename: file('piscina-task').href, execArgv, maxThreads: 1, atomics, ...more })
     onTestFinished(() => pool.destroy())
     return pool
   }
@@ -141,6 +141,29 @@ describe('threadContext, in a pool of piscina', () => {
     await expect(threads.run(openPool('async'), 'fail')).rejects.toThrow('the task fails')
   })
 
+  it('passes the options of a task to the queue of its pool, such as a priority', async () => {
+    const waiting: { [Piscina.queueOptionsSymbol]: unknown }[] = []
+    const options: unknown[] = []
+    const taskQueue = {
+      get size() {
+        return waiting.length
+      },
+      shift: () => waiting.shift() ?? null,
+      remove: () => {},
+      push(task: (typeof waiting)[number]) {
+        options.push(task[Piscina.queueOptionsSymbol])
+        waiting.push(task)
+      },
+    }
+    const pool = openPool('async', { taskQueue: taskQueue as never })
+
+    const urgent = { n: 1, [Piscina.queueOptionsSymbol]: { priority: 9 } }
+    const seen = await Promise.all([threads.run(pool, { n: 0 }), threads.run(pool, urgent)])
+
+    expect(options).toContainEqual({ priority: 9 })
+    expect(seen).toMatchObject([{ data: { n: 0 } }, { data: { n: 1 } }])
+  })
+
   it("warns once of a pool whose atomics are 'sync'", async () => {
     const error = vi.spyOn(console, 'error').mockImplementation(() => {})
     onTestFinished(() => error.mockRestore())
@@ -150,6 +173,17 @@ describe('threadContext, in a pool of piscina', () => {
     await threads.run(pool, 2)
 
     expect(error.mock.calls).toEqual([[expect.stringContaining("piscina's option 'atomics' is 'sync'")]])
+  })
+
+  it('warns of a pool like that of tinypool by the name of its option, and only if its workers block', async () => {
+    const error = vi.spyOn(console, 'error').mockImplementation(() => {})
+    onTestFinished(() => error.mockRestore())
+
+    for (const useAtomics of [false, true]) {
+      await threads.run({ options: { useAtomics }, run: async () => {} }, 1)
+    }
+
+    expect(error.mock.calls).toEqual([[expect.stringContaining("option 'useAtomics' is true")]])
   })
 })
 
