@@ -1,7 +1,7 @@
 import type { Code, ContextKey, ContextValues, Interceptor, StreamRequest, UnaryRequest } from '@connectrpc/connect'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
-import { reportOnce } from '../callbacks.ts'
+import { isThenable, reportOnce } from '../callbacks.ts'
 import { stepsIn } from '../context/steps-in.ts'
 import { root } from '../context/storage.ts'
 import { ClientGoneError, TimeoutError } from '../errors.ts'
@@ -77,7 +77,7 @@ export function connectServerInterceptor(options?: InboundOptions): ConnectServe
     const call = begin(request)
     try {
       const response = await call.enter(() => next({ ...request, signal: call.signal }))
-      if (response.stream) return { ...response, message: stepsIn(call.enter, response.message, call.ended) }
+      if (response.stream) return { ...response, message: call.follow(response.message) }
       call.ended()
       return response
     } catch (error) {
@@ -126,6 +126,12 @@ function httpOf(request: Request): { raw?: NodeRequest; exchange?: Exchange | un
   return { raw, exchange }
 }
 
+/** A stream that a handler returned: its iterator, once it is read, and how many of its steps run. */
+interface HandlerStream {
+  reader: AsyncIterator<unknown> | undefined
+  steps: number
+}
+
 /** A call that runs in the unit of its HTTP request, or in a unit of its own. */
 class ServedCall {
   /** Of the handler. Its listeners run in the unit. */
@@ -137,6 +143,7 @@ class ServedCall {
   readonly #wait: Wait
   readonly #path: string
   readonly #startedAt = Date.now()
+  #stream: HandlerStream | undefined
   #isEnded = false
 
   constructor(request: Request, scope: RequestScope, raw?: NodeRequest, exchange?: Exchange) {
@@ -168,12 +175,31 @@ class ServedCall {
     const onAbort = () => {
       this.enter(() => own.abort(signal.reason))
       this.#abort(signal.reason)
+      this.#leaveSoon()
     }
     if (signal.aborted) onAbort()
     else signal.addEventListener('abort', onAbort, { once: true })
   }
 
   readonly enter = <R>(step: () => R): R => this.scope.runInSnapshot(step, undefined)
+
+  /** The same stream, each of whose steps runs in the unit. */
+  follow<T>(source: AsyncIterable<T>): AsyncIterable<T> {
+    const stream: HandlerStream = (this.#stream = { reader: undefined, steps: 0 })
+    const settled = () => {
+      stream.steps--
+      if (this.signal.aborted) this.#leaveSoon()
+    }
+    const enter = <R>(step: () => R): R => {
+      const result = this.enter(step)
+      if (!isThenable(result)) return result
+      stream.steps++
+      result.then(settled, settled)
+      return result
+    }
+    const steps = stepsIn(enter, source, this.ended)
+    return { [Symbol.asyncIterator]: () => (stream.reader = steps[Symbol.asyncIterator]()) as AsyncIterator<T> }
+  }
 
   /** The handler, or its stream, has ended or failed. A second call does nothing. */
   readonly ended = (...failure: [error?: unknown]): void => {
@@ -193,6 +219,21 @@ class ServedCall {
     const code = statuses[Number(codeOf(error))] ?? 'internal'
     this.scope.observation?.setAttributes?.({ 'rpc.response.status_code': code })
     this.scope.observation?.failed?.(error)
+  }
+
+  /**
+   * Leaves the stream of a call that was aborted: while Connect waits for the `drain` of a response that has closed, or
+   * after an interceptor has failed, no code reads it to its end.
+   */
+  #leaveSoon(): void {
+    const stream = this.#stream
+    if (stream === undefined) return
+    setImmediate(() => {
+      if (this.#isEnded || stream.steps > 0) return
+      if (stream.reader === undefined) return this.ended()
+      // If the client still reads, it would take the stream for a whole one.
+      if (this.#raw !== undefined && this.#isClientGone) void stream.reader.return?.().catch(() => {})
+    })
   }
 
   /** True if the HTTP request is unknown. */

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Code, ConnectError, createClient, createRouterTransport, type Interceptor } from '@connectrpc/connect'
 import { fastifyConnectPlugin } from '@connectrpc/connect-fastify'
@@ -485,6 +486,65 @@ describe('connectServerInterceptor', () => {
     expect((await stream).at(-1)).toBe('last')
     await closed
     expect(order).toEqual(['task', 'closed'])
+  })
+
+  it('ends a generator in its unit if the client disconnects before a pipelined reply is sent', async () => {
+    const ended = Promise.withResolvers<unknown>()
+    let reply: ServerResponse | undefined
+    const { url } = await serve(
+      {
+        async *download() {
+          user.set('ann')
+          try {
+            yield { value: 'x'.repeat(100_000) }
+          } finally {
+            ended.resolve(user.get())
+          }
+        },
+      },
+      {
+        interceptors: [connectServerInterceptor()],
+        wrap: (listener) =>
+          logicalContext(
+            (request: IncomingMessage, response: ServerResponse) => {
+              if (request.url === '/never') return
+              reply = response
+              listener(request, response)
+            },
+            { logger: silent },
+          ),
+      },
+    )
+    const socket = connect(Number(new URL(url).port), '127.0.0.1')
+    const head = 'host: x\r\ncontent-type: application/connect+json\r\ncontent-length: 7'
+    socket.write('GET /never HTTP/1.1\r\nhost: x\r\n\r\n')
+    socket.write(`POST /shop.Orders/Download HTTP/1.1\r\n${head}\r\n\r\n\0\0\0\0\x02""`)
+    await expect.poll(() => reply?.writableNeedDrain).toBe(true)
+
+    socket.destroy()
+
+    expect(await ended.promise).toBe('ann')
+  })
+
+  it('ends the unit of a stream that is not read, because an interceptor before it failed', async () => {
+    let read: (() => unknown) | undefined
+    const fail: Interceptor = (next) => async (request) => {
+      await next(request)
+      throw new ConnectError('denied', Code.PermissionDenied)
+    }
+    const look: Interceptor = (next) => (request) => {
+      user.set('ann')
+      read = bind(() => user.get())
+      return next(request)
+    }
+    const { url } = await serve(implementation, {
+      interceptors: [fail, connectServerInterceptor(), look],
+      wrap: (listener) => logicalContext(listener, { logger: silent, onLateUse() {} }),
+    })
+
+    await expect(textsOf(connectTo(url).download({ value: '' }))).rejects.toMatchObject({ code: Code.PermissionDenied })
+
+    await expect.poll(() => read?.()).toBeUndefined()
   })
 
   it('does not keep the values for a handler that never settles after a disconnect', async () => {
