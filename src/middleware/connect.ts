@@ -198,7 +198,7 @@ class ServedCall {
       return result
     }
     const steps = stepsIn(enter, source, this.ended)
-    return { [Symbol.asyncIterator]: () => (stream.reader = steps[Symbol.asyncIterator]()) as AsyncIterator<T> }
+    return { [Symbol.asyncIterator]: () => (stream.reader = steps[Symbol.asyncIterator]()) }
   }
 
   /** The handler, or its stream, has ended or failed. A second call does nothing. */
