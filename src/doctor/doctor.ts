@@ -76,6 +76,7 @@ function start(onFinding: (finding: Finding) => void, summary: boolean): Doctor 
       'context:lost',
       (event) => {
         const { operation } = event as LostEvent
+        if (reads.isOfLast(operation)) return
         const what = `${operation} outside any unit`
         findings.add({ kind: 'outside', what, site: callSiteHere(), isIdle: live.size === 0 })
       },
@@ -140,6 +141,9 @@ class OutsideReads {
   readonly #live: ReadonlySet<RequestScope>
   readonly #setByRequests = new Set<number>()
   readonly #waiting = new Map<number, OutsideRead[]>()
+  #last:
+    | { readonly name: string; readonly index: number; readonly read: OutsideRead; readonly isKnown: boolean }
+    | undefined
 
   constructor(findings: Findings, live: ReadonlySet<RequestScope>) {
     this.#findings = findings
@@ -149,9 +153,26 @@ class OutsideReads {
   add({ index, name }: { readonly index: number; readonly name: string }): void {
     const what = `read of '${name}' outside any unit`
     const read: OutsideRead = { kind: 'outside', what, site: callSiteHere(), isIdle: this.#live.size === 0 }
-    if (this.#setByRequests.has(index)) return this.#findings.add(read)
+    const isKnown = this.#setByRequests.has(index)
+    this.#last = { name, index, read, isKnown }
+    if (isKnown) return this.#findings.add(read)
     const waiting = this.#waiting.get(index) ?? []
     if (waiting.length < maxWaiting) this.#waiting.set(index, [...waiting, read])
+  }
+
+  /**
+   * Whether the last read is part of the operation: `getOrThrow` calls `get`, and then throws. Then the read is reported,
+   * also if no request sets its variable.
+   */
+  isOfLast(operation: string): boolean {
+    const last = this.#last
+    this.#last = undefined
+    if (last === undefined || operation !== `ContextVar '${last.name}': getOrThrow()`) return false
+    const { index, read, isKnown } = last
+    if (isKnown) return true
+    this.#waiting.set(index, this.#waiting.get(index)?.filter((other) => other !== read) ?? [])
+    this.#findings.add(read)
+    return true
   }
 
   /** Records the variables that a request has set. */

@@ -14,7 +14,7 @@ import { pino } from 'pino'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { knownLibraries } from '../../src/doctor/libraries.ts'
 import { remedies } from '../../src/doctor/remedies.ts'
-import { anchorsOf } from './anchors.ts'
+import { anchorsOf } from '../docs/links.ts'
 
 const user = new ContextVar<string>('user')
 
@@ -149,6 +149,17 @@ describe('doctor', () => {
       "1 × ContextVar 'user': set() outside any unit: run in a unit",
       '1 × spawn() outside any unit: run in a unit',
     ])
+  })
+
+  it('reports a getOrThrow outside any unit once, also before a request sets the variable', () => {
+    const opened = open()
+    const item = new ContextVar<string>('item')
+    for (let i = 0; i < 2; i++) {
+      expect(() => item.getOrThrow()).toThrow('outside any unit')
+      runInScope(() => item.set('tea'))
+    }
+
+    expect(opened.found).toEqual(["2 × read of 'item' outside any unit: run in a unit"])
   })
 
   it('reports late reads and writes', () => {
