@@ -64,17 +64,17 @@ export function openEnvelope<Data>(received: Data): Opened<Data> {
 
 function fieldsOf(envelope: unknown): MessageFields | RefusalReason {
   if (!isPlainData(envelope) || envelope['v'] !== version) return 'malformed'
-  // Without a prototype: `__proto__` is a name like every other one.
-  const fields = Object.create(null) as MessageFields
+  // In this copy `__proto__` is a name like every other one.
+  const { v: _, ...fields } = envelope
   let length = 0
-  for (const [name, value] of Object.entries(envelope)) {
-    if (name === 'v') continue
+  for (const name in fields) {
+    if (!Object.hasOwn(fields, name)) continue
+    const value = fields[name]
     if (typeof value !== 'string') return 'malformed'
     length += name.length + value.length
     if (length > maxLength) return 'truncated'
-    fields[name] = value
   }
-  return fields
+  return fields as MessageFields
 }
 
 function isPlainData(value: unknown): value is Record<string, unknown> {
