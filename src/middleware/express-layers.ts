@@ -7,7 +7,12 @@ const express4Router = '_router'
 
 /** A request in an app: Express adds these properties. */
 interface RoutedRequest extends IncomingMessage {
-  readonly app?: { readonly router?: Router; readonly [express4Router]?: Router }
+  readonly app?: {
+    readonly router?: Router
+    readonly [express4Router]?: Router
+    /** The prototype of the app's responses. */
+    readonly response?: Record<string, unknown>
+  }
   readonly baseUrl?: string
 }
 
@@ -46,6 +51,7 @@ export function trackLayers({ app }: RoutedRequest): void {
   // Express 4 throws if `app.router` is read.
   const router = app?.[express4Router] ?? app?.router
   trackParams(router)
+  if (app?.response !== undefined) enterAtFiles(app.response)
   const [layer] = router?.stack ?? []
   if (layer === undefined) return
   const prototype = Object.getPrototypeOf(layer) as object & Handling
@@ -53,6 +59,27 @@ export function trackLayers({ app }: RoutedRequest): void {
   patched.add(prototype)
   for (const name of ['handleRequest', 'handle_request'] as const) replace(prototype, name, 0)
   for (const name of ['handleError', 'handle_error'] as const) replace(prototype, name, 1)
+}
+
+/** Methods of a response that reply later, and call a callback. */
+const laterReplies = ['sendFile', 'sendfile', 'download', 'render'] as const
+
+/** Runs these methods in the unit of the response, regardless of the code that calls them. */
+function enterAtFiles(response: Record<string, unknown>): void {
+  if (patched.has(response)) return
+  patched.add(response)
+  for (const name of laterReplies) {
+    const original = response[name] as Handle | undefined
+    if (typeof original !== 'function') continue
+    response[name] = new Proxy(original, {
+      apply: (method, receiver: object, args: never[]) => {
+        const exchange = exchangeOf(receiver)
+        return exchange === undefined
+          ? Reflect.apply(method, receiver, args)
+          : exchange.enter(method, receiver, ...args)
+      },
+    })
+  }
 }
 
 function replace(prototype: Handling, name: keyof Handling, requestAt: 0 | 1): void {

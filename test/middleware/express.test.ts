@@ -257,6 +257,39 @@ describe.each([
       expect(await ask()).toBe('ann kept')
     })
 
+    it('calls the callbacks of a response in its own unit, also if another request calls its methods', async () => {
+      const seen: unknown[] = []
+      const ask = await serve((app) => {
+        app.use(logicalContext({ logger: silent }))
+        const elsewhere = otherRequest(app)
+        app.use((_request, _response, next) => {
+          user.set('ann')
+          next()
+        })
+        app.get('/file', (_request, response) =>
+          elsewhere(() => response.sendFile(import.meta.filename, () => seen.push(`sendFile ${user.get()}`))),
+        )
+        app.get('/download', (_request, response) =>
+          elsewhere(() => response.download(import.meta.filename, () => seen.push(`download ${user.get()}`))),
+        )
+        app.set('view', function view() {
+          return {
+            path: 'page',
+            render(_options: object, done: (error: null, text: string) => void) {
+              seen.push(`view ${user.get()}`)
+              done(null, 'rendered')
+            },
+          }
+        })
+        app.get('/render', (_request, response) => elsewhere(() => response.render('page')))
+      })
+
+      await ask('/other')
+      for (const path of ['/file', '/download', '/render']) await ask(path)
+
+      await expect.poll(() => seen).toEqual(['sendFile ann', 'download ann', 'view ann'])
+    })
+
     it('passes a rejection of an async layer to the error handlers', async () => {
       const ask = await serve((app) => {
         app.use(logicalContext(), setAnn)
