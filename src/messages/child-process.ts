@@ -45,9 +45,11 @@ export function childContext(options?: MessagesOptions): ChildContext {
   return {
     messages,
     ...enclosedMessages(messages),
-    env(policy, base) {
+    env(policy, base = process.env) {
       const fields = messages.capture(queue, policy)
       const env = childEnvironment(messages.propagator, base)
+      // `cluster.fork` and execa merge these variables with `process.env`, which must not restore what is not in the copy.
+      for (const name of Object.keys(base)) if (!Object.hasOwn(env, name)) env[name] = undefined
       const carrier = environmentCarrier(env)
       for (const [name, value] of Object.entries(fields)) carrier.set(name, value)
       return env

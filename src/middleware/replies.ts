@@ -23,11 +23,9 @@ export function enterAtReply(response: ServerResponse | Http2ServerResponse): vo
 /** Calls `enterAtReply` if one of the methods is replaced: a call for each response would cost more. */
 export function enterAtReplaced(response: ServerResponse | Http2ServerResponse | undefined): void {
   if (response === undefined) return
-  originals ??= process.getBuiltinModule('node:http').ServerResponse.prototype
-  const { end, writeHead, write } = originals
   // Faster than a look at its own properties.
-  if (response.end === end && response.writeHead === writeHead && response.write === write) return
-  if (names.some((name) => Object.hasOwn(response, name))) enterAtRawReply(response)
+  const { end, writeHead, write } = Object.getPrototypeOf(response) as ServerResponse
+  if (response.end !== end || response.writeHead !== writeHead || response.write !== write) enterAtRawReply(response)
 }
 
 /** Calls `enterAtReply` once. */
@@ -55,8 +53,6 @@ export function awaitUnsent(exchange: Exchange, method: string | undefined, body
   finished(body as Readable, () => exchange.end(ofStream))
 }
 
-/** Read at the first request: a process that only imports the package does not load `node:http`. */
-let originals: ServerResponse | undefined
 const enteringKey: unique symbol = Symbol('logical-context.entering')
 const names = ['write', 'writeHead', 'end'] as const
 

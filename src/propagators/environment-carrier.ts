@@ -46,8 +46,7 @@ const standardVariables = ['TRACEPARENT', 'TRACESTATE', 'BAGGAGE']
 /**
  * A copy of the environment without the variables that the propagator can write, and without `TRACEPARENT`, `TRACESTATE`
  * and `BAGGAGE`, in any case. A child process that inherits these variables would continue the trace of another process's
- * parent. In the copy they are undefined, so that a merge with `process.env` does not restore them. Write to the copy with
- * `environmentCarrier`.
+ * parent. Write to the copy with `environmentCarrier`.
  *
  * @param environment Default: `process.env`.
  * @throws {TypeError} if an argument has the wrong type.
@@ -56,12 +55,8 @@ export function childEnvironment(propagator: Propagator, environment: Environmen
   checkArgument('childEnvironment', aPropagator, propagator)
   checkArgument('childEnvironment', anEnvironment, environment)
   const written = new Set([...standardVariables, ...propagator.fields.map(variableOf)])
-  const copy: Environment = { ...environment }
   // Names differ in case on POSIX. On Windows they do not: two spellings in one object are one variable.
-  const stale = Object.keys(copy).filter((name) => written.has(name.toUpperCase()))
-  // Not deleted: `cluster.fork` and execa start a child with these variables above those of `process.env`.
-  for (const name of stale) copy[name] = undefined
-  return copy
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !written.has(name.toUpperCase())))
 }
 
 /** "Key Name Normalization" of the specification, 1.58.0. */

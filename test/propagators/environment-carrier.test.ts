@@ -113,7 +113,7 @@ describe('childEnvironment', () => {
   it('is a copy without the variables of the propagator, in any case', () => {
     const environment = childEnvironment(propagator, parents)
 
-    expect(environment).toEqual({ PATH: '/bin', B3: 'old' })
+    expect(environment).toStrictEqual({ PATH: '/bin', B3: 'old' })
     expect(Object.keys(parents)).toHaveLength(5)
   })
 

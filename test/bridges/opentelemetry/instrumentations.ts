@@ -8,14 +8,12 @@ import { UndiciInstrumentation } from '@opentelemetry/instrumentation-undici'
 import { onTestFinished } from 'vitest'
 
 const require = createRequire(import.meta.url)
-// One of each for all tests: a second one finds what the first has patched. Made by the first test that uses it: while it
-// is disabled, it does not patch what a request of another test loads.
-let http: HttpInstrumentation | undefined
-let undici: UndiciInstrumentation | undefined
+// One of each for all tests: a second one finds what the first has patched.
+const http = new HttpInstrumentation({ enabled: false })
+const undici = new UndiciInstrumentation({ enabled: false })
 
 /** OpenTelemetry's own instrumentation of `node:http`, for one test; after the SDK was set up. */
 export function instrumentHttp(config: HttpInstrumentationConfig = {}): void {
-  http ??= new HttpInstrumentation({ enabled: false })
   enable(http, config)
   // It patches what is required from now on.
   for (const name of ['node:http', 'node:https', 'http', 'https']) require(name)
@@ -23,7 +21,6 @@ export function instrumentHttp(config: HttpInstrumentationConfig = {}): void {
 
 /** OpenTelemetry's own instrumentation of undici and the built-in fetch, for one test; after the SDK was set up. */
 export function instrumentUndici(): void {
-  undici ??= new UndiciInstrumentation({ enabled: false })
   enable(undici)
 }
 
