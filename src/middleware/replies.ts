@@ -62,11 +62,6 @@ const descriptors: PropertyDescriptorMap = {
   end: enteringMethod('end'),
 }
 
-/** Of two pipelined responses, the first one calls the callbacks of what was written to the second one. */
-function inUnit(exchange: Exchange, callback: Called): Called {
-  return (...args) => exchange.enter(callback, undefined, ...args)
-}
-
 /** An accessor whose value is the current method, wrapped. A replacement keeps the method that it has read. */
 function enteringMethod(name: string): PropertyDescriptor {
   const key = Symbol(`logical-context.${name}`)
@@ -90,7 +85,6 @@ function enter(name: string, method: Called): Called {
     const exchange = exchangeOf(this)
     if (exchange === undefined) return method.apply(this, args)
     if (name !== 'write') exchange.reply()
-    if (typeof args.at(-1) === 'function') args.push(inUnit(exchange, args.pop() as Called))
     return exchange.isCurrent ? method.apply(this, args) : exchange.enter(method, this, ...args)
   }
   return Object.defineProperties(entering, { name: { value: method.name }, length: { value: method.length } })
