@@ -1,4 +1,3 @@
-import { channel } from 'node:diagnostics_channel'
 import type { LostEvent } from './errors.ts'
 import * as lifecycle from './tasks/lifecycle.ts'
 import type {
@@ -6,6 +5,7 @@ import type {
   CallEvent,
   DrainEndEvent,
   DrainEvent,
+  EventChannel,
   InboundRefuseEvent,
   LateEvent,
   MessageEndEvent,
@@ -25,6 +25,8 @@ export type {
   CallEvent,
   DrainEndEvent,
   DrainEvent,
+  EventChannel,
+  EventListener,
   InboundRefuseEvent,
   LateEvent,
   MessageEndEvent,
@@ -40,20 +42,6 @@ export type {
   TaskOutcome,
   TaskRefuseEvent,
 } from './tasks/lifecycle.ts'
-
-/** A channel of `node:diagnostics_channel`, with the type of its messages. */
-export interface EventChannel<Message> {
-  /** Its name in `node:diagnostics_channel`, such as `logical-context:task:end`. */
-  readonly name: string | symbol
-  /** Whether there is a listener. Without one, no message is created. */
-  readonly hasSubscribers: boolean
-  subscribe(listener: EventListener<Message>): void
-  /** Returns whether the listener was subscribed. */
-  unsubscribe(listener: EventListener<Message>): boolean
-}
-
-/** Called synchronously for each event. An error that it throws becomes an uncaught exception of the process. */
-export type EventListener<Message> = (message: Message, name: string | symbol) => void
 
 /** The channels of all events of this package, as channels of `node:diagnostics_channel`. */
 export const channels: {
@@ -98,29 +86,24 @@ export const channels: {
   /** A field of a message was not read or not written. */
   readonly messageRefuse: EventChannel<MessageRefuseEvent>
 } = {
-  scopeOpen: typed(lifecycle.scopeOpen),
-  scopeClose: typed(lifecycle.scopeClose),
-  scopeEnd: typed(lifecycle.scopeEnd),
-  scopeSeal: typed(lifecycle.scopeSeal),
-  taskSpawn: typed(lifecycle.taskSpawn),
-  taskStart: typed(lifecycle.taskStart),
-  taskEnd: typed(lifecycle.taskEnd),
-  taskRefuse: typed(lifecycle.taskRefuse),
-  taskAbandon: typed(lifecycle.taskAbandon),
-  drainStart: typed(lifecycle.drainStart),
-  drainEnd: typed(lifecycle.drainEnd),
-  callStart: typed(lifecycle.callStart),
-  callEnd: typed(lifecycle.callEnd),
-  contextLate: typed(lifecycle.contextLate),
-  contextLost: typed<LostEvent>(channel('logical-context:context:lost')),
-  inboundRefuse: typed(lifecycle.inboundRefuse),
-  messageSend: typed(lifecycle.messageSend),
-  messageStart: typed(lifecycle.messageStart),
-  messageEnd: typed(lifecycle.messageEnd),
-  messageRefuse: typed(lifecycle.messageRefuse),
-}
-
-/** The publisher's side of a channel as the listener's side: they are one object. */
-function typed<Message>(source: { publish(message: Message): void }): EventChannel<Message> {
-  return source as unknown as EventChannel<Message>
+  scopeOpen: lifecycle.scopeOpen,
+  scopeClose: lifecycle.scopeClose,
+  scopeEnd: lifecycle.scopeEnd,
+  scopeSeal: lifecycle.scopeSeal,
+  taskSpawn: lifecycle.taskSpawn,
+  taskStart: lifecycle.taskStart,
+  taskEnd: lifecycle.taskEnd,
+  taskRefuse: lifecycle.taskRefuse,
+  taskAbandon: lifecycle.taskAbandon,
+  drainStart: lifecycle.drainStart,
+  drainEnd: lifecycle.drainEnd,
+  callStart: lifecycle.callStart,
+  callEnd: lifecycle.callEnd,
+  contextLate: lifecycle.contextLate,
+  contextLost: lifecycle.openChannel('context:lost'),
+  inboundRefuse: lifecycle.inboundRefuse,
+  messageSend: lifecycle.messageSend,
+  messageStart: lifecycle.messageStart,
+  messageEnd: lifecycle.messageEnd,
+  messageRefuse: lifecycle.messageRefuse,
 }

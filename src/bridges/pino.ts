@@ -50,7 +50,7 @@ export function contextLogger<L extends PinoLike>(logger: L, options?: LogFields
     throw new TypeError(`contextLogger: expected a pino logger, got ${show(logger)}.`)
   }
   const inside = findInside(logger)
-  const internals = logger as unknown as Internals
+  const internals: Internals = logger as L & Internals
   for (const key of [internals[inside.messageKey], internals[inside.nestedKey]] as string[]) {
     if (fields.keys.has(key)) {
       throw new TypeError(`contextLogger: expected keys that the logger does not write, got '${key}'.`)

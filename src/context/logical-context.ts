@@ -10,6 +10,7 @@ import {
   entriesOf,
   firstIndex,
   isPresent,
+  isValues,
   read,
   type Values,
   write,
@@ -34,7 +35,7 @@ export class LogicalContext {
 
   /** @internal Use `current()`, or `LogicalContext.empty.with(variable, value)`. */
   constructor(values: Values) {
-    if (!Array.isArray(values)) {
+    if (!isValues(values)) {
       throw new TypeError(
         `LogicalContext: expected the values of a context, got ${show(values)}. ` +
           'Use current(), or LogicalContext.empty.with(variable, value).',

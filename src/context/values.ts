@@ -6,6 +6,14 @@
  */
 export type Values = unknown[]
 
+/** Whether an array has the two places of `Values`. A list of entries, as for a `Map`, does not. */
+export function isValues(value: unknown): value is Values {
+  if (!Array.isArray(value) || value.length < firstIndex) return false
+  const far: unknown = value[farPlace]
+  const ruled: unknown = value[ruledPlace]
+  return (far === undefined || Array.isArray(far)) && (ruled === undefined || Object.hasOwn(Object(ruled), 'slot'))
+}
+
 /** What `values` needs to know of a variable. */
 export interface Slot {
   readonly index: number

@@ -111,19 +111,16 @@ export function watchEmitters(onSwap: (swap: Swap) => void, isBound: (fn: object
     }
 
   const { prototype } = EventEmitter
-  const methods = prototype as unknown as Record<string, AnyFunction>
   for (const name of adders) {
-    const add = methods[name] as AnyFunction
+    const add = prototype[name] as AnyFunction
     const observed: AnyFunction = function (event, listener) {
       observeClass(this as object)
       return addTo(this as object, add, event, listener)
     }
-    restore.push(replace(methods, name, keepShape(add, observed)))
+    restore.push(replace(prototype, name, keepShape(add, observed)))
   }
-  const { emit, init } = {
-    emit: methods['emit'] as AnyFunction,
-    init: Reflect.get(EventEmitter, 'init') as AnyFunction,
-  }
+  const emit = prototype.emit as AnyFunction
+  const init = Reflect.get(EventEmitter, 'init') as AnyFunction
   const observedEmit: AnyFunction = function (...args) {
     observeEmit(this as EventEmitter, args[0] as string)
     return Reflect.apply(emit, this, args)
@@ -134,7 +131,7 @@ export function watchEmitters(onSwap: (swap: Swap) => void, isBound: (fn: object
     observeClass(this as object)
     return Reflect.apply(init, this, args)
   }
-  restore.push(replace(methods, 'emit', keepShape(emit, observedEmit)))
+  restore.push(replace(prototype, 'emit', keepShape(emit, observedEmit)))
   restore.push(replace(EventEmitter, 'init', keepShape(init, observedInit)))
   return () => {
     for (const undo of restore.splice(0).toReversed()) undo()

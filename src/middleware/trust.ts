@@ -263,7 +263,9 @@ class SocketPeer implements Peer {
 }
 
 const hints: Readonly<Record<RefusalReason, string>> = {
-  refused: "list the peer's address in the option 'trust' if it may set values",
+  refused:
+    "if the peer is a service of your own, list its address in the option 'trust'. Do not list a proxy: " +
+    'each of its clients could set values',
   malformed: 'the peer does not keep to the format of the header',
   duplicate: 'the peer, or a proxy before it, sends the header twice',
   truncated: 'the peer sends more than the header may hold',

@@ -127,32 +127,46 @@ export interface MessageRefuseEvent extends InboundRefuseEvent {
   readonly queue: string
 }
 
-/** Publish only if `hasSubscribers`, so that no message is created without a listener. */
-interface EventChannel<Message> {
+/** A channel of `node:diagnostics_channel`, with the type of its messages. */
+export interface EventChannel<Message> {
+  /** Its name in `node:diagnostics_channel`, such as `logical-context:task:end`. */
+  readonly name: string | symbol
+  /** Whether there is a listener. Without one, no message is created. */
   readonly hasSubscribers: boolean
+  subscribe(listener: EventListener<Message>): void
+  /** Returns whether the listener was subscribed. */
+  unsubscribe(listener: EventListener<Message>): boolean
+}
+
+/** Called synchronously for each event. An error that it throws becomes an uncaught exception of the process. */
+export type EventListener<Message> = (message: Message, name: string | symbol) => void
+
+/** Publish only if `hasSubscribers`, so that no message is created without a listener. */
+interface Publisher<Message> extends EventChannel<Message> {
   publish(message: Message): void
 }
 
-function open<Message>(name: string): EventChannel<Message> {
-  return channel(`logical-context:${name}`)
+export function openChannel<Message>(name: string): Publisher<Message> {
+  // By its types, `unsubscribe` returns nothing.
+  return channel(`logical-context:${name}`) as unknown as Publisher<Message>
 }
 
-export const scopeOpen: EventChannel<ScopeEvent> = open('scope:open')
-export const scopeClose: EventChannel<ScopeEvent> = open('scope:close')
-export const scopeEnd: EventChannel<ScopeEvent> = open('scope:end')
-export const scopeSeal: EventChannel<ScopeEvent> = open('scope:seal')
-export const taskSpawn: EventChannel<TaskEvent> = open('task:spawn')
-export const taskStart: EventChannel<TaskEvent> = open('task:start')
-export const taskEnd: EventChannel<TaskEndEvent> = open('task:end')
-export const taskRefuse: EventChannel<TaskRefuseEvent> = open('task:refuse')
-export const taskAbandon: EventChannel<TaskAbandonEvent> = open('task:abandon')
-export const drainStart: EventChannel<DrainEvent> = open('drain:start')
-export const drainEnd: EventChannel<DrainEndEvent> = open('drain:end')
-export const callStart: EventChannel<CallEvent> = open('call:start')
-export const callEnd: EventChannel<CallEndEvent> = open('call:end')
-export const contextLate: EventChannel<LateEvent> = open('context:late')
-export const inboundRefuse: EventChannel<InboundRefuseEvent> = open('inbound:refuse')
-export const messageSend: EventChannel<MessageSendEvent> = open('message:send')
-export const messageStart: EventChannel<MessageEvent> = open('message:start')
-export const messageEnd: EventChannel<MessageEndEvent> = open('message:end')
-export const messageRefuse: EventChannel<MessageRefuseEvent> = open('message:refuse')
+export const scopeOpen: Publisher<ScopeEvent> = openChannel('scope:open')
+export const scopeClose: Publisher<ScopeEvent> = openChannel('scope:close')
+export const scopeEnd: Publisher<ScopeEvent> = openChannel('scope:end')
+export const scopeSeal: Publisher<ScopeEvent> = openChannel('scope:seal')
+export const taskSpawn: Publisher<TaskEvent> = openChannel('task:spawn')
+export const taskStart: Publisher<TaskEvent> = openChannel('task:start')
+export const taskEnd: Publisher<TaskEndEvent> = openChannel('task:end')
+export const taskRefuse: Publisher<TaskRefuseEvent> = openChannel('task:refuse')
+export const taskAbandon: Publisher<TaskAbandonEvent> = openChannel('task:abandon')
+export const drainStart: Publisher<DrainEvent> = openChannel('drain:start')
+export const drainEnd: Publisher<DrainEndEvent> = openChannel('drain:end')
+export const callStart: Publisher<CallEvent> = openChannel('call:start')
+export const callEnd: Publisher<CallEndEvent> = openChannel('call:end')
+export const contextLate: Publisher<LateEvent> = openChannel('context:late')
+export const inboundRefuse: Publisher<InboundRefuseEvent> = openChannel('inbound:refuse')
+export const messageSend: Publisher<MessageSendEvent> = openChannel('message:send')
+export const messageStart: Publisher<MessageEvent> = openChannel('message:start')
+export const messageEnd: Publisher<MessageEndEvent> = openChannel('message:end')
+export const messageRefuse: Publisher<MessageRefuseEvent> = openChannel('message:refuse')

@@ -3,7 +3,7 @@ export type LogLine = Readonly<Record<string, unknown>>
 
 /** A destination for a logger. It has the method that pino calls on a stream. */
 export interface CapturedLog {
-  /** The lines so far, in order. A line that is not a JSON object has its text in `msg`. */
+  /** The lines so far, in order, also a last one without a newline. One that is not a JSON object has its text in `msg`. */
   readonly lines: readonly LogLine[]
   /** The lines that have all of these fields, compared with `===`. */
   linesWith(fields: LogLine): LogLine[]
@@ -21,12 +21,15 @@ export function captureLog(): CapturedLog {
     linesWith: (fields) =>
       lines.filter((line) => Object.entries(fields).every(([name, value]) => line[name] === value)),
     write(text) {
+      // Without its newline, the last line can be the start of one.
+      if (rest !== '') lines.pop()
       const texts = (rest + text).split('\n')
-      rest = texts.pop() ?? ''
+      rest = texts.at(-1) ?? ''
       lines.push(...texts.filter((line) => line !== '').map(parse))
     },
     clear() {
       lines.length = 0
+      rest = ''
     },
   }
 }

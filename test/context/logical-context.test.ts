@@ -57,9 +57,16 @@ describe('LogicalContext', () => {
     )
   })
 
-  it('refuses to be created from other values', () => {
-    expect(() => new (LogicalContext as never as new (map: unknown) => unknown)(new Map())).toThrow(
-      /^LogicalContext: expected the values of a context, got Map\(0\) \{\}\. Use current\(\)/,
+  it.each<[name: string, values: unknown]>([
+    ['a Map', new Map()],
+    ['a list of entries', [[user, 'x']]],
+    ['a list of several entries', [[user, 'x'], [tenant, 'acme'], []]],
+    ['an entry', [user, 'x']],
+    ['an empty list', []],
+    ['nothing', undefined],
+  ])('refuses to be created from %s', (_name, values) => {
+    expect(() => new (LogicalContext as never as new (values: unknown) => unknown)(values)).toThrow(
+      /^LogicalContext: expected the values of a context, got .+\. Use current\(\), or LogicalContext\.empty\.with/s,
     )
   })
 

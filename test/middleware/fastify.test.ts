@@ -663,7 +663,9 @@ describe("logicalContext's way in", () => {
         reason: 'refused',
         field: 'baggage',
         address: '127.0.0.1',
-        hint: "list the peer's address in the option 'trust' if it may set values",
+        hint:
+          "if the peer is a service of your own, list its address in the option 'trust'. Do not list a proxy: " +
+          'each of its clients could set values',
       },
     ])
   })

@@ -40,14 +40,27 @@ describe('captureLog', () => {
     expect(log.lines).toEqual([{ msg: 'a' }, { msg: 'b' }, { msg: 'plain' }, { msg: '7' }])
   })
 
-  it('removes the lines so far', () => {
+  it('keeps a last line without a newline, until a later text completes it', () => {
     const log = captureLog()
-    log.write('{"msg":"a"}\n')
+    const { lines } = log
+
+    log.write('{"msg":"a"}\n{"msg":"b"}')
+    expect(lines).toEqual([{ msg: 'a' }, { msg: 'b' }])
+    log.write('\npla')
+    expect(lines).toEqual([{ msg: 'a' }, { msg: 'b' }, { msg: 'pla' }])
+    log.write('in\n')
+
+    expect(lines).toEqual([{ msg: 'a' }, { msg: 'b' }, { msg: 'plain' }])
+  })
+
+  it('removes the lines so far, also a last one without a newline', () => {
+    const log = captureLog()
+    log.write('{"msg":"a"}\n{"msg":"b"}')
 
     log.clear()
-    log.write('{"msg":"b"}\n')
+    log.write('{"msg":"c"}\n')
 
-    expect(log.lines).toEqual([{ msg: 'b' }])
+    expect(log.lines).toEqual([{ msg: 'c' }])
   })
 })
 

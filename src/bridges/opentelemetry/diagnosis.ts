@@ -3,11 +3,11 @@ import type { OpenTelemetryApi } from './index.ts'
 import { asText } from './span-fields.ts'
 
 /** The API makes this key by `Symbol.for`, with its major version. */
-const globalsKey: symbol = Symbol.for('opentelemetry.js.api.1')
+const globalsKey: unique symbol = Symbol.for('opentelemetry.js.api.1') as never
 
 /** What any copy of the API registered in this process under a name, or undefined. */
 export function registered(name: 'context' | 'diag' | 'metrics' | 'trace'): unknown {
-  return (globalThis as unknown as Record<symbol, Record<string, unknown> | undefined>)[globalsKey]?.[name]
+  return (globalThis as { [globalsKey]?: Record<string, unknown> })[globalsKey]?.[name]
 }
 
 /** A key that no other code has. */
