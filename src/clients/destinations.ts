@@ -1,5 +1,3 @@
-import { compile } from '@fastify/proxy-addr'
-import { isIP } from 'node:net'
 import type { AnyContextVar } from '../context/context-var.ts'
 import { anyOf, anything, type Check, type Checks, checkOptions, show } from '../options.ts'
 import {
@@ -9,9 +7,10 @@ import {
   hostKeys,
   type HostPattern,
   isEveryHost,
-  isRange,
+  isIP,
   parseHost,
 } from '../propagators/hosts.ts'
+import { compileRanges, isRange } from '../propagators/ranges.ts'
 
 /**
  * A list of hosts. `api.example.com` matches that host on any port. `.example.com` and `*.example.com` match every name
@@ -132,8 +131,7 @@ function everyHost(owner: string, hosts: unknown, remedy: string): TypeError {
 /** Undefined for an invalid range. */
 function rangeOf(range: string): ((address: string) => boolean) | undefined {
   try {
-    const contains = compile([range])
-    return (address) => contains(address, 0)
+    return compileRanges([range])
   } catch {
     return undefined
   }

@@ -7,7 +7,6 @@ import type {
   onErrorHookHandler,
   onRequestHookHandler,
 } from 'fastify'
-import fp from 'fastify-plugin'
 import { peek } from '../context/context-var.ts'
 import { aSyncFunction } from '../callbacks.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
@@ -209,9 +208,11 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
  *
  * @throws {TypeError} at registration, for an option that is unknown or of the wrong type, here or in a route.
  */
-export const logicalContext: FastifyPluginAsync<LogicalContextOptions> = fp(plugin, {
-  name: 'logical-context',
-  fastify: '5.x',
+export const logicalContext: FastifyPluginAsync<LogicalContextOptions> = Object.assign(plugin, {
+  // As `fastify-plugin` sets them.
+  [Symbol.for('skip-override')]: true,
+  [Symbol.for('fastify.display-name')]: 'logical-context',
+  [Symbol.for('plugin-meta')]: { name: 'logical-context', fastify: '5.x' },
 })
 
 export default logicalContext

@@ -1,18 +1,10 @@
-import { compile } from '@fastify/proxy-addr'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { aSyncFunction, callContained, ReportedKeys, reportOnce } from '../callbacks.ts'
 import { anyOf, type Check, checkOptions, type Checks, isFunction, oneOf, show } from '../options.ts'
-import {
-  containsEveryHost,
-  hostKeys,
-  isEveryHost,
-  isIP,
-  isRange,
-  type HostPattern,
-  parseHost,
-} from '../propagators/hosts.ts'
+import { containsEveryHost, hostKeys, isEveryHost, isIP, type HostPattern, parseHost } from '../propagators/hosts.ts'
 import type { Peer, Refuse, RefusalReason } from '../propagators/propagator.ts'
+import { compileRanges, isRange } from '../propagators/ranges.ts'
 import { compileTrust, trusted, type Verdict } from '../propagators/trust.ts'
 import { inboundRefuse } from '../tasks/lifecycle.ts'
 import type { InboundMessage } from './inbound-options.ts'
@@ -110,8 +102,7 @@ function compileHosts(addresses: TrustedAddresses | undefined, owner: string): L
 
 function compiled(ranges: string[], addresses: TrustedAddresses, owner: string): (address: string) => boolean {
   try {
-    const contains = compile(ranges)
-    return (address) => contains(address, 0)
+    return compileRanges(ranges)
   } catch (cause) {
     throw invalid(owner, addresses, cause)
   }

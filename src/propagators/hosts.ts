@@ -17,9 +17,14 @@ const strange = /[\s/?#@\\%*]/
 
 let net: typeof import('node:net') | undefined
 
-/** 4, 6, or 0 for another text. `node:net` is loaded with the first one, and not with the package. */
+/** Loaded at the first use, and not with the package. */
+export function nodeNet(): typeof import('node:net') {
+  return (net ??= process.getBuiltinModule('node:net'))
+}
+
+/** 4, 6, or 0 for another text. */
 export function isIP(text: string): number {
-  return (net ??= process.getBuiltinModule('node:net')).isIP(text)
+  return nodeNet().isIP(text)
 }
 
 /** Undefined for an invalid host. */
@@ -60,17 +65,6 @@ export function canonicalHost(host: string): string | undefined {
   const hostname = URL.parse(`http://${host}/`)?.hostname
   // The parser turns the other dots of Unicode into `.`: at the start, one would turn a host into a suffix.
   return hostname?.startsWith('.') ? undefined : hostname
-}
-
-const presets: readonly unknown[] = ['loopback', 'linklocal', 'uniquelocal']
-
-/** Whether an entry is a preset, or a range in the one form that every parser reads alike, with a prefix or a mask. */
-export function isRange(entry: unknown): entry is string {
-  if (presets.includes(entry)) return true
-  if (typeof entry !== 'string') return false
-  const [address = '', prefix = '', ...rest] = entry.split('/')
-  const isPrefix = /^\d{1,3}$/.test(prefix) || isIP(prefix) !== 0
-  return isIP(address) !== 0 && !address.includes('%') && isPrefix && rest.length === 0
 }
 
 /** Whether an entry matches every host, or every address of one family. */

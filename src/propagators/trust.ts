@@ -7,8 +7,8 @@ export type Verdict = Pick<Peer, 'trace' | 'values'>
 
 export interface TrustOptions<Request = unknown> {
   /**
-   * Whether a socket's address is trusted: its trace is continued, and its values are accepted. For example a compiled
-   * list of addresses, as `compile` of `@fastify/proxy-addr` returns. Default: no address is trusted.
+   * Whether a socket's address is trusted: its trace is continued, and its values are accepted. For example a list of
+   * addresses, such as a `BlockList` of `node:net`. Default: no address is trusted.
    */
   trusts?: ((address: string) => boolean) | undefined
   /**

@@ -25,8 +25,7 @@ const leaves = ['middleware', 'clients', 'messages', 'bridges', 'testing', 'insp
 
 /** The packages that are loaded with us; all others come as types, or when they are needed. */
 const loadedWithUs: Readonly<Record<string, readonly string[]>> = {
-  middleware: ['fastify-plugin', '@fastify/proxy-addr', '@nestjs/common', '@nestjs/core'],
-  clients: ['@fastify/proxy-addr'],
+  middleware: ['@nestjs/common', '@nestjs/core'],
 }
 
 /**
@@ -66,7 +65,7 @@ export function wrongPackages(files: readonly SourceFile[], declared: readonly s
         ]
       }
       if (!leaves.includes(room)) return [`${place} imports '${name}': only the leaves may import a package.`]
-      if (!declared.includes(name)) return [`${place} imports '${name}': it is neither a dependency nor a peer.`]
+      if (!declared.includes(name)) return [`${place} imports '${name}': it is not a peer.`]
       if (kind !== 'static' || loadedWithUs[room]?.includes(name) === true) return []
       return [`${place} loads '${name}' with us: use 'import type', or 'await import()' where it is needed.`]
     })

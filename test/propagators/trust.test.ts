@@ -1,16 +1,13 @@
-import { compile } from '@fastify/proxy-addr'
 import type { Verdict } from 'logical-context/propagators'
 import { describe, expect, it } from 'vitest'
+import { compileRanges } from '../../src/propagators/ranges.ts'
 import { compileTrust, isPrivateAddress, type TrustOptions } from '../../src/propagators/trust.ts'
 
 const everything: Verdict = { trace: 'continue', values: true }
 const traceOnly: Verdict = { trace: 'continue', values: false }
 const restarted: Verdict = { trace: 'restart', values: false }
 
-const trusting = (...addresses: string[]): TrustOptions => {
-  const trusts = compile(addresses)
-  return { trusts: (address) => trusts(address, 0) }
-}
+const trusting = (...addresses: string[]): TrustOptions => ({ trusts: compileRanges(addresses) })
 
 describe('isPrivateAddress', () => {
   it.each<[name: string, address: string]>([
