@@ -128,6 +128,9 @@ function findCallSite(): string {
   } finally {
     Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
   }
-  const callSite = ownFolder === undefined ? frames[bundledFrames] : frames.find((frame) => !frame.includes(ownFolder))
+  const isOwn = (frame: string) => ownFolder !== undefined && frame.includes(ownFolder)
+  // In a bundle of Turbopack, `import.meta.url` is the address of the source.
+  const isBundled = frames[0] === undefined || !isOwn(frames[0])
+  const callSite = isBundled ? frames[bundledFrames] : frames.find((frame) => !isOwn(frame))
   return callSite?.trim() ?? ''
 }
