@@ -1,6 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 'node:http2'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Readable } from 'node:stream'
 import { currentCell } from '../context/cell.ts'
 import { type AsyncSnapshot, captureSnapshot } from '../context/storage.ts'
@@ -8,6 +8,7 @@ import { ClientGoneError } from '../errors.ts'
 import type { Listed } from '../tasks/linked-list.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import type { Exchanges, Unsettled } from './exchanges.ts'
+import { enterStream } from './http2-streams.ts'
 
 export type Message = IncomingMessage | Http2ServerRequest
 export type Response = ServerResponse | Http2ServerResponse
@@ -69,7 +70,7 @@ export class Exchange implements Listed<Exchange> {
     this.#emitOfRequest = emitIn(this, request)
     this.#emitOfResponse = emitIn(this, response)
     const { stream } = response as Partial<Http2ServerResponse>
-    if (stream !== undefined) emitOfStream(this, stream)
+    if (stream !== undefined) enterStream(this, stream)
     // The client disconnected during an earlier hook: `close` was emitted before, and the later hooks still run.
     if ((stream ?? response).closed) this.#endSoon()
   }
@@ -280,20 +281,5 @@ function emitInUnit(this: ScopedEmitter, event: string | symbol, ...args: unknow
   } finally {
     // After the listeners, which still read the values; also if one of them throws.
     exchange.closed(this)
-  }
-}
-
-/** Node emits the events of a stream of HTTP/2 in the context of its session, which other requests share. */
-function emitOfStream(exchange: Exchange, stream: ServerHttp2Stream): void {
-  const { scope } = exchange
-  const emit = stream.emit as EventEmitter['emit']
-  stream.emit = (event: string | symbol, ...args: unknown[]): boolean => {
-    // A listener of Node's closes the scope, and those after it read the values.
-    scope.retain()
-    try {
-      return exchange.enter(emit, stream, event, ...args)
-    } finally {
-      scope.release()
-    }
   }
 }

@@ -30,7 +30,10 @@ beforeAll(async () => {
   writeFileSync(join(folder, 'app/orders/route.js'), routeOfGuide())
   const next = join(folder, 'node_modules/next/dist/bin/next')
   const env = { NEXT_TELEMETRY_DISABLED: '1', NODE_ENV: '' }
-  if (built) expect(await startProgram(next, { args: ['build', folder], env }).ended).toBe(0)
+  if (built) {
+    const build = startProgram(next, { args: ['build', folder], env })
+    if ((await build.ended) !== 0) throw new Error(`'next build' has failed: ${build.stdout}${build.stderr}`)
+  }
   server = startProgram(next, { args: [built ? 'start' : 'dev', folder, '-H', '127.0.0.1', '-p', '0'], env })
   address = (await server.saw(/http:\/\/127\.0\.0\.1:\d+/))[0]
 }, 180_000)

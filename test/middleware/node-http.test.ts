@@ -10,7 +10,7 @@ import { createServer as createHttpsServer, get as getOverTls } from 'node:https
 import { once } from 'node:events'
 import type { AddressInfo, Server as NetServer } from 'node:net'
 import { Readable } from 'node:stream'
-import { bind, ContextVar, currentSignal, spawn } from 'logical-context'
+import { bind, ContextVar, currentSignal, type LogicalContext, spawn } from 'logical-context'
 import { describeMiddleware } from 'logical-context/testing'
 import defaultExport, { logicalContext } from 'logical-context/middleware/node-http'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
@@ -315,6 +315,39 @@ describe('logicalContext of middleware/node-http', () => {
     b.close(constants.NGHTTP2_CANCEL)
 
     await expect.poll(() => seen).toEqual(['/a close /a', '/b aborted /b', '/b close /b'])
+    session.destroy()
+  })
+
+  it('has the values in the events of a stream that is pushed, also after the response', async () => {
+    const seen: string[] = []
+    const pushed: Http2ServerResponse[] = []
+    let page: { context: LogicalContext } | undefined
+    const context = logicalContext(({ url, requestScope }: Http2ServerRequest, response: Http2ServerResponse) => {
+      user.set(url)
+      if (url === '/page') page = requestScope
+      for (const each of pushed) each.end('more', () => seen.push(`end ${user.get()}`))
+      if (url === '/later') {
+        response.end()
+        return
+      }
+      response.createPushResponse({ ':path': '/style.css' }, (_error, style) => {
+        seen.push(`pushed ${user.get()}`)
+        for (const event of ['finish', 'close']) style.on(event, () => seen.push(`${event} ${user.get()}`))
+        style.stream.on('close', () => seen.push(`stream ${user.get()}`))
+        pushed.push(style)
+        response.end()
+      })
+    })
+    const server = await open(createHttp2Server(context))
+    const session = connect(urlOf(server))
+    session.on('stream', (stream) => stream.resume())
+
+    await once(session.request({ ':path': '/page' }).resume(), 'close')
+    await once(session.request({ ':path': '/later' }).resume(), 'close')
+
+    const names = ['pushed', 'end', 'finish', 'close', 'stream']
+    await expect.poll(() => seen).toEqual(names.map((name) => `${name} /page`))
+    await expect.poll(() => page?.context.get(user)).toBeUndefined()
     session.destroy()
   })
 
