@@ -73,9 +73,9 @@ export function optionsPage(): string {
   const rows = optionRows()
   const lines = rows.map(
     ({ subpath, options, name, meaning, unit, default: byDefault }) =>
-      `| \`${subpath === '.' ? 'logical-context' : `…${subpath.slice(1)}`}\` | \`${options}\` | ${name === '…' ? name : `\`${name}\``} | ${cell(meaning)} | ${unit} | ${cell(byDefault)} |`,
+      `| ${name === '…' ? name : `\`${name}\``} | ${cell(meaning)} | ${unit} | ${cell(byDefault)} | \`${options}\` | \`${subpath === '.' ? 'logical-context' : `…${subpath.slice(1)}`}\` |`,
   )
-  return `${head}\n\n| import | options | name | what it is | unit | default |\n| --- | --- | --- | --- | --- | --- |\n${lines.join('\n')}\n`
+  return `${head}\n\n| name | what it is | unit | default | options | import |\n| --- | --- | --- | --- | --- | --- |\n${lines.join('\n')}\n`
 }
 
 const head = `# Options

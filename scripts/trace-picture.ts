@@ -55,14 +55,16 @@ function line(row: SpanRow, y: number, x: (ms: number) => number): string {
   const { span, policy, link, depth } = row
   const [from, to] = [x(span.startMs), x(span.endMs)]
   const indent = `${'   '.repeat(depth)}${depth > 0 ? '└ ' : ''}`
-  const linked = link === undefined ? '' : `, linked to ${link.span.name}`
+  const linked = link === undefined ? '' : `, in trace 2, linked to ${link.span.name}`
+  // A long text after a late bar is cut off, and one before an early bar covers the policy.
+  const isBefore = link !== undefined && to > (size.left + size.right) / 2
   return (
     `<g data-span="${escape(describeRow(row))}"><text x="8" y="${y}" xml:space="preserve">${indent}${escape(span.name)} ` +
     `<tspan class="soft ${span.service}">${span.service}</tspan></text>` +
     `<text class="soft" x="320" y="${y}">${policy === 'only' ? '{ only }' : (policy ?? '')}</text>` +
     `<rect class="${span.service}" x="${from}" y="${y - 14}" width="${Math.max(3, to - from)}" height="18" rx="4"/>` +
-    `<text class="soft" x="${link ? from - 6 : to + 6}" y="${y}"${link ? ' text-anchor="end"' : ''}>` +
-    `${Math.round(span.endMs - span.startMs)} ms${link ? `, in trace 2${linked}` : ''}</text></g>`
+    `<text class="soft" x="${isBefore ? from - 6 : to + 6}" y="${y}"${isBefore ? ' text-anchor="end"' : ''}>` +
+    `${Math.round(span.endMs - span.startMs)} ms${linked}</text></g>`
   )
 }
 

@@ -13,17 +13,40 @@ function pagesOf(pattern: string): { text: string; link: string }[] {
     }))
 }
 
+const widePages = new Set(
+  ['options', 'benchmarks', 'runtimes', 'fastify-matrix', 'servers'].map((name) => `docs/${name}.md`),
+)
+
 export default defineConfig({
   title: 'logical-context',
   description: 'Request context for Node servers',
   srcDir: 'pages',
   outDir: 'dist',
   cleanUrls: true,
+  // Without an icon, browsers request one that does not exist.
+  head: [['link', { rel: 'icon', href: 'data:,' }]],
   // The build fails for a dead link.
   ignoreDeadLinks: false,
   rewrites: { 'README.md': 'index.md', 'docs/decisions/README.md': 'docs/decisions/index.md' },
+  // A wide table needs the place of the outline.
+  transformPageData: ({ relativePath, frontmatter }) => {
+    if (widePages.has(relativePath)) frontmatter['aside'] = false
+  },
   themeConfig: {
-    search: { provider: 'local' },
+    search: {
+      provider: 'local',
+      options: {
+        miniSearch: {
+          // The pages explain a word before the reference lists it. VitePress sends the function to the browser as text.
+          searchOptions: {
+            boostDocument: (id: string) => {
+              if (id.startsWith('/docs/errors')) return 2
+              return /^\/(docs\/(guides|concepts)|reference\/.*functions\/)/.test(id) ? 3 : 1
+            },
+          },
+        },
+      },
+    },
     outline: [2, 3],
     nav: [
       { text: 'Guides', link: '/docs/concepts' },
