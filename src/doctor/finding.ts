@@ -88,8 +88,18 @@ function knownIn({ libraries }: CallSite): KnownLibrary | undefined {
   return libraries.map((name) => knownLibrary(name)).find((library) => library !== undefined)
 }
 
+/** A queue or a promise of a package can call the code for another request than the one that registered it. */
+function lateRemedy({ library }: CallSite): Remedy {
+  const { advice } = remedies.awaitOrSpawn
+  if (library === undefined || library.startsWith('node:')) return remedies.awaitOrSpawn
+  return {
+    ...remedies.awaitOrSpawn,
+    advice: `${advice} If ${library} calls this code for another request, wrap it: bind(fn).`,
+  }
+}
+
 function remedyFor({ kind, site, isIdle }: Sighting, library: KnownLibrary | undefined): Remedy {
-  if (kind === 'late') return remedies.awaitOrSpawn
+  if (kind === 'late') return lateRemedy(site)
   // Code that a framework runs at its start belongs to no request.
   if (library !== undefined && !(isIdle && library.remedy === remedies.registerEarlier)) {
     return { ...library.remedy, advice: library.advice }

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import Fastify from 'fastify'
+import * as fastq from 'fastq'
 import { bind, bindEmitter, ContextVar, openScope, outside, runInScope, spawn } from 'logical-context'
 import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
 import { doctor, type Finding } from 'logical-context/doctor'
@@ -180,6 +181,27 @@ describe('doctor', () => {
       "1 × read of 'user' after the end of 'request': await or spawn",
       "1 × write of 'user' after the end of 'request': await or spawn",
     ])
+  })
+
+  it('advises also to bind a late callback that a package calls', async () => {
+    const opened = open()
+    const queue = fastq.default((_job: number, done) => void setImmediate(() => done(null)), 1)
+    const options = { name: 'request', onLateUse() {} }
+    const called = Promise.withResolvers<void>()
+
+    runInScope(() => queue.push(1, () => {}), options)
+    runInScope(() => {
+      const callback = () => {
+        user.get()
+        called.resolve()
+      }
+      queue.push(2, callback)
+    }, options)
+    await called.promise
+
+    const [finding] = opened.findings()
+    expect([finding?.kind, finding?.library, finding?.remedy.name]).toEqual(['late', 'fastq', 'await or spawn'])
+    expect(finding?.remedy.advice).toMatch(/ If fastq calls this code for another request, wrap it: bind\(fn\)\.$/)
   })
 
   it.each([
