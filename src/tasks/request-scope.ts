@@ -1,4 +1,4 @@
-import type { Started } from '../context/block.ts'
+import { start, type MaybeThenable, type Started } from '../context/block.ts'
 import { bridge, type UnitObservation } from '../context/bridge.ts'
 import { bind } from '../context/bind.ts'
 import { Cell, currentCell } from '../context/cell.ts'
@@ -8,7 +8,6 @@ import { DeadlineError, ScopeClosedError } from '../errors.ts'
 import { anAmount, checkArgument, checkFunction, checkOptions } from '../options.ts'
 import { scopeClose, scopeEnd, scopeOpen, scopeSeal } from './lifecycle.ts'
 import { spawnChecks, type SpawnOptions } from './spawn.ts'
-import { isThenable } from '../callbacks.ts'
 import { Unit, type UnitSettings } from './unit.ts'
 
 /**
@@ -70,7 +69,7 @@ export class RequestScope extends Unit implements Disposable {
    * @throws {ScopeClosedError} after the seal.
    * @throws {TypeError} if `fn` is not a function.
    */
-  run<Args extends unknown[], R extends PromiseLike<unknown>>(fn: (...args: Args) => R, ...args: Args): Started<R>
+  run<Args extends unknown[], R extends MaybeThenable>(fn: (...args: Args) => R, ...args: Args): Started<R>
   run<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): R
   run<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): R {
     checkFunction('RequestScope.run', fn)
@@ -171,10 +170,11 @@ export class RequestScope extends Unit implements Disposable {
    * foreign thenable once: a query builder, for example, runs its query at each call.
    */
   postponeSealUntil<R>(result: R): R {
-    if (!isThenable(result)) return result
+    const started = start(result)
+    if (!(started instanceof Promise)) return started
     this.retain()
     // With handlers on the promise itself, a rejection without a handler would not be reported.
-    return (result instanceof Promise ? result : Promise.resolve(result)).then(
+    return started.then(
       (value: unknown) => {
         this.release()
         return value

@@ -1,3 +1,4 @@
+import { isPromise } from 'node:util/types'
 import { OutsideUnitError } from '../errors.ts'
 import {
   aFunction,
@@ -51,6 +52,12 @@ export function checkWork(work: unknown): void {
 }
 
 const isWork: Check = anyOf('a function or a promise', (value) => isFunction(value) || isThenable(value))
+
+/** Calls `handle` if a promise of work rejects. A lazy one, such as a query of postgres, starts at its own `then`. */
+export function onRejection(work: PromiseLike<unknown>, handle: (reason: unknown) => void): void {
+  if (isPromise(work)) void Promise.prototype.then.call(work, undefined, handle)
+  else if (work instanceof Promise) work.catch(handle)
+}
 
 export const spawnChecks: Checks = {
   name: aString,

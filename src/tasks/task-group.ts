@@ -7,7 +7,15 @@ import { taskAbandon, type TaskOutcome, taskRefuse, taskSpawn } from './lifecycl
 import { InFlight, type Wait } from './linked-list.ts'
 import { aPolicy, type Policy } from './policy.ts'
 import type { RequestScope } from './request-scope.ts'
-import { checkWork, responseOf, sourceOf, spawnChecks, type SpawnedWork, type SpawnOptions } from './spawn.ts'
+import {
+  checkWork,
+  onRejection,
+  responseOf,
+  sourceOf,
+  spawnChecks,
+  type SpawnedWork,
+  type SpawnOptions,
+} from './spawn.ts'
 import { type OnTaskError, Task } from './task.ts'
 import { limitChecks, type Limits, limitsOf, type Slot, type TaskLimits } from './task-limits.ts'
 import { callingUnits, type Unit, type UnitSettings } from './unit.ts'
@@ -138,8 +146,8 @@ export class TaskGroup {
       this.onSpawn(task)
       if (source !== undefined) task.cancelWith(source)
       if (taskSpawn.hasSubscribers) taskSpawn.publish({ task })
-      // A promise that rejects before its task begins has a handler.
-      if (work instanceof Promise) work.catch(() => {})
+      // A promise can reject before its task begins.
+      if (typeof work !== 'function') onRejection(work, () => {})
       if (response === undefined && (slot === undefined || slot.state === 'running')) task.start(fn, spawner)
       else {
         if (response !== undefined) this.#beginAfter(response, task)
@@ -281,7 +289,7 @@ export class TaskGroup {
   #refused(name: string, error: Error, work: SpawnedWork<unknown>, onError: OnTaskError): Error {
     this.#refusedCount++
     // Its work runs already: without an owner its rejection would end the process.
-    if (work instanceof Promise) this.adopt(name, work, onError)
+    if (typeof work !== 'function') onRejection(work, (reason) => this.adopt(name, Promise.reject(reason), onError))
     if (taskRefuse.hasSubscribers) taskRefuse.publish({ name, group: this, error })
     return error
   }

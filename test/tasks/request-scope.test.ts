@@ -239,6 +239,28 @@ describe('RequestScope', () => {
     expect([await rows, whilePending, scope.sealed]).toEqual([['row'], false, true])
   })
 
+  it('reads `then` of a result once, and returns an object whose `then` throws when it is read', async () => {
+    const scope = open()
+    let reads = 0
+    const query = {
+      get then() {
+        reads++
+        return (resolve: (rows: string) => void) => resolve('rows')
+      },
+    } as unknown as PromiseLike<string>
+    const broken: object = Object.defineProperty({}, 'then', {
+      get() {
+        throw new Error('then')
+      },
+    })
+
+    const rows = await scope.run(() => query)
+    const same = scope.run(() => broken) === broken
+    scope.close()
+
+    expect([rows, reads, same, scope.sealed]).toEqual(['rows', 1, true, true])
+  })
+
   it('does not abort at its end', () => {
     const scope = open()
     scope.close()

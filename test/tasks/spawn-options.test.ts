@@ -267,12 +267,40 @@ describe('spawn of a promise', () => {
     expect(unhandled).not.toHaveBeenCalled()
   })
 
+  it('starts a lazy promise, such as a query of postgres, when the task begins, in its context', async () => {
+    const { group } = groupWith()
+    const events: unknown[] = []
+    const query = new LazyPromise(() => events.push(['query', user.get()]))
+
+    const scope = openScope('request', { group })
+    const task = scope.run(() => {
+      user.set('ada')
+      const spawned = spawn(query, { after: 'response', policy: 'isolate' })
+      events.push('spawned')
+      return spawned
+    })
+    scope.close()
+    await task.result()
+
+    expect(events).toEqual(['spawned', ['query', undefined]])
+  })
+
   it('throws for something that is neither a function nor a promise', () => {
     runInScope(() => expect(() => spawn(7 as never)).toThrow('spawn: expected a function or a promise, got 7.'))
   })
 })
 
 describe('spawn of a promise that a group refuses', () => {
+  it('does not start a lazy promise', () => {
+    const { group } = groupWith()
+    const start = vi.fn<() => void>()
+    group.close()
+
+    expect(() => group.spawn(new LazyPromise(start))).toThrow(/task/)
+
+    expect([start.mock.calls, group.tasks]).toEqual([[], []])
+  })
+
   it.each<[name: string, refusing: () => { group: TaskGroup; failures: unknown[] }]>([
     [
       'a closed group',
@@ -308,3 +336,25 @@ describe('spawn of a promise that a group refuses', () => {
     expect(unhandled).not.toHaveBeenCalled()
   })
 })
+
+/** Starts at `then`, which `catch` calls too. */
+class LazyPromise extends Promise<string> {
+  static override get [Symbol.species](): PromiseConstructor {
+    return Promise
+  }
+
+  readonly #start: () => unknown
+
+  constructor(start: () => unknown) {
+    super((resolve) => resolve('rows'))
+    this.#start = start
+  }
+
+  override then<A = string, B = never>(
+    onFulfilled?: ((value: string) => A | PromiseLike<A>) | null,
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    this.#start()
+    return super.then(onFulfilled, onRejected)
+  }
+}

@@ -102,6 +102,16 @@ expectTypeOf(bind(() => anyValue)()).toBeAny()
 expectTypeOf(outside(() => builder)).toEqualTypeOf<Promise<number[]>>()
 expectTypeOf(outside((text: string) => text.length, 'text')).toEqualTypeOf<number>()
 
+expectTypeOf(tenant.run('acme', (): Builder | undefined => builder)).toEqualTypeOf<Promise<number[]> | undefined>()
+expectTypeOf(run(current(), (): Builder | null => builder)).toEqualTypeOf<Promise<number[]> | null>()
+expectTypeOf(bind((): Builder | undefined => builder)()).toEqualTypeOf<Promise<number[]> | undefined>()
+expectTypeOf(outside((): Builder | undefined => builder)).toEqualTypeOf<Promise<number[]> | undefined>()
+expectTypeOf(runInScope((): Builder | undefined => builder)).toEqualTypeOf<Promise<number[]> | undefined>()
+expectTypeOf(openScope('job').run((): Builder | undefined => builder)).toEqualTypeOf<Promise<number[]> | undefined>()
+expectTypeOf(run(current(), () => undefined)).toEqualTypeOf<undefined>()
+expectTypeOf(run(current(), () => {})).toEqualTypeOf<void>()
+expectTypeOf(run(current(), (): never => process.exit())).toBeNever()
+
 // Functions of the program that pass a type through.
 function inTenant<T>(fn: () => T): T {
   return tenant.run('acme', fn)
@@ -110,7 +120,11 @@ function inTenantAsync<T>(fn: () => Promise<T>): Promise<T> {
   return tenant.run('acme', fn)
 }
 void inTenant
+function inTenantOptional<T>(fn: () => Promise<T> | undefined): Promise<T> | undefined {
+  return tenant.run('acme', fn)
+}
 void inTenantAsync
+void inTenantOptional
 
 // @ts-expect-error a started query is not a query builder
 tenant.run('acme', () => rows).where('id')
