@@ -31,6 +31,14 @@ export function isPromise(value: unknown): boolean {
   }
 }
 
+/** Sets the name and the length of a wrapper to those of the function that it wraps. Tracers name spans after functions. */
+export function keepShape<F extends Function>({ name, length }: Pick<Function, 'name' | 'length'>, wrapper: F): F {
+  return Object.defineProperties(wrapper, {
+    name: { value: name, configurable: true },
+    length: { value: length, configurable: true },
+  })
+}
+
 const reported = new WeakSet<object>()
 
 /** Logs the first failure of a function of the program. `owner` is the function, or the object that has it. */

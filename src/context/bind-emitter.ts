@@ -1,3 +1,4 @@
+import { keepShape } from '../callbacks.ts'
 import { anyOf, checkArgument } from '../options.ts'
 import { type AsyncSnapshot, captureSnapshot, processSingleton } from './storage.ts'
 
@@ -64,12 +65,11 @@ function attach(emitter: object): Binding {
 /** Returns a function that restores the method. */
 function replace(emitter: object, name: string | symbol, original: Function, binding: Binding): () => void {
   const before = Object.getOwnPropertyDescriptor(emitter, name)
-  const bound = function (this: unknown, ...args: unknown[]): unknown {
+  const bound = keepShape(original, function (this: unknown, ...args: unknown[]): unknown {
     const { snapshot } = binding
     if (snapshot === undefined) return Reflect.apply(original, this, args)
     return snapshot.runInAsyncScope(original as (...args: unknown[]) => unknown, this, ...args)
-  }
-  Object.defineProperty(bound, 'name', { value: original.name, configurable: true })
+  })
   Object.defineProperty(emitter, name, { value: bound, configurable: true, writable: true })
   return () => {
     // Other code may have replaced the method since. Then `bound` stays, and only calls the original.

@@ -1,3 +1,4 @@
+import { keepShape } from '../callbacks.ts'
 import { anyOf, checkArgument, isFunction, show } from '../options.ts'
 import { Cell, type CellOwner, type View } from './cell.ts'
 import { storage } from './storage.ts'
@@ -23,12 +24,8 @@ export function isolateGenerator<This, Args extends unknown[], G extends AnyGene
   fn: GeneratorFunction<This, Args, G>,
 ): GeneratorFunction<This, Args, G> {
   checkArgument('isolateGenerator', aGeneratorFunction, fn)
-  const isolated = function (this: This, ...args: Args): G {
+  return keepShape(fn, function (this: This, ...args: Args): G {
     return layered(fn.apply(this, args))
-  }
-  return Object.defineProperties(isolated, {
-    name: { value: fn.name, configurable: true },
-    length: { value: fn.length, configurable: true },
   })
 }
 

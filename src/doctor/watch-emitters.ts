@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { keepShape } from '../callbacks.ts'
 import { callingUnit } from '../tasks/unit.ts'
 import { type CallSite, captureStack, readCallSite } from './call-site.ts'
 import { type KnownLibrary, knownLibraries } from './libraries.ts'
@@ -102,7 +103,7 @@ export function watchEmitters(onSwap: (swap: Swap) => void, isBound: (fn: object
       if (origin === 0 || callback === undefined || isBound(callback)) return Reflect.apply(method, this, args)
       const registration = { origin, stack: captureStack() }
       const owner = Object(this) as object
-      const observed = keepShape(callback, function (...results) {
+      const observed = keepShape<AnyFunction>(callback, function (...results) {
         report(what, registration, owner, library)
         return Reflect.apply(callback, this, results)
       })
@@ -174,14 +175,6 @@ function holderOf(object: object, method: string): Record<string, unknown> | und
     if (Object.hasOwn(holder, method)) return holder as Record<string, unknown>
   }
   return undefined
-}
-
-function keepShape(original: AnyFunction, observed: AnyFunction): AnyFunction {
-  const { name, length } = original
-  return Object.defineProperties(observed, {
-    name: { value: name, configurable: true },
-    length: { value: length, configurable: true },
-  })
 }
 
 function replace(holder: object, name: string, method: AnyFunction): () => void {

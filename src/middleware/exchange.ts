@@ -283,3 +283,5 @@ function emitInUnit(this: ScopedEmitter, event: string | symbol, ...args: unknow
     exchange.closed(this)
   }
 }
+
+Object.defineProperty(emitInUnit, 'name', { value: 'emit' })

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { isThenable } from '../callbacks.ts'
+import { isThenable, keepShape } from '../callbacks.ts'
 import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
 import { nameAfterRoute, nextInUnit } from './node-requests.ts'
 
@@ -93,7 +93,7 @@ function replace(prototype: Handling, name: keyof Handling, requestAt: 0 | 1): v
     const layer = (this[trackedKey] ??= trackedLayer(this))
     return exchange.isCurrent ? original.apply(layer, args) : exchange.enter(original, layer, ...args)
   }
-  prototype[name] = Object.defineProperty(method, 'name', { value: name })
+  prototype[name] = keepShape(original, method)
 }
 
 /** The same layer with a handle that is observed. The layer itself is unchanged: programs compare and replace handles. */
@@ -107,9 +107,7 @@ function trackedLayer(layer: Layer): Layer {
     const original = layer.handle as (...args: unknown[]) => unknown
     return track(exchange, (next) => original.call(this, ...args.slice(0, -1), next), args.at(-1) as Next)
   }
-  const { length, name } = layer.handle
-  Object.defineProperties(handle, { length: { value: length }, name: { value: name } })
-  return Object.create(layer, { handle: { value: handle } }) as Layer
+  return Object.create(layer, { handle: { value: keepShape(layer.handle, handle) } }) as Layer
 }
 
 /** Calls a layer's handle with a `next`. */

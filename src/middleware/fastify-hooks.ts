@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { captureSnapshot } from '../context/storage.ts'
-import { isThenable } from '../callbacks.ts'
+import { isThenable, keepShape } from '../callbacks.ts'
 import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
 import { awaitUnsent, enterAtRawReply, enterAtReplaced } from './replies.ts'
 
@@ -137,12 +137,11 @@ function describe(what: string, { name }: Called): string {
   return own === '' || own === what.split(' ').at(-1) ? what : `${what} '${own}'`
 }
 
-/** Keeps the name and the length: tracers name spans after functions. Routes share functions. */
+/** Routes share functions. */
 function wrapOnce(called: Called, wrapper: Called): Called {
   if (wrappers.has(called)) return called
   wrappers.add(wrapper)
-  const { name, length } = called
-  return Object.defineProperties(wrapper, { name: { value: name }, length: { value: length } })
+  return keepShape(called, wrapper)
 }
 
 const wrappers = new WeakSet<Called>()
@@ -208,7 +207,9 @@ function overrideReply(
     original ??= inherited(this, name, method)
     return override(this, exchangeOf(this.request.raw), original, first, second)
   }
-  fastify.decorateReply(name as 'requestScope', Object.defineProperty(method, 'name', { value: name }) as never)
+  // Without the reply, its exchange and the original.
+  const length = override.length - 3
+  fastify.decorateReply(name as 'requestScope', keepShape({ name, length }, method) as never)
 }
 
 /** The method that `method` overrides. */

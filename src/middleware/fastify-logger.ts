@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Cell, cellKey } from '../context/cell.ts'
+import { keepShape } from '../callbacks.ts'
 import { isFunction } from '../options.ts'
 import { type Log, stderrLog } from './log.ts'
 
@@ -34,9 +35,9 @@ export class RequestLoggers {
     if (!isDefault(childLoggerFactory)) this.#warn = () => warn(tooEarly)
     setChildLoggerFactory.call(fastify, this.attaching(childLoggerFactory))
     const attaching = (factory: LoggerFactory) => this.attaching(factory)
-    fastify.setChildLoggerFactory = function setOwnChildLoggerFactory(this: FastifyInstance, factory) {
+    fastify.setChildLoggerFactory = keepShape(setChildLoggerFactory, function (this: FastifyInstance, factory) {
       return setChildLoggerFactory.call(this, isFunction(factory) ? attaching(factory) : factory)
-    }
+    })
     if (!isOwnChild(log)) this.#watch(log)
   }
 
@@ -61,14 +62,10 @@ export class RequestLoggers {
   attaching(factory: LoggerFactory): LoggerFactory {
     if (isDefault(factory)) return factory
     const take = () => this.#take()
-    const attachingFactory: LoggerFactory = function (logger, bindings, options, message) {
+    return keepShape(factory, function (this: FastifyInstance, logger, bindings, options, message) {
       const cell = take()
       const made = factory.call(this, logger, bindings, options, message)
       return cell === undefined ? made : withCell(made, cell)
-    }
-    return Object.defineProperties(attachingFactory, {
-      name: { value: factory.name },
-      length: { value: factory.length },
     })
   }
 
@@ -76,13 +73,13 @@ export class RequestLoggers {
   #watch(logger: FastifyBaseLogger): void {
     const { child } = logger
     const take = () => this.#take()
-    logger.child = function childOfRequest(this: FastifyBaseLogger, bindings, options) {
+    logger.child = keepShape(child, function (this: FastifyBaseLogger, bindings, options) {
       const made = child.call(this, bindings, options)
       // A logger that returns itself belongs to no request.
       const cell = made === this ? undefined : take()
       if (cell !== undefined) (made as Attached)[cellKey] = cell
       return made
-    }
+    })
   }
 
   #take(): Cell | undefined {

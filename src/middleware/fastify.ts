@@ -8,7 +8,7 @@ import type {
   onRequestHookHandler,
 } from 'fastify'
 import { peek } from '../context/context-var.ts'
-import { aSyncFunction } from '../callbacks.ts'
+import { aSyncFunction, keepShape } from '../callbacks.ts'
 import type { LogicalContext } from '../context/logical-context.ts'
 import { TimeoutError } from '../errors.ts'
 import { anyOf, anything, checkArgument, type Checks, checkOptions, isFunction, show } from '../options.ts'
@@ -254,13 +254,14 @@ function generateIds(
   const generator = generatorOf(fastify)
   const useGenerator = function (this: FastifyInstance, generate?: GenerateId): FastifyInstance {
     const generateText = generate === undefined ? undefined : withNumbersAsText(generate)
-    return setGenReqId.call(this, (message: IncomingMessage) => idFor(message, generateText))
+    const idOf = (message: IncomingMessage) => idFor(message, generateText)
+    return setGenReqId.call(this, keepShape(generate ?? generator, idOf))
   }
   useGenerator.call(fastify, generator.name === 'defaultGenReqId' ? undefined : generator)
-  fastify.setGenReqId = function setOwnGenReqId(this: FastifyInstance, generate: GenerateId) {
+  fastify.setGenReqId = keepShape(setGenReqId, function (this: FastifyInstance, generate: GenerateId) {
     checkArgument('setGenReqId', aSyncFunction, generate)
     return useGenerator.call(this, generate)
-  }
+  })
 }
 
 /** Fastify accepts a counter as a generator. */

@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import type { ServerHttp2Stream } from 'node:http2'
+import { keepShape } from '../callbacks.ts'
 import { isFunction } from '../options.ts'
 import type { Exchange, Wait } from './exchange.ts'
 
@@ -12,12 +13,12 @@ type Called = (...args: unknown[]) => void
 export function enterStream(exchange: Exchange, stream: ServerHttp2Stream): void {
   emitInUnit(exchange, stream, undefined)
   const pushStream = stream.pushStream as Called
-  stream.pushStream = (...args: unknown[]): void => {
+  stream.pushStream = keepShape(pushStream, (...args: unknown[]): void => {
     pushStream.apply(
       stream,
       args.map((arg) => (isFunction(arg) ? enterPushed(exchange, arg as Called) : arg)),
     )
-  }
+  })
 }
 
 /** A pushed stream can be open for longer than the response. */
@@ -37,7 +38,7 @@ const ofPushedStream: Wait = { what: 'a pushed stream', untilReply: false }
 function emitInUnit(exchange: Exchange, stream: ServerHttp2Stream, wait: Wait | undefined): void {
   const { scope } = exchange
   const emit = stream.emit as EventEmitter['emit']
-  stream.emit = (event: string | symbol, ...args: unknown[]): boolean => {
+  stream.emit = keepShape(emit, (event: string | symbol, ...args: unknown[]): boolean => {
     // A listener of Node's closes the scope, and those after it read the values.
     scope.retain()
     try {
@@ -46,5 +47,5 @@ function emitInUnit(exchange: Exchange, stream: ServerHttp2Stream, wait: Wait | 
       scope.release()
       if (event === 'close' && wait !== undefined) exchange.end(wait)
     }
-  }
+  })
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { isThenable } from '../callbacks.ts'
+import { isThenable, keepShape } from '../callbacks.ts'
 import { type Exchange, exchangeOf } from './exchange.ts'
 
 /** The members of an observable of rxjs that are used here. */
@@ -53,7 +53,7 @@ async function replaceMethods(): Promise<void> {
 function replaceSse(prototype: Observing): void {
   const { sse } = prototype
   if (sse === undefined) return
-  prototype.sse = function sseInUnit(result, response, request, options) {
+  prototype.sse = keepShape<typeof sse>(sse, function (this: Observing, result, response, request, options) {
     const exchange = exchangeOf(request)
     if (exchange === undefined) return sse.call(this, result, response, request, options)
     const controller = this.getOrCreateAbortController?.(request)
@@ -62,7 +62,7 @@ function replaceSse(prototype: Observing): void {
     }
     const inUnit = (observable: unknown) => unsubscribedInUnit(exchange, observable)
     return sse.call(this, isThenable(result) ? result.then(inUnit) : inUnit(result), response, request, options)
-  }
+  })
 }
 
 function unsubscribedInUnit(exchange: Exchange, observable: unknown): unknown {
@@ -87,12 +87,15 @@ function isObservable(value: unknown): value is Observable {
 function replaceDisconnect(prototype: Observing): void {
   const { fromClientDisconnect } = prototype
   if (fromClientDisconnect === undefined) return
-  prototype.fromClientDisconnect = function fromClientDisconnectInUnit(request, response) {
-    const disconnect = fromClientDisconnect.call(this, request, response)
-    const exchange = exchangeOf('raw' in request ? request.raw : request)
-    if (exchange === undefined) return disconnect
-    return disconnect.lift({
-      call: (subscriber, source) => source.subscribe({ next: () => exchange.enter(subscriber.next, subscriber) }),
-    })
-  }
+  prototype.fromClientDisconnect = keepShape<typeof fromClientDisconnect>(
+    fromClientDisconnect,
+    function (this: Observing, request, response) {
+      const disconnect = fromClientDisconnect.call(this, request, response)
+      const exchange = exchangeOf('raw' in request ? request.raw : request)
+      if (exchange === undefined) return disconnect
+      return disconnect.lift({
+        call: (subscriber, source) => source.subscribe({ next: () => exchange.enter(subscriber.next, subscriber) }),
+      })
+    },
+  )
 }

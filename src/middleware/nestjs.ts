@@ -7,6 +7,7 @@ import {
 } from '@nestjs/common'
 import { HttpAdapterHost } from '@nestjs/core'
 import type { FastifyInstance, onRequestHookHandler } from 'fastify'
+import { keepShape } from '../callbacks.ts'
 import { ContextVar } from '../context/context-var.ts'
 import { outside } from '../context/current.ts'
 import {
@@ -173,7 +174,7 @@ export function InContext(options?: InContextOptions, ...calledByDecorator: neve
         scope.close()
       }
     }
-    Object.defineProperties(inContext, { name: { value: method.name }, length: { value: method.length } })
+    keepShape(method, inContext)
     // Other decorators keep their metadata at the method.
     const metadata = Reflect as unknown as Metadata
     for (const known of metadata.getMetadataKeys(method)) {

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
+import { keepShape } from '../callbacks.ts'
 import { type Exchange, exchangeOf, ofStream } from './exchange.ts'
 
 type Called = (...args: unknown[]) => unknown
@@ -81,11 +82,10 @@ function enteringMethod(name: string): PropertyDescriptor {
 }
 
 function enter(name: string, method: Called): Called {
-  const entering = function (this: object, ...args: unknown[]): unknown {
+  return keepShape(method, function (this: object, ...args: unknown[]): unknown {
     const exchange = exchangeOf(this)
     if (exchange === undefined) return method.apply(this, args)
     if (name !== 'write') exchange.reply()
     return exchange.isCurrent ? method.apply(this, args) : exchange.enter(method, this, ...args)
-  }
-  return Object.defineProperties(entering, { name: { value: method.name }, length: { value: method.length } })
+  })
 }

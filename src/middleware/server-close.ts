@@ -1,5 +1,6 @@
 import type { Server } from 'node:http'
 import type { FastifyInstance } from 'fastify'
+import { keepShape } from '../callbacks.ts'
 import { Connections, type ConnectionsOptions } from './connections.ts'
 import type { Log } from './log.ts'
 import { type CloseReport, reportDrain, ServerDrain, type ServerDrainOptions } from './server-drain.ts'
@@ -28,7 +29,7 @@ export function drainAtClose(
   connections.watch(server)
   const serverDrain = new ServerDrain({ ...options, connections })
   const { close } = server
-  server.close = function closeWhenDrained(callback) {
+  server.close = keepShape(close, function (callback) {
     // A direct call of `server.close()` does not close the app.
     if (!serverDrain.begun) return close.call(server, callback)
     const closeNow = () => {
@@ -38,7 +39,7 @@ export function drainAtClose(
     }
     serverDrain.wait().then(closeNow, closeNow)
     return server
-  }
+  })
 
   noteCallersOfClose(fastify, serverDrain)
   fastify.addHook('onListen', async () => otherServers().forEach((other) => connections.watch(other)))
@@ -56,9 +57,8 @@ export function drainAtClose(
 /** The code that calls `app.close()` is not waited for: it could wait for the close itself. */
 function noteCallersOfClose(fastify: FastifyInstance, serverDrain: ServerDrain): void {
   const close = fastify.close as (this: FastifyInstance, ...args: unknown[]) => unknown
-  const closeApp = function (this: FastifyInstance, ...args: unknown[]): unknown {
+  fastify.close = keepShape(close, function (this: FastifyInstance, ...args: unknown[]): unknown {
     serverDrain.calledFromHere()
     return close.apply(this, args)
-  }
-  fastify.close = Object.defineProperty(closeApp, 'name', { value: 'close' }) as typeof fastify.close
+  }) as typeof fastify.close
 }

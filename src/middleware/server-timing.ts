@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
+import { keepShape } from '../callbacks.ts'
 import { formatTraceparent } from '../propagators/w3c-trace-context.ts'
 import type { TraceContext } from '../variables/trace-context.ts'
 
@@ -29,8 +30,11 @@ export function addServerTiming(response: ServerResponse | Http2ServerResponse, 
     } else this.setHeader(field, text)
     return writeHead.apply(this, args)
   }
-  Object.defineProperty(value, 'name', { value: writeHead.name })
-  Object.defineProperty(response, 'writeHead', { value, configurable: true, writable: true })
+  Object.defineProperty(response, 'writeHead', {
+    value: keepShape(writeHead, value),
+    configurable: true,
+    writable: true,
+  })
 }
 
 /** One line, with `own` once: the head of a response is written again if it could not be written. */

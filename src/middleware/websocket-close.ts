@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import { Server } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { keepShape } from '../callbacks.ts'
 import { drain } from '../tasks/drain.ts'
 import type { TaskGroup } from '../tasks/task-group.ts'
 import { after } from '../tasks/timer.ts'
@@ -89,10 +90,10 @@ export class SocketsClose {
 
   #beginAtCloseOf(closable: { close(callback?: (error?: Error) => void): unknown }): void {
     const { close } = closable
-    closable.close = (callback) => {
+    closable.close = keepShape(close, (callback?: (error?: Error) => void) => {
       const ended = (this.#ended ??= this.#end())
       return close.call(closable, (error) => void ended.then(() => callback?.(error)))
-    }
+    })
   }
 
   async #end(): Promise<void> {

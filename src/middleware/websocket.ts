@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Server } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { root } from '../context/storage.ts'
+import { keepShape } from '../callbacks.ts'
 import { ClientGoneError } from '../errors.ts'
 import { anyOf, type Checks, checkOptions, show } from '../options.ts'
 import { aPolicy, type Policy } from '../tasks/policy.ts'
@@ -99,16 +100,16 @@ export function logicalContext(server: WebSocketServerLike, options?: WebSocketO
   const { emit, handleUpgrade } = server
   // The server binds its own `emit` in its constructor, where no replacement is seen.
   const upgrade = handleUpgrade as (...args: unknown[]) => void
-  server.handleUpgrade = (request: unknown, socket: Duplex, head: unknown, callback: Listener) => {
+  server.handleUpgrade = keepShape(upgrade, (request: unknown, socket: Duplex, head: unknown, callback: Listener) => {
     closing.upgrading(socket)
     const isOwnEmit = callback.name === `bound ${emit.name}`
     upgrade.call(server, request, socket, head, isOwnEmit ? server.emit.bind(server, 'connection') : callback)
-  }
-  server.emit = function emitConnection(event: string, ...args: unknown[]): boolean {
+  })
+  server.emit = keepShape(emit, function (event: string, ...args: unknown[]): boolean {
     if (event !== 'connection') return emit.call(server, event, ...args)
     const [socket, request] = args as [WebSocketLike, IncomingMessage]
     return new Connection(socket, request, settings).emit(server, event, args, 'share')
-  }
+  })
   return { inbound }
 }
 
@@ -145,14 +146,14 @@ class Connection {
     closing.opened(request.socket, group)
     const { emit, close } = socket
     if (known !== undefined) {
-      socket.close = (code, reason) => {
+      socket.close = keepShape(close, (code, reason) => {
         const maybeServers = code === undefined && serverCloses(group) && currentUnit()?.ownRequest !== known
         if (closing.begun || !maybeServers) return close.call(socket, code, reason)
         // @fastify/websocket closes its sockets, then at once its server, before the running messages have ended.
         queueMicrotask(() => closing.begun || close.call(socket))
-      }
+      })
     }
-    socket.emit = (event: string, ...args: unknown[]): boolean => {
+    socket.emit = keepShape(emit, (event: string, ...args: unknown[]): boolean => {
       if (messageEvents.has(event)) {
         return closing.begun || this.emit(socket, event, args, settings.messagePolicy)
       }
@@ -162,7 +163,7 @@ class Connection {
       if (event === 'error' && !hasListeners) this.#warn(args[0])
       if (event === 'close' && known === undefined) this.#close()
       return hasListeners
-    }
+    })
   }
 
   /** Calls the listeners of an event as tasks. */

@@ -5,6 +5,7 @@ import { Cell, currentCell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { type AsyncSnapshot, captureSnapshot, processSingleton, storage } from '../context/storage.ts'
 import { DeadlineError, ScopeClosedError } from '../errors.ts'
+import { keepShape } from '../callbacks.ts'
 import { anAmount, checkArgument, checkFunction, checkOptions } from '../options.ts'
 import { scopeClose, scopeEnd, scopeOpen, scopeSeal } from './lifecycle.ts'
 import { spawnChecks, type SpawnOptions } from './spawn.ts'
@@ -108,12 +109,9 @@ export class RequestScope extends Unit implements Disposable {
         group.adopt(name, Promise.reject(error), others.onError)
       }
     }
-    return Object.defineProperties(
+    return keepShape(
+      fn,
       this.run(() => bind(onEvent)),
-      {
-        name: { value: fn.name, configurable: true },
-        length: { value: fn.length, configurable: true },
-      },
     )
   }
 

@@ -111,6 +111,7 @@ describe('bindEmitter of an EventEmitter', () => {
     inUnitOf('ada', () => bindEmitter(emitter))
 
     expect([emitter.emit('message', 1, 2), emitter.emit('other')]).toEqual([true, false])
+    expect([emitter.emit.name, emitter.emit.length]).toEqual(['emit', 1])
     expect(calls).toEqual([true, [1, 2]])
   })
 

@@ -215,4 +215,42 @@ describe('names', () => {
     expect(spans().filter(({ name }) => name.includes('listOrders'))).toHaveLength(2)
     expect(spans().filter(({ name }) => name.includes('tracked'))).toEqual([])
   })
+
+  it('and lengths of the functions of an app, its server, its logger and the raw messages are kept', async () => {
+    const shapes = async (plugins: (typeof logicalContext)[]) => {
+      const app = Fastify({
+        logger: { level: 'silent' },
+        genReqId: function newId() {
+          return 'id'
+        },
+        childLoggerFactory: function newLogger(logger, bindings, options) {
+          return logger.child(bindings, options ?? {})
+        },
+      })
+      onTestFinished(() => app.close())
+      for (const plugin of plugins) await app.register(plugin)
+      const found: Record<string, string> = {}
+      app.get('/', async ({ raw, log }, reply) => {
+        const objects = { app, server: app.server, raw, response: reply.raw, log }
+        for (const [name, object] of Object.entries(objects)) Object.assign(found, shapesOf(name, object))
+      })
+      await app.inject('/')
+      return found
+    }
+
+    expect(await shapes([logicalContext])).toEqual(await shapes([]))
+  })
 })
+
+/** The name and the length of each method. */
+function shapesOf(name: string, object: object): Record<string, string> {
+  const shapes: Record<string, string> = {}
+  for (let holder = object; holder !== Object.prototype; holder = Object.getPrototypeOf(holder) as object) {
+    for (const key of Object.getOwnPropertyNames(holder)) {
+      // An accessor can warn, or need its own receiver.
+      const method: unknown = Object.getOwnPropertyDescriptor(holder, key)?.value
+      if (typeof method === 'function') shapes[`${name}.${key}`] ??= `${method.name} ${method.length}`
+    }
+  }
+  return shapes
+}
