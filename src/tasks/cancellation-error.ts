@@ -35,17 +35,25 @@ function errorsIn(error: object): unknown[] | undefined {
   return parts.name === 'SuppressedError' ? [parts.error, parts.suppressed] : undefined
 }
 
-/** The names and codes that clients have for an aborted signal. */
+/** The names of errors or of their classes, and the codes, that clients have for an aborted signal. */
 const names = new Set<unknown>([
   // `fetch`, undici, Node, got, ky, the AWS SDK
   'AbortError',
   // axios
   'CanceledError',
+  // Bluebird; p-cancelable; cockatiel; Elasticsearch; OpenAI and Anthropic
+  'CancellationError',
+  'CancelError',
+  'TaskCancelledError',
+  'RequestAbortedError',
+  'APIUserAbortError',
 ])
 const codes = new Set<unknown>([
   'ABORT_ERR',
   'ERR_ABORTED',
   'ERR_CANCELED',
+  // superagent
+  'ABORTED',
   // A cancelled query. PostgreSQL, "PostgreSQL Error Codes", query_canceled; MySQL; SQL Server with tedious
   '57014',
   'ER_QUERY_INTERRUPTED',
@@ -55,8 +63,16 @@ const codes = new Set<unknown>([
 const grpcCancelled = 1
 
 function isFromClient(error: object): boolean {
-  const { name, code, metadata } = error as { name?: unknown; code?: unknown; metadata?: unknown }
-  if (names.has(name) || codes.has(code)) return true
+  const { name, code, metadata, constructor } = error as ClientError
+  if (names.has(name) || codes.has(code) || names.has(constructor?.name)) return true
   // A child process that failed may have the code 1 too.
   return code === grpcCancelled && typeof metadata === 'object' && metadata !== null
+}
+
+interface ClientError {
+  readonly name?: unknown
+  readonly code?: unknown
+  readonly metadata?: unknown
+  /** Undefined for an object without a prototype. */
+  readonly constructor?: { readonly name?: unknown }
 }

@@ -51,6 +51,12 @@ export function checkWork(work: unknown): void {
   if (typeof work !== 'function') checkArgument('spawn', isWork, work)
 }
 
+/** The work as a function. */
+export function bodyOf<T>(work: SpawnedWork<T>): (task: Task) => T | PromiseLike<T> {
+  checkWork(work)
+  return typeof work === 'function' ? work : () => work
+}
+
 const isWork: Check = anyOf('a function or a promise', (value) => isFunction(value) || isThenable(value))
 
 /** Calls `handle` if a promise of work rejects. A lazy one, such as a query of postgres, starts at its own `then`. */

@@ -7,15 +7,7 @@ import { taskAbandon, type TaskOutcome, taskRefuse, taskSpawn } from './lifecycl
 import { InFlight, type Wait } from './linked-list.ts'
 import { aPolicy, type Policy } from './policy.ts'
 import type { RequestScope } from './request-scope.ts'
-import {
-  checkWork,
-  onRejection,
-  responseOf,
-  sourceOf,
-  spawnChecks,
-  type SpawnedWork,
-  type SpawnOptions,
-} from './spawn.ts'
+import { bodyOf, onRejection, responseOf, sourceOf, spawnChecks, type SpawnedWork, type SpawnOptions } from './spawn.ts'
 import { type OnTaskError, Task } from './task.ts'
 import { limitChecks, type Limits, limitsOf, type Slot, type TaskLimits } from './task-limits.ts'
 import { callingUnits, type Unit, type UnitSettings } from './unit.ts'
@@ -121,7 +113,6 @@ export class TaskGroup {
    * @throws {TypeError} if `work` is neither a function nor a promise, or an option is unknown or of the wrong type.
    */
   spawn<T>(work: SpawnedWork<T>, options?: SpawnOptions): Task<T> {
-    checkWork(work)
     const fn = bodyOf(work)
     const checked = checkOptions('spawn', options, spawnChecks)
     const { name = (typeof work === 'function' && work.name) || 'task', onError = this.#onError, timeoutMs } = checked
@@ -296,10 +287,6 @@ export class TaskGroup {
 }
 
 shareClass(TaskGroup, 'TaskGroup')
-
-function bodyOf<T>(work: SpawnedWork<T>): (task: Task) => T | PromiseLike<T> {
-  return typeof work === 'function' ? work : () => work
-}
 
 function printFailure(error: unknown, task: Task): void {
   const request = requestIdSlot.variable?.get()

@@ -1,10 +1,14 @@
 import { CanceledError } from 'axios'
+import { TaskCancelledError } from 'cockatiel'
 import { gather, race, runInScope, type Task, TaskGroup, withTaskGroup, withTimeout } from 'logical-context'
 import { describe, expect, it, vi } from 'vitest'
 
 const gone = new Error('gone')
 const boom = new Error('boom')
 const grpc = Object.assign(new Error('1 CANCELLED: Cancelled on client'), { code: 1, details: '', metadata: {} })
+
+/** As in the clients of OpenAI and Anthropic. */
+class APIUserAbortError extends Error {}
 
 /** What clients reject with for an aborted signal. */
 const cancellations: [name: string, error: (signal: AbortSignal) => unknown][] = [
@@ -16,6 +20,9 @@ const cancellations: [name: string, error: (signal: AbortSignal) => unknown][] =
   ['an error with the reason at the end of its causes', (signal) => caused(caused(signal.reason))],
   ['an error that a client’s error has caused', () => caused(new DOMException('aborted', 'AbortError'))],
   ['a cancelled query', () => Object.assign(new Error('canceling statement due to user request'), { code: '57014' })],
+  ['superagent', () => Object.assign(new Error('Aborted'), { code: 'ABORTED' })],
+  ['cockatiel', () => new TaskCancelledError()],
+  ['a client whose errors have the names of their classes only', () => new APIUserAbortError('Request was aborted.')],
   ['a disposer that was cancelled too', (signal) => suppressing(new CanceledError(), signal.reason)],
   [
     'an error with another field of that name',
