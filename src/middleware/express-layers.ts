@@ -1,19 +1,18 @@
-import type { IncomingMessage } from 'node:http'
 import { isThenable, keepShape } from '../callbacks.ts'
 import { type Exchange, exchangeOf, type Wait } from './exchange.ts'
+import { basePattern, enterMount, type MountedRequest } from './express-mounts.ts'
 import { nameAfterRoute, nextInUnit } from './node-requests.ts'
 
 const express4Router = '_router'
 
 /** A request in an app: Express adds these properties. */
-interface RoutedRequest extends IncomingMessage {
+interface RoutedRequest extends MountedRequest {
   readonly app?: {
     readonly router?: Router
     readonly [express4Router]?: Router
     /** The prototype of the app's responses. */
     readonly response?: Record<string, unknown>
   }
-  readonly baseUrl?: string
 }
 
 interface Router {
@@ -89,7 +88,8 @@ function replace(prototype: Handling, name: keyof Handling, requestAt: 0 | 1): v
     const request = args[requestAt] as RoutedRequest
     const exchange = exchangeOf(request)
     if (exchange === undefined) return original.apply(this, args)
-    if (this.route !== undefined) nameAfterRoute(exchange, request, `${request.baseUrl}${String(this.route.path)}`)
+    if (this.route === undefined) enterMount(request)
+    else nameAfterRoute(exchange, request, basePattern(request) + String(this.route.path))
     const layer = (this[trackedKey] ??= trackedLayer(this))
     return exchange.isCurrent ? original.apply(layer, args) : exchange.enter(original, layer, ...args)
   }

@@ -340,6 +340,27 @@ describe.each([
       expect([await ask('/orders/1?a=b'), await ask('/secret')]).toEqual(['GET /orders/:id', 'GET'])
     })
 
+    it.each([
+      ['one parameter', ['/shops/:shop'], '/shops/7/tea', '/shops/:shop/:item'],
+      ['two in one segment', ['/from-:a-to-:b'], '/from-x-to-y/tea', '/from-:a-to-:b/:item'],
+      ['a router in a router', ['/:shop', '/floors/:floor'], '/7/floors/2/tea', '/:shop/floors/:floor/:item'],
+      ['a router without one in a router with one', ['/:shop', '/shelf'], '/7/shelf/tea', '/:shop/shelf/:item'],
+      ['two of the same value', ['/:shop', '/floors/:floor'], '/7/floors/7/tea', '/:shop/floors/:floor/:item'],
+      ['a value that is escaped', ['/shops/:shop'], '/shops/a%2Fb%20c/tea', '/shops/:shop/:item'],
+    ])('names the unit after the patterns of the routers around its route: %s', async (name, paths, path, route) => {
+      const mergeParams = name.startsWith('two')
+      const ask = await serve((app) => {
+        app.use(logicalContext())
+        const inner = express.Router()
+        inner.get('/:item', (request, response) => void response.send(scopeOf(request).name))
+        const last = paths.reduceRight((router, mount) => express.Router({ mergeParams }).use(mount, router), inner)
+        app.use('/left/:id', (_request, _response, next) => next())
+        app.use(last)
+      })
+
+      expect(await ask(path)).toBe(`GET ${route}`)
+    })
+
     it('has a policy for each router, which ends where the request leaves it', async () => {
       const seenByTask = async (_request: Request, response: Response) => {
         response.send(await spawn(() => user.get() ?? 'nothing').result())
