@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { anyOf, anything, type Check, checkCalled, type Checks, checkOptions } from '../options.ts'
-import { Inspector, inspectorChecks, type InspectorOptions } from './inspector.ts'
+import { Inspector, inspectorChecks, type InspectorOptions, type MountedRequest } from './inspector.ts'
 
 export type { Guard } from './access.ts'
 export type { InspectorOptions } from './inspector.ts'
@@ -52,8 +52,8 @@ export const inspector: FastifyPluginAsync<InspectorPluginOptions> = async (fast
   const page = new Inspector<FastifyRequest>('inspector', own)
   const base = prefix === undefined ? defaultPrefix : ''
   for (const path of ['', '/', '/:file']) {
-    // With the prefix `/` the page is at the root, which has one path only.
-    if (base + path === '' && fastify.prefix === '') continue
+    // At the root, and below a prefix that ends with a slash, the page has one path only.
+    if (base + path === '' && /^$|\/$/.test(fastify.prefix)) continue
     fastify.route({
       method: ['GET', 'HEAD'],
       url: base + path,
@@ -88,13 +88,19 @@ export function inspectorHandler(options?: InspectorHandlerOptions, ...calledByS
   const handler: Handler = (given, response, next) => {
     // The compatibility API of HTTP/2 has what is used here.
     const request = given as IncomingMessage
-    const path = request.url?.split('?', 1)[0] ?? ''
-    if (path === prefix || path.startsWith(`${prefix}/`))
-      void page.serve(request, response as ServerResponse, path.slice(prefix.length), request)
+    const { url, originalUrl } = request as MountedRequest
+    const rest = restOf(url, prefix) ?? restOf(originalUrl, prefix)
+    if (rest !== undefined) void page.serve(request, response as ServerResponse, rest, request)
     else if (next === undefined) (response as ServerResponse).writeHead(404).end()
     else next()
   }
   Object.defineProperty(handler, 'name', { value: 'inspectorHandler' })
   const close = () => page[Symbol.dispose]()
   return Object.assign(handler, { close, [Symbol.dispose]: close })
+}
+
+/** The rest of a path after the prefix, undefined for another path. */
+function restOf(url: string | undefined, prefix: string): string | undefined {
+  const path = url?.split('?', 1)[0] ?? ''
+  return path === prefix || path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : undefined
 }

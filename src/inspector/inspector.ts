@@ -41,6 +41,9 @@ const services: Check = anyOf(
     value.every((service) => isHttpUrl(typeof service === 'string' ? service : (service as OtherService | null)?.url)),
 )
 
+/** A request in an app of Express that is mounted: its `url` begins at the mount. */
+export type MountedRequest = IncomingMessage & { readonly originalUrl?: string }
+
 /** The checks of `InspectorOptions`. */
 export const inspectorChecks: Checks = {
   service: aString,
@@ -156,7 +159,8 @@ export class Inspector<Request> implements Disposable {
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return reply(response, 405, 'GET only.\n', { allow: 'GET, HEAD' })
     if (path === '') {
-      const { pathname } = new URL(request.url ?? '', 'http://localhost')
+      const { url = '', originalUrl = url } = request as MountedRequest
+      const { pathname } = new URL(originalUrl, 'http://localhost')
       return reply(response, 302, '', { location: `${pathname.slice(pathname.lastIndexOf('/') + 1)}/` })
     }
     if (path === '/events') return this.#stream(request, response)

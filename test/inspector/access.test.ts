@@ -1,5 +1,6 @@
 import { get, type IncomingHttpHeaders } from 'node:http'
 import { text } from 'node:stream/consumers'
+import express from 'express'
 import Fastify from 'fastify'
 import { ContextVar } from 'logical-context'
 import { inspector, type InspectorHandlerOptions, inspectorHandler } from 'logical-context/inspector'
@@ -213,7 +214,29 @@ describe('the options', () => {
   })
 })
 
+describe('inspector', () => {
+  it('serves the page at a prefix that ends with a slash', async () => {
+    const { page } = await openApp({ prefix: '/look/' })
+
+    const answers = await Promise.all([ask(page), ask(`${page}page.js`)])
+
+    expect(answers.map(({ status }) => status)).toEqual([200, 200])
+  })
+})
+
 describe('inspectorHandler', () => {
+  it('serves its prefix in an app of Express that is mounted there, or that uses it at that path', async () => {
+    const handler = inspectorHandler({ prefix: '/debug/look' })
+    onTestFinished(() => handler.close())
+    const inner = express().use('/look', handler)
+    const app = express().use('/debug', inner) as never
+
+    const answers = [await inject(app, '/debug/look'), await inject(app, '/debug/look/'), await inject(app, '/look/')]
+
+    expect(answers.map(({ statusCode }) => statusCode)).toEqual([302, 200, 404])
+    expect(answers[0]?.headers.location).toBe('look/')
+  })
+
   it('calls next for other paths, and answers them with 404 without a next', async () => {
     const handler = inspectorHandler({ prefix: '/look' })
     onTestFinished(() => handler.close())
