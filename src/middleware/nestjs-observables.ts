@@ -27,26 +27,73 @@ interface Observing {
   getOrCreateAbortController?(request: IncomingMessage): AbortController
 }
 
+/** What calls the interceptors of a handler. */
+interface Intercepting {
+  intercept(interceptors: Interceptor[] | undefined, args: [request?: unknown], ...rest: unknown[]): Promise<unknown>
+}
+
+interface Interceptor {
+  intercept(context: unknown, next: { handle(): Observable }): unknown
+}
+
 let replaced: Promise<void> | undefined
 
 /**
- * Makes Nest end the observables of a request in its unit: Nest does it in the events of the connection, which other
- * requests share. Replaces two methods for all apps of the process. They change nothing for requests without a unit.
+ * Makes the observables of a request emit to its interceptors and end in its unit. Their sources, and the events of the
+ * connection in which Nest ends them, are shared with other requests. Replaces three methods for all apps of the process.
+ * They change nothing for requests without a unit.
  */
-export function endObservablesInUnit(): Promise<void> {
+export function observablesInUnit(): Promise<void> {
   return (replaced ??= replaceMethods().catch((error: unknown) => {
     // A version of Nest with other files. The requests are served as before.
-    process.emitWarning(`logical-context: the teardown of observables has no values: ${String(error)}`)
+    process.emitWarning(
+      `logical-context: observables do not emit and end in the unit of their request: ${String(error)}`,
+    )
   }))
 }
 
 async function replaceMethods(): Promise<void> {
-  const [responses, executions] = await Promise.all([
+  const [responses, executions, interceptors] = await Promise.all([
     import('@nestjs/core/router/router-response-controller.js'),
     import('@nestjs/core/router/router-execution-context.js'),
+    import('@nestjs/core/interceptors/interceptors-consumer.js'),
   ])
   replaceSse(responses.RouterResponseController.prototype as object)
   replaceDisconnect(executions.RouterExecutionContext.prototype as object)
+  replaceIntercept(interceptors.InterceptorsConsumer.prototype as object as Intercepting)
+}
+
+/** For the operators that interceptors add to the observable of the handler, or of the interceptor inside. */
+function replaceIntercept(prototype: Intercepting): void {
+  const { intercept } = prototype
+  prototype.intercept = keepShape<typeof intercept>(
+    intercept,
+    function (this: Intercepting, interceptors, args, ...rest) {
+      const exchange = exchangeOfRequest(args[0])
+      if (exchange === undefined) return intercept.call(this, interceptors, args, ...rest)
+      const entering = interceptors?.map((interceptor) => ({
+        intercept: (context: unknown, next: { handle(): Observable }) =>
+          interceptor.intercept(context, { handle: () => emittedInUnit(exchange, next.handle()) }),
+      }))
+      return intercept.call(this, entering, args, ...rest)
+    },
+  )
+}
+
+function emittedInUnit(exchange: Exchange, observable: Observable): Observable {
+  return observable.lift({
+    call: (subscriber, source) =>
+      source.subscribe({
+        next: (value) => exchange.enter(subscriber.next, subscriber, value),
+        error: (error) => exchange.enter(subscriber.error, subscriber, error),
+        complete: () => exchange.enter(subscriber.complete, subscriber),
+      }),
+  })
+}
+
+/** The exchange of a request of either platform, or of the first argument of another transport: then undefined. */
+function exchangeOfRequest(request: unknown): Exchange | undefined {
+  return exchangeOf((request as Partial<{ raw: object }> | undefined)?.raw ?? (request as object | undefined))
 }
 
 /** For a handler with `@Sse()`. */
@@ -91,7 +138,7 @@ function replaceDisconnect(prototype: Observing): void {
     fromClientDisconnect,
     function (this: Observing, request, response) {
       const disconnect = fromClientDisconnect.call(this, request, response)
-      const exchange = exchangeOf('raw' in request ? request.raw : request)
+      const exchange = exchangeOfRequest(request)
       if (exchange === undefined) return disconnect
       return disconnect.lift({
         call: (subscriber, source) => source.subscribe({ next: () => exchange.enter(subscriber.next, subscriber) }),

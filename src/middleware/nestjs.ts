@@ -29,7 +29,7 @@ import { type ExpressMiddleware, logicalContext as expressContext } from './expr
 import { logicalContext as fastifyContext } from './fastify.ts'
 import { logTo } from './fastify-logger.ts'
 import { containedLog } from './log.ts'
-import { endObservablesInUnit } from './nestjs-observables.ts'
+import { observablesInUnit } from './nestjs-observables.ts'
 import { nodeServerChecks, type NodeServerOptions } from './node-requests.ts'
 
 export type { NodeServerOptions } from './node-requests.ts'
@@ -93,7 +93,7 @@ class NestContext {
   /** Nest calls it when the HTTP server exists. */
   async onModuleInit(): Promise<void> {
     if (this.#platform === 'express') this.#middleware.drainAtClose(this.#host.httpAdapter.getHttpServer())
-    if (this.#platform !== undefined) await endObservablesInUnit()
+    if (this.#platform !== undefined) await observablesInUnit()
   }
 
   /** Drains the jobs. Nest closes the HTTP server after it, which drains the requests and their tasks. */

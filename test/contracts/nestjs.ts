@@ -40,7 +40,7 @@ import {
 import type { NodeServerOptions } from 'logical-context/middleware/node-http'
 import { describeMiddleware } from 'logical-context/testing'
 import { newIdentity, requestId } from 'logical-context/variables'
-import { finalize, Observable, tap } from 'rxjs'
+import { catchError, defer, finalize, map, Observable, of, Subject, take, tap } from 'rxjs'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { describeNodeServer, type Handler, type ServeNode, silent } from './node-server.ts'
 
@@ -250,6 +250,63 @@ export function describeNestjs(version: string): void {
         ...['interceptor ann', 'interceptor carl', 'reply bob'],
         ...['signal ann', 'signal carl', 'stream ann', 'stream carl'],
       ])
+    })
+
+    it('runs the operators of interceptors in the unit of their request, if another one emits', async () => {
+      const orders = new Subject<string>()
+      let waiting = 0
+      const bothWait = Promise.withResolvers<void>()
+      class Orders {
+        first(): Observable<string> {
+          return defer(() => {
+            waiting += 1
+            if (waiting === 2) bothWait.resolve()
+            return orders.pipe(take(1))
+          })
+        }
+
+        failing(): Observable<string> {
+          return this.first().pipe(
+            map(() => {
+              throw new Error('sold out')
+            }),
+          )
+        }
+
+        emit(): string {
+          orders.next('order')
+          return 'emitted'
+        }
+      }
+      const outer: NestInterceptor = {
+        intercept: (_context, next) => next.handle().pipe(map((text) => `${text} ${user.get()}`)),
+      }
+      const inner: NestInterceptor = {
+        intercept: (_context, next) =>
+          next.handle().pipe(
+            map((text) => `${text} ${user.get()}`),
+            catchError((error: Error) => of(`${error.message} ${user.get()}`)),
+          ),
+      }
+      Controller()(Orders)
+      decorate(Orders, 'first', [Get('first'), UseInterceptors(outer, inner)])
+      decorate(Orders, 'failing', [Get('failing'), UseInterceptors(outer, inner)])
+      decorate(Orders, 'emit', [Get('emit')])
+      const app = await appOf(adapter, [Orders], { logger: silent })
+      app.use((request: IncomingMessage, _response: unknown, next: () => void) => {
+        user.set(String(request.headers['x-user']))
+        next()
+      })
+      const url = await listen(app)
+      const ask = async (path: string, name: string) =>
+        (await fetch(`${url}/${path}`, { headers: { 'x-user': name } })).text()
+
+      const replies = [ask('first', 'ann'), ask('failing', 'bob')]
+      await bothWait.promise
+      await ask('emit', 'carl')
+
+      expect(await Promise.all(replies)).toEqual(['order ann ann', 'sold out bob bob'])
+      await app.close()
     })
 
     it('waits for tasks at the close, before the hooks onApplicationShutdown', async () => {

@@ -15,6 +15,10 @@ vi.mock(
   '@nestjs/core/router/router-execution-context.js',
   () => older('@nestjs/core/router/router-execution-context.js') as object,
 )
+vi.mock(
+  '@nestjs/core/interceptors/interceptors-consumer.js',
+  () => older('@nestjs/core/interceptors/interceptors-consumer.js') as object,
+)
 // Of two copies, one does not end the observables of the other.
 vi.mock('rxjs', () => older('rxjs') as object)
 vi.mock('@nestjs/platform-express', () => older('@nestjs/platform-express') as object)
