@@ -104,6 +104,8 @@ function remedyFor({ kind, site, isIdle }: Sighting, library: KnownLibrary | und
   if (library !== undefined && !(isIdle && library.remedy === remedies.registerEarlier)) {
     return { ...library.remedy, advice: library.advice }
   }
+  // The code runs in a request, but before its unit.
+  if (kind === 'outside' && site.libraries.includes('node:_http_server')) return remedies.useEarlier
   if (isIdle) return remedies.runInUnit
   const isListener = site.libraries.some((name) => name === 'node:events' || name === 'node:event_target')
   return kind === 'outside' && isListener ? remedies.bindEmitter : remedies.bind

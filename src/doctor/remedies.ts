@@ -27,6 +27,11 @@ export const remedies = {
     advice: 'Register the plugin logicalContext before the plugin or hook that runs this code.',
     page: 'docs/guides/fastify.md#where-the-context-holds',
   },
+  useEarlier: {
+    name: 'register earlier',
+    advice: 'Use the middleware logicalContext before the middleware or listener that runs this code.',
+    page: 'docs/guides/node-http.md#what-is-in-the-unit',
+  },
   runInUnit: {
     name: 'run in a unit',
     advice: 'Work without a request needs a unit of its own: runInScope(fn).',

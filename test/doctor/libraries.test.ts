@@ -1,16 +1,23 @@
 import { PGlite } from '@electric-sql/pglite'
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type RequestListener } from 'node:http'
+import { getRequestListener } from '@hono/node-server'
 import express from 'express'
 import session from 'express-session'
 import Fastify from 'fastify'
+import { Hono } from 'hono'
 import { Redis } from 'ioredis'
 import knex from 'knex'
+import Koa from 'koa'
 import { bind, ContextVar, openScope, outside, type RequestScope } from 'logical-context'
 import { doctor, type Doctor } from 'logical-context/doctor'
+import { logicalContext as expressContext } from 'logical-context/middleware/express'
 import logicalContext from 'logical-context/middleware/fastify'
+import { logicalContext as honoContext } from 'logical-context/middleware/hono'
 import { Inbound } from 'logical-context/middleware/inbound'
+import { logicalContext as koaContext } from 'logical-context/middleware/koa'
+import { logicalContext as nodeContext } from 'logical-context/middleware/node-http'
 import passport, { type Strategy } from 'passport'
 import { Pool } from 'pg'
 import { createClient } from 'redis'
@@ -280,6 +287,55 @@ describe('the doctor, with sockets and sessions', () => {
 
     expect(await (await response).json()).toEqual({ user: null })
     expect(found()).toEqual(["passport: read of 'user' outside any unit: bind"])
+  })
+
+  it.each<[name: string, library: string, listener: () => RequestListener]>([
+    [
+      'a middleware of Express',
+      'router',
+      () =>
+        express()
+          .use((_request, _response, next) => (user.get(), next()))
+          .use(expressContext(), (_request, response) => (user.set('ann'), void response.end())),
+    ],
+    [
+      'a middleware of Koa',
+      'koa-compose',
+      () =>
+        new Koa()
+          .use((_context, next) => (user.get(), next()))
+          .use(koaContext())
+          .use((context) => (user.set('ann'), void (context.body = '')))
+          .callback(),
+    ],
+    [
+      'a middleware of Hono',
+      'hono',
+      () => {
+        const app = new Hono().use((_context, next) => (user.get(), next()))
+        app.use(honoContext()).get('/', (context) => (user.set('ann'), context.text('')))
+        const listener = getRequestListener(app.fetch)
+        return (request, response) => void listener(request, response)
+      },
+    ],
+    [
+      'a listener of node:http',
+      'node:events',
+      () => {
+        const inner = nodeContext((_request, response) => (user.set('ann'), void response.end()))
+        return (request, response) => (user.get(), inner(request, response))
+      },
+    ],
+  ])('advises to use the middleware earlier for %s that runs before it', async (_name, library, listener) => {
+    const server = createServer(listener()).listen(0, '127.0.0.1')
+    onTestFinished(() => server.close().closeAllConnections())
+    await once(server, 'listening')
+
+    const response = await fetch(`http://127.0.0.1:${(server.address() as { port: number }).port}`)
+
+    expect(response.status).toBe(200)
+    await response.text()
+    expect(found()).toEqual([`${library}: read of 'user' outside any unit: register earlier`])
   })
 
   it('finds a hook of Fastify that runs before the plugin', async () => {
