@@ -73,6 +73,7 @@ async function measure(): Promise<void> {
     return before === undefined ? now : merged(before, now, order)
   }
   for (const row of left) {
+    const begun = performance.now()
     const nodes: NodeSummary[] = []
     for (const version of nodesOf(row)) {
       const { rounds, quick } = options
@@ -91,6 +92,7 @@ async function measure(): Promise<void> {
       if (isSteady(row, samples)) nodes.push(result)
       else noisy.push(`${row.name} on Node ${version}, ${(errorOf(row, samples) * 100).toFixed(0)} %`)
     }
+    console.log(`${row.name}: measured in ${minutesSince(begun)} minutes`)
     if (nodes.length < nodesOf(row).length) continue
     summaries[row.name] = rowSummary(row, nodes, { quick: options.quick, date })
     if (isFull) keepRows(all())
@@ -104,12 +106,16 @@ async function measure(): Promise<void> {
   }
   if ((isFull || options.write) && process.exitCode === undefined) writeReport(all())
   const { met, all: count } = countTargets(left, summaries)
-  console.log(`bench: ${met} of ${count} targets met`)
+  console.log(`bench: ${met} of ${count} targets met, in ${minutesSince(0)} minutes`)
 }
 
 /** Curves, and rows without a target, are measured on the newest Node alone: all rows on each would take hours. */
 function nodesOf({ kind, targets, newestNodeOnly }: Row): readonly string[] {
   return newestNodeOnly === true || kind === 'growth' || targets.length === 0 ? [newestNode] : options.node
+}
+
+function minutesSince(begun: number): string {
+  return ((performance.now() - begun) / 60_000).toFixed(1)
 }
 
 function isChosen(row: Row): boolean {

@@ -5,7 +5,7 @@ import { ratioOf } from './statistics.ts'
 /** How far two sides with the same code may differ. With a larger difference, the figures of a row are not written. */
 export const largestError = 0.05
 /** How many times a row is measured at most. */
-const attempts = 4
+const attempts = 3
 
 const controlFigure: Readonly<Record<Exclude<Row['kind'], 'growth'>, Figure>> = {
   micro: 'ns',

@@ -23,7 +23,7 @@ export function checkRow(row: Row, node: string): Promise<void> {
 export function measureRow(row: Row, { node, quick, rounds }: RunOptions): Promise<Samples> {
   if (row.kind === 'memory') return measureMemory(row, { node, rounds: rounds ?? (quick ? 1 : 2) })
   if (row.kind === 'fastify') {
-    const [usual, windowMs, warmUpRequests] = quick ? [3, 400, 10_000] : [5, 700, 40_000]
+    const [usual, windowMs, warmUpRequests] = quick ? [3, 400, 10_000] : [5, 700, 20_000]
     return measureServers(row, { node, windows: rounds ?? usual, windowMs, connections: 50, warmUpRequests })
   }
   if (row.kind === 'micro' && row.windows !== undefined) {
@@ -33,6 +33,6 @@ export function measureRow(row: Row, { node, quick, rounds }: RunOptions): Promi
     return measureMicro(row, { node, rounds: rounds ?? (quick ? 1 : 3), batches: 1, batchMs: 1, warmUp })
   }
   const [usual, batches] = row.kind === 'growth' ? [1, quick ? 3 : 7] : [quick ? 1 : 2, quick ? 7 : 11]
-  const [batchMs, ms] = quick ? [15, 300] : [25, 600]
+  const [batchMs, ms] = quick ? [15, 300] : [25, 400]
   return measureMicro(row, { node, rounds: rounds ?? usual, batches, batchMs, warmUp: { ms, operations: 0 } })
 }

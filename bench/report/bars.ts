@@ -1,5 +1,5 @@
 import type { Role, Row } from '../harness/row.ts'
-import { number, shortUnit } from './format.ts'
+import { number, shortUnit, time } from './format.ts'
 import { charted, type Summary } from './summary.ts'
 import { type Chart, colors, inWords, labelled } from './chart.ts'
 
@@ -77,6 +77,6 @@ function barsOf(row: Row, { rows }: Summary, node: string): Bar[] {
     isTitle: false,
     kind: role === 'ours' || role === 'floor' ? role : 'other',
     share: value / full,
-    text: `${value > full ? '▸ ' : ''}${number(value)} ${shortUnit(unit)}`,
+    text: `${value > full ? '▸ ' : ''}${unit === 'ns' ? time(value) : `${number(value)} ${shortUnit(unit)}`}`,
   }))
 }

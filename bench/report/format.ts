@@ -12,9 +12,23 @@ export function spread({ median, lower, upper }: Spread): string {
   return `${number(median)} (${number(lower)}–${number(upper)})`
 }
 
-/** With its unit, which a ratio has not. */
+/** With its unit, which a ratio has not. Long times are in milliseconds. */
 export function withUnit(value: Spread, unit: string): string {
-  return unit === 'ratio' ? spread(value) : `${spread(value)} ${shortUnit(unit)}`
+  if (unit === 'ratio') return spread(value)
+  if (unit !== 'ns' || !isLong(value.median)) return `${spread(value)} ${shortUnit(unit)}`
+  const { median, lower, upper } = value
+  return `${spread({ median: median / nsPerMs, lower: lower / nsPerMs, upper: upper / nsPerMs })} ms`
+}
+
+/** A time, in milliseconds if it is long. */
+export function time(ns: number): string {
+  return isLong(ns) ? `${number(ns / nsPerMs)} ms` : `${number(ns)} ns`
+}
+
+const nsPerMs = 1e6
+
+function isLong(ns: number): boolean {
+  return Math.abs(ns) >= nsPerMs
 }
 
 export function shortUnit(unit: string): string {

@@ -1,7 +1,7 @@
 import type { Row } from '../harness/row.ts'
 import { baseOf } from '../harness/row.ts'
 import { reasons } from '../reasons.ts'
-import { number, spread, withUnit } from './format.ts'
+import { number, spread, time, withUnit } from './format.ts'
 import { type Section, sections } from './sections.ts'
 import { countTargets, type Figures, nodesOf, spread as spreadOf, type Summary } from './summary.ts'
 import { isMet, unitOf } from './verdict.ts'
@@ -70,11 +70,11 @@ function howToRead({ runs, rows }: Summary): string[] {
       '- The target "no peer faster" is missed if a peer was faster in three of four rounds. Of two equal sides, each ' +
       'is faster in half of them.\n' +
       '- _Reference_ sides count for no target. "Once more" is the floor in a second process: its ratio is the error of ' +
-      'the measurement. If it is off by more than 5 %, the row is measured again, four times at most, and all samples ' +
+      'the measurement. If it is off by more than 5 %, the row is measured again, three times at most, and all samples ' +
       'count; if it still is, the run writes no page.\n' +
       '- Curves, rows without a target, other frameworks and job engines are measured on the newest Node alone.\n' +
       '- In the rows "without the kernel" a figure is the fastest of 200 batches of about one millisecond; the quartiles ' +
-      'are those of several processes.',
+      'are those of several processes. The next request is sent after the response has closed.',
     '## How it is measured',
     'Each side has its own process, so that the compiler, the collector or the `AsyncLocalStorage` of one side does not ' +
       'slow another one. All sides of a row live at the same time. They take turns in a random order, after a warm-up ' +
@@ -90,7 +90,7 @@ function howToRead({ runs, rows }: Summary): string[] {
       )
     }),
     'The figures are in [summary.json](benchmarks/summary.json).',
-    '```sh\nnpm run bench                                   # all rows, about an hour; writes this page\n' +
+    '```sh\nnpm run bench                                   # all rows, about 40 minutes; writes this page\n' +
       'npm run bench -- --rest                         # after an interrupted or noisy run: the rows that are left\n' +
       'npm run bench -- --quick                        # fewer rounds; writes nothing\n' +
       'npm run bench -- spawn --node 26 --rounds 5     # rows by a part of their name, one Node\n' +
@@ -141,11 +141,11 @@ export function cellOf(row: Row, side: string, figures: Figures | undefined): st
   const difference = (value = 0) => (isBase ? '' : `${value < 0 ? '−' : '+'}${number(Math.abs(value))}`)
   const [first = 0] = figures
   if (row.kind === 'micro') {
-    const time = row.rate === undefined ? `${number(first)} ns` : `${number(1e9 / first)} ${row.rate}`
+    const figure = row.rate === undefined ? time(first) : `${number(1e9 / first)} ${row.rate}`
     const bytes = figures[4] === undefined ? '' : `, ${number(figures[4])} B`
-    return `${ratio(figures.slice(1, 4))}, ${time}${bytes}`
+    return `${ratio(figures.slice(1, 4))}, ${figure}${bytes}`
   }
-  if (row.kind === 'growth') return `${spread(spreadOf(figures))} ns`
+  if (row.kind === 'growth') return withUnit(spreadOf(figures), 'ns')
   if (row.kind === 'memory') return [`${number(first)} B`, difference(figures[1])].filter(Boolean).join(', ')
   const [cpu = 0, more = 0, p99 = 0] = figures.slice(4)
   const cpuText = `${number(cpu)} µs${isBase ? '' : ` (${difference(more)})`}`

@@ -23,7 +23,7 @@ export const imports: readonly MicroRow[] = [
 function row(name: string, title: string, ms: number, sides: readonly Side[]): MicroRow {
   return {
     kind: 'micro',
-    windows: 5,
+    windows: 3,
     name,
     title,
     about: 'A new process starts, imports the module and exits. The floor imports nothing.',
