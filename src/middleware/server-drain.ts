@@ -58,11 +58,11 @@ export class ServerDrain {
   readonly #options: ServerDrainOptions
   readonly #limit = Promise.withResolvers<'over'>()
   /** The requests and the tasks whose code called `close()`. */
-  readonly #callers: Exchange[] = []
+  readonly #callers = new Set<Exchange>()
   #requests: Wait<Exchange>
   #tasks: Wait<Task>
-  /** The contexts of the first call. */
-  #snapshot: AsyncSnapshot | undefined
+  /** The contexts of the calls. */
+  readonly #snapshots: AsyncSnapshot[] = []
   #startedAt: number | undefined
   #endedBefore = 0
   #disarm: (() => void) | undefined
@@ -80,12 +80,16 @@ export class ServerDrain {
   /** Called by each `app.close()`. */
   calledFromHere(): void {
     closing.add(this.#options.group)
+    if (callingUnits().length === 0) return
+    this.#snapshots.push(captureSnapshot())
+    this.#noteCallers()
+  }
+
+  #noteCallers(): void {
     const units = callingUnits()
-    if (units.length === 0) return
     const { group, exchanges } = this.#options
     const callers = exchanges.items.filter(({ scope }) => units.includes(scope))
-    this.#callers.push(...callers)
-    this.#snapshot ??= captureSnapshot()
+    for (const caller of callers) this.#callers.add(caller)
     if (callers.length > 0) this.#requests = exchanges.waitFor(callers)
     const tasks = group.wait()
     if (tasks !== group.inFlight) this.#tasks = tasks
@@ -126,6 +130,8 @@ export class ServerDrain {
 
   async #wait(): Promise<void> {
     const { connections } = this.#options
+    // A task can call `close()` before another unit begins to wait for its result.
+    for (const snapshot of this.#snapshots) snapshot.runInAsyncScope(() => this.#noteCallers())
     let over = await this.#quietOrOver()
     if (!over) {
       connections.destroySilent()
@@ -178,7 +184,7 @@ export class ServerDrain {
   }
 
   get #callersReplies(): number {
-    return this.#callers.filter(({ responseOpen }) => responseOpen).length
+    return Array.from(this.#callers).filter(({ responseOpen }) => responseOpen).length
   }
 
   get #unawaitedReplies(): number {
@@ -208,7 +214,7 @@ export class ServerDrain {
     const { group, drainTimeoutMs } = this.#options
     const drainGroup = () => drainTasks(group, { timeoutMs, graceMs }, drainTimeoutMs)
     // In the contexts of a caller, a drain does not include it.
-    const { unfinished } = await (this.#snapshot?.runInAsyncScope(drainGroup) ?? drainGroup())
+    const { unfinished } = await (this.#snapshots[0]?.runInAsyncScope(drainGroup) ?? drainGroup())
     this.#unfinished = unfinished
   }
 }

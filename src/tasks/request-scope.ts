@@ -26,6 +26,8 @@ export class RequestScope extends Unit implements Disposable {
   readonly origin: number = ++origins.last
   /** @internal The status of the response, once it has closed. */
   status: number | undefined = undefined
+  /** @internal The unit whose code waits for `runInScope`. */
+  caller: WeakRef<Unit> | undefined = undefined
   #snapshot: AsyncSnapshot | undefined
   #pending = 0
   #closed = false
@@ -55,6 +57,11 @@ export class RequestScope extends Unit implements Disposable {
   /** @internal */
   override get ownRequest(): RequestScope {
     return this
+  }
+
+  /** @internal */
+  override get callers(): readonly (Unit | undefined)[] {
+    return [this.caller?.deref()]
   }
 
   /** @internal What `cancelWith: 'request'` means for a task spawned here. */

@@ -11,7 +11,7 @@ import { enterCell, openCell, type Policy } from './policy.ts'
 import type { TaskGroup } from './task-group.ts'
 import type { Slot } from './task-limits.ts'
 import { after } from './timer.ts'
-import { Unit, type UnitSettings } from './unit.ts'
+import { Unit, type UnitSettings, weakCaller } from './unit.ts'
 
 /**
  * Called for each failed task, in the context of that task. The task ends when the promise that it returns settles, and
@@ -50,7 +50,7 @@ export class Task<T = unknown> extends Unit {
   #deferred: { readonly body: TaskBody<T>; readonly snapshot: AsyncSnapshot } | undefined
   /** One object, because most tasks have no limit, and each field makes every spawn slower. */
   readonly #timeout: Timeout | undefined
-  #result: PromiseWithResolvers<unknown> | undefined
+  #result: Result | undefined
   /** Undefined until the end. */
   #outcome: TaskOutcome | undefined
   /** Its value or its error. */
@@ -99,8 +99,8 @@ export class Task<T = unknown> extends Unit {
   }
 
   /** @internal */
-  override get caller(): Unit | undefined {
-    return this.group.caller
+  override get callers(): readonly (Unit | undefined)[] {
+    return [this.group.caller, ...(this.#result?.callers.map((caller) => caller?.deref()) ?? [])]
   }
 
   /** @internal */
@@ -123,10 +123,11 @@ export class Task<T = unknown> extends Unit {
    */
   result(): Promise<T> {
     if (this.#result === undefined) {
-      this.#result = Promise.withResolvers()
+      this.#result = { ...Promise.withResolvers(), callers: [] }
       this.#result.promise.catch(() => {})
       this.#settle()
     }
+    if (this.#outcome === undefined) this.#result.callers.push(weakCaller())
     return this.#result.promise as Promise<T>
   }
 
@@ -280,6 +281,11 @@ export class Task<T = unknown> extends Unit {
 }
 
 shareClass(Task, 'Task')
+
+interface Result extends PromiseWithResolvers<unknown> {
+  /** The units that wait for it. */
+  readonly callers: (WeakRef<Unit> | undefined)[]
+}
 
 /** The option `timeoutMs` of a task. */
 interface Timeout {

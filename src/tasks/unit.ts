@@ -75,9 +75,9 @@ export abstract class Unit {
     return this.#scope !== undefined && this.cancelScope.isCancellation(error)
   }
 
-  /** @internal The unit whose code waits for this one. */
-  get caller(): Unit | undefined {
-    return undefined
+  /** @internal The units whose code waits for this one. */
+  get callers(): readonly (Unit | undefined)[] {
+    return []
   }
 
   /** @internal Called by its cancel scope after the abort. */
@@ -186,12 +186,20 @@ export function callingUnit(): Unit | undefined {
   return innerScope()?.unit ?? currentUnit()
 }
 
+/** The unit whose code this is, for a unit that it waits for, which can outlive it. */
+export function weakCaller(): WeakRef<Unit> | undefined {
+  const unit = callingUnit()
+  return unit === undefined ? undefined : new WeakRef(unit)
+}
+
 /**
- * The units that wait for the current code: its own, and for a task of a structured group also those of the call that the
- * group belongs to.
+ * The units that wait for the current code: its own, and those that wait for one of these: for the result of a task, for
+ * `runInScope`, or for a call with a structured group.
  */
 export function callingUnits(): Unit[] {
-  const units: Unit[] = []
-  for (let unit = callingUnit(); unit !== undefined; unit = unit.caller) units.push(unit)
-  return units
+  const units = new Set([callingUnit()])
+  // A loop over a set includes what it adds.
+  for (const unit of units) for (const caller of unit?.callers ?? []) units.add(caller)
+  units.delete(undefined)
+  return Array.from(units) as Unit[]
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect as connectHttp2, constants } from 'node:http2'
 import { type AddressInfo, connect } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-import { ContextVar, type RequestScope, spawn } from 'logical-context'
+import { ContextVar, type RequestScope, runInScope, spawn } from 'logical-context'
 import { type CloseReport, logicalContext, type LogicalContextOptions } from 'logical-context/middleware/fastify'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { disconnect, urlOf } from './foreign-context.ts'
@@ -321,6 +321,22 @@ describe('app.close() that is called by', () => {
         app.get('/', async () => {
           spawn(close)
           spawn(close)
+          return 'ok'
+        }),
+    ],
+    [
+      'a task whose result a task of its request awaits, and the handler that awaits that one',
+      (app, close) =>
+        app.get('/', async () => {
+          await spawn(() => spawn(close).result()).result()
+          return 'ok'
+        }),
+    ],
+    [
+      'a unit of its own that a handler awaits',
+      (app, close) =>
+        app.get('/', async () => {
+          await runInScope(close)
           return 'ok'
         }),
     ],
