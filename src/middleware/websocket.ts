@@ -17,6 +17,7 @@ import { aLogger, type NodeServerOptions } from './node-requests.ts'
 import { serverCloses } from './server-drain.ts'
 import { serverChecks, serverDefaults } from './server-options.ts'
 import { SocketsClose } from './websocket-close.ts'
+import { ListenerResults } from './websocket-listeners.ts'
 
 export type { CloseReport } from './server-drain.ts'
 
@@ -131,6 +132,7 @@ type Listener = (this: unknown, ...args: unknown[]) => unknown
 class Connection {
   readonly #scope: RequestScope
   readonly #settings: ConnectionSettings
+  readonly #results: ListenerResults
   /** The listeners that contain the failures of others. */
   readonly #contained = new WeakMap<Listener, Listener>()
 
@@ -138,6 +140,7 @@ class Connection {
     const known = exchangeOf(request)?.scope
     const { closing } = settings
     this.#settings = settings
+    this.#results = new ListenerResults(socket)
     // The middleware for Hono opens a unit for the upgrade, and leaves its end to this one.
     this.#scope = known ?? request.requestScope ?? settings.inbound.open('WebSocket', request)
     request.requestScope = this.#scope
@@ -178,7 +181,7 @@ class Connection {
   }
 
   #callDirectly(listener: Listener, emitter: EventEmitter, args: unknown[]): void {
-    const call = async () => listener.apply(emitter, args)
+    const call = async () => this.#results.of(() => listener.apply(emitter, args))
     this.#scope.runInSnapshot(call, undefined).catch((error: unknown) => this.#warn(error))
   }
 
@@ -186,8 +189,9 @@ class Connection {
     const known = this.#contained.get(listener)
     if (known !== undefined) return known
     const scope = this.#scope
+    const results = this.#results
     const call: Listener = function (this: unknown, ...args) {
-      const result = listener.apply(this, args)
+      const result = results.of(() => listener.apply(this, args))
       // It reads the values of the connection, which can close before it has ended.
       return policy === 'share' ? scope.postponeSealUntil(result) : result
     }

@@ -15,7 +15,7 @@ import defaultExport, {
 } from 'logical-context/middleware/websocket'
 import { requestId } from 'logical-context/variables'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { createWebSocketStream, WebSocket, WebSocketServer } from 'ws'
+import { createWebSocketStream, type MessageEvent, WebSocket, WebSocketServer } from 'ws'
 import { closeOf, listen, silent, urlOf } from '../contracts/node-server.ts'
 import { Client } from './shutdown-client.ts'
 
@@ -125,6 +125,55 @@ describe('logicalContext of middleware/websocket', () => {
       .toEqual(
         ['ann', 'bob'].flatMap((name) => [`${name} close ${name}`, `${name} message ${name}`, `${name} ping ${name}`]),
       )
+  })
+
+  it.each<[name: string, add: (socket: WebSocket, listener: (event: MessageEvent) => unknown) => void]>([
+    ['addEventListener', (socket, listener) => socket.addEventListener('message', listener)],
+    ['addEventListener, once', (socket, listener) => socket.addEventListener('message', listener, { once: true })],
+    [
+      'addEventListener with an object',
+      (socket, listener) => socket.addEventListener('message', { handleEvent: listener }),
+    ],
+    ['onmessage', (socket, listener) => Object.assign(socket, { onmessage: listener })],
+  ])('waits for an async listener that was added by %s, and reports its failure', async (_name, add) => {
+    const failed = vi.fn<(...args: unknown[]) => void>()
+    const listener = async ({ target }: MessageEvent) => {
+      await delay(1)
+      target.send(user.get() ?? 'nothing')
+      throw new Error('no')
+    }
+    const { port } = serve(
+      (socket) => {
+        user.set('ann')
+        add(socket, listener)
+      },
+      { onError: (error) => failed(user.get(), String(error)) },
+    )
+    const client = await dial(await port())
+
+    client.send('')
+
+    expect(await heard(client)).toBe('ann')
+    await expect.poll(() => failed.mock.calls).toEqual([['ann', 'Error: no']])
+  })
+
+  it('keeps the listeners of ws as they were added', async () => {
+    const { port } = serve((socket) => {
+      const listener = vi.fn<(event: MessageEvent) => void>()
+      socket.addEventListener('message', listener)
+      socket.addEventListener('message', listener)
+      Object.assign(socket, { onmessage: listener })
+      const counts = [socket.listenerCount('message')]
+      const isKept = socket.onmessage === listener
+      socket.removeEventListener('message', listener)
+      counts.push(socket.listenerCount('message'))
+      Object.assign(socket, { onmessage: null })
+      socket.send(JSON.stringify([isKept, ...counts, socket.listenerCount('message')]))
+    })
+    const client = new WebSocket(`ws://127.0.0.1:${await port()}/`)
+    onTestFinished(() => client.terminate())
+
+    expect(await heard(client)).toBe('[true,2,1,0]')
   })
 
   it.each<[name: string, fail: () => unknown]>([
