@@ -207,6 +207,8 @@ export class Exchange implements Listed<Exchange> {
 
   #responseClosed(): void {
     if (!this.#responseOpen) return
+    // `pipeline` calls back after the response of HTTP/2 has closed.
+    if ('stream' in this.#response) return this.#endSoon()
     // A request that is destroyed and not closed emits `close` next.
     if (this.#requestOpen && !this.request.destroyed) return this.#endSoon()
     this.#end()

@@ -9,7 +9,7 @@ import {
 import { createServer as createHttpsServer, get as getOverTls } from 'node:https'
 import { once } from 'node:events'
 import type { AddressInfo, Server as NetServer } from 'node:net'
-import { Readable } from 'node:stream'
+import { pipeline, Readable } from 'node:stream'
 import { bind, ContextVar, currentSignal, type LogicalContext, spawn } from 'logical-context'
 import { describeMiddleware } from 'logical-context/testing'
 import defaultExport, { logicalContext } from 'logical-context/middleware/node-http'
@@ -315,6 +315,22 @@ describe('logicalContext of middleware/node-http', () => {
     b.close(constants.NGHTTP2_CANCEL)
 
     await expect.poll(() => seen).toEqual(['/a close /a', '/b aborted /b', '/b close /b'])
+    session.destroy()
+  })
+
+  it('has the values in the callback of a pipeline to a response over HTTP/2', async () => {
+    const seen: unknown[] = []
+    const listener = (request: Http2ServerRequest, response: Http2ServerResponse) => {
+      user.set(request.url)
+      pipeline(request, response, (error) => seen.push(error, user.get()))
+    }
+    const server = await open(createHttp2Server(logicalContext(listener)))
+    const session = connect(urlOf(server))
+    const stream = session.request({ ':path': '/a', ':method': 'POST' }).resume()
+
+    stream.end('body')
+
+    await expect.poll(() => seen).toEqual([undefined, '/a'])
     session.destroy()
   })
 
