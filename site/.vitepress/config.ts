@@ -5,12 +5,20 @@ import { defineConfig } from 'vitepress'
 /** The pages of a folder, by their headings. */
 function pagesOf(pattern: string): { text: string; link: string }[] {
   return globSync(pattern, { cwd: 'pages' })
-    .filter((file) => basename(file) !== 'README.md')
+    .filter((file) => basename(file) !== 'index.md')
     .toSorted()
     .map((file) => ({
       text: /^# (.+)$/m.exec(readFileSync(`pages/${file}`, 'utf8'))?.[1] ?? basename(file),
       link: `/${file.replace(/\.md$/, '')}`,
     }))
+}
+
+/** The anchor of a heading on GitHub: the links of the pages use it. */
+function githubAnchor(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}\p{M} _-]/gu, '')
+    .replaceAll(' ', '-')
 }
 
 const widePages = new Set(
@@ -27,7 +35,7 @@ export default defineConfig({
   head: [['link', { rel: 'icon', href: 'data:,' }]],
   // The build fails for a dead link.
   ignoreDeadLinks: false,
-  rewrites: { 'README.md': 'index.md', 'docs/decisions/README.md': 'docs/decisions/index.md' },
+  markdown: { anchor: { slugify: githubAnchor } },
   // A wide table needs the place of the outline.
   transformPageData: ({ relativePath, frontmatter }) => {
     if (widePages.has(relativePath)) frontmatter['aside'] = false
