@@ -78,6 +78,7 @@ describe('the route handler of the guide in Next.js', () => {
 
     expect(new TextDecoder().decode(value)).toMatch(/^(?:ann\n)+$/)
     await server.saw(/^aborted$/m)
+    await server.saw(/^left by ann$/m)
   })
 
   it('reports the line of the bundle that reads a value after the end', async () => {
