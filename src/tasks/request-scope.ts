@@ -27,7 +27,7 @@ export class RequestScope extends Unit implements Disposable {
   /** @internal The status of the response, once it has closed. */
   status: number | undefined = undefined
   /** @internal The unit whose code waits for `runInScope`. */
-  caller: WeakRef<Unit> | undefined = undefined
+  caller: Unit | undefined = undefined
   #snapshot: AsyncSnapshot | undefined
   #pending = 0
   #closed = false
@@ -61,7 +61,7 @@ export class RequestScope extends Unit implements Disposable {
 
   /** @internal */
   override get callers(): readonly (Unit | undefined)[] {
-    return [this.caller?.deref()]
+    return [this.caller]
   }
 
   /** @internal What `cancelWith: 'request'` means for a task spawned here. */
@@ -241,6 +241,7 @@ export class RequestScope extends Unit implements Disposable {
     this.seal()
     this.endCancelScope()
     if (scopeSeal.hasSubscribers) this.#publish(scopeSeal)
+    this.caller = undefined
     const follower = this.#follower
     // An idle connection keeps the scope, and the follower can refer to the whole request.
     this.#follower = undefined

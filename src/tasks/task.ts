@@ -11,7 +11,7 @@ import { enterCell, openCell, type Policy } from './policy.ts'
 import type { TaskGroup } from './task-group.ts'
 import type { Slot } from './task-limits.ts'
 import { after } from './timer.ts'
-import { Unit, type UnitSettings, weakCaller } from './unit.ts'
+import { callingUnit, Unit, type UnitSettings } from './unit.ts'
 
 /**
  * Called for each failed task, in the context of that task. The task ends when the promise that it returns settles, and
@@ -100,7 +100,7 @@ export class Task<T = unknown> extends Unit {
 
   /** @internal */
   override get callers(): readonly (Unit | undefined)[] {
-    return [this.group.caller, ...(this.#result?.callers.map((caller) => caller?.deref()) ?? [])]
+    return [this.group.caller, ...(this.#result?.callers ?? [])]
   }
 
   /** @internal */
@@ -123,11 +123,11 @@ export class Task<T = unknown> extends Unit {
    */
   result(): Promise<T> {
     if (this.#result === undefined) {
-      this.#result = { ...Promise.withResolvers(), callers: [] }
+      this.#result = Promise.withResolvers()
       this.#result.promise.catch(() => {})
       this.#settle()
     }
-    if (this.#outcome === undefined) this.#result.callers.push(weakCaller())
+    if (this.#outcome === undefined) (this.#result.callers ??= []).push(callingUnit())
     return this.#result.promise as Promise<T>
   }
 
@@ -274,17 +274,18 @@ export class Task<T = unknown> extends Unit {
   }
 
   #settle(): void {
-    if (this.#outcome === undefined) return
-    if (this.#outcome === 'done') this.#result?.resolve(this.#settled)
-    else this.#result?.reject(this.#settled)
+    if (this.#outcome === undefined || this.#result === undefined) return
+    this.#result.callers = undefined
+    if (this.#outcome === 'done') this.#result.resolve(this.#settled)
+    else this.#result.reject(this.#settled)
   }
 }
 
 shareClass(Task, 'Task')
 
 interface Result extends PromiseWithResolvers<unknown> {
-  /** The units that wait for it. */
-  readonly callers: (WeakRef<Unit> | undefined)[]
+  /** The units that wait for it, until it settles. */
+  callers?: (Unit | undefined)[] | undefined
 }
 
 /** The option `timeoutMs` of a task. */

@@ -186,12 +186,6 @@ export function callingUnit(): Unit | undefined {
   return innerScope()?.unit ?? currentUnit()
 }
 
-/** The unit whose code this is, for a unit that it waits for, which can outlive it. */
-export function weakCaller(): WeakRef<Unit> | undefined {
-  const unit = callingUnit()
-  return unit === undefined ? undefined : new WeakRef(unit)
-}
-
 /**
  * The units that wait for the current code: its own, and those that wait for one of these: for the result of a task, for
  * `runInScope`, or for a call with a structured group.
