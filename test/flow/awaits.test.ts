@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { EventEmitter, on, once } from 'node:events'
 import { readFile } from 'node:fs'
 import { open, readFile as readFileAsync } from 'node:fs/promises'
@@ -99,6 +100,25 @@ describe('the context is there in', () => {
     )
 
     expect(seen).toEqual(['ada', 'grace'])
+  })
+
+  it('each item of Array.fromAsync, as far as the platform keeps a context there', async () => {
+    const platform = new AsyncLocalStorage<string>()
+    // The configured version of the standard library does not have it.
+    const fromAsync = Reflect.get(Array, 'fromAsync') as (items: unknown, read: () => unknown) => Promise<unknown[]>
+    const collect = (read: () => unknown) =>
+      fromAsync(
+        (async function* () {
+          for (const item of [1, 2, 3]) yield await immediate(item)
+        })(),
+        read,
+      )
+    const kept = await platform.run('kept', () => collect(() => platform.getStore()))
+
+    const seen = await asTwoUsers(async () => [await collect(() => user.get()), user.get()])
+
+    const expected = (name: string) => [kept.map((store) => (store === undefined ? undefined : name)), name]
+    expect(seen).toEqual([expected('ada'), expected('grace')])
   })
 
   it('every call of an interval', async () => {
