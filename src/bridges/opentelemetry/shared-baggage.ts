@@ -7,6 +7,7 @@ import {
   encodeBaggageText,
   parseProperties,
 } from '../../variables/baggage-grammar.ts'
+import { Annotation } from './annotation.ts'
 import type { OpenTelemetryApi } from './index.ts'
 
 /** OpenTelemetry's API stores the baggage under this key in its context. It makes its keys by `Symbol.for`. */
@@ -21,8 +22,8 @@ interface Override {
 /** Makes our baggage and OpenTelemetry's the same: the one that was set last counts. */
 export class SharedBaggage {
   readonly #api: OpenTelemetryApi
-  readonly #theirs = new WeakMap<Baggage, OtelBaggage>()
-  readonly #ours = new WeakMap<OtelBaggage, Baggage>()
+  readonly #theirs = new Annotation<Baggage, OtelBaggage>()
+  readonly #ours = new Annotation<OtelBaggage, Baggage>()
 
   constructor(api: OpenTelemetryApi) {
     this.#api = api

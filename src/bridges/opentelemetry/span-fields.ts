@@ -1,6 +1,7 @@
 import type { Attributes, AttributeValue, Context, Span } from '@opentelemetry/api'
 import { type Cell, currentCell } from '../../context/cell.ts'
 import { LogFields, type LogFieldsOptions } from '../log-fields.ts'
+import { Annotation } from './annotation.ts'
 import type { OpenTelemetryApi } from './index.ts'
 
 /** A `SpanProcessor` of the SDK. */
@@ -26,7 +27,7 @@ const attributeNames: Readonly<Record<string, string>> = {
 export class SpanFields {
   readonly #fields: LogFields
   /** The units that joined a span of other code. */
-  readonly #cells = new WeakMap<Span, Cell>()
+  readonly #cells = new Annotation<Span, Cell>()
 
   /** @throws {TypeError} if a field is not a variable, is sensitive, or has a key that is taken. */
   constructor(owner: string, options: LogFieldsOptions) {

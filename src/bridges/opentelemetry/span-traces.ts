@@ -1,14 +1,15 @@
-import type { Context, Span, SpanContext } from '@opentelemetry/api'
+import type { Context, Span, SpanContext, TraceState } from '@opentelemetry/api'
 import { peek } from '../../context/context-var.ts'
 import { randomFlag, type SpanLink, TraceContext, traceContext } from '../../variables/trace-context.ts'
 import { Tracestate } from '../../variables/tracestate.ts'
+import { Annotation } from './annotation.ts'
 import type { OpenTelemetryApi } from './index.ts'
 
 /** Converts a tracer's spans to our trace contexts, and back. */
 export class SpanTraces {
   readonly #api: OpenTelemetryApi
   /** One object per span: code that kept it compares by identity to see that nothing changed. */
-  readonly #known = new WeakMap<Span, TraceContext>()
+  readonly #known = new Annotation<Span, TraceContext>()
 
   constructor(api: OpenTelemetryApi) {
     this.#api = api
@@ -23,7 +24,7 @@ export class SpanTraces {
   /** The span that is active in a context. Not a caller's span, which is above ours, and none without an identity. */
   localSpan(context: Context): Span | undefined {
     const span = this.#api.trace.getSpan(context)
-    if (span === undefined || this.#known.has(span)) return span
+    if (span === undefined || this.#known.get(span) !== undefined) return span
     const spanContext = span.spanContext()
     return spanContext.isRemote !== true && this.#api.isSpanContextValid(spanContext) ? span : undefined
   }
@@ -39,7 +40,7 @@ export class SpanTraces {
       // A tracer has one flag and no word for debug: the rest stays with the trace that has it.
       flags: traceFlags | ((same?.flags ?? 0) & randomFlag),
       sampling: same?.sampling === 'debug' && (traceFlags & 1) === 1 ? 'debug' : undefined,
-      state: Tracestate.parse(traceState?.serialize() ?? ''),
+      state: traceState instanceof SharedState ? traceState.own : Tracestate.parse(traceState?.serialize() ?? ''),
       link: link?.traceId === traceId ? undefined : link,
     })
     this.#known.set(span, trace)
@@ -53,8 +54,39 @@ export class SpanTraces {
   /** The identity of a span for a tracer. */
   contextOf(trace: TraceContext, spanId: string, isRemote: boolean): SpanContext {
     const { traceId, flags, state } = trace
-    const traceState = state.size === 0 ? undefined : this.#api.createTraceState(state.toString())
-    return { traceId, spanId, traceFlags: flags & 1, isRemote, ...(traceState && { traceState }) }
+    const identity = { traceId, spanId, traceFlags: flags & 1, isRemote }
+    return state.size === 0 ? identity : { ...identity, traceState: new SharedState(state, this.#api) }
+  }
+}
+
+/** A list of members that a tracer passes on from a span's parent, mostly without a look at it. */
+class SharedState implements TraceState {
+  readonly own: Tracestate
+  readonly #api: OpenTelemetryApi
+
+  constructor(own: Tracestate, api: OpenTelemetryApi) {
+    this.own = own
+    this.#api = api
+  }
+
+  get(key: string): string | undefined {
+    return this.own.get(key)
+  }
+
+  set(key: string, value: string): TraceState {
+    return this.#theirs().set(key, value)
+  }
+
+  unset(key: string): TraceState {
+    return this.#theirs().unset(key)
+  }
+
+  serialize(): string {
+    return this.own.toString()
+  }
+
+  #theirs(): TraceState {
+    return this.#api.createTraceState(this.serialize())
   }
 }
 

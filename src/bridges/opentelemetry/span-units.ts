@@ -18,6 +18,7 @@ import { type Baggage, baggage } from '../../variables/baggage.ts'
 import { message } from '../../variables/message.ts'
 import { requestId } from '../../variables/request-id.ts'
 import { type TraceContext, traceContext } from '../../variables/trace-context.ts'
+import { Annotation } from './annotation.ts'
 import type { Diagnosis } from './diagnosis.ts'
 import type { OpenTelemetryApi } from './index.ts'
 import { rpcMetadataKey, ScopeObservation } from './scope-observation.ts'
@@ -64,7 +65,7 @@ export class SpanUnits implements Bridge, SpanMaker {
   readonly #parts: SpanUnitsParts
   readonly #traces: SpanTraces
   /** The spans that are the place of a unit. */
-  readonly #taken = new WeakSet<Span>()
+  readonly #taken = new Annotation<Span, true>()
   #provider: TracerProvider | undefined
   #tracer: Tracer | undefined
 
@@ -97,14 +98,15 @@ export class SpanUnits implements Bridge, SpanMaker {
     }
     const context = this.below(received, active === undefined ? around : api.trace.deleteSpan(around))
     const span = this.#parts.requestSpans ? this.#startRequest(scope, received, context) : undefined
-    if (span !== undefined) this.#taken.add(span)
+    if (span !== undefined) this.#taken.set(span, true)
     const inside = this.#ofUnit(span === undefined ? context : api.trace.setSpan(context, span))
     return new ScopeObservation(scope, this, inside, span)
   }
 
   join(scope: RequestScope, context: Context, before: Context): Context | undefined {
     const span = this.#traces.localSpan(context)
-    if (span === undefined || this.api.trace.getSpan(before) === span || this.#taken.has(span)) return undefined
+    if (span === undefined || this.api.trace.getSpan(before) === span || this.#taken.get(span) === true)
+      return undefined
     return this.#joinSpan(scope, span, context)
   }
 
@@ -112,7 +114,7 @@ export class SpanUnits implements Bridge, SpanMaker {
     const received = scope.context.get(traceContext)
     scope.cell.write(traceContext, this.#traces.adopt(span, received, received?.link))
     this.fields.follow(span, scope.cell)
-    this.#taken.add(span)
+    this.#taken.set(span, true)
     return this.#ofUnit(context)
   }
 
@@ -128,7 +130,7 @@ export class SpanUnits implements Bridge, SpanMaker {
     const isMessage = received?.parentSpanId !== undefined || scope.context.has(requestId)
     // A job has no message: it is part of the code that runs it.
     if (!isMessage) return true
-    if (this.#taken.has(span)) return false
+    if (this.#taken.get(span) === true) return false
     const caller = received?.parentSpanId === undefined ? received?.link : received
     if (caller !== undefined && span.spanContext().traceId === caller.traceId) return true
     const { SERVER, CONSUMER } = this.api.SpanKind

@@ -12,6 +12,7 @@ import type {
 } from '../../tasks/lifecycle.ts'
 import type { Task } from '../../tasks/task.ts'
 import type { TaskGroup } from '../../tasks/task-group.ts'
+import { Annotation } from './annotation.ts'
 import { registered } from './diagnosis.ts'
 import type { OpenTelemetryApi } from './index.ts'
 
@@ -44,8 +45,8 @@ interface Instruments {
 export class TaskMetrics {
   readonly #api: OpenTelemetryApi
   readonly #groups = new Map<string, Population>()
-  /** When a task was spawned, in milliseconds, or undefined if it has started. */
-  readonly #tasks = new WeakMap<Task, number | undefined>()
+  /** When a counted task was spawned, in milliseconds; then whether it has started or ended. */
+  readonly #tasks = new Annotation<Task, number | 'started' | 'ended'>()
   #provider: unknown
   #instruments: Instruments | undefined
 
@@ -128,22 +129,23 @@ export class TaskMetrics {
   #started({ task }: TaskEvent): void {
     const spawnedAt = this.#tasks.get(task)
     const population = this.#populationOf(task)
-    if (spawnedAt !== undefined) {
+    if (typeof spawnedAt === 'number') {
       population.queued--
       this.#instruments?.wait.record((performance.now() - spawnedAt) / 1000, groupOf(task.group))
     }
     population.running++
-    this.#tasks.set(task, undefined)
+    this.#tasks.set(task, 'started')
   }
 
   #ended({ task, outcome }: TaskEndEvent): void {
     if (outcome === 'failed') this.#instruments?.failed.add(1, groupOf(task.group))
     // A task that was spawned before a provider was registered was not counted.
-    if (!this.#tasks.has(task)) return
+    const counted = this.#tasks.get(task)
+    if (counted === undefined || counted === 'ended') return
     const population = this.#populationOf(task)
-    if (this.#tasks.get(task) === undefined) population.running--
+    if (counted === 'started') population.running--
     else population.queued--
-    this.#tasks.delete(task)
+    this.#tasks.set(task, 'ended')
   }
 
   #populationOf({ group }: Task): Population {

@@ -1,7 +1,7 @@
 import * as api from '@opentelemetry/api'
 import { AlwaysOffSampler, ParentBasedSampler } from '@opentelemetry/sdk-trace'
 import { ContextVar, runInScope, spawn, type Task, TaskGroup, withTaskGroup } from 'logical-context'
-import { TraceContext, traceContext } from 'logical-context/variables'
+import { TraceContext, traceContext, Tracestate } from 'logical-context/variables'
 import { describe, expect, it } from 'vitest'
 import { isCollected } from '../../flow/memory.ts'
 import { inSpan, setUpSdk, tree } from './sdk.ts'
@@ -343,5 +343,42 @@ describe('openTelemetry, tasks', () => {
 
     expect(value).toBe(42)
     expect(lines).toEqual([expect.stringContaining('a span could not be started or ended: Error: broken')])
+  })
+
+  it('reads the trace of a span that accepts no property', async () => {
+    setUpSdk()
+    const identity = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7', traceFlags: 1 }
+    const startSpan = () => Object.freeze(api.trace.wrapSpanContext(identity))
+    Object.assign(api.trace.getTracerProvider(), { getTracer: () => ({ startSpan }) })
+
+    const [first, second] = await runInScope(() =>
+      spawn(() => [traceContext.get(), traceContext.get()], ignore).result(),
+    )
+
+    expect(first).toMatchObject({ traceId: identity.traceId, spanId: identity.spanId })
+    expect(second).toBe(first)
+  })
+
+  it('passes the members of a tracestate on to spans, which read and change them', async () => {
+    setUpSdk()
+    const received = new TraceContext({
+      traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+      spanId: '00f067aa0ba902b7',
+      flags: 1,
+      state: Tracestate.parse('congo=t61,rojo=00f'),
+    })
+
+    const seen = await runInScope(() => {
+      traceContext.set(received)
+      const task = () => [api.trace.getActiveSpan()?.spanContext().traceState, traceContext.get()] as const
+      return spawn(task, ignore).result()
+    })
+
+    const [theirs, ours] = seen
+    expect([theirs?.get('congo'), theirs?.get('rojo'), theirs?.get('other')]).toEqual(['t61', '00f', undefined])
+    expect(theirs?.serialize()).toBe('congo=t61,rojo=00f')
+    expect(theirs?.set('other', '1').serialize()).toBe('other=1,congo=t61,rojo=00f')
+    expect(theirs?.unset('congo').serialize()).toBe('rojo=00f')
+    expect(ours?.state.toString()).toBe('congo=t61,rojo=00f')
   })
 })
