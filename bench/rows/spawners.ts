@@ -92,7 +92,8 @@ async function spawnIn(tasks: Tasks, limits: 'no limits' | 'limits of a server')
       assert.ok(currentSignal(), 'a task has a signal')
       return user.get()
     },
-    owned: () => group.tasks.length,
+    // `group.tasks` copies its list.
+    owned: () => group.counters.running + group.counters.queued + group.counters.waiting,
     within: (loop) =>
       runInScope(
         () => {
