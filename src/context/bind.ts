@@ -1,5 +1,5 @@
 import { checkFunction } from '../options.ts'
-import { isStarted, start, type MaybeThenable, type Started } from './block.ts'
+import { isStarted, start, type Started } from './block.ts'
 import { type AsyncSnapshot, captureSnapshot } from './storage.ts'
 import { watch } from './watch.ts'
 
@@ -10,7 +10,7 @@ import { watch } from './watch.ts'
  *
  * @throws {TypeError} if `fn` is not a function.
  */
-export function bind<This, Args extends unknown[], R extends MaybeThenable>(
+export function bind<This, Args extends unknown[], R extends PromiseLike<unknown> | null | undefined>(
   fn: (this: This, ...args: Args) => R,
 ): (this: This, ...args: Args) => Started<R>
 export function bind<This, Args extends unknown[], R>(

@@ -13,9 +13,6 @@ export function openBlock(values: Values, unit: CellOwner | undefined): Cell {
 /** A promise in place of a thenable; any other result as it is. */
 export type Started<R> = R extends PromiseLike<infer V> ? Promise<V> : R
 
-/** The result of a function that returns a thenable, or nothing. A wider type would infer literals for other results. */
-export type MaybeThenable = PromiseLike<unknown> | null | undefined
-
 /** Calls `fn` in a block; a lazy thenable that it returns starts in there too. */
 export function runBlock<Args extends unknown[], R>(block: Cell, fn: (...args: Args) => R, args: Args): R {
   const result = storage.run(block, fn, ...args)

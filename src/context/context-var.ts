@@ -11,7 +11,7 @@ import {
   isFunction,
   show,
 } from '../options.ts'
-import { openBlock, runBlock, type MaybeThenable, type Started } from './block.ts'
+import { openBlock, runBlock, type Started } from './block.ts'
 import { type Cell, currentCell, type View } from './cell.ts'
 import { nameVariable, sensitiveVariables, shareClass, storage } from './storage.ts'
 import { decode, deletedValue, emptyValues, encode, firstIndex, isPresent } from './values.ts'
@@ -104,7 +104,11 @@ export interface ContextVar<T = never, D = undefined> {
    *
    * @throws {TypeError} if `fn` is not a function.
    */
-  run<Args extends unknown[], R extends MaybeThenable>(value: T, fn: (...args: Args) => R, ...args: Args): Started<R>
+  run<Args extends unknown[], R extends PromiseLike<unknown> | null | undefined>(
+    value: T,
+    fn: (...args: Args) => R,
+    ...args: Args
+  ): Started<R>
   run<Args extends unknown[], R>(value: T, fn: (...args: Args) => R, ...args: Args): R
 
   /**

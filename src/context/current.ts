@@ -1,5 +1,5 @@
 import { anyOf, checkArgument, checkFunction } from '../options.ts'
-import { openBlock, runBlock, start, type MaybeThenable, type Started } from './block.ts'
+import { openBlock, runBlock, start, type Started } from './block.ts'
 import { currentCell } from './cell.ts'
 import { LogicalContext } from './logical-context.ts'
 import { root } from './storage.ts'
@@ -19,7 +19,7 @@ export function current(): LogicalContext {
  *
  * @throws {TypeError} if `context` is not a `LogicalContext` or `fn` is not a function.
  */
-export function run<Args extends unknown[], R extends MaybeThenable>(
+export function run<Args extends unknown[], R extends PromiseLike<unknown> | null | undefined>(
   context: LogicalContext,
   fn: (...args: Args) => R,
   ...args: Args
@@ -38,7 +38,7 @@ export function run<Args extends unknown[], R>(context: LogicalContext, fn: (...
  *
  * @throws {TypeError} if `fn` is not a function.
  */
-export function outside<Args extends unknown[], R extends MaybeThenable>(
+export function outside<Args extends unknown[], R extends PromiseLike<unknown> | null | undefined>(
   fn: (...args: Args) => R,
   ...args: Args
 ): Started<R>

@@ -1,4 +1,4 @@
-import type { MaybeThenable, Started } from '../context/block.ts'
+import type { Started } from '../context/block.ts'
 import { LogicalContext } from '../context/logical-context.ts'
 import { processSingleton } from '../context/storage.ts'
 import {
@@ -81,7 +81,10 @@ export function openScope(name: string, options?: OpenScopeOptions): RequestScop
  *
  * @throws {TypeError} if `fn` is not a function, or for an option that is unknown or of the wrong type.
  */
-export function runInScope<R extends MaybeThenable>(fn: (scope: RequestScope) => R, options?: ScopeOptions): Started<R>
+export function runInScope<R extends PromiseLike<unknown> | null | undefined>(
+  fn: (scope: RequestScope) => R,
+  options?: ScopeOptions,
+): Started<R>
 export function runInScope<R>(fn: (scope: RequestScope) => R, options?: ScopeOptions): R
 export function runInScope<R>(fn: (scope: RequestScope) => R, options?: ScopeOptions): R {
   checkFunction('runInScope', fn)

@@ -1,4 +1,4 @@
-import { start, type MaybeThenable, type Started } from '../context/block.ts'
+import { start, type Started } from '../context/block.ts'
 import { bridge, type UnitObservation } from '../context/bridge.ts'
 import { bind } from '../context/bind.ts'
 import { Cell, currentCell } from '../context/cell.ts'
@@ -77,7 +77,10 @@ export class RequestScope extends Unit implements Disposable {
    * @throws {ScopeClosedError} after the seal.
    * @throws {TypeError} if `fn` is not a function.
    */
-  run<Args extends unknown[], R extends MaybeThenable>(fn: (...args: Args) => R, ...args: Args): Started<R>
+  run<Args extends unknown[], R extends PromiseLike<unknown> | null | undefined>(
+    fn: (...args: Args) => R,
+    ...args: Args
+  ): Started<R>
   run<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): R
   run<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): R {
     checkFunction('RequestScope.run', fn)
