@@ -198,6 +198,6 @@ interface LightResponse {
 
 function streamOf(response: Response): ReadableStream<Uint8Array<ArrayBuffer>> | undefined {
   const cache = Object.getOwnPropertySymbols(response).find(({ description }) => description === 'cache')
-  const body = cache === undefined ? response.body : (response as unknown as LightResponse)[cache]?.[1]
+  const body = cache === undefined ? response.body : (response as Response & LightResponse)[cache]?.[1]
   return body instanceof ReadableStream ? body : undefined
 }

@@ -176,7 +176,7 @@ export function InContext(options?: InContextOptions, ...calledByDecorator: neve
     }
     keepShape(method, inContext)
     // Other decorators keep their metadata at the method.
-    const metadata = Reflect as unknown as Metadata
+    const metadata = Reflect as typeof Reflect & Metadata
     for (const known of metadata.getMetadataKeys(method)) {
       metadata.defineMetadata(known, metadata.getMetadata(known, method), inContext)
     }
