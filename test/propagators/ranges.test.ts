@@ -34,6 +34,23 @@ const entry = fc.oneof(
 )
 
 describe('compileRanges', () => {
+  it.each<[name: string, range: string]>([
+    ['a prefix that is too long', '10.0.0.0/33'],
+    ['a mask with a gap', '10.0.0.0/255.0.255.0'],
+    ['a mask of the other family', '10.0.0.0/::'],
+    ['a mask for IPv6', '2001:db8::/255.0.0.0'],
+    ['a range around the IPv4 addresses in IPv6', '::ffff:0:0/90'],
+  ])('refuses %s', (_name, range) => {
+    expect(() => compileRanges([range])).toThrow(RangeError)
+  })
+
+  it('separates the families, and the zones of a link', () => {
+    const contains = compileRanges(['::/1', 'fe80::1%eth0'])
+
+    expect(['10.0.0.1', '::ffff:10.0.0.1', 'fe80::1', 'fe80::1%eth1'].filter(contains)).toEqual([])
+    expect(['::1', 'fe80::1%eth0'].filter(contains)).toEqual(['::1', 'fe80::1%eth0'])
+  })
+
   it('contains the addresses that @fastify/proxy-addr trusts, and no others', () => {
     const lists = fc.array(entry, { minLength: 1, maxLength: 3 })
     fc.assert(
