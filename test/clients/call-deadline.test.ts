@@ -185,8 +185,8 @@ describe.each(clients)('%s', (_, call) => {
   it('ends at the deadline of the request after the end of a withTimeout with an earlier limit', async () => {
     const { url } = await upstream(() => {})
 
-    const error = await asRequestUntil(Date.now() + 100, async () => {
-      const { promise } = await withTimeout(async () => ({ promise: call(url) }), 20)
+    const error = await asRequestUntil(Date.now() + 400, async () => {
+      const { promise } = await withTimeout(async () => ({ promise: call(url) }), 300)
       return promise.catch((failure: unknown) => failure)
     })
 
