@@ -1,6 +1,8 @@
 import { strict as assert } from 'node:assert'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { globSync, readFileSync } from 'node:fs'
+import { cpSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { internalTypes } from './public-declarations.ts'
 
@@ -114,4 +116,33 @@ late(() => requestId.set('late'))
 assert.throws(() => late(() => requestId.getOrThrow()))
 assert.equal(sites.length, 4)
 for (const site of sites) assert.match(site, /check-dist\.ts/, 'a late use is reported at a line of the build')
+
+// With source maps, as with tsx, the frames of the installed package have the paths of the source.
+const app = mkdtempSync(join(tmpdir(), 'check dist '))
+for (const path of ['dist', 'package.json']) {
+  cpSync(path, join(app, 'node_modules/logical-context', path), { recursive: true })
+}
+writeFileSync(
+  join(app, 'app.mjs'),
+  `import { EventEmitter } from 'node:events'
+import { bind, ContextVar, runInScope } from 'logical-context'
+import { doctor } from 'logical-context/doctor'
+const on = doctor({ onFinding() {}, summary: false })
+const user = new ContextVar('user')
+const bus = new EventEmitter()
+const options = { lateWrites: 'report', onLateUse: ({ callSite }) => console.log(callSite) }
+const late = runInScope(() => bus.on('order', () => {}) && bind((use) => use()), options)
+runInScope(() => bus.emit('order'))
+late(() => user.get())
+late(() => user.set('late'))
+for (const { kind, callSite } of on.findings) console.log(kind, callSite)
+`,
+)
+const found = execFileSync(process.execPath, ['--enable-source-maps', join(app, 'app.mjs')], { encoding: 'utf8' })
+rmSync(app, { recursive: true })
+assert.deepEqual(
+  Array.from(found.matchAll(/^(\w+) .*app\.mjs:(\d+):/gm), ([, kind, line]) => `${kind} ${line}`),
+  ['at 10', 'at 11', 'swapped 8', 'late 10', 'late 11'],
+  'with source maps, the lines of the program are not found',
+)
 console.log(`${targets.length} subpaths are built.`)

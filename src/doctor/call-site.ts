@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url'
+import { isOwnFrame } from '../tasks/own-frames.ts'
 
 /** Where code did something, as a stack trace shows it. */
 export interface CallSite {
@@ -57,15 +58,11 @@ interface Frame {
 
 const adder = /\bat [^ ]+\.(?:on|once|addListener|prependListener|prependOnceListener) .*\(node:/
 
-/** The folder with the code of this package: `src`, or `dist`. */
-const ownFolder = fileURLToPath(new URL('..', import.meta.url))
-
 /** A line of a stack; undefined for a line of this package, or one that is not a frame. */
 function frameOf(line: string): Frame | undefined {
   const found = /(?:^|[\s(])((?:file:\/\/|node:|\/|[A-Za-z]:[\\/])[^()]*?:\d+:\d+)\)?$/.exec(line)?.[1]
-  if (found === undefined) return undefined
+  if (found === undefined || isOwnFrame(found)) return undefined
   const place = found.startsWith('file://') ? pathOf(found) : found
-  if (place.startsWith(ownFolder)) return undefined
   return { place, owner: ownerOf(place), isAdder: adder.test(line) }
 }
 

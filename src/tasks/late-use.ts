@@ -3,6 +3,7 @@ import { processSingleton } from '../context/storage.ts'
 import { LateWriteError } from '../errors.ts'
 import { noOptions, show } from '../options.ts'
 import { contextLate } from './lifecycle.ts'
+import { isOwnFrame } from './own-frames.ts'
 
 /** A read or a write of a variable after the end of its unit. */
 export interface LateUse {
@@ -109,11 +110,6 @@ function printFailure(error: unknown): void {
 const maxOwnFrames = 16
 /** In a bundle of the program the package has no folder of its own. Then this many frames are above the line. */
 const bundledFrames = 6
-/** The folder of the source, or of the build of this package. */
-const ownFolder = /\/(?:tasks\/late-use\.[jt]s|chunks\/core\.js)$/.test(import.meta.url)
-  ? new URL('..', import.meta.url).pathname
-  : undefined
-
 /** The first line of the stack that is not in this package. */
 function findCallSite(): string {
   const { stackTraceLimit } = Error
@@ -128,9 +124,8 @@ function findCallSite(): string {
   } finally {
     Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
   }
-  const isOwn = (frame: string) => ownFolder !== undefined && frame.includes(ownFolder)
   // In a bundle of Turbopack, `import.meta.url` is the address of the source.
-  const isBundled = frames[0] === undefined || !isOwn(frames[0])
-  const callSite = isBundled ? frames[bundledFrames] : frames.find((frame) => !isOwn(frame))
+  const isBundled = frames[0] === undefined || !isOwnFrame(frames[0])
+  const callSite = isBundled ? frames[bundledFrames] : frames.find((frame) => !isOwnFrame(frame))
   return callSite?.trim() ?? ''
 }
