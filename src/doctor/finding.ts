@@ -91,12 +91,17 @@ function knownIn({ libraries }: CallSite): KnownLibrary | undefined {
 /** A queue or a promise of a package can call the code for another request than the one that registered it. */
 function lateRemedy({ library }: CallSite): Remedy {
   const { advice } = remedies.awaitOrSpawn
+  if (library !== undefined && emitting.has(library)) {
+    return { ...remedies.awaitOrSpawn, advice: `${advice} Remove a listener at the end of its unit.` }
+  }
   if (library === undefined || library.startsWith('node:')) return remedies.awaitOrSpawn
   return {
     ...remedies.awaitOrSpawn,
     advice: `${advice} If ${library} calls this code for another request, wrap it: bind(fn).`,
   }
 }
+
+const emitting: ReadonlySet<string> = new Set(['node:events', 'node:event_target'])
 
 function remedyFor({ kind, site, isIdle }: Sighting, library: KnownLibrary | undefined): Remedy {
   if (kind === 'late') return lateRemedy(site)
@@ -107,6 +112,8 @@ function remedyFor({ kind, site, isIdle }: Sighting, library: KnownLibrary | und
   // The code runs in a request, but before its unit.
   if (kind === 'outside' && site.libraries.includes('node:_http_server')) return remedies.useEarlier
   if (isIdle) return remedies.runInUnit
-  const isListener = site.libraries.some((name) => name === 'node:events' || name === 'node:event_target')
-  return kind === 'outside' && isListener ? remedies.bindEmitter : remedies.bind
+  if (kind !== 'outside') return remedies.bind
+  if (site.libraries.some((name) => emitting.has(name))) return remedies.bindEmitter
+  // A scheduled job, too, can run while requests are in progress.
+  return { ...remedies.bind, advice: `${remedies.bind.advice} If it belongs to no request: runInScope(fn).` }
 }

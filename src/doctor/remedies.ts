@@ -14,7 +14,8 @@ export const remedies = {
   },
   bindEmitter: {
     name: 'bindEmitter',
-    advice: 'Bind the emitter where its listeners belong to a unit: bindEmitter(emitter).',
+    advice:
+      'If all its listeners belong to one unit, bind the emitter: bindEmitter(emitter). If requests share it, wrap each callback: bind(fn).',
     page: 'docs/guides/shared-resources.md#open-a-unit-for-an-event',
   },
   outside: {

@@ -205,6 +205,38 @@ describe('doctor', () => {
   })
 
   it.each([
+    [
+      'a listener outside any unit',
+      (listener: () => void) => new EventEmitter().on('order', listener).emit('order'),
+      'bindEmitter(emitter). If requests share it, wrap each callback: bind(fn).',
+    ],
+    [
+      'a function outside any unit',
+      (listener: () => void) => listener(),
+      'If it belongs to no request: runInScope(fn).',
+    ],
+    [
+      'a listener that its unit left',
+      (listener: () => void) => {
+        const bus = new EventEmitter()
+        const emit = runInScope(() => bus.on('order', listener) && bind(() => bus.emit('order')), { onLateUse() {} })
+        emit()
+      },
+      'Remove a listener at the end of its unit.',
+    ],
+  ])('advises what to do about %s while a request runs', (_, call, advice) => {
+    const opened = open()
+    const scope = openScope('request')
+    scope.run(() => user.set('ann'))
+
+    call(() => user.get())
+
+    const [finding] = opened.findings()
+    scope.close()
+    expect(finding?.remedy.advice.endsWith(advice)).toBe(true)
+  })
+
+  it.each([
     ['contextLogger', (stream: { write(): void }) => contextLogger(pino({}, stream))],
     ['pinoMixin', (stream: { write(): void }) => pino({ mixin: pinoMixin() }, stream)],
   ])('reports log lines of %s outside any unit, only while requests run', (_, create) => {
