@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { LogicalContext } from '../context/logical-context.ts'
 import { carrierOf } from '../propagators/carrier.ts'
 import type { ExtractOptions, Peer, Propagator, Refuse } from '../propagators/propagator.ts'
@@ -43,7 +43,8 @@ function extractWithOwnIds(
   uniqueId: string,
   extract: (context: LogicalContext, options: ExtractOptions) => LogicalContext,
 ): LogicalContext {
-  const digest = hash('sha256', uniqueId)
+  // An import of `hash` does not link before Node 20.12, where the error has to be that of `checkNode`.
+  const digest = createHash('sha256').update(uniqueId).digest('hex')
   // A UUID of version 8. RFC 9562, 5.8
   const newId = () =>
     `${digest.slice(0, 8)}-${digest.slice(8, 12)}-8${digest.slice(13, 16)}-8${digest.slice(17, 20)}-${digest.slice(20, 32)}`

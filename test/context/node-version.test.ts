@@ -1,3 +1,4 @@
+import * as crypto from 'node:crypto'
 import { describe, expect, it, vi } from 'vitest'
 import manifest from '../../package.json' with { type: 'json' }
 import { checkNode, supportedNodes } from '../../src/context/storage.ts'
@@ -56,5 +57,23 @@ describe('an import of the package on an old Node', () => {
 
     expect(code).toBe(1)
     expect(stderr).toMatch(/^Error: logical-context supports Node .* and this is Node v20\.20\.2: install/m)
+  })
+
+  // A named import that is missing fails before any module runs.
+  it('fails with that sentence where `node:crypto` has no `hash`', async () => {
+    const names = Object.keys(crypto).filter((name) => name !== 'hash' && name !== 'default')
+    const source = `const { ${names.join(', ')} } = process.getBuiltinModule('crypto')\nexport { ${names.join(', ')} }`
+    const url = `data:text/javascript;base64,${Buffer.from(source).toString('base64')}`
+    const withoutHash = `
+      process.getBuiltinModule('module').registerHooks({
+        resolve: (specifier, context, next) => specifier === 'node:crypto' ? { url: '${url}', shortCircuit: true } : next(specifier, context)
+      })`
+    const hooks = `data:text/javascript;base64,${Buffer.from(withoutHash).toString('base64')}`
+    const load = "await import('logical-context/messages/message')"
+
+    const { code, stderr } = await runProgram(['--import', old, '--import', hooks, '--input-type=module', '--eval', load])
+
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^Error: logical-context supports Node /m)
   })
 })
