@@ -39,13 +39,13 @@ export interface Wait {
 export class Exchange implements Listed<Exchange> {
   readonly scope: RequestScope
   readonly request: Message
+  readonly response: Response
   before: Exchange | undefined = undefined
   after: Exchange | undefined = undefined
   /** Its entry in the list of exchanges that are closed and not sealed. */
   unsettled: Unsettled | undefined = undefined
   /** The use of the connection by the response, until that is sent or lost. */
   use: ResponseUse | undefined = undefined
-  readonly #response: Response
   readonly #exchanges: Exchanges
   /** What `emitInUnit` replaces. In here, because a property more on Node's objects costs more. */
   readonly #emitOfRequest: EventEmitter['emit']
@@ -64,7 +64,7 @@ export class Exchange implements Listed<Exchange> {
   constructor(scope: RequestScope, request: Message, response: Response, exchanges: Exchanges) {
     this.scope = scope
     this.request = request
-    this.#response = response
+    this.response = response
     this.#exchanges = exchanges
     this.#requestOpen = !request.closed
     this.#emitOfRequest = emitIn(this, request)
@@ -186,7 +186,7 @@ export class Exchange implements Listed<Exchange> {
   endUse(): void {
     const { use } = this
     this.use = undefined
-    use?.responseClosed(this.#response)
+    use?.responseClosed(this.response)
   }
 
   /** Node 22 emits no `close` for pipelined responses if the connection closes first. */
@@ -208,7 +208,7 @@ export class Exchange implements Listed<Exchange> {
   #responseClosed(): void {
     if (!this.#responseOpen) return
     // `pipeline` calls back after the response of HTTP/2 has closed.
-    if ('stream' in this.#response) return this.#endSoon()
+    if ('stream' in this.response) return this.#endSoon()
     // A request that is destroyed and not closed emits `close` next.
     if (this.#requestOpen && !this.request.destroyed) return this.#endSoon()
     this.#end()
@@ -222,8 +222,8 @@ export class Exchange implements Listed<Exchange> {
 
   #end(): void {
     this.#responseOpen = false
-    if (this.#response.headersSent) this.scope.status = this.#response.statusCode
-    if (!this.#response.writableEnded) this.scope.abort(new ClientGoneError(this.scope.name))
+    if (this.response.headersSent) this.scope.status = this.response.statusCode
+    if (!this.response.writableEnded) this.scope.abort(new ClientGoneError(this.scope.name))
     this.#lost = !this.#hasReply
     if (this.#lost) for (const { untilReply } of this.#waits) if (untilReply) this.scope.retain()
   }
@@ -235,7 +235,7 @@ export class Exchange implements Listed<Exchange> {
   }
 
   get #hasReply(): boolean {
-    return this.#replied || this.#response.headersSent
+    return this.#replied || this.response.headersSent
   }
 
   #postpones({ untilReply }: Wait): boolean {

@@ -3,7 +3,7 @@ import { InFlight, LinkedList, type Listed } from '../tasks/linked-list.ts'
 import type { RequestScope } from '../tasks/request-scope.ts'
 import { after } from '../tasks/timer.ts'
 import { Exchange, type Message, type Response } from './exchange.ts'
-import { flushInUnit } from './replies.ts'
+import { enterAtRawReply, flushInUnit } from './replies.ts'
 
 /** The exchanges of a server that are not sealed. After the response has closed, the wait for each of them is bounded. */
 export class Exchanges extends InFlight<Exchange> {
@@ -71,8 +71,9 @@ export class Exchanges extends InFlight<Exchange> {
     })
   }
 
-  /** Starts the limit of an exchange that closed. */
+  /** Starts the limit of an exchange that closed. A reply on the raw response still ends the wait for it. */
   limit(exchange: Exchange): void {
+    enterAtRawReply(exchange.response)
     exchange.unsettled = new Unsettled(exchange, performance.now() + this.#settleTimeoutMs)
     this.#unsettled.add(exchange.unsettled)
     if (!this.#hasTimer) this.#startTimer(this.#settleTimeoutMs)

@@ -163,7 +163,8 @@ export function trackReplies(fastify: FastifyInstance, replyIdHeader: string | f
   })
   overrideReply(fastify, 'hijack', (reply, exchange, hijack) => {
     if (exchange === undefined) begin(reply, () => {})
-    else exchange.reply()
+    // A protocol that is not HTTP has no reply. Else the reply begins with the first call of a method of `raw`.
+    else if ('upgrade' in reply.request.raw.headers) exchange.reply()
     const { raw } = reply
     enterAtRawReply(raw)
     // Fastify sends its headers only with its own replies.

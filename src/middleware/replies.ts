@@ -31,7 +31,7 @@ export function enterAtReplaced(response: ServerResponse | Http2ServerResponse |
 
 /** Calls `enterAtReply` once. */
 export function enterAtRawReply(response: ServerResponse | Http2ServerResponse): void {
-  if (!(enteringKey in response)) enterAtReply(Object.assign(response, { [enteringKey]: true }))
+  if (Object.getOwnPropertyDescriptor(response, 'end')?.get === undefined) enterAtReply(response)
 }
 
 /**
@@ -54,7 +54,6 @@ export function awaitUnsent(exchange: Exchange, method: string | undefined, body
   finished(body as Readable, () => exchange.end(ofStream))
 }
 
-const enteringKey: unique symbol = Symbol('logical-context.entering')
 const names = ['write', 'writeHead', 'end'] as const
 
 const descriptors: PropertyDescriptorMap = {
@@ -66,7 +65,7 @@ const descriptors: PropertyDescriptorMap = {
 /** An accessor whose value is the current method, wrapped. A replacement keeps the method that it has read. */
 function enteringMethod(name: string): PropertyDescriptor {
   const key = Symbol(`logical-context.${name}`)
-  const entering = enter(name, function original(this: object, ...args) {
+  const entering = enter(function original(this: object, ...args) {
     return (Reflect.get(Object.getPrototypeOf(this) as object, name) as Called).apply(this, args)
   })
   return {
@@ -76,16 +75,16 @@ function enteringMethod(name: string): PropertyDescriptor {
       return this[key] ?? entering
     },
     set(this: Replaceable, method: unknown) {
-      this[key] = typeof method === 'function' ? enter(name, method as Called) : (method as Called)
+      this[key] = typeof method === 'function' ? enter(method as Called) : (method as Called)
     },
   }
 }
 
-function enter(name: string, method: Called): Called {
+function enter(method: Called): Called {
   return keepShape(method, function (this: object, ...args: unknown[]): unknown {
     const exchange = exchangeOf(this)
     if (exchange === undefined) return method.apply(this, args)
-    if (name !== 'write') exchange.reply()
+    exchange.reply()
     return exchange.isCurrent ? method.apply(this, args) : exchange.enter(method, this, ...args)
   })
 }

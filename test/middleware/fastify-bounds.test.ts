@@ -2,7 +2,7 @@ import dns from 'node:dns'
 import { once } from 'node:events'
 import { connect as connectHttp2, constants } from 'node:http2'
 import { type AddressInfo, connect } from 'node:net'
-import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyServerOptions } from 'fastify'
 import { ContextVar, type RequestScope, runInScope, spawn } from 'logical-context'
 import { type CloseReport, logicalContext, type LogicalContextOptions } from 'logical-context/middleware/fastify'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
@@ -182,6 +182,33 @@ describe('after a disconnect, a handler in callback style', () => {
       ['error', 'ann'],
       ['missing', 'ann'],
     ])
+  })
+
+  it.each<[string, (reply: FastifyReply) => unknown, (reply: FastifyReply) => unknown]>([
+    ['end', (reply) => reply.hijack(), ({ raw }) => raw.end('late')],
+    ['write', (reply) => reply.hijack(), ({ raw }) => raw.write('late')],
+    ['end without hijack()', () => {}, ({ raw }) => raw.end('late')],
+  ])('keeps them until it replies with reply.raw: %s', async (_name, begin, answer) => {
+    const seen: unknown[] = []
+    const entered = Promise.withResolvers<void>()
+    const { app, scopes, warnings } = await open({}, (instance) => {
+      instance.get('/', (_request, reply) => {
+        begin(reply)
+        entered.resolve()
+        reply.raw.once('close', () => {
+          setTimeout(() => {
+            seen.push(user.get())
+            answer(reply)
+          }, 10)
+        })
+      })
+    })
+
+    await disconnect(app, 'GET / HTTP/1.1\r\nhost: x\r\n\r\n', entered.promise)
+    await expect.poll(() => scopes[0]?.sealed).toBe(true)
+
+    expect(seen).toEqual(['ann'])
+    expect(warnings).toEqual([])
   })
 
   it('keeps them no longer than settleTimeoutMs if it never replies', async () => {

@@ -344,7 +344,6 @@ describe('a hook that replies in place of its callback', () => {
   it.each<[name: string, begin: (reply: FastifyReply) => unknown]>([
     ['a stream', (reply) => reply.send(endless())],
     ['a reply of its own', (reply) => reply.hijack().raw.write('and so on')],
-    ['a reply of its own that has not begun', (reply) => reply.hijack()],
   ])('lets it end when its client hangs up in %s', async (_name, begin) => {
     await hangUp((app, entered) => {
       const preHandler = (_request: FastifyRequest, reply: FastifyReply, _done: Done) => {
