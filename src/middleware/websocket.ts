@@ -193,7 +193,7 @@ class Connection {
     const call: Listener = function (this: unknown, ...args) {
       const result = results.of(() => listener.apply(this, args))
       // It reads the values of the connection, which can close before it has ended.
-      return policy === 'share' ? scope.postponeSealUntil(result) : result
+      return policy === 'share' ? postponeSeal(scope, result) : result
     }
     const name = listener.name.replace(/^bound /, '') || event
     const contained = scope.listener(call, { policy, name, cancelWith: 'request' })
@@ -215,6 +215,16 @@ class Connection {
       root.runInAsyncScope(() => after(this.#settings.settleTimeoutMs, () => scope.sealNow(), { ref: false }))
     })
   }
+}
+
+/** Postpones the seal until a promise has settled and its failure was reported, which reads the values too. */
+function postponeSeal(scope: RequestScope, result: unknown): unknown {
+  const settled = scope.postponeSealUntil(result)
+  if (!(settled instanceof Promise)) return settled
+  scope.retain()
+  const release = () => setImmediate(() => scope.release())
+  settled.then(release, release)
+  return settled
 }
 
 const messageEvents: ReadonlySet<string> = new Set(['message', 'ping', 'pong'])

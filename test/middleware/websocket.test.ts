@@ -209,16 +209,20 @@ describe('logicalContext of middleware/websocket', () => {
     const failures: unknown[] = []
     const { port } = serve(
       async (socket) => {
-        const fail = (): unknown => Promise.reject(new Error('close'))
+        user.set('ann')
+        const fail = async () => {
+          for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve))
+          throw new Error('close')
+        }
         socket.on('close', fail)
         throw new Error('connection')
       },
-      { onError: (error) => void failures.push((error as Error).message) },
+      { onError: (error) => void failures.push(`${(error as Error).message} of ${user.get()}`) },
     )
 
     ;(await dial(await port())).close()
 
-    await expect.poll(() => failures).toEqual(['connection', 'close'])
+    await expect.poll(() => failures).toEqual(['connection of ann', 'close of ann'])
   })
 
   it('logs a frame that breaks the protocol, and does not end the process', async () => {
