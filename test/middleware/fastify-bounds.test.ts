@@ -395,6 +395,25 @@ describe('app.close() that is called by', () => {
     expect(warnings).toEqual([])
   })
 
+  it('a handler that awaits it before the reply cuts its connection', async () => {
+    const closed = Promise.withResolvers<number>()
+    const { app, reports } = await open({ drainTimeoutMs: 20_000 }, (instance) => {
+      instance.get('/', async () => {
+        const startedAt = performance.now()
+        await instance.close()
+        closed.resolve(performance.now() - startedAt)
+        return 'bye'
+      })
+    })
+
+    const answer = fetch(urlOf(app))
+
+    await expect(answer).rejects.toThrow('fetch failed')
+    expect(await closed.promise).toBeGreaterThan(1400)
+    expect(await closed.promise).toBeLessThan(5000)
+    expect(reports).toMatchObject([{ unfinished: [], unfinishedRequests: [] }])
+  })
+
   it('a handler that does not await it sends the reply, and waits for the others', async () => {
     const order: string[] = []
     const { app, reports } = await open({ drainTimeoutMs: 20_000 }, (instance) => {
