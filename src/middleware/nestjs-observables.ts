@@ -1,5 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { isThenable, keepShape } from '../callbacks.ts'
+import { currentCell } from '../context/cell.ts'
+import { captureSnapshot } from '../context/storage.ts'
 import { type Exchange, exchangeOf } from './exchange.ts'
 
 /** The members of an observable of rxjs that are used here. */
@@ -41,7 +43,7 @@ let replaced: Promise<void> | undefined
 /**
  * Makes the observables of a request emit to its interceptors and end in its unit. Their sources, and the events of the
  * connection in which Nest ends them, are shared with other requests. Replaces three methods for all apps of the process.
- * They change nothing for requests without a unit.
+ * They change nothing outside a unit.
  */
 export function observablesInUnit(): Promise<void> {
   return (replaced ??= replaceMethods().catch((error: unknown) => {
@@ -69,24 +71,35 @@ function replaceIntercept(prototype: Intercepting): void {
   prototype.intercept = keepShape<typeof intercept>(
     intercept,
     function (this: Intercepting, interceptors, args, ...rest) {
-      const exchange = exchangeOfRequest(args[0])
-      if (exchange === undefined) return intercept.call(this, interceptors, args, ...rest)
+      const enter = entered(args[0])
+      if (enter === undefined) return intercept.call(this, interceptors, args, ...rest)
       const entering = interceptors?.map((interceptor) => ({
         intercept: (context: unknown, next: { handle(): Observable }) =>
-          interceptor.intercept(context, { handle: () => emittedInUnit(exchange, next.handle()) }),
+          interceptor.intercept(context, { handle: () => emittedInUnit(enter, next.handle()) }),
       }))
       return intercept.call(this, entering, args, ...rest)
     },
   )
 }
 
-function emittedInUnit(exchange: Exchange, observable: Observable): Observable {
+type Enter = Exchange['enter']
+
+/** Runs functions in the unit of a request; for a resolver of GraphQL or a gateway, in the unit that calls this. */
+function entered(request: unknown): Enter | undefined {
+  const exchange = exchangeOfRequest(request)
+  if (exchange !== undefined) return exchange.enter.bind(exchange) as Enter
+  if (currentCell() === undefined) return undefined
+  const snapshot = captureSnapshot()
+  return (fn, receiver, ...args) => snapshot.runInAsyncScope(fn, receiver, ...args)
+}
+
+function emittedInUnit(enter: Enter, observable: Observable): Observable {
   return observable.lift({
     call: (subscriber, source) =>
       source.subscribe({
-        next: (value) => exchange.enter(subscriber.next, subscriber, value),
-        error: (error) => exchange.enter(subscriber.error, subscriber, error),
-        complete: () => exchange.enter(subscriber.complete, subscriber),
+        next: (value) => enter(subscriber.next, subscriber, value),
+        error: (error) => enter(subscriber.error, subscriber, error),
+        complete: () => enter(subscriber.complete, subscriber),
       }),
   })
 }
