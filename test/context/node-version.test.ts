@@ -71,7 +71,15 @@ describe('an import of the package on an old Node', () => {
     const hooks = `data:text/javascript;base64,${Buffer.from(withoutHash).toString('base64')}`
     const load = "await import('logical-context/messages/message')"
 
-    const { code, stderr } = await runProgram(['--import', old, '--import', hooks, '--input-type=module', '--eval', load])
+    const { code, stderr } = await runProgram([
+      '--import',
+      old,
+      '--import',
+      hooks,
+      '--input-type=module',
+      '--eval',
+      load,
+    ])
 
     expect(code).toBe(1)
     expect(stderr).toMatch(/^Error: logical-context supports Node /m)

@@ -51,7 +51,12 @@ const platforms = [
 ] as const
 
 /** Applies the decorators of a method and its parameters, as a compiler does. */
-export function decorate(target: Type, name: string, decorators: MethodDecorator[], params: ParameterDecorator[] = []): void {
+export function decorate(
+  target: Type,
+  name: string,
+  decorators: MethodDecorator[],
+  params: ParameterDecorator[] = [],
+): void {
   for (const [index, param] of params.entries()) param(target.prototype as object, name, index)
   const descriptor = Object.getOwnPropertyDescriptor(target.prototype, name) as PropertyDescriptor
   for (const decorator of decorators.toReversed()) decorator(target.prototype as object, name, descriptor)
