@@ -87,7 +87,7 @@ type Enter = Exchange['enter']
 /** Runs functions in the unit of a request; for a resolver of GraphQL or a gateway, in the unit that calls this. */
 function entered(request: unknown): Enter | undefined {
   const exchange = exchangeOfRequest(request)
-  if (exchange !== undefined) return exchange.enter.bind(exchange) as Enter
+  if (exchange !== undefined) return exchange.enter.bind(exchange)
   if (currentCell() === undefined) return undefined
   const snapshot = captureSnapshot()
   return (fn, receiver, ...args) => snapshot.runInAsyncScope(fn, receiver, ...args)

@@ -210,7 +210,7 @@ describe('logicalContext of middleware/websocket', () => {
     const { port } = serve(
       async (socket) => {
         user.set('ann')
-        const fail = async () => {
+        const fail: () => unknown = async () => {
           for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve))
           throw new Error('close')
         }
