@@ -59,11 +59,14 @@ export class OutsideUnitError extends LogicalContextError {
 
 /** A variable without a default was read with `getOrThrow()`, and no value is set. */
 export class NotSetError extends LogicalContextError {
-  constructor(variable: string) {
+  constructor(variable: string, isLate: boolean) {
     super(
       'LCTX_NOT_SET',
-      `The variable '${variable}' is not set in the current unit of work. ` +
-        'Set it before this code runs, give it a default, or read it with get().',
+      isLate
+        ? `The variable '${variable}' was read after the end of its unit, which drops the values. ` +
+            'Await the work that reads it, or pass that work to spawn(fn).'
+        : `The variable '${variable}' is not set in the current unit of work. ` +
+            'Set it before this code runs, give it a default, or read it with get().',
     )
   }
 }

@@ -200,8 +200,9 @@ export const ContextVar: ContextVarConstructor = class<T, D> {
   getOrThrow(): T | Exclude<D, undefined> {
     const value = this.get()
     if (value !== undefined || this.has()) return value as T | Exclude<D, undefined>
-    if (currentCell() === undefined) throw new OutsideUnitError(`ContextVar '${this.#name}': getOrThrow()`)
-    throw new NotSetError(this.#name)
+    const cell = currentCell()
+    if (cell === undefined) throw new OutsideUnitError(`ContextVar '${this.#name}': getOrThrow()`)
+    throw new NotSetError(this.#name, cell.sealed)
   }
 
   has(): boolean {

@@ -115,7 +115,8 @@ export class Limits {
   /** The limit that refused a task of `unit`, for the error. */
   describe(unit: Unit | undefined): string {
     const slots = this.#shareOf(unit)?.slots ?? 0
-    if (slots >= this.#maxPerRequest) return `'${unit?.name}' has ${slots} tasks there, the maximum for one unit`
+    if (slots >= this.#maxPerRequest)
+      return `'${unit?.name}' has ${slots} running and queued there, the maximum for one unit`
     return `it is full, with ${this.#running} running and ${this.#queue.size} queued`
   }
 

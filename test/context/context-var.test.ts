@@ -212,7 +212,12 @@ describe('ContextVar.getOrThrow', () => {
       { onLateUse: ({ operation }) => uses.push(operation) },
     )
 
-    expect(read).toThrow(expect.objectContaining({ code: 'LCTX_NOT_SET' }))
+    expect(read).toThrow(
+      expect.objectContaining({
+        code: 'LCTX_NOT_SET',
+        message: expect.stringMatching(/^The variable 'user' was read after the end of its unit, .* Await the work /),
+      }),
+    )
     expect(uses).toEqual(['read'])
   })
 

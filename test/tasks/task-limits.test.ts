@@ -263,8 +263,8 @@ describe('maxPerRequest', () => {
     )
 
     expect(errors.map(({ message }) => message)).toEqual([
-      expect.stringContaining("'GET /a' has 2 tasks there, the maximum for one unit"),
-      expect.stringContaining("'GET /b' has 2 tasks there, the maximum for one unit"),
+      expect.stringContaining("'GET /a' has 2 running and queued there, the maximum for one unit"),
+      expect.stringContaining("'GET /b' has 2 running and queued there, the maximum for one unit"),
     ])
     expect(shop.group.counters).toMatchObject({ running: 4, refused: 2 })
   })
