@@ -49,8 +49,11 @@ function Drain(props: DrainStatus & { readonly service: string; readonly now: nu
   const progress =
     endedAt === undefined ? `drains: ${left}` : `drained: ${reachedLimit === true ? left : 'nothing is left'}`
   return (
-    <div class={reachedLimit === true ? 'drain failed' : 'drain'} role="status">
-      <b>{service}</b> {progress}, {duration(elapsed)} of {duration(timeoutMs)}{' '}
+    <div class={reachedLimit === true ? 'drain failed' : 'drain'}>
+      <span role="status">
+        <b>{service}</b> {progress}
+      </span>
+      , {duration(elapsed)} of {duration(timeoutMs)}{' '}
       <progress max={timeoutMs} value={Math.min(elapsed, timeoutMs)} aria-label={`drain of ${service}`} />
     </div>
   )

@@ -235,7 +235,14 @@ describe.skipIf(skip)(`the page of the inspector, in Chromium${name}`, { timeout
     await row('receipt').waitFor()
 
     const closed = shop.app.close()
-    await page.getByText('drains: 0 requests and 1 task left').waitFor()
+    const status = page.getByRole('status').filter({ hasText: 'drains: 0 requests and 1 task left' })
+    await status.waitFor()
+    const said = await status.innerText()
+    const elapsed = page.locator('.drain')
+    const before = await elapsed.innerText()
+    await expect.poll(() => elapsed.innerText()).not.toBe(before)
+    // A screen reader reads each change of a status, and the time changes five times a second.
+    expect(await status.innerText()).toBe(said)
     openGate()
     await closed
 
