@@ -20,12 +20,18 @@ function isCancellation(error: unknown, reason: unknown, depth: number): boolean
   for (let causes = depth; causes < maxCauses; causes++) {
     if (at === reason) return true
     if (typeof at !== 'object' || at === null) return false
-    if (isFromClient(at)) return true
+    if (isFromClient(at) || hasMessageOf(reason, at)) return true
     const several = errorsIn(at)
     if (several !== undefined) return several.every((each) => isCancellation(each, reason, causes + 1))
     at = (at as { cause?: unknown }).cause
   }
   return false
+}
+
+/** Some clients keep only the message of the reason, for example that of Elasticsearch. */
+function hasMessageOf(reason: unknown, error: { message?: unknown }): boolean {
+  const { message } = Object(reason) as { message?: unknown }
+  return typeof message === 'string' && message !== '' && error.message === message
 }
 
 /** Those of `Promise.any`; or those of a `SuppressedError`: the error of a disposer, and the one that it suppresses. */
@@ -52,6 +58,8 @@ const codes = new Set<unknown>([
   'ABORT_ERR',
   'ERR_ABORTED',
   'ERR_CANCELED',
+  // A stream that was destroyed
+  'ERR_STREAM_PREMATURE_CLOSE',
   // superagent
   'ABORTED',
   // A cancelled query. PostgreSQL, "PostgreSQL Error Codes", query_canceled; MySQL; SQL Server with tedious
@@ -63,7 +71,9 @@ const codes = new Set<unknown>([
 const grpcCancelled = 1
 
 function isFromClient(error: object): boolean {
-  const { name, code, metadata, constructor } = error as ClientError
+  const { name, code, message, metadata, constructor } = error as ClientError
+  // The body of a response of `node:http`; the AWS SDK adds to the message. A peer's reset has another message.
+  if (code === 'ECONNRESET' && String(message).startsWith('aborted')) return true
   if (names.has(name) || codes.has(code) || names.has(constructor?.name)) return true
   // A child process that failed may have the code 1 too.
   return code === grpcCancelled && typeof metadata === 'object' && metadata !== null
@@ -72,6 +82,7 @@ function isFromClient(error: object): boolean {
 interface ClientError {
   readonly name?: unknown
   readonly code?: unknown
+  readonly message?: unknown
   readonly metadata?: unknown
   /** Undefined for an object without a prototype. */
   readonly constructor?: { readonly name?: unknown }

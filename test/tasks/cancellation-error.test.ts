@@ -1,7 +1,12 @@
+import { once } from 'node:events'
+import { createServer, get, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { CanceledError } from 'axios'
 import { TaskCancelledError } from 'cockatiel'
 import { gather, race, runInScope, type Task, TaskGroup, withTaskGroup, withTimeout } from 'logical-context'
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 
 const gone = new Error('gone')
 const boom = new Error('boom')
@@ -15,6 +20,9 @@ const cancellations: [name: string, error: (signal: AbortSignal) => unknown][] =
   ['the reason', (signal) => signal.reason],
   ['fetch', () => new DOMException('This operation was aborted', 'AbortError')],
   ['node', () => Object.assign(new Error('The operation was aborted'), { code: 'ABORT_ERR' })],
+  ['the body of node:http', () => Object.assign(new Error('aborted'), { code: 'ECONNRESET' })],
+  ['a stream', () => Object.assign(new Error('Premature close'), { code: 'ERR_STREAM_PREMATURE_CLOSE' })],
+  ['a client that keeps only the message', (signal) => new Error((signal.reason as Error).message)],
   ['axios', () => new CanceledError()],
   ['gRPC', () => grpc],
   ['an error with the reason at the end of its causes', (signal) => caused(caused(signal.reason))],
@@ -33,6 +41,7 @@ const cancellations: [name: string, error: (signal: AbortSignal) => unknown][] =
 const failures: [name: string, error: unknown][] = [
   ['an exit code of 1', Object.assign(new Error('exit'), { code: 1 })],
   ['a circle of causes', circle()],
+  ['a connection that its peer has reset', Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })],
   [
     'an error whose name throws',
     {
@@ -96,6 +105,41 @@ describe.each(cancellations)('an error of an aborted call: %s', (_, errorFor) =>
 
     expect(onError).toHaveBeenCalledExactlyOnceWith(error, expect.anything())
     expect(group.counters).toMatchObject({ failed: 1, cancelled: 0 })
+  })
+})
+
+describe('the body of a response that an abort breaks off', () => {
+  it.each<[string, (url: string, signal: AbortSignal) => Promise<unknown>]>([
+    [
+      'of node:http',
+      async (url, signal) => {
+        const request = get(url, { signal })
+        request.on('error', () => {})
+        const [response] = (await once(request, 'response')) as [IncomingMessage]
+        return text(response)
+      },
+    ],
+    [
+      'of the AWS SDK',
+      async (url, abortSignal) => {
+        const credentials = { accessKeyId: 'id', secretAccessKey: 'secret' }
+        const client = new SQSClient({ endpoint: url, region: 'local', credentials, maxAttempts: 1 })
+        return client.send(new ListQueuesCommand({}), { abortSignal })
+      },
+    ],
+  ])('does not join the failure: %s', async (_name, read) => {
+    const sent = Promise.withResolvers<void>()
+    const server = createServer((_request, response) => {
+      response.write('{', () => setTimeout(sent.resolve, 20))
+    }).listen(0, '127.0.0.1')
+    onTestFinished(() => server.closeAllConnections())
+    onTestFinished(() => void server.close())
+    await once(server, 'listening')
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+
+    const both = gather([({ signal }) => read(url, signal), () => sent.promise.then(() => Promise.reject(boom))])
+
+    await expect(both).rejects.toBe(boom)
   })
 })
 
