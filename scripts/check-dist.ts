@@ -4,6 +4,7 @@ import { cpSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } fr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { rolldown } from 'rolldown'
 import { internalTypes } from './public-declarations.ts'
 
 /**
@@ -138,11 +139,23 @@ late(() => user.set('late'))
 for (const { kind, callSite } of on.findings) console.log(kind, callSite)
 `,
 )
-const found = execFileSync(process.execPath, ['--enable-source-maps', join(app, 'app.mjs')], { encoding: 'utf8' })
+// The same in a bundle of the program. That of esbuild in CommonJS has no `import.meta`.
+for (const [file, format] of [
+  ['bundle.mjs', 'esm'],
+  ['bundle.cjs', 'cjs'],
+] as const) {
+  const transform = format === 'cjs' ? { define: { 'import.meta.url': 'undefined' } } : {}
+  const bundle = await rolldown({ input: join(app, 'app.mjs'), platform: 'node', transform })
+  await bundle.write({ file: join(app, file), format, sourcemap: true })
+  await bundle.close()
+}
+for (const file of ['app.mjs', 'bundle.mjs', 'bundle.cjs']) {
+  const found = execFileSync(process.execPath, ['--enable-source-maps', join(app, file)], { encoding: 'utf8' })
+  assert.deepEqual(
+    Array.from(found.matchAll(/^(\w+) .*app\.mjs:(\d+):/gm), ([, kind, line]) => `${kind} ${line}`),
+    ['at 10', 'at 11', 'swapped 8', 'late 10', 'late 11'],
+    `with source maps, the lines of the program are not found in ${file}`,
+  )
+}
 rmSync(app, { recursive: true })
-assert.deepEqual(
-  Array.from(found.matchAll(/^(\w+) .*app\.mjs:(\d+):/gm), ([, kind, line]) => `${kind} ${line}`),
-  ['at 10', 'at 11', 'swapped 8', 'late 10', 'late 11'],
-  'with source maps, the lines of the program are not found',
-)
 console.log(`${targets.length} subpaths are built.`)
