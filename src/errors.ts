@@ -49,7 +49,8 @@ export class OutsideUnitError extends LogicalContextError {
     super(
       'LCTX_OUTSIDE_UNIT',
       `${operation} was called outside any unit of work. ` +
-        'Likely causes: the plugin is not registered, a hook was registered before it, or a callback lost its unit. ' +
+        'Likely causes: the plugin is not registered, or only inside another plugin; a hook was registered before it; ' +
+        'a callback lost its unit. ' +
         'Register the plugin first, wrap the callback with bind(fn), or open a unit with runInScope(fn).',
     )
     // Every loss of the context ends here.

@@ -267,6 +267,17 @@ describe('a registration of logicalContext inside a plugin', () => {
     expect((await app.inject('/missing')).json()).toEqual({ user: 'ann', name: 'GET (no route)' })
   })
 
+  it('opens no units for the routes of another plugin, and the error names this cause', async () => {
+    const app = Fastify()
+    onTestFinished(() => app.close())
+    await app.register(async (child) => await child.register(logicalContext))
+    await app.register(async (orders) => void orders.get('/orders', async () => user.set('ann')))
+
+    const { code, message } = (await app.inject('/orders')).json()
+    expect(code).toBe('LCTX_OUTSIDE_UNIT')
+    expect(message).toContain('the plugin is not registered, or only inside another plugin; ')
+  })
+
   it('opens units with @fastify/autoload, which passes its own options', async () => {
     const shop = logged()
     await shop.app.register(autoload, {
