@@ -89,7 +89,9 @@ function replace(prototype: Handling, name: keyof Handling, requestAt: 0 | 1): v
     const exchange = exchangeOf(request)
     if (exchange === undefined) return original.apply(this, args)
     if (this.route === undefined) enterMount(request)
-    else nameAfterRoute(exchange, request, basePattern(request) + String(this.route.path))
+    // A request of Fastify has the name of its own route.
+    else if (request.requestScope !== undefined)
+      nameAfterRoute(exchange, request, basePattern(request) + String(this.route.path))
     const layer = (this[trackedKey] ??= trackedLayer(this))
     return exchange.isCurrent ? original.apply(layer, args) : exchange.enter(original, layer, ...args)
   }

@@ -13,6 +13,7 @@ import {
   trackedHook,
   trackedParser,
 } from './fastify-hooks.ts'
+import { trackExpress } from './fastify-middlewares.ts'
 import type { RequestLoggers } from './fastify-logger.ts'
 import type { Exchange } from './exchange.ts'
 import type { Inbound } from './inbound.ts'
@@ -110,6 +111,7 @@ export function routeUnits(request: FastifyRequest, inbound: Inbound): RouteUnit
 let routeKey: symbol | undefined
 
 function prepare(route: Route, method: string, inbound: Inbound): RouteUnits {
+  trackExpress(route.server)
   // A URL that cannot be routed has no functions.
   if (isFunction(route.handler)) track(route)
   // For `reply.callNotFound()`.

@@ -20,6 +20,7 @@ import { exchangeOf } from './exchange.ts'
 import { Exchanges } from './exchanges.ts'
 import { trackReplies } from './fastify-hooks.ts'
 import { logOf, RequestLoggers } from './fastify-logger.ts'
+import { trackMiddlewares } from './fastify-middlewares.ts'
 import {
   abortInUnit,
   adoptNotFound,
@@ -153,6 +154,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
     else fn()
   })
   trackFrameworkErrors(fastify, beginLogged)
+  trackMiddlewares(fastify)
   fastify.addHook('onRoute', (route) => {
     const { method, url, config, childLoggerFactory } = route
     checkRoute(`${String(method)} ${url}`, config?.logicalContext, route)

@@ -6,6 +6,7 @@ import expressPlugin from '@fastify/express'
 import middie from '@fastify/middie'
 import { fastifyRequestContext } from '@fastify/request-context'
 import session from '@fastify/session'
+import { Router } from 'express'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { ContextVar, spawn } from 'logical-context'
 import logicalContext from 'logical-context/middleware/fastify'
@@ -74,6 +75,21 @@ const answer = (look: Look) => async () => {
   await Promise.resolve()
   return { user: user.get() }
 }
+
+type Middleware = (request: { url?: string }, response: unknown, next: () => void) => void
+/** A middleware that calls `next` in the foreign context, but not for the other request. */
+const inForeign =
+  (callIn: CallIn): Middleware =>
+  ({ url }, _response, next) => {
+    if (url === '/other') next()
+    else callIn(() => next())
+  }
+const lookHere =
+  (look: Look, place: string): Middleware =>
+  ({ url }, _response, next) => {
+    if (url !== '/other') look(place)
+    next()
+  }
 
 const hooks = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'preSerialization', 'onSend'] as const
 type Hook = (typeof hooks)[number]
@@ -502,34 +518,40 @@ describe.each(foreigners)('with the packages of others, called back by %s', (for
     expect(seen).toEqual(all(answered))
   })
 
-  it('@fastify/middie: a middleware registered after the plugin', async () => {
+  it.each(['before', 'after'] as const)('@fastify/middie, registered %s the plugin', async (when) => {
     const { seen } = await serve(foreigner, {
+      before: async (app) => when === 'before' && app.register(middie, { hook: 'preHandler' }),
       after: async (app, callIn, look) => {
-        await app.register(middie)
-        app.use((request: { url?: string }, _response: unknown, next: () => void) => {
-          if (request.url === '/other') next()
-          else callIn(() => next())
+        if (when === 'after') await app.register(middie)
+        app.use(inForeign(callIn))
+        app.use('/', [lookHere(look, 'second'), inForeign(callIn)] as never)
+        await app.register(async (inner) => {
+          inner.use(lookHere(look, 'inner'))
+          inner.get('/', answer(look))
         })
-        app.get('/', answer(look))
       },
     })
 
-    expect(seen).toEqual(all(answered))
+    expect(seen).toEqual(all(['second', 'inner', ...answered]))
   })
 
   it('@fastify/express: a middleware registered after the plugin', async () => {
+    const names: string[] = []
     const { seen } = await serve(foreigner, {
       after: async (app, callIn, look) => {
         await app.register(expressPlugin)
-        app.use((request: { url: string }, _response: unknown, next: () => void) => {
-          if (request.url === '/other') next()
-          else callIn(next)
-        })
+        const router = Router()
+        router.use(lookHere(look, 'router'), inForeign(callIn))
+        router.get('/{*path}', lookHere(look, 'route'))
+        app.use(inForeign(callIn))
+        app.use(router)
+        app.addHook('preHandler', async ({ url, requestScope }) => void (url === '/' && names.push(requestScope.name)))
         app.get('/', answer(look))
       },
     })
 
-    expect(seen).toEqual(all(answered))
+    expect(seen).toEqual(all(['router', 'route', ...answered]))
+    expect(names).toEqual(['GET /'])
   })
 
   it('@fastify/request-context, registered first', async () => {
