@@ -1,4 +1,4 @@
-import type { EventEmitter } from 'node:events'
+import { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Readable } from 'node:stream'
@@ -268,22 +268,28 @@ function emitIn(exchange: Exchange, emitter: EventEmitter): EventEmitter['emit']
   return emit
 }
 
+const { emit: nodeEmit } = EventEmitter.prototype
+
 /** One function for all emitters: one closure per emitter costs more than the rest. */
 function emitInUnit(this: ScopedEmitter, event: string | symbol, ...args: unknown[]): boolean {
   const exchange = this[exchangeKey]
-  const emit = exchange.emitOf(this)
   // A closed response never releases its stream.
   if (event === 'pipe' && exchange.responseOpen) exchange.begin(ofStream)
   if (event === 'unpipe') exchange.unpiped(args[0] as Readable)
-  // Most events have no listener.
-  const isHeard = this.listenerCount(event) > 0
-  if (event !== 'close') return isHeard ? exchange.enter(emit, this, event, ...args) : emit.call(this, event, ...args)
+  if (event !== 'close') return emitToListeners(exchange, this, event, args)
   try {
-    return isHeard ? exchange.enter(emit, this, event, ...args) : emit.call(this, event, ...args)
+    return emitToListeners(exchange, this, event, args)
   } finally {
     // After the listeners, which still read the values; also if one of them throws.
     exchange.closed(this)
   }
+}
+
+function emitToListeners(exchange: Exchange, emitter: EventEmitter, event: string | symbol, args: unknown[]): boolean {
+  const emit = exchange.emitOf(emitter)
+  if (emitter.listenerCount(event) > 0) return exchange.enter(emit, emitter, event, ...args)
+  // Most events have no listener: Node's own `emit` does nothing then, except for an error.
+  return emit === nodeEmit && event !== 'error' ? false : emit.call(emitter, event, ...args)
 }
 
 Object.defineProperty(emitInUnit, 'name', { value: 'emit' })

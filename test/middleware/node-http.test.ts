@@ -76,6 +76,35 @@ describe('logicalContext of middleware/node-http', () => {
     expect(defaultExport).toBe(logicalContext)
   })
 
+  it('emits events without a listener as Node does: an error throws, and an emit of another library is called', async () => {
+    const emitted: (string | symbol)[] = []
+    const results: unknown[] = []
+    const context = logicalContext((request, response) => {
+      try {
+        request.emit('error', new Error('without a listener'))
+      } catch (error) {
+        results.push((error as Error).message)
+      }
+      results.push(request.emit('unheard'), request.on('heard', () => {}).emit('heard'))
+      response.end()
+    })
+    const server = createServer((request, response) => {
+      const { emit } = response
+      response.emit = function (this: ServerResponse, event: string | symbol, ...args: unknown[]) {
+        emitted.push(event)
+        return Reflect.apply(emit, this, [event, ...args]) as boolean
+      } as typeof emit
+      context(request, response)
+    })
+    await open(server)
+
+    await (await fetch(urlOf(server))).text()
+    await vi.waitFor(() => expect(emitted).toContain('close'))
+
+    expect(results).toEqual(['without a listener', false, true])
+    expect(emitted).toContain('prefinish')
+  })
+
   it('keeps the name and the length of the listener, and calls it with its server', async () => {
     const seen: unknown[] = []
     const context = logicalContext(function serve(this: unknown, _request: IncomingMessage, response: ServerResponse) {
