@@ -73,6 +73,7 @@ export const logFieldsChecks: Checks = {
 export class LogFields {
   readonly keys: ReadonlySet<string>
   readonly #fields: readonly { readonly key: string; readonly prefix: string; readonly reader: Reader }[]
+  readonly #anyPrefix: RegExp
 
   /** @throws {TypeError} if a field is not a variable, if it is sensitive, or if its key is taken. */
   constructor(owner: string, options: LogFieldsOptions | undefined) {
@@ -91,6 +92,12 @@ export class LogFields {
     for (const [key, field] of Object.entries(declared)) add(key, key, readerOf(`${owner}: field '${key}'`, field))
     this.keys = new Set(readers.keys())
     this.#fields = Array.from(readers, ([key, reader]) => ({ key, prefix: `,${JSON.stringify(key)}:`, reader }))
+    this.#anyPrefix = new RegExp(this.#fields.map(({ prefix }) => escape(prefix)).join('|') || '$^')
+  }
+
+  /** Whether a logger's bindings may have one of the keys: one search, because most bindings have none. */
+  mayBeIn(bindings: string): boolean {
+    return this.#anyPrefix.test(bindings)
   }
 
   /**
@@ -124,6 +131,11 @@ export function cellFor(logger: { readonly [cellKey]?: Cell } | undefined): Cell
   if (own === undefined || current === undefined || current === own) return current ?? own
   const [unit, request] = [current.unit, own.unit] as (Unit | undefined)[]
   return unit === request || (unit !== undefined && unit.origin === request?.origin) ? current : own
+}
+
+/** A pattern that matches a text. */
+function escape(text: string): string {
+  return text.replace(/[$()*+.?[\\\]^{|}]/g, '\\$&')
 }
 
 function isKey(value: unknown): boolean {

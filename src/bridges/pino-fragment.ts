@@ -65,6 +65,8 @@ export interface Fragment {
   /** The tracer's active trace when the text was written; spans come and go without a write to a variable. */
   readonly active: TraceOfNow
   readonly parts: readonly Part[]
+  /** The text of all parts. */
+  readonly text: string
   /** The fields after the bindings of the latest line. */
   latest: { readonly bindings: string; readonly text: string } | undefined
 }
@@ -94,7 +96,7 @@ export function fragmentFor(logger: Internals, inside: Inside, cell: Cell, field
     return known
   }
   const parts = writeParts(logger, inside, cell, fields)
-  const fragment = { fields, stringifiers, serializers, active, parts, latest: undefined }
+  const fragment = { fields, stringifiers, serializers, active, parts, text: textOf(parts), latest: undefined }
   cell.memo = fragment
   return fragment
 }
@@ -102,8 +104,9 @@ export function fragmentFor(logger: Internals, inside: Inside, cell: Cell, field
 /** The fields after a logger's own bindings, without those that the bindings have. */
 export function joinTo(bindings: string, fragment: Fragment): string {
   if (fragment.latest?.bindings !== bindings) {
-    const missing = fragment.parts.filter((part) => !hasKey(bindings, part))
-    fragment.latest = { bindings, text: bindings + textOf(missing) }
+    const { fields, parts, text } = fragment
+    const missing = fields.mayBeIn(bindings) ? textOf(parts.filter((part) => !hasKey(bindings, part))) : text
+    fragment.latest = { bindings, text: bindings + missing }
   }
   return fragment.latest.text
 }
@@ -140,18 +143,41 @@ function textOf(parts: readonly Part[]): string {
 function writeParts(logger: Internals, inside: Inside, cell: Cell, fields: LogFields): Part[] {
   const parts: Part[] = []
   const serializers = logger[inside.serializers] as Record<string, ((value: unknown) => unknown) | undefined>
-  const stringifiers = logger[inside.stringifiers] as Record<string | symbol, Stringify | undefined>
-  const wildcard = Object.getOwnPropertySymbols(stringifiers).find(
-    ({ description }) => description === 'pino.wildcardFirst',
-  )
-  const byDefault = (wildcard && stringifiers[wildcard]) ?? (logger[inside.stringify] as Stringify)
+  const stringifiers = logger[inside.stringifiers] as Stringifiers
+  const byDefault = wildcardOf(stringifiers) ?? (logger[inside.stringify] as Stringify)
   fields.read(cell, (key, value, prefix) => {
     const serialize = serializers[key]
     const shown = serialize === undefined ? value : serialize(value)
-    const text = (stringifiers[key] ?? byDefault)(shown, logger[inside.stringifySafe])
+    const stringify = stringifiers[key] ?? byDefault
+    const isPlain = typeof shown === 'string' && stringify === logger[inside.stringify]
+    const text = isPlain ? quote(shown) : stringify(shown, logger[inside.stringifySafe])
     if (text !== undefined) parts.push({ key, prefix, value: text })
   })
   return parts
 }
 
 type Stringify = (value: unknown, safe: unknown) => string | undefined
+type Stringifiers = Record<string | symbol, Stringify | undefined>
+
+/** The redaction of all keys. Most loggers of a program share one object, so the search in it is kept. */
+function wildcardOf(stringifiers: Stringifiers): Stringify | undefined {
+  if (stringifiers !== searched) {
+    searched = stringifiers
+    wildcard = Object.getOwnPropertySymbols(stringifiers).find(
+      ({ description }) => description === 'pino.wildcardFirst',
+    )
+  }
+  return wildcard && stringifiers[wildcard]
+}
+
+let searched: Stringifiers | undefined
+let wildcard: symbol | undefined
+
+/** As `JSON.stringify`, which is slower for an id. */
+function quote(text: string): string {
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code < 0x20 || code > 0x7e || code === 0x22 || code === 0x5c) return JSON.stringify(text)
+  }
+  return `"${text}"`
+}

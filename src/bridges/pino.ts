@@ -100,8 +100,9 @@ export function pinoMixin(options?: PinoMixinOptions, ...calledByPino: never[]):
     if (cell === undefined) watch.current?.lineOutside()
     else {
       const bindings = bindingsOf(logger)
+      const mayHave = fields.mayBeIn(bindings)
       fields.read(cell, (key, value, prefix) => {
-        if (!hasKey(bindings, { key, prefix })) line[key] = value
+        if (!mayHave || !hasKey(bindings, { key, prefix })) line[key] = value
       })
     }
     if (mixin === undefined) return line
