@@ -2,8 +2,10 @@
 import { sideOf } from '../rows/index.ts'
 import { calibrate, lastResult, runLoop, timeUndisturbed } from './loop.ts'
 import { answerWith, tell, unknown } from './protocol.ts'
+import { keepTickShape } from './tick-shape.ts'
 
 const [, , row = '', name = ''] = process.argv
+await keepTickShape()
 const work = await sideOf(['micro', 'growth'], row, name).setup()
 
 answerWith(async (question) => {

@@ -29,6 +29,7 @@ export const sections: readonly Section[] = [
     rows: [
       'import-index',
       'import-plugin',
+      'next-tick',
       'request-import',
       'request-hello',
       'request-full',

@@ -24,6 +24,7 @@ import { jobEngines } from './job-engines.ts'
 import { logLine } from './log-line.ts'
 import { memoryIdle, memoryInFlight } from './memory-requests.ts'
 import { memoryTasks } from './memory-tasks.ts'
+import { nextTick } from './next-tick.ts'
 import { otelScope, otelTask } from './otel-bridge.ts'
 import { propagation } from './propagation.ts'
 import { scope } from './scope.ts'
@@ -46,6 +47,7 @@ export const plainRows: readonly Row[] = [
   otelTask,
   otelScope,
   ...imports,
+  nextTick,
   requestImport,
   requestHello,
   requestFull,
