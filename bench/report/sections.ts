@@ -33,6 +33,7 @@ export const sections: readonly Section[] = [
       'request-import',
       'request-hello',
       'request-full',
+      'request-parts',
       'fastify-hello',
       'fastify-full',
       'fastify-logging',

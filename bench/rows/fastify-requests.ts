@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { MemoryConnection } from '../harness/memory-connection.ts'
 import { type MicroRow, ofFloor, ours, type Role, type ServerSide, type Side, type Target } from '../harness/row.ts'
 import * as ways from './fastify-contexts.ts'
-import { fastifyFull } from './fastify-full.ts'
+import { fastifyFull, tracedHeaders } from './fastify-full.ts'
 import { helloServer } from './hello-server.ts'
 
 /** Half of a request's CPU time is the kernel's, and its noise hides the cost of a plugin. */
@@ -41,6 +41,28 @@ export const requestImport: MicroRow = {
   targets: [ofFloor(1.02)],
 }
 
+/** Each side has one promise more than the side before it. */
+export const requestParts: MicroRow = {
+  kind: 'micro',
+  windows,
+  name: 'request-parts',
+  title: 'Fastify without the kernel: what each part costs',
+  about:
+    'Each side adds one part to the side before it, and each request brings the headers of the row above. The unit ' +
+    'owns tasks, can be cancelled, and drops its values at its end. The plugin runs all hooks, callbacks and events in ' +
+    `the unit; its end waits for the handler and the reply, and a close waits for both. ${withoutKernel}`,
+  sides: [
+    side('bare', 'floor', () => helloServer(ways.none), tracedHeaders),
+    side('one-line als.run in onRequest', 'reference', () => helloServer(ways.oneLineOfAls), tracedHeaders),
+    side('a unit with the id of the caller', 'reference', () => helloServer(ways.unitByHand), tracedHeaders),
+    side('the plugin with the id', 'reference', () => part([]), tracedHeaders),
+    side('the plugin with id and trace', 'reference', () => part(['trace']), tracedHeaders),
+    side('the plugin with id, trace and baggage', 'reference', () => part(['trace', 'baggage']), tracedHeaders),
+    side(`${ours}, also with the id in the reply`, 'ours', () => part(['trace', 'baggage', 'reply']), tracedHeaders),
+  ],
+  targets: [],
+}
+
 export const requestFull: MicroRow = {
   kind: 'micro',
   windows,
@@ -56,6 +78,23 @@ export const requestFull: MicroRow = {
     ),
     adds('at most what als.run and mixin add', 'als.run and mixin', 1),
   ],
+}
+
+async function part(parts: readonly ('trace' | 'baggage' | 'reply')[]) {
+  const { ContextVar } = await import('logical-context')
+  const { w3cBaggage, w3cTraceContext, xRequestId } = await import('logical-context/propagators')
+  const tenant = new ContextVar<string>('tenant')
+  const propagators = [
+    ...(parts.includes('trace') ? [w3cTraceContext()] : []),
+    ...(parts.includes('baggage') ? [w3cBaggage({ members: { tenant } })] : []),
+    xRequestId(),
+  ]
+  const way = ways.logicalContext({
+    propagators,
+    trust: 'loopback',
+    replyIdHeader: parts.includes('reply') ? 'x-request-id' : false,
+  })
+  return helloServer(way, {}, () => () => !parts.includes('baggage') || tenant.get() === 'acme')
 }
 
 function adds(words: string, against: string, atMost: number): Target {

@@ -4,7 +4,7 @@ import { awaitsRow } from './awaits.ts'
 import { fastifyFull } from './fastify-full.ts'
 import { fastifyHello } from './fastify-hello.ts'
 import { fastifyLogging } from './fastify-logging.ts'
-import { requestFull, requestHello, requestImport } from './fastify-requests.ts'
+import { requestFull, requestHello, requestImport, requestParts } from './fastify-requests.ts'
 import { fastifyFetch, fastifyUndici } from './fastify-outbound.ts'
 import { fastifyOpenLoop } from './fastify-open-loop.ts'
 import { fastifySpans } from './fastify-spans.ts'
@@ -51,6 +51,7 @@ export const plainRows: readonly Row[] = [
   requestImport,
   requestHello,
   requestFull,
+  requestParts,
   fastifyHello,
   fastifyFull,
   fastifyLogging,
