@@ -7,6 +7,9 @@ import { helloServer } from './hello-server.ts'
 /** Makes the call. Returns what the backend says about the trace that it received. */
 type Call = () => Promise<string>
 
+const bareInScope = `${ours}, bare call`
+const bareInAls = 'one-line als.run, bare call'
+
 const atLeast: Target = {
   words: 'at least 0.95 of the requests/s of bare',
   figure: 'requests/s',
@@ -15,7 +18,7 @@ const atLeast: Target = {
 }
 const about =
   'Each request brings a trace. Its handler calls a server on loopback, which must receive that trace, and awaits ' +
-  'the body of the reply.'
+  'the body of the reply. Two sides make a bare call in a context: it sends no trace.'
 
 export const fastifyUndici: ServerRow = {
   kind: 'fastify',
@@ -26,6 +29,8 @@ export const fastifyUndici: ServerRow = {
   sides: [
     { name: 'bare', role: 'floor', serve: (backend) => server(ways.none, undici(backend), 'no trace') },
     { name: ours, role: 'ours', serve: (backend) => server(traced, oursOfUndici(backend), 'a trace') },
+    { name: bareInScope, role: 'reference', serve: (backend) => server(traced, undici(backend), 'no trace') },
+    { name: bareInAls, role: 'reference', serve: (backend) => server(ways.oneLineOfAls, undici(backend), 'no trace') },
     { name: '@fastify/otel and undici instrumentation', role: 'peer', serve: (backend) => otel(backend, undici) },
   ],
   targets: [atLeast],
@@ -40,6 +45,12 @@ export const fastifyFetch: ServerRow = {
   sides: [
     { name: 'bare', role: 'floor', serve: (backend) => server(ways.none, plainFetch(backend), 'no trace') },
     { name: ours, role: 'ours', serve: (backend) => server(traced, oursOfFetch(backend), 'a trace') },
+    { name: bareInScope, role: 'reference', serve: (backend) => server(traced, plainFetch(backend), 'no trace') },
+    {
+      name: bareInAls,
+      role: 'reference',
+      serve: (backend) => server(ways.oneLineOfAls, plainFetch(backend), 'no trace'),
+    },
     { name: '@fastify/otel and undici instrumentation', role: 'peer', serve: (backend) => otel(backend, plainFetch) },
   ],
   targets: [atLeast],
