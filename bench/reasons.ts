@@ -23,17 +23,21 @@ export const reasons: Readonly<Record<string, string>> = {
   'import-plugin':
     'Most of the time is that of V8, which compiles four files. Tried and kept: the same as for the import of the package; no module of Node that a server loads in any case; no package besides (the first CommonJS module that an ES module imports costs Node 22 tens of milliseconds).',
   'request-import':
-    'The import runs no code in a request. The difference is within the error of the measurement, as the side "once more" shows.',
+    'The import runs no code in a request. The difference is within the error of the measurement, as the side "once more" shows. Before the harness kept a shape for V8 (see the row of `process.nextTick`), two equal sides differed by half.',
   ...same(
     ['request-hello', 'server-node-http', 'server-express', 'server-koa', 'server-hono', 'server-nestjs'],
-    'A part of the difference to bare is the unit and its id, which a side without the plugin shows in the row of Fastify: a random id in place of a counter; what the peer may set; an object that owns tasks, can be cancelled and is sealed; a `run`. The rest is the promises of the middleware: all hooks, callbacks and events run in the unit, the seal waits for the handler and the reply, and a close waits for both. The peers make none of these promises. Profiles show the cost in about thirty functions, and none dominates. Tried and kept: one `emit` for all requests instead of closures, no re-entry for an event without a listener, lists and counters instead of Sets and weak maps (see the decision), pooled ids, an origin that is parsed once, only the hooks that a server needs. Tried without an effect: no replaced `emit`, which is the most that classes of our own for Node’s messages could save; hooks that are not wrapped.',
+    'A part of the difference to bare is the unit and its id, which a side without the plugin shows in the row of Fastify: a random id in place of a counter; what the peer may set; an object that owns tasks, can be cancelled and is sealed; a `run`. The rest is the promises of the middleware: all hooks, callbacks and events run in the unit, the seal waits for the handler and the reply, and a close waits for both. The row of the parts shows what each of these costs. The peers make none of these promises. Profiles show the cost in about thirty functions, and none dominates. Tried and kept: one `emit` for all requests instead of closures, no call at all for an event without a listener, lists and counters instead of Sets and weak maps (see the decision), pooled ids, an origin that is parsed once, only the hooks that a server needs. Tried without an effect: no replaced `emit`, which is the most that classes of our own for Node’s messages could save; hooks that are not wrapped.',
   ),
   ...same(
     ['request-full', 'fastify-logging'],
-    'The fields are text before a line is written, like those of a static child. The mixin adds one id; here the lines have the ids of the trace and the declared values too, each line looks up its unit, and the request has all promises of the plugin.',
+    'The row of the parts shows what extraction and baggage cost. The fields are text before a line is written, like those of a static child. The mixin adds one id; here the lines have the ids of the trace and the declared values too, each line looks up its unit, and the request has all promises of the plugin. Tried and kept: one search for all keys in the bindings of a line, ids quoted without `JSON.stringify`.',
   ),
   ...same(
-    ['fastify-spawn', 'fastify-undici', 'fastify-fetch', 'fastify-open-loop', 'fastify-spans'],
+    ['fastify-undici', 'fastify-fetch'],
+    'The sides with a bare call show the two parts: what the request costs, and what the call adds to it: the headers, and the deadline of the caller. Two sides with the same code differ by a few percent here: a part of the difference is noise.',
+  ),
+  ...same(
+    ['fastify-spawn', 'fastify-open-loop', 'fastify-spans'],
     'The request costs more than a bare one, as the row without the kernel shows. Two sides with the same code differ by a few percent here: a part of the difference is noise.',
   ),
   ...same(
@@ -47,8 +51,12 @@ export const reasons: Readonly<Record<string, string>> = {
   'growth-variables':
     'Up to 32 variables a write copies an array. With more variables it goes through a tree: more expensive at that point, and constant from there on.',
   ...same(
-    ['memory-in-flight', 'memory-idle', 'memory-tasks-10000', 'memory-tasks-100000'],
-    'Of a request or a connection, the larger part is the unit and its id, as the side without the plugin shows: a scope, its cell and values, an id, and the frame of `als.run` or, on Node 22, the contexts of each promise. The rest is what the plugin keeps: the state of the connection and the peer, the replaced `emit` of two objects, the wait for the handler, the snapshot of the contexts. A task holds the same without the request. Tried and kept: values without spare room, also after the end; one list of rules for all requests that set the same variables; requests, tasks and connections as their own list links; bound functions instead of closures; no list of replies, no weak maps; fields that most units never use are made at their first use. Tried and dropped: a replaced `emit` instead of a listener on each connection (128 B less, but each WebSocket event would pay); one pair of handlers for all tasks (96 B less, but a shared task has no context of its own, so both ways would be needed).',
+    ['memory-tasks-10000', 'memory-tasks-100000'],
+    'The code by hand, which lists its tasks and reports a failure, needs as much on Node 24 and 26. Half of it is the bare promise of an async function, and a fifth the frame of `als.run`. Tried and dropped: one pair of handlers for all tasks (96 B less, but a shared task has no context of its own, so both ways would be needed).',
+  ),
+  ...same(
+    ['memory-in-flight', 'memory-idle'],
+    'Of a request or a connection, the larger part is the unit and its id, as the side without the plugin shows: a scope, its cell and values, an id, and the frame of `als.run` or, on Node 22, the contexts of each promise. The rest is what the plugin keeps: the state of the connection and the peer, the replaced `emit` of two objects, the wait for the handler, the snapshot of the contexts. Tried and kept: values without spare room, also after the end; one list of rules for all requests that set the same variables; requests, tasks and connections as their own list links; bound functions instead of closures; no list of replies, no weak maps; fields that most units never use are made at their first use. Tried and dropped: a replaced `emit` instead of a listener on each connection (128 B less, but each WebSocket event would pay).',
   ),
 }
 

@@ -4,9 +4,9 @@ import { executionAsyncResource } from 'node:async_hooks'
 let kept: readonly object[] = []
 
 /**
- * Keeps one of the objects that `process.nextTick` creates. V8 forgets the shape of objects when a full garbage
- * collection finds none of them; after about ten times, `nextTick` stays slow for the rest of the process, which costs
- * several microseconds per request. It happened in some processes and not in others, so two equal sides differed.
+ * Keeps one of the objects that `process.nextTick` creates. V8 forgets their shape when a full garbage collection finds
+ * none of them: `nextTick` can then stay slow for the rest of the process, which costs two microseconds per request. It
+ * happened in some processes and not in others, so two sides with the same code differed by half.
  */
 export async function keepTickShape(): Promise<void> {
   kept = await new Promise<readonly object[]>((resolve) => {

@@ -11,8 +11,8 @@ export const nextTick: MicroRow = {
   title: `process.nextTick after ${collections} full garbage collections`,
   about:
     'No side has code of this library. V8 forgets the shape of the objects that `nextTick` creates if a full garbage ' +
-    'collection finds none of them, and after about ten times `nextTick` stays slow. The last side keeps one of these ' +
-    'objects, as every process of this benchmark does. A request of Fastify calls `nextTick` four times.',
+    'collection finds none of them, and `nextTick` stays slow. The last side keeps one of these objects, as every ' +
+    'process of this benchmark does. A request of Fastify calls `nextTick` four times.',
   sides: [
     side('no collection', 'floor', { collect: 0, keep: false }),
     side(`${collections} collections`, 'reference', { collect: collections, keep: false }),
