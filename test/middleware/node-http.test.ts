@@ -92,7 +92,7 @@ describe('logicalContext of middleware/node-http', () => {
       const { emit } = response
       response.emit = function (this: ServerResponse, event: string | symbol, ...args: unknown[]) {
         emitted.push(event)
-        return Reflect.apply(emit, this, [event, ...args]) as boolean
+        return Reflect.apply(emit, this, [event, ...args])
       } as typeof emit
       context(request, response)
     })
