@@ -78,6 +78,7 @@ type Class = abstract new (...args: never[]) => object
  * subclass `instanceof` is unchanged.
  */
 export function shareClass(shared: Class, name: string): void {
+  copiesOf(name).add(shared)
   const mark = Symbol.for(`logical-context.${name}`)
   Object.defineProperty(shared.prototype, mark, { value: true })
   Object.defineProperty(shared, Symbol.hasInstance, {
@@ -88,6 +89,11 @@ export function shareClass(shared: Class, name: string): void {
       return Object.getPrototypeOf(value) === shared.prototype || mark in value
     },
   })
+}
+
+/** The classes with this name of all copies of the package that are loaded. */
+export function copiesOf(name: string): Set<Class> {
+  return processSingleton(`copiesOf${name}`, () => new Set())
 }
 
 function openRegistry(holder: { [key]?: Registry }): Registry {

@@ -1,8 +1,8 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { callContained } from '../callbacks.ts'
-import { ContextVar } from '../context/context-var.ts'
+import type { ContextVar } from '../context/context-var.ts'
 import { currentCell } from '../context/cell.ts'
-import { processSingleton } from '../context/storage.ts'
+import { copiesOf, processSingleton } from '../context/storage.ts'
 import { entriesOf, isPresent } from '../context/values.ts'
 import { watch } from '../context/watch.ts'
 import type { LostEvent } from '../errors.ts'
@@ -189,17 +189,21 @@ class OutsideReads {
 /** How many reads of one variable are kept until a request sets it. */
 const maxWaiting = 100
 
-/** Replaces `get` of all variables. Returns a function that restores it. */
+/** Replaces `get` of all variables, also of other copies of the package. Returns a function that restores it. */
 function watchReads(reads: OutsideReads): () => void {
-  const { prototype } = ContextVar
-  const descriptor = Object.getOwnPropertyDescriptor(prototype, 'get') as PropertyDescriptor
-  const { get } = prototype
-  const observed = function (this: ContextVar<unknown, unknown>): unknown {
-    if (currentCell() === undefined) reads.add(this)
-    return get.call(this)
+  const restore = Array.from(copiesOf('ContextVar'), ({ prototype }) => {
+    const descriptor = Object.getOwnPropertyDescriptor(prototype, 'get') as PropertyDescriptor
+    const { get } = prototype as ContextVar<unknown, unknown>
+    const observed = function (this: ContextVar<unknown, unknown>): unknown {
+      if (currentCell() === undefined) reads.add(this)
+      return get.call(this)
+    }
+    Object.defineProperty(prototype, 'get', { ...descriptor, value: observed })
+    return () => Object.defineProperty(prototype, 'get', descriptor)
+  })
+  return () => {
+    for (const undo of restore) undo()
   }
-  Object.defineProperty(prototype, 'get', { ...descriptor, value: observed })
-  return () => Object.defineProperty(prototype, 'get', descriptor)
 }
 
 /** Writes a finding to stderr. */

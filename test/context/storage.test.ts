@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import * as ours from 'logical-context'
+import { doctor } from 'logical-context/doctor'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { requestId } from 'logical-context/variables'
 import { runScript } from '../flow/run-script.ts'
@@ -28,6 +29,17 @@ describe('two copies of the package', () => {
   it('are two', () => {
     expect(theirs.ContextVar).not.toBe(ours.ContextVar)
     expect(theirs.spawn).not.toBe(ours.spawn)
+  })
+
+  // tsx loads a CommonJS copy for a program, and its doctor, which the environment turns on, is in the other one.
+  it('are both observed by the doctor of one', () => {
+    using on = doctor({ onFinding() {}, summary: false })
+    const their = new theirs.ContextVar<string>('user')
+    ours.runInScope(() => their.set('grace'))
+
+    their.get()
+
+    expect(on.findings.map(({ what }) => what)).toEqual(["read of 'user' outside any unit"])
   })
 
   it('give their variables different places', () => {
