@@ -5,7 +5,7 @@ import { isOwnFrame } from '../tasks/own-frames.ts'
 export interface CallSite {
   /** The first line of the program: its file, line and column, such as `/app/src/orders.ts:12:7`; empty if unknown. */
   readonly place: string
-  /** The package, or the module of Node, that called the code at `place`; undefined if no other code did. */
+  /** The package, else the module of Node, that called the code at `place`; undefined if no other code did. */
   readonly library: string | undefined
   /** All packages and modules of Node in the stack, innermost first. */
   readonly libraries: readonly string[]
@@ -41,11 +41,19 @@ export function readCallSite({ stack }: { stack?: string }): CallSite {
   const libraries = frames.map(({ owner }) => owner).filter((owner) => owner !== 'program')
   return {
     place: place?.place ?? '',
-    library: above.find(({ owner }) => owner !== 'program')?.owner,
+    library: callerIn(above.map(({ owner }) => owner)),
     libraries: [...new Set(libraries)],
     isProgram: frames.find(({ owner }) => !owner.startsWith('node:'))?.owner === 'program',
     isDirect: frames.find(({ isAdder }) => !isAdder)?.owner === 'program',
   }
+}
+
+/** The package that calls the program, possibly by an emitter or a timer of Node. Without one, the module of Node. */
+function callerIn(owners: readonly string[]): string | undefined {
+  const callers = owners.slice(owners.findIndex((owner) => owner !== 'program'))
+  const end = callers.indexOf('program')
+  const own = end === -1 ? callers : callers.slice(0, end)
+  return own.find((owner) => !owner.startsWith('node:')) ?? own[0]
 }
 
 interface Frame {

@@ -7,6 +7,7 @@ import { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import Fastify from 'fastify'
 import * as fastq from 'fastq'
+import { createPool } from 'generic-pool'
 import { bind, bindEmitter, ContextVar, openScope, outside, runInScope, spawn } from 'logical-context'
 import { contextLogger, pinoMixin } from 'logical-context/bridges/pino'
 import { doctor, type Finding } from 'logical-context/doctor'
@@ -181,6 +182,24 @@ describe('doctor', () => {
       "1 × read of 'user' after the end of 'request': await or spawn",
       "1 × write of 'user' after the end of 'request': await or spawn",
     ])
+  })
+
+  it('names the package that emits, and not the emitter of Node', async () => {
+    const opened = open()
+    runInScope(() => user.set('ann'))
+    const failing = { create: async () => Promise.reject(new Error('no connection')), destroy: async () => {} }
+    const pool = createPool(failing, { autostart: false, min: 1 })
+    const called = Promise.withResolvers<void>()
+    pool.once('factoryCreateError', () => {
+      user.get()
+      called.resolve()
+    })
+
+    pool.start()
+    await called.promise
+    await pool.drain()
+
+    expect(opened.findings().map(({ library }) => library)).toEqual(['generic-pool'])
   })
 
   it('advises also to bind a late callback that a package calls', async () => {
