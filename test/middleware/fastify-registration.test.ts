@@ -288,6 +288,17 @@ describe('a registration of logicalContext inside a plugin', () => {
     expect(await idsOfLines(shop, '/api/orders')).toEqual(linesOfRoute)
   })
 
+  it('opens units for all routes if autoload loads a file that exports the plugin', async () => {
+    const shop = logged()
+    await shop.app.register(autoload, {
+      dir: fileURLToPath(new URL('autoload-context', import.meta.url)),
+      options: { prefix: '/api' },
+    })
+    await shop.app.register(async (orders) => void orders.get('/orders', async ({ log }) => log.info('handled')))
+
+    expect(await idsOfLines(shop, '/orders')).toEqual(linesOfRoute)
+  })
+
   it('takes the options that Fastify adds', async () => {
     const shop = logged()
     const options = { prefix: '/api', logLevel: 'info', logSerializers: {}, policy: 'isolate' }
