@@ -17,7 +17,7 @@ import { lateUseByDefault, type LateUseOptions, LateUseWatch } from './late-use.
 import { aPolicy, type Policy } from './policy.ts'
 import { RequestScope } from './request-scope.ts'
 import { TaskGroup } from './task-group.ts'
-import { callingUnit, currentUnit, type UnitSettings } from './unit.ts'
+import { currentUnit, type UnitSettings } from './unit.ts'
 
 /** Owns what units without a group of their own spawn. A program that uses it drains it before it exits. */
 export const backgroundGroup: TaskGroup = processSingleton(
@@ -90,7 +90,6 @@ export function runInScope<R>(fn: (scope: RequestScope) => R, options?: ScopeOpt
   checkFunction('runInScope', fn)
   const checked = options === undefined ? undefined : checkOptions('runInScope', options, runChecks)
   const scope = open(checked?.name ?? (fn.name || 'scope'), checked)
-  scope.caller = callingUnit()
   try {
     return scope.run(fn, scope)
   } finally {

@@ -1,5 +1,5 @@
 import { start, type Started } from '../context/block.ts'
-import { bridge, type UnitObservation } from '../context/bridge.ts'
+import { bridge } from '../context/bridge.ts'
 import { bind } from '../context/bind.ts'
 import { Cell, currentCell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
@@ -9,7 +9,7 @@ import { keepShape } from '../callbacks.ts'
 import { anAmount, checkArgument, checkFunction, checkOptions } from '../options.ts'
 import { scopeClose, scopeEnd, scopeOpen, scopeSeal } from './lifecycle.ts'
 import { spawnChecks, type SpawnOptions } from './spawn.ts'
-import { Unit, type UnitSettings } from './unit.ts'
+import { callingUnit, Unit, type UnitSettings } from './unit.ts'
 
 /**
  * The unit of one request, message or job run. It opens when it is created, runs functions with `run`, and closes once.
@@ -26,10 +26,10 @@ export class RequestScope extends Unit implements Disposable {
   readonly origin: number = ++origins.last
   /** @internal The status of the response, once it has closed. */
   status: number | undefined = undefined
-  /** @internal The unit whose code waits for `runInScope`. */
-  caller: Unit | undefined = undefined
   #snapshot: AsyncSnapshot | undefined
   #pending = 0
+  /** The units whose code waits for a run, one for each run. */
+  #callers: Unit[] | undefined
   #closed = false
   #onClose: (() => void)[] | undefined
   #follower: Sealed | undefined
@@ -61,7 +61,7 @@ export class RequestScope extends Unit implements Disposable {
 
   /** @internal */
   override get callers(): readonly (Unit | undefined)[] {
-    return [this.caller]
+    return this.#callers ?? []
   }
 
   /** @internal What `cancelWith: 'request'` means for a task spawned here. */
@@ -86,10 +86,11 @@ export class RequestScope extends Unit implements Disposable {
     checkFunction('RequestScope.run', fn)
     if (this.sealed) throw new ScopeClosedError(this.name)
     const { cell, observation } = this
+    const caller = callingUnit()
     // Code that is in the unit already may have a span of its own around it.
     if (observation === undefined || currentCell() === cell)
-      return storage.run(cell, runObserved<Args, R>, this, fn, args)
-    return storage.run(cell, runAround<Args, R>, observation, this, fn, args)
+      return storage.run(cell, runObserved<Args, R>, this, caller, fn, args)
+    return storage.run(cell, () => observation.around(() => runObserved(this, caller, fn, args)))
   }
 
   /**
@@ -173,22 +174,38 @@ export class RequestScope extends Unit implements Disposable {
     this.#sealIfOver()
   }
 
+  /** @internal The code of a unit waits for a run, until `answer`. */
+  called(caller: Unit | undefined): void {
+    if (caller !== undefined && caller !== this) (this.#callers ??= []).push(caller)
+  }
+
+  /** @internal */
+  answer(caller: Unit | undefined): void {
+    const index = this.#callers?.indexOf(caller as Unit) ?? -1
+    if (index >= 0) this.#callers?.splice(index, 1)
+  }
+
   /**
    * @internal Postpones the seal until a promise settles, and returns a promise for its outcome. It calls `then` of a
    * foreign thenable once: a query builder, for example, runs its query at each call.
    */
-  postponeSealUntil<R>(result: R): R {
+  postponeSealUntil<R>(result: R, caller?: Unit): R {
     const started = start(result)
-    if (!(started instanceof Promise)) return started
+    if (!(started instanceof Promise)) {
+      this.answer(caller)
+      return started
+    }
     this.retain()
     // With handlers on the promise itself, a rejection without a handler would not be reported.
     return started.then(
       (value: unknown) => {
+        this.answer(caller)
         this.release()
         return value
       },
       (error: unknown) => {
         this.observation?.failed?.(error)
+        this.answer(caller)
         this.release()
         throw error
       },
@@ -244,7 +261,7 @@ export class RequestScope extends Unit implements Disposable {
     this.seal()
     this.endCancelScope()
     if (scopeSeal.hasSubscribers) this.#publish(scopeSeal)
-    this.caller = undefined
+    this.#callers = undefined
     const follower = this.#follower
     // An idle connection keeps the scope, and the follower can refer to the whole request.
     this.#follower = undefined
@@ -262,22 +279,19 @@ interface Sealed {
   sealed(): void
 }
 
-function runAround<Args extends unknown[], R>(
-  observation: UnitObservation,
+/** Calls `fn` in the cell of the scope. All handlers are attached in here, so that they keep no other context alive. */
+function runObserved<Args extends unknown[], R>(
   scope: RequestScope,
+  caller: Unit | undefined,
   fn: (...args: Args) => R,
   args: Args,
 ): R {
-  return observation.around(() => runObserved(scope, fn, args))
-}
-
-/** Calls `fn` in the cell of the scope. All handlers are attached in here, so that they keep no other context alive. */
-function runObserved<Args extends unknown[], R>(scope: RequestScope, fn: (...args: Args) => R, args: Args): R {
-  if (scope.observation === undefined) return scope.postponeSealUntil(fn(...args))
+  scope.called(caller)
   try {
-    return scope.postponeSealUntil(fn(...args))
+    return scope.postponeSealUntil(fn(...args), caller)
   } catch (error) {
     scope.observation?.failed?.(error)
+    scope.answer(caller)
     throw error
   }
 }

@@ -188,7 +188,7 @@ export function callingUnit(): Unit | undefined {
 
 /**
  * The units that wait for the current code: its own, and those that wait for one of these: for the result of a task, for
- * `runInScope`, or for a call with a structured group.
+ * `runInScope` or `scope.run`, or for a call with a structured group.
  */
 export function callingUnits(): Unit[] {
   const units = new Set([callingUnit()])

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect as connectHttp2, constants } from 'node:http2'
 import { type AddressInfo, connect } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyServerOptions } from 'fastify'
-import { ContextVar, type RequestScope, runInScope, spawn } from 'logical-context'
+import { ContextVar, openScope, type RequestScope, runInScope, spawn } from 'logical-context'
 import { type CloseReport, logicalContext, type LogicalContextOptions } from 'logical-context/middleware/fastify'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { disconnect, urlOf } from './foreign-context.ts'
@@ -364,6 +364,15 @@ describe('app.close() that is called by', () => {
       (app, close) =>
         app.get('/', async () => {
           await runInScope(close)
+          return 'ok'
+        }),
+    ],
+    [
+      'a unit opened by hand that a handler awaits',
+      (app, close) =>
+        app.get('/', async () => {
+          using scope = openScope('saga')
+          await scope.run(close)
           return 'ok'
         }),
     ],
