@@ -30,7 +30,7 @@ export const reasons: Readonly<Record<string, string>> = {
   ),
   ...same(
     ['request-full', 'fastify-logging'],
-    'The row of the parts shows what extraction and baggage cost. The fields are text before a line is written, like those of a static child. The mixin adds one id; here the lines have the ids of the trace and the declared values too, each line looks up its unit, and the request has all promises of the plugin. Tried and kept: one search for all keys in the bindings of a line, ids quoted without `JSON.stringify`.',
+    'The row of the parts shows what extraction and baggage cost. The fields are text before a line is written, like those of a static child. The mixin adds one id; here the lines have the ids of the trace and the declared values too, each line looks up its unit, and the request has all promises of the plugin. Tried and kept: one search for all keys in the bindings of a line. Tried without an effect: ids quoted without `JSON.stringify`.',
   ),
   ...same(
     ['fastify-undici', 'fastify-fetch'],

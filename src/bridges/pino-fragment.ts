@@ -148,9 +148,7 @@ function writeParts(logger: Internals, inside: Inside, cell: Cell, fields: LogFi
   fields.read(cell, (key, value, prefix) => {
     const serialize = serializers[key]
     const shown = serialize === undefined ? value : serialize(value)
-    const stringify = stringifiers[key] ?? byDefault
-    const isPlain = typeof shown === 'string' && stringify === logger[inside.stringify]
-    const text = isPlain ? quote(shown) : stringify(shown, logger[inside.stringifySafe])
+    const text = (stringifiers[key] ?? byDefault)(shown, logger[inside.stringifySafe])
     if (text !== undefined) parts.push({ key, prefix, value: text })
   })
   return parts
@@ -172,12 +170,3 @@ function wildcardOf(stringifiers: Stringifiers): Stringify | undefined {
 
 let searched: Stringifiers | undefined
 let wildcard: symbol | undefined
-
-/** As `JSON.stringify`, which is slower for an id. */
-function quote(text: string): string {
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at)
-    if (code < 0x20 || code > 0x7e || code === 0x22 || code === 0x5c) return JSON.stringify(text)
-  }
-  return `"${text}"`
-}
