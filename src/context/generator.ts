@@ -1,5 +1,6 @@
 import { keepShape } from '../callbacks.ts'
 import { anyOf, checkArgument, isFunction, show } from '../options.ts'
+import { isStarted, start, type Started } from './block.ts'
 import { Cell, type CellOwner, type View } from './cell.ts'
 import { storage } from './storage.ts'
 import { emptyValues, overlay, type Slot, type Values } from './values.ts'
@@ -9,11 +10,21 @@ const aGeneratorFunction = anyOf('a generator function', isFunction)
 
 type AnyGenerator = Generator<unknown, unknown, unknown> | AsyncGenerator<unknown, unknown, unknown>
 
+/** A generator that yields and returns promises in place of other thenables. */
+export type StartedSteps<G> =
+  G extends Generator<infer T, infer R, infer N>
+    ? [Started<T>, Started<R>] extends [T, R]
+      ? G
+      : Generator<Started<T>, Started<R>, N>
+    : G
+
 /**
  * Returns `fn`, with its name and length, with a layer for each generator that it makes. What the body sets is never
  * visible outside. The body sees the current values of the code that drives it, except those that it has set itself. Work
  * that a step starts belongs to the driver of that step, also while another request drives the next one. For sync and
  * async generator functions.
+ *
+ * A lazy thenable, such as a query, that the body yields or returns starts inside, and the driver gets a promise.
  *
  * A value that the body sets in a unit is dropped when all units that drove the generator have ended.
  *
@@ -22,10 +33,10 @@ type AnyGenerator = Generator<unknown, unknown, unknown> | AsyncGenerator<unknow
  */
 export function isolateGenerator<This, Args extends unknown[], G extends AnyGenerator>(
   fn: GeneratorFunction<This, Args, G>,
-): GeneratorFunction<This, Args, G> {
+): GeneratorFunction<This, Args, StartedSteps<G>> {
   checkArgument('isolateGenerator', aGeneratorFunction, fn)
-  return keepShape(fn, function (this: This, ...args: Args): G {
-    return layered(fn.apply(this, args))
+  return keepShape(fn, function (this: This, ...args: Args) {
+    return layered(fn.apply(this, args)) as StartedSteps<G>
   })
 }
 
@@ -46,11 +57,17 @@ function layered<G extends AnyGenerator>(generator: G): G {
       writable: true,
       value: (...args: unknown[]) => {
         const driver = storage.getStore()
-        return drive(() => storage.run(layer.step(driver), () => Reflect.apply(method, generator, args)))
+        return drive(() => storage.run(layer.step(driver), () => startStep(Reflect.apply(method, generator, args))))
       },
     })
   }
   return generator
+}
+
+/** Starts a lazy thenable in the result of a step. An async generator has started it. */
+function startStep(step: unknown): unknown {
+  const { value, done } = (step ?? {}) as Partial<IteratorResult<unknown>>
+  return isStarted(value) ? step : { value: start(value), done }
 }
 
 function atOnce<R>(step: () => R): R {

@@ -12,6 +12,7 @@ import {
   current,
   currentSignal,
   gather,
+  isolateGenerator,
   openScope,
   outside,
   race,
@@ -86,6 +87,16 @@ afterAll(async () => {
 
 type Query = () => PromiseLike<unknown>
 
+const steps = isolateGenerator(function* (query: Query, end: 'yield' | 'return') {
+  tenant.set('acme')
+  if (end === 'yield') yield query()
+  return query()
+})
+const asyncSteps = isolateGenerator(async function* (query: Query) {
+  tenant.set('acme')
+  yield query()
+})
+
 /** Runs a query for acme, by code of another tenant; none of them awaits the query inside. */
 const blocks: [name: string, block: (query: Query) => PromiseLike<unknown>][] = [
   ['variable.run', (query) => tenant.run('acme', query)],
@@ -112,6 +123,9 @@ const blocks: [name: string, block: (query: Query) => PromiseLike<unknown>][] = 
     },
   ],
   ['withTimeout', (query) => tenant.run('acme', () => withTimeout(query, minute))],
+  ['a generator that yields it', (query) => steps(query, 'yield').next().value],
+  ['a generator that returns it', (query) => steps(query, 'return').next().value],
+  ['an async generator that yields it', async (query) => (await asyncSteps(query).next()).value],
   ['shield', (query) => tenant.run('acme', () => shield(query))],
   ['gather', (query) => tenant.run('acme', async () => (await gather([query]))[0])],
   ['race', (query) => tenant.run('acme', () => race([query]))],

@@ -38,7 +38,11 @@ export const wrongParts: readonly Wrong[] = [
   { name: 'a timeout that makes a task', replaced: { withTimeout: timeoutOfTask }, shownBy: / calls withTimeout/ },
   { name: 'a timeout that no code keeps', replaced: { withTimeout: timeoutWithoutEnd }, shownBy: /is over at once/ },
   { name: 'a shield that makes a task', replaced: { shield: shieldOfTask }, shownBy: / calls shield/ },
-  { name: 'a generator without a layer', replaced: { isolateGenerator: (fn) => fn }, shownBy: / generator / },
+  {
+    name: 'a generator without a layer',
+    replaced: { isolateGenerator: ((fn: unknown) => fn) as never },
+    shownBy: / generator /,
+  },
   { name: 'a generator in a snapshot', replaced: { isolateGenerator: inSnapshot as never }, shownBy: / steps / },
   { name: 'an async generator without a layer', replaced: { isolateGenerator: onlySync as never }, shownBy: /, async/ },
   {

@@ -84,6 +84,21 @@ declare const builder: Builder
 declare const anyValue: ReturnType<typeof JSON.parse>
 
 expectTypeOf(tenant.run('acme', () => rows)).toEqualTypeOf<Promise<number[]>>()
+
+const queries = isolateGenerator(function* (): Generator<Builder | string, Rows, boolean> {
+  yield builder
+  return rows
+})
+expectTypeOf(queries()).toEqualTypeOf<Generator<Promise<number[]> | string, Promise<number[]>, boolean>>()
+const identical = isolateGenerator(function* <T>(value: T) {
+  yield value
+})
+expectTypeOf(identical(1).next().value).toEqualTypeOf<number | void>()
+const anyValues = isolateGenerator(function* () {
+  yield anyValue
+})
+expectTypeOf(anyValues().next().value).toBeAny()
+
 expectTypeOf(tenant.run('acme', () => builder)).toEqualTypeOf<Promise<number[]>>()
 expectTypeOf(tenant.run('acme', () => anyValue)).toBeAny()
 expectTypeOf(tenant.run('acme', (): string | Promise<string> => 'text')).toEqualTypeOf<string | Promise<string>>()
