@@ -166,10 +166,11 @@ export class Recorder implements Disposable {
     if (!this.#hidden.has(scope)) this.unitsLeft--
     const row = this.#drafts.get(scope)?.row
     if (row === undefined) return
-    const { status, abortReason } = scope
+    const { status, abortReason, failure } = scope
     // The outcome of a job is known by now.
-    const outcome = row.outcome ?? (abortReason === undefined ? statusOutcome(status) : 'cancelled')
-    this.#end(scope, { status, outcome, reason: row.reason ?? reasonText(abortReason, scope) })
+    const outcome = row.outcome ?? (abortReason === undefined ? scopeOutcome(scope) : 'cancelled')
+    const error = abortReason ?? (outcome === 'failed' ? failure : undefined)
+    this.#end(scope, { status, outcome, reason: row.reason ?? reasonText(error, scope) })
   }
 
   /** Records what the current unit begins; undefined if that unit is not recorded, or if there is too much. */
@@ -257,6 +258,11 @@ export class Recorder implements Disposable {
 function waitingState({ slot }: Task): Partial<Row> {
   const isForResponse = slot === undefined || slot.state === 'after response'
   return { state: 'waiting', reason: isForResponse ? 'waits for the end of the response' : undefined }
+}
+
+/** A handler of errors can reply to a failure with a status that is not a failure. */
+function scopeOutcome({ status, failure }: RequestScope): RowOutcome {
+  return status === undefined && failure !== undefined ? 'failed' : statusOutcome(status)
 }
 
 function statusOutcome(status = 200): RowOutcome {

@@ -218,7 +218,7 @@ class ServedCall {
   #failed(error: unknown): void {
     const code = statuses[Number(codeOf(error))] ?? 'internal'
     this.scope.observation?.setAttributes?.({ 'rpc.response.status_code': code })
-    this.scope.observation?.failed?.(error)
+    this.scope.failed(error)
   }
 
   /**

@@ -158,19 +158,19 @@ function handleInUnit(what: string, isAwaited: boolean): Track {
     const continueInUnit: Next = (error) => {
       isNext = true
       exchange.end(replying)
-      if (error && error !== 'route' && error !== 'router') exchange.scope.observation?.failed?.(error)
+      if (error && error !== 'route' && error !== 'router') exchange.scope.failed(error)
       inUnit(error)
     }
     let result: unknown
     try {
       result = call(continueInUnit)
     } catch (error) {
-      exchange.scope.observation?.failed?.(error)
+      exchange.scope.failed(error)
       throw error
     }
     if (isThenable(result)) {
       const settled = exchange.endWith(promised, result)
-      if (isAwaited) settled.then(undefined, (error: unknown) => exchange.scope.observation?.failed?.(error))
+      if (isAwaited) settled.then(undefined, (error: unknown) => exchange.scope.failed(error))
       else settled.then(undefined, (error: unknown) => continueInUnit(error || new Error('Rejected promise')))
       return settled
     }

@@ -168,7 +168,7 @@ const plugin: FastifyPluginAsync<LogicalContextOptions> = async (fastify, option
   const onError: onErrorHookHandler = function logicalContextOnError(request, _reply, error, done) {
     const exchange = exchangeOf(request.raw)
     if (exchange === undefined) return done()
-    exchange.scope.observation?.failed?.(error)
+    exchange.scope.failed(error)
     exchange.enter(done, undefined)
   }
   fastify.addHook('onRequest', onRequest)

@@ -61,7 +61,17 @@ export function logicalContext(options?: NodeServerOptions, ...calledByHono: nev
       c.set('requestScope', exchange.scope)
       const matched = trackHandlers(c)
       nameAfter(matched, exchange, incoming)
-      const answered = exchange.endWith(ofChain, next()).then(() => streamInUnit(c, exchange))
+      const answered = exchange.endWith(ofChain, next()).then(
+        () => {
+          // Hono's `onError` has replied to it.
+          if (c.error !== undefined) exchange.scope.failed(c.error)
+          streamInUnit(c, exchange)
+        },
+        (error: unknown) => {
+          exchange.scope.failed(error)
+          throw error
+        },
+      )
       result = matched.length === 1 ? reactInUnit(exchange, answered) : answered
     })
     return result as Promise<void>

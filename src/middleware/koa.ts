@@ -77,7 +77,7 @@ function errorsInUnit(context: KoaContext, exchange: Exchange): void {
   const { onerror } = context
   const value: KoaContext['onerror'] = (error) => {
     if (error === null || error === undefined) return
-    exchange.scope.observation?.failed?.(error)
+    exchange.scope.failed(error)
     exchange.enter(onerror, context, error)
   }
   Object.defineProperty(context, 'onerror', { value, configurable: true, writable: true })

@@ -70,7 +70,7 @@ export default logicalContext
 
 /** Logs what a listener threw, and answers as a server with the option `captureRejections` does. */
 function replyToFailure(log: Log, { scope }: Exchange, response: NodeResponse, what: string, error: unknown): void {
-  scope.observation?.failed?.(error)
+  scope.failed(error)
   log.error({ err: error, request_id: requestId.get(), unit: scope.name }, `${what} failed`)
   if (response.headersSent) return cut(response)
   for (const name of response.getHeaderNames()) response.removeHeader(name)

@@ -3,13 +3,13 @@ import { bridge } from '../context/bridge.ts'
 import { bind } from '../context/bind.ts'
 import { Cell, currentCell } from '../context/cell.ts'
 import { LogicalContext } from '../context/logical-context.ts'
-import { type AsyncSnapshot, captureSnapshot, processSingleton, storage } from '../context/storage.ts'
+import { type AsyncSnapshot, captureSnapshot, storage } from '../context/storage.ts'
 import { DeadlineError, ScopeClosedError } from '../errors.ts'
 import { keepShape } from '../callbacks.ts'
 import { anAmount, checkArgument, checkFunction, checkOptions } from '../options.ts'
 import { scopeClose, scopeEnd, scopeOpen, scopeSeal } from './lifecycle.ts'
 import { spawnChecks, type SpawnOptions } from './spawn.ts'
-import { callingUnit, Unit, type UnitSettings } from './unit.ts'
+import { callingUnit, origins, Unit, type UnitSettings } from './unit.ts'
 
 /**
  * The unit of one request, message or job run. It opens when it is created, runs functions with `run`, and closes once.
@@ -26,13 +26,15 @@ export class RequestScope extends Unit implements Disposable {
   readonly origin: number = ++origins.last
   /** @internal The status of the response, once it has closed. */
   status: number | undefined = undefined
+  /** @internal The last failure of its work, until the seal. Only kept if there is a listener for the end of scopes. */
+  failure: unknown = undefined
   #snapshot: AsyncSnapshot | undefined
   #pending = 0
   /** The units whose code waits for a run, one for each run. */
   #callers: Unit[] | undefined
   #closed = false
   #onClose: (() => void)[] | undefined
-  #follower: Sealed | undefined
+  #follower: { sealed(): void } | undefined
 
   /** @internal Use `openScope`, `runInScope` or a middleware. */
   constructor(name: string, context: LogicalContext, settings: UnitSettings) {
@@ -149,7 +151,7 @@ export class RequestScope extends Unit implements Disposable {
   }
 
   /** @internal Calls `sealed` of the follower once, after the seal. One only: for the middleware that opened the scope. */
-  onSeal(follower: Sealed): void {
+  onSeal(follower: { sealed(): void }): void {
     this.#follower = follower
   }
 
@@ -169,7 +171,8 @@ export class RequestScope extends Unit implements Disposable {
   }
 
   /** @internal */
-  release(): void {
+  release(caller?: Unit): void {
+    this.answer(caller)
     this.#pending--
     this.#sealIfOver()
   }
@@ -199,17 +202,21 @@ export class RequestScope extends Unit implements Disposable {
     // With handlers on the promise itself, a rejection without a handler would not be reported.
     return started.then(
       (value: unknown) => {
-        this.answer(caller)
-        this.release()
+        this.release(caller)
         return value
       },
       (error: unknown) => {
-        this.observation?.failed?.(error)
-        this.answer(caller)
-        this.release()
+        this.failed(error)
+        this.release(caller)
         throw error
       },
     ) as R
+  }
+
+  /** @internal Called with an error of its work, also if a handler of errors replies to it. */
+  failed(error: unknown): void {
+    this.observation?.failed?.(error)
+    if (scopeEnd.hasSubscribers && !this.sealed) this.failure = error
   }
 
   /**
@@ -258,6 +265,7 @@ export class RequestScope extends Unit implements Disposable {
     this.observation?.ended('done', undefined)
     this.observation = undefined
     if (scopeEnd.hasSubscribers) storage.run(this.cell, () => scopeEnd.publish({ scope: this }))
+    this.failure = undefined
     this.seal()
     this.endCancelScope()
     if (scopeSeal.hasSubscribers) this.#publish(scopeSeal)
@@ -274,11 +282,6 @@ function captureAndRun(scope: RequestScope, fn: () => void): void {
   fn()
 }
 
-/** What a middleware keeps for a scope. */
-interface Sealed {
-  sealed(): void
-}
-
 /** Calls `fn` in the cell of the scope. All handlers are attached in here, so that they keep no other context alive. */
 function runObserved<Args extends unknown[], R>(
   scope: RequestScope,
@@ -290,11 +293,8 @@ function runObserved<Args extends unknown[], R>(
   try {
     return scope.postponeSealUntil(fn(...args), caller)
   } catch (error) {
-    scope.observation?.failed?.(error)
+    scope.failed(error)
     scope.answer(caller)
     throw error
   }
 }
-
-/** Counted in one place for all copies of the package. */
-const origins = processSingleton('origins', () => ({ last: 0 }))

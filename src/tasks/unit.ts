@@ -1,7 +1,7 @@
 import type { UnitObservation } from '../context/bridge.ts'
 import { Blocks } from '../context/block.ts'
 import { type Cell, currentCell, type View } from '../context/cell.ts'
-import { storage } from '../context/storage.ts'
+import { processSingleton, storage } from '../context/storage.ts'
 import { inspectCustom } from '../options.ts'
 import { CancelScope } from './cancel-scope.ts'
 import type { LateUseWatch } from './late-use.ts'
@@ -18,6 +18,9 @@ export interface UnitSettings {
   readonly policy: Policy | undefined
   readonly lateUse: LateUseWatch
 }
+
+/** The number of the last request. Counted in one place for all copies of the package. */
+export const origins: { last: number } = processSingleton('origins', () => ({ last: 0 }))
 
 /** A piece of work that values belong to, and that ends: a request or a task. */
 export abstract class Unit {

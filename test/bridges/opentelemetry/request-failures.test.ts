@@ -1,7 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import http from 'node:http'
+import { createAdaptorServer } from '@hono/node-server'
 import * as api from '@opentelemetry/api'
-import { describe, expect, it } from 'vitest'
+import { Hono } from 'hono'
+import hono from 'logical-context/middleware/hono'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { closeOf, listen, urlOf } from '../../contracts/node-server.ts'
 import { setUpSdk } from './sdk.ts'
 import { sealed, shop } from './shop.ts'
 
@@ -26,6 +30,23 @@ describe('openTelemetry, the span of a request', () => {
     expect(span('GET /down').status).toEqual({ code: ERROR })
     expect(span('GET /down').attributes['error.type']).toBe('503')
     expect(span('GET /down').events).toEqual([])
+  })
+
+  it('has the exception that Hono has replied to', async () => {
+    const { span } = setUpSdk({ requestSpans: true })
+    const app = new Hono()
+    app.use(hono())
+    app.get('/bad', () => Promise.reject(new RangeError('no')))
+    app.onError((_error, c) => c.text('failed', 500))
+    const server = await listen(createAdaptorServer({ fetch: app.fetch }) as http.Server)
+    onTestFinished(() => closeOf(server))
+
+    const end = sealed(1)
+    await fetch(`${urlOf(server)}/bad`)
+    await end
+
+    expect(span('GET /bad').status).toEqual({ code: ERROR, message: 'no' })
+    expect(span('GET /bad').events).toMatchObject([{ attributes: { 'exception.type': 'RangeError' } }])
   })
 
   it('has none where it is the client who has done wrong, by an error or by a reply', async () => {
