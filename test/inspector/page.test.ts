@@ -197,6 +197,28 @@ describe.skipIf(skip)(`the page of the inspector, in Chromium${name}`, { timeout
     expect(unnamed).toBe(0)
   })
 
+  it.each(['light', 'dark'] as const)('has controls whose borders are easy to see: %s', async (colorScheme) => {
+    await page.emulateMedia({ colorScheme })
+    onTestFinished(() => page.emulateMedia({ colorScheme: null }))
+    const { page: address } = await handlerWith()
+    await open(address)
+
+    const controls = page.locator('button, input:not([type=checkbox]), select')
+    const colors = await controls.evaluateAll((all) => {
+      const { document, getComputedStyle } = globalThis as unknown as Browser
+      const { backgroundColor: outside } = getComputedStyle(document.body)
+      return all.map((control) => {
+        const { borderTopColor: border, backgroundColor: inside } = getComputedStyle(control)
+        return { border, inside, outside }
+      })
+    })
+
+    expect(colors.length).toBeGreaterThan(5)
+    // WCAG 2.2, 1.4.11 Non-text Contrast
+    for (const { border, inside, outside } of colors)
+      for (const surface of [inside, outside]) expect(contrast(border, surface)).toBeGreaterThanOrEqual(3)
+  })
+
   it('pauses, and shows the news afterwards', async () => {
     const { page: address } = await handlerWith()
     await open(address)
@@ -276,6 +298,25 @@ describe.skipIf(skip)(`the page of the inspector, in Chromium${name}`, { timeout
     },
   )
 })
+
+/** What a function that runs in the page uses of it. */
+interface Browser {
+  readonly document: { readonly body: unknown }
+  getComputedStyle(element: unknown): { readonly backgroundColor: string; readonly borderTopColor: string }
+}
+
+/** The contrast ratio of two colors, such as `rgb(1, 2, 3)`. WCAG 2.2, "contrast ratio" and "relative luminance" */
+function contrast(...colors: [string, string]): number {
+  const [darker = 0, lighter = 0] = colors
+    .map((color) => {
+      const [red = 0, green = 0, blue = 0] = (color.match(/\d+/g) ?? [])
+        .map((part) => Number(part) / 255)
+        .map((part) => (part <= 0.040_45 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+      return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    })
+    .toSorted((one, other) => one - other)
+  return (lighter + 0.05) / (darker + 0.05)
+}
 
 /** A proxy whose connections can be cut. It notes the last event of each request for the stream. */
 async function cuttableProxy(port: number) {
