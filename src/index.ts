@@ -9,7 +9,7 @@ export {
   type PolicyName,
   type SpawnRule,
 } from './context/context-var.ts'
-export { isolateGenerator } from './context/generator.ts'
+export { isolateGenerator, type StartedSteps } from './context/generator.ts'
 export { LogicalContext } from './context/logical-context.ts'
 export {
   type AbandonedError,
