@@ -91,7 +91,7 @@ function howToRead({ runs, rows }: Summary): string[] {
       )
     }),
     'The figures are in [summary.json](benchmarks/summary.json).',
-    '```sh\nnpm run bench                                   # all rows, about 45 minutes; writes this page\n' +
+    '```sh\nnpm run bench                                   # all rows, about 40 minutes; writes this page\n' +
       'npm run bench -- --rest                         # after an interrupted or noisy run: the rows that are left\n' +
       'npm run bench -- --quick                        # fewer rounds; writes nothing\n' +
       'npm run bench -- spawn --node 26 --rounds 5     # rows by a part of their name, one Node\n' +
