@@ -46,6 +46,8 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
         ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
       ],
       options: { ...user, cwd: '/' },
+      // After a kill, the process of a connection can still accept a job.
+      several: true,
       async ready() {
         const client = new Client(url)
         await client.connect()

@@ -58,6 +58,8 @@ export interface ServerProgram {
   readonly command: string
   readonly args: readonly string[]
   readonly options?: SpawnOptions
+  /** Whether it is several processes with the same output: its end waits for all of them. Default: false. */
+  readonly several?: boolean
   /** Resolves when the server answers; rejects if it does not yet. */
   ready(): Promise<unknown>
 }
@@ -77,7 +79,8 @@ export async function runServer(program: ServerProgram): Promise<ServerProcess> 
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => output.push(String(text)))
-  const ended = once(child, 'exit')
+  // `close` follows when no process has the output open.
+  const ended = once(child, program.several ? 'close' : 'exit')
   const giveUpAt = Date.now() + 120_000
   for (;;) {
     const answer = await program.ready().then(
