@@ -45,9 +45,10 @@ function tracked(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(tracked)
   if (!isFunction(value)) return value
   const middleware = value as Called
-  return keepShape(middleware, function (this: unknown, ...[request, response, next]: unknown[]) {
-    const exchange = exchangeOf(request as object)
-    if (exchange === undefined) return middleware.call(this, request, response, next)
+  return keepShape(middleware, function (this: unknown, ...args: unknown[]) {
+    const [request, response, next] = args
+    const exchange = exchangeOf(request as object | undefined)
+    if (exchange === undefined) return middleware.apply(this, args)
     return exchange.enter(middleware, this, request, response, nextInUnit(exchange, next as Called))
   })
 }

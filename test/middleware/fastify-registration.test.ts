@@ -445,6 +445,17 @@ describe('a decorator of the same name as one of ours', () => {
   })
 })
 
+describe("a method 'use' of the program", () => {
+  it('passes all arguments on to the functions that it was given', async () => {
+    const app = Fastify()
+    await app.register(logicalContext)
+    app.decorate('use' as 'log', ((fn: (...numbers: number[]) => number) => fn(1, 2, 3, 4)) as never)
+    const { use } = app as unknown as { use(fn: (...numbers: number[]) => number): number }
+
+    expect(use.call(app, (...numbers) => numbers.length)).toBe(4)
+  })
+})
+
 describe('an option with the value undefined', () => {
   it('is not set', async () => {
     const { app, lines } = logged()
