@@ -79,7 +79,7 @@ function howToRead({ runs, rows }: Summary): string[] {
     'Each side has its own process, so that the compiler, the collector or the `AsyncLocalStorage` of one side does not ' +
       'slow another one. All sides of a row live at the same time. They take turns in a random order, after a warm-up ' +
       'that ends when a side gets no faster. A batch takes 25 ms; if another process used the CPU meanwhile, the batch ' +
-      'is repeated. Every process keeps one object of `process.nextTick`: without it, chance decides whether that function ' +
+      'is repeated. Every timed process keeps one object of `process.nextTick`: without it, chance decides whether that function ' +
       'is fast (see its row). Servers run on one core, the load on the other, with 50 connections. Bytes are those of the ' +
       'heap after a garbage collection, minus those before.',
     ...Object.entries(runs).map(([date, { machine, nodes, packages }]) => {

@@ -12,7 +12,7 @@ export const nextTick: MicroRow = {
   about:
     'No side has code of this library. V8 forgets the shape of the objects that `nextTick` creates if a full garbage ' +
     'collection finds none of them, and `nextTick` stays slow. The last side keeps one of these objects, as every ' +
-    'process of this benchmark does. A request of Fastify calls `nextTick` four times.',
+    'timed process of this benchmark does. A request of Fastify calls `nextTick` four times.',
   sides: [
     side('no collection', 'floor', { collect: 0, keep: false }),
     side(`${collections} collections`, 'reference', { collect: collections, keep: false }),
